@@ -1,0 +1,49 @@
+# One command for each thing a person does here; CI runs the same ones.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test check format clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.created:
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# torch first and exactly, so that no other package chooses a build of it.
+$(VENV)/.local: $(VENV)/.created pyproject.toml constraints.txt
+	@echo "Installing (a minute or two the first time) ..."
+	$(INSTALL) torch==2.13.0
+	$(INSTALL) --editable '.[local]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.local
+	@echo "Installing what the tests need ..."
+	$(INSTALL) --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.local ## hear it: starts everything, sings ten seconds, stops everything
+	@$(BIN)/jukebox demo
+
+serve: $(VENV)/.local ## keep the same stack running until Ctrl-C
+	@$(BIN)/jukebox serve
+
+test: $(VENV)/.dev ## every test this machine can run
+	@$(BIN)/python -m pytest -q -m 'not gpu' tests
+
+check: $(VENV)/.dev ## linters, types, import rules, Dockerfiles
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## let ruff mend what it can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean: ## forget the virtual environment and all caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build *.egg-info

@@ -1,0 +1,1 @@
+"""HTTP in, HTTP out. Imports no torch and never the worker."""

@@ -1,0 +1,56 @@
+"""Everything that jobs raise on purpose.
+
+JobsError
+├── JobNotFound          no job has this id
+├── IllegalTransition    the job's status does not allow this
+├── InvalidCursor        a page cursor was not made by this service
+├── LeaseLost            another worker owns the job now; write nothing
+├── StoreUnavailable     the job store cannot be reached; try again soon
+├── QueueUnavailable     the message queue cannot be reached; try again soon
+├── ArtifactNotFound     a file that the record names is gone
+└── ArtifactCorrupt      a file does not have the hash that the record names
+"""
+
+
+class JobsError(Exception):
+    """Base of all errors of this package."""
+
+
+class JobNotFound(JobsError):
+    """No job has this id."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"no job has the id {job_id!r}")
+        self.job_id = job_id
+
+
+class IllegalTransition(JobsError):
+    """The job's status does not allow this."""
+
+    def __init__(self, job_id: str, status: str, wanted: str) -> None:
+        super().__init__(f"job {job_id} is {status} and cannot be {wanted}")
+        self.job_id, self.status, self.wanted = job_id, status, wanted
+
+
+class InvalidCursor(JobsError):
+    """A page cursor was not made by this service."""
+
+
+class LeaseLost(JobsError):
+    """Another worker owns the job now, or it is gone: write nothing."""
+
+
+class StoreUnavailable(JobsError):
+    """The job store cannot be reached; try again soon."""
+
+
+class QueueUnavailable(JobsError):
+    """The message queue cannot be reached; try again soon."""
+
+
+class ArtifactNotFound(JobsError):
+    """A file that the record names is gone."""
+
+
+class ArtifactCorrupt(JobsError):
+    """A file does not have the hash that the record names."""

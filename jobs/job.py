@@ -1,0 +1,173 @@
+"""The job record: the one truth about a job, and the changes it allows."""
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from jobs.request import JobRequest
+
+
+_JOB_ID = re.compile(r"job_[0-9a-f]{32}", re.ASCII)
+
+
+def new_job_id() -> str:
+    """An id that nobody can guess, safe in URLs and file names."""
+    return f"job_{secrets.token_hex(16)}"
+
+
+def is_job_id(text: str) -> bool:
+    """Whether `text` could have come from `new_job_id`; asked before any look-up."""
+    return _JOB_ID.fullmatch(text) is not None
+
+
+class JobStatus(StrEnum):
+    """Where a job stands. `canceling` is running with the wish to stop."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    CANCELING = "canceling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+
+
+TERMINAL_STATUSES = frozenset(
+    {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED, JobStatus.EXPIRED}
+)
+
+NEXT_STATUSES: Mapping[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.CANCELED, JobStatus.EXPIRED}),
+    JobStatus.RUNNING: frozenset({JobStatus.CANCELING, JobStatus.SUCCEEDED, JobStatus.FAILED}),
+    # A cancel that arrives after the last code was drawn loses: the song is there.
+    JobStatus.CANCELING: frozenset({JobStatus.CANCELED, JobStatus.SUCCEEDED, JobStatus.FAILED}),
+    **dict.fromkeys(TERMINAL_STATUSES, frozenset()),
+}
+
+
+class Stage(StrEnum):
+    """One Celery task of a job: a level to draw, or the finish."""
+
+    TOP = "top"
+    MIDDLE = "middle"
+    BOTTOM = "bottom"
+    RENDER = "render"
+
+
+def stages_of(request: JobRequest) -> tuple[Stage, ...]:
+    """The tasks that a request needs, in order."""
+    return (*(Stage(level) for level in request.levels), Stage.RENDER)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelPlan:
+    """What a level will cost; known when the job is accepted. Tokens are per sample."""
+
+    tokens_total: int
+    windows_total: int
+    samples_per_token: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelProgress:
+    """How far a level is. Tokens are per sample; windows count only those kept on disk."""
+
+    tokens_done: int = 0
+    windows_done: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodesFile:
+    """The new codes of one window, all samples, kept as soon as they were drawn.
+
+    `name` is relative to the job's folder. The file holds int32 [num_samples, end - start].
+    """
+
+    name: str
+    level: str
+    start: int
+    end: int
+    sha256: str
+    num_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """One sound file a client can fetch."""
+
+    name: str
+    level: str
+    sample: int
+    duration_sec: float
+    sample_rate_hz: int
+    num_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobError:
+    """Why a job failed, for its owner: a stable code and a sentence."""
+
+    code: str
+    message: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelMetrics:
+    """What a finished level took."""
+
+    seconds: float
+    tokens_per_second: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A record as it was at one moment. Only the store changes records.
+
+    `request` is complete: seed and song duration are filled in. `labels` says per level what each
+    name resolved to. `stage` is what runs or waits to run. `fence` rises with every claim;
+    `attempt` only when a worker died with the job. `lease_expires_at` is None while nobody holds
+    it. `codes_name` is the file with all finished levels. All moments are UTC.
+    """
+
+    id: str
+    status: JobStatus
+    request: JobRequest
+    labels: Mapping[str, Any]
+    plan: Mapping[str, LevelPlan]
+    stage: Stage
+    created_at: datetime
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    expires_at: datetime | None = None
+    attempt: int = 1
+    fence: int = 0
+    lease_expires_at: datetime | None = None
+    progress_value: float = 0.0
+    progress: Mapping[str, LevelProgress] = field(default_factory=dict)
+    codes: tuple[CodesFile, ...] = ()
+    codes_name: str | None = None
+    outputs: tuple[Output, ...] = ()
+    metrics: Mapping[str, LevelMetrics] = field(default_factory=dict)
+    error: JobError | None = None
+    worker: str | None = None
+
+    @property
+    def is_terminal(self) -> bool:
+        """Nothing will change any more, except that it may be deleted."""
+        return self.status in TERMINAL_STATUSES
+
+    def next_stage(self) -> Stage | None:
+        """The stage after the present one; None after the last."""
+        stages = stages_of(self.request)
+        position = stages.index(self.stage) + 1
+        return stages[position] if position < len(stages) else None
+
+    def codes_of(self, level: str) -> tuple[CodesFile, ...]:
+        """The kept windows of one level, in order of time."""
+        return tuple(sorted((c for c in self.codes if c.level == level), key=lambda c: c.start))

@@ -1,0 +1,50 @@
+"""Everything the library raises on purpose.
+
+JukeboxError
+├── ConfigError        a configuration contradicts itself
+├── SongError          a song asks for what its model cannot sing
+├── LabelError         an artist, a genre or lyrics cannot be turned into ids
+├── CheckpointError    a weights file does not fit the model it was loaded for
+├── AudioError         a sound file cannot be read or written
+└── SamplingError      drawing codes went wrong
+    └── SamplingCanceled   somebody asked to stop
+"""
+
+
+class JukeboxError(Exception):
+    """Base of all errors of this library."""
+
+
+class ConfigError(JukeboxError):
+    """A configuration contradicts itself."""
+
+
+class SongError(JukeboxError):
+    """A song asks for what its model cannot sing.
+
+    `field` names the member of `Song` at fault (dotted, e.g. `sampling.top.hop_fraction`).
+    """
+
+    def __init__(self, message: str, *, field: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class LabelError(JukeboxError):
+    """An artist, a genre or lyrics cannot be turned into ids."""
+
+
+class CheckpointError(JukeboxError):
+    """A weights file does not fit the model it was loaded for."""
+
+
+class AudioError(JukeboxError):
+    """A sound file cannot be read or written."""
+
+
+class SamplingError(JukeboxError):
+    """Drawing codes went wrong."""
+
+
+class SamplingCanceled(SamplingError):
+    """Somebody asked to stop; what was drawn before is kept by the caller."""

@@ -1,0 +1,1 @@
+"""Owns the device; Celery brings it job ids."""
