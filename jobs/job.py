@@ -10,7 +10,6 @@ from typing import Any
 
 from jobs.request import JobRequest
 
-
 _JOB_ID = re.compile(r"job_[0-9a-f]{32}", re.ASCII)
 
 
