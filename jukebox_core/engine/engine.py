@@ -1,0 +1,166 @@
+"""Many songs on one device, one step at a time."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from jukebox_core.engine.model_runner import ModelRunner
+from jukebox_core.engine.scheduler import Scheduler
+from jukebox_core.engine.sequence import Sequence
+from jukebox_core.errors import SamplingError
+from jukebox_core.prior import JukeboxPrior
+from jukebox_core.units import Level
+
+log = logging.getLogger(__name__)
+
+MIN_CPU_ROWS = 4
+"""From this many rows on, a row of a CPU matrix product is the same to the bit for every batch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequenceUpdate:
+    """How a sequence ended: with `codes` int64 [num_new], or with the `error` that stopped it."""
+
+    id: str
+    codes: NDArray[np.int64] | None = None
+    error: Exception | None = None
+
+
+class Engine:
+    """Draws windows of many songs together: each `step` moves one prior by one token.
+
+    Not safe for threads: one thread owns an engine and its device. `priors` are asked for by level
+    when the first sequence of the level comes, so a mapping may load them only then.
+
+    Args:
+        priors: the prior of each level that will be drawn, on `device`.
+        max_rows: slots for each prior: how many sequences of a level run at the same time.
+        device: where the priors are.
+        min_rows: rows that every step computes at least (see `ModelRunner`). By default 4 on the
+            CPU, and all `max_rows` elsewhere, where idle rows are nearly free.
+    """
+
+    def __init__(
+        self,
+        priors: Mapping[Level, JukeboxPrior],
+        *,
+        max_rows: int,
+        device: torch.device | str = "cpu",
+        min_rows: int | None = None,
+    ) -> None:
+        self.device = torch.device(device)
+        self._priors = priors
+        self._scheduler = Scheduler(max_rows)
+        self._runners: dict[Level, ModelRunner] = {}
+        self._sequences: dict[str, Sequence] = {}
+        default_rows = MIN_CPU_ROWS if self.device.type == "cpu" else max_rows
+        self._min_rows = default_rows if min_rows is None else min_rows
+
+    @property
+    def has_work(self) -> bool:
+        """`step` would do something."""
+        return self._scheduler.has_work
+
+    def submit(self, sequence: Sequence) -> None:
+        """Put a sequence in line; `step` reports it when it ends.
+
+        Raises:
+            SamplingError: a sequence with this id is already here.
+        """
+        if sequence.id in self._sequences:
+            raise SamplingError(f"a sequence {sequence.id!r} is already in the engine")
+        self._sequences[sequence.id] = sequence
+        self._scheduler.submit(sequence)
+
+    def cancel(self, sequence_id: str) -> bool:
+        """Take a sequence out without an update; False when it is not here (any more)."""
+        sequence = self._sequences.get(sequence_id)
+        if sequence is None:
+            return False
+        self._remove(sequence)
+        return True
+
+    def progress(self, sequence_id: str) -> int:
+        """Tokens drawn so far of a sequence that waits or runs.
+
+        Raises:
+            SamplingError: no such sequence is here (any more).
+        """
+        try:
+            return self._sequences[sequence_id].num_drawn
+        except KeyError:
+            raise SamplingError(f"no sequence {sequence_id!r} is in the engine") from None
+
+    def step(self) -> list[SequenceUpdate]:
+        """One turn of one prior; returns the sequences that ended in it.
+
+        A newcomer that cannot be prefilled ends with its error and harms nobody. When the step of
+        a prior fails, all its running sequences end with that error.
+        """
+        turn = self._scheduler.next_turn()
+        if turn is None:
+            return []
+        updates = [] if turn.admitted is None else self._prefill(turn.admitted)
+        return updates + self._decode(turn.level)
+
+    def _prefill(self, sequence: Sequence) -> list[SequenceUpdate]:
+        try:
+            self._runner(sequence.level).prefill(sequence)
+            sequence.num_drawn = 1
+        except Exception as error:
+            log.exception("a window could not begin", extra={"sequence": sequence.id})
+            return [self._end(sequence, error)]
+        return self._finished([sequence])
+
+    def _decode(self, level: Level) -> list[SequenceUpdate]:
+        sequences = self._scheduler.running(level)
+        if not sequences:
+            return []
+        try:
+            self._runner(level).decode(sequences)
+        except Exception as error:
+            ids = [sequence.id for sequence in sequences]
+            log.exception("a step failed", extra={"level": level.label, "sequences": ids})
+            return [self._end(sequence, error) for sequence in sequences]
+        for sequence in sequences:
+            sequence.num_drawn += 1
+        return self._finished(sequences)
+
+    def _finished(self, sequences: list[Sequence] | tuple[Sequence, ...]) -> list[SequenceUpdate]:
+        return [self._finish(sequence) for sequence in sequences if sequence.is_complete]
+
+    def _finish(self, sequence: Sequence) -> SequenceUpdate:
+        try:
+            codes = self._runner(sequence.level).new_codes(sequence)
+        except Exception as error:  # what failed on a device earlier may only show here
+            log.exception("codes could not be read back", extra={"sequence": sequence.id})
+            return self._end(sequence, error)
+        self._remove(sequence)
+        return SequenceUpdate(id=sequence.id, codes=codes)
+
+    def _end(self, sequence: Sequence, error: Exception) -> SequenceUpdate:
+        self._remove(sequence)
+        return SequenceUpdate(id=sequence.id, error=error)
+
+    def _remove(self, sequence: Sequence) -> None:
+        slot = sequence.slot
+        self._scheduler.remove(sequence)
+        del self._sequences[sequence.id]
+        if slot is not None and sequence.level in self._runners:
+            self._runners[sequence.level].free(slot)
+
+    def _runner(self, level: Level) -> ModelRunner:
+        if level not in self._runners:
+            if level not in self._priors:
+                raise SamplingError(f"this engine has no {level.label} prior")
+            self._runners[level] = ModelRunner(
+                self._priors[level],
+                num_slots=self._scheduler.max_rows,
+                min_rows=self._min_rows,
+                device=self.device,
+            )
+        return self._runners[level]

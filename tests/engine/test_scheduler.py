@@ -1,0 +1,135 @@
+"""The scheduler alone: plain Python, checked by property."""
+
+from collections import deque
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jukebox_core.engine.scheduler import Scheduler
+from jukebox_core.engine.sequence import Sequence, SequenceStatus
+from jukebox_core.errors import SamplingError
+from jukebox_core.song import SamplingParams
+from jukebox_core.units import COARSE_TO_FINE, Level
+
+
+class Silence:
+    """Noise that a scheduler never asks for."""
+
+    def uniform(self, level, sample, position):
+        raise NotImplementedError
+
+
+def a_sequence(name="a", level=Level.TOP, num_new=3):
+    return Sequence(
+        id=name,
+        level=level,
+        labels=(),
+        prefix_codes=np.empty(0, dtype=np.int64),
+        upper_codes=None,
+        start_token=0,
+        num_new=num_new,
+        sample=0,
+        params=SamplingParams(),
+        noise=Silence(),
+    )
+
+
+def run_turn(scheduler):
+    """What an engine does with a turn, without a model."""
+    turn = scheduler.next_turn()
+    if turn is None:
+        return None, ()
+    running = scheduler.running(turn.level)
+    for sequence in running:
+        sequence.num_drawn += 1
+        if sequence.is_complete:
+            scheduler.remove(sequence)
+    return turn, running
+
+
+arrivals = st.lists(
+    st.tuples(st.sampled_from(COARSE_TO_FINE), st.integers(1, 9), st.integers(0, 5)), max_size=30
+)
+
+
+@given(arrivals, st.integers(1, 5))
+def test_everybody_ends_first_come_first_served_and_no_slot_is_shared(jobs, max_rows):
+    scheduler = Scheduler(max_rows)
+    late = deque()
+    for number, (level, num_new, pause) in enumerate(jobs):
+        late.append((pause, a_sequence(f"{number}", level, num_new)))
+    admitted = {level: [] for level in COARSE_TO_FINE}
+    everybody = [sequence for _, sequence in late]
+    turns = 0
+    while late or scheduler.has_work:
+        if late and turns >= late[0][0]:
+            scheduler.submit(late.popleft()[1])
+        turn, running = run_turn(scheduler)
+        turns += 1
+        if turn is None:
+            continue
+        if turn.admitted is not None:
+            admitted[turn.level].append(turn.admitted)
+        held = [s.slot for s in scheduler.running(turn.level)]
+        assert len(set(held)) == len(held)
+        assert len(running) <= max_rows
+        assert all(0 <= slot < max_rows for slot in held)
+        assert turns < 10_000
+    for level in COARSE_TO_FINE:
+        assert admitted[level] == [s for s in everybody if s.level is level]
+    assert all(s.status is SequenceStatus.FINISHED and s.slot is None for s in everybody)
+    assert all(s.num_drawn == s.num_new for s in everybody)
+
+
+@given(st.lists(st.sampled_from(COARSE_TO_FINE), min_size=1, max_size=12))
+def test_priors_with_work_take_turns(levels):
+    scheduler = Scheduler(max_rows=12)
+    for number, level in enumerate(levels):
+        scheduler.submit(a_sequence(f"{number}", level, num_new=100))
+    served = [scheduler.next_turn().level for _ in range(3 * len(set(levels)))]
+    for level in set(levels):
+        assert served.count(level) == 3
+
+
+def test_only_one_newcomer_joins_in_a_turn():
+    scheduler = Scheduler(max_rows=4)
+    for name in "abc":
+        scheduler.submit(a_sequence(name, num_new=50))
+    assert [scheduler.next_turn().admitted.id for _ in range(3)] == ["a", "b", "c"]
+    assert scheduler.next_turn().admitted is None
+
+
+def test_a_slot_that_comes_free_goes_to_the_next_in_line():
+    scheduler = Scheduler(max_rows=1)
+    first, second = a_sequence("first"), a_sequence("second")
+    scheduler.submit(first)
+    scheduler.submit(second)
+    scheduler.next_turn()
+    assert scheduler.next_turn().admitted is None
+    scheduler.remove(first)
+    assert scheduler.next_turn().admitted is second
+    assert second.slot == 0
+
+
+def test_a_waiting_sequence_can_be_removed():
+    scheduler = Scheduler(max_rows=1)
+    first, second, third = (a_sequence(name) for name in "abc")
+    for sequence in (first, second, third):
+        scheduler.submit(sequence)
+    scheduler.next_turn()
+    scheduler.remove(second)
+    scheduler.remove(first)
+    assert scheduler.next_turn().admitted is third
+
+
+def test_nothing_to_do_is_said_plainly():
+    scheduler = Scheduler(max_rows=2)
+    assert scheduler.next_turn() is None
+    assert not scheduler.has_work
+
+
+def test_a_scheduler_without_rows_is_refused():
+    with pytest.raises(SamplingError, match="at least 1"):
+        Scheduler(max_rows=0)
