@@ -5,7 +5,7 @@ JukeboxError
 ├── SongError          a song asks for what its model cannot sing
 ├── LabelError         an artist, a genre or lyrics cannot be turned into ids
 ├── CheckpointError    a weights file does not fit the model it was loaded for
-├── AudioError         a sound file cannot be read or written
+├── AudioError         sound cannot be read, written or encoded
 └── SamplingError      drawing codes went wrong
     └── SamplingCanceled   somebody asked to stop
 """
@@ -39,7 +39,7 @@ class CheckpointError(JukeboxError):
 
 
 class AudioError(JukeboxError):
-    """A sound file cannot be read or written."""
+    """Sound cannot be read, written or encoded."""
 
 
 class SamplingError(JukeboxError):

@@ -1,0 +1,1 @@
+"""The VQ-VAE against golden numbers, and against itself in pieces."""
