@@ -1,0 +1,190 @@
+"""`JukeboxTokenizer`: artist, genre and lyrics into the labels of three priors."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig, LabelConfig, LabelVersion
+from jukebox_core.errors import ConfigError, LabelError
+from jukebox_core.labels.labels import Labels, SongLabels
+from jukebox_core.labels.lyrics import LyricAlphabet
+from jukebox_core.labels.vocabulary import UNKNOWN_ID, ResolvedName, Vocabulary
+
+_LABELS_FOLDER = "labels"
+_CONFIG_FILE = "config.json"
+
+
+class JukeboxTokenizer:
+    """Reads songs for the three priors of one model, each with the vocabulary it was trained on.
+
+    `1b_lyrics` mixes v3 (top) with v2 (upsamplers), so one name may be known to one level and
+    unknown to another: `resolve` tells.
+
+    Raises:
+        LabelError: a vocabulary is missing, or has ids that a prior has no embedding for.
+    """
+
+    def __init__(
+        self, vocabularies: Mapping[LabelVersion, Vocabulary], config: JukeboxConfig
+    ) -> None:
+        self.config = config
+        self.vocabularies = dict(vocabularies)
+        self.alphabets = {version: LyricAlphabet(version) for version in self.vocabularies}
+        for prior in config.priors:
+            self._check_prior(prior)
+
+    def _check_prior(self, prior: JukeboxPriorConfig) -> None:
+        labels = prior.labels
+        if labels is None:
+            return
+        if labels.version not in self.vocabularies:
+            raise LabelError(
+                f"the {prior.level.label} prior needs the {labels.version} label lists, "
+                f"and there are lists for {sorted(self.vocabularies) or 'no version'}"
+            )
+        vocabulary = self.vocabularies[labels.version]
+        largest = {
+            "artist": (max(vocabulary.artists.values(), default=0), labels.num_artists),
+            "genre": (max(vocabulary.genres.values(), default=0), labels.num_genres),
+        }
+        if prior.lyrics is not None:
+            num_characters = self.alphabets[labels.version].num_characters
+            largest["lyric"] = (num_characters - 1, prior.lyrics.num_characters)
+        for kind, (id_, num_ids) in largest.items():
+            if id_ >= num_ids:
+                raise LabelError(
+                    f"the {labels.version} lists have {kind} id {id_}, but the "
+                    f"{prior.level.label} prior only knows ids below {num_ids}"
+                )
+
+    def __call__(
+        self,
+        artist: str | Sequence[str],
+        genres: str | Sequence[str],
+        lyrics: str | Sequence[str] = "",
+    ) -> Labels:
+        """Labels of one song, or of a batch; a single string serves every song of a batch.
+
+        Raises:
+            LabelError: the sequences differ in length, or a genre has too many words.
+        """
+        asked = list(zip(*_broadcast(artist, genres, lyrics), strict=True))
+        priors = self.config.priors
+        return Labels(
+            songs=tuple(tuple(self._read(prior, *song) for prior in priors) for song in asked),
+            resolution=tuple(self.resolve(artist, genre) for artist, genre, _ in asked),
+            max_genres=tuple(_max_genres(prior) for prior in priors),
+        )
+
+    def _read(self, prior: JukeboxPriorConfig, artist: str, genre: str, lyrics: str) -> SongLabels:
+        if prior.labels is None:
+            return SongLabels(artist_id=UNKNOWN_ID, genre_ids=())
+        artist_name, genre_names = self._resolve_for(prior.labels, artist, genre)
+        alphabet = self.alphabets[prior.labels.version]
+        return SongLabels(
+            artist_id=artist_name.id,
+            genre_ids=tuple(name.id for name in genre_names),
+            lyric_ids=alphabet.encode(lyrics) if prior.lyrics is not None else (),
+        )
+
+    def resolve(self, artist: str, genre: str) -> dict[str, dict[str, Any]]:
+        """What a name becomes at each level, JSON-ready.
+
+        `{"top": {"version": "v3", "artist": {"name", "id", "known"}, "genres": [{...}]}, ...}`;
+        `version` is None for a prior that was trained without labels.
+
+        Raises:
+            LabelError: the genre has more words than a prior reads.
+        """
+        return {
+            prior.level.label: self._resolution(prior.labels, artist, genre)
+            for prior in self.config.priors
+        }
+
+    def _resolution(self, labels: LabelConfig | None, artist: str, genre: str) -> dict[str, Any]:
+        if labels is None:
+            unheard = ResolvedName(name=artist, id=UNKNOWN_ID, known=False, matched=None)
+            return {"version": None, "artist": _as_json(unheard), "genres": []}
+        artist_name, genre_names = self._resolve_for(labels, artist, genre)
+        return {
+            "version": labels.version,
+            "artist": _as_json(artist_name),
+            "genres": [_as_json(name) for name in genre_names],
+        }
+
+    def _resolve_for(
+        self, labels: LabelConfig, artist: str, genre: str
+    ) -> tuple[ResolvedName, tuple[ResolvedName, ...]]:
+        vocabulary = self.vocabularies[labels.version]
+        return vocabulary.resolve_artist(artist), vocabulary.resolve_genre(genre, labels.max_genres)
+
+    @classmethod
+    def from_pretrained(cls, directory: Path | str) -> "JukeboxTokenizer":
+        """Read `config.json` and the lists in `labels/` of a model directory.
+
+        Raises:
+            ConfigError: `config.json` is missing or is not this library's.
+            LabelError: a list that a prior needs is missing or broken.
+        """
+        config = _read_config(Path(directory) / _CONFIG_FILE)
+        return cls.from_directory(Path(directory) / _LABELS_FOLDER, config)
+
+    @classmethod
+    def from_directory(cls, labels_dir: Path | str, config: JukeboxConfig) -> "JukeboxTokenizer":
+        """Read the lists that the priors of `config` need from a folder of label lists.
+
+        Raises:
+            LabelError: such a list is missing or broken.
+        """
+        versions = {prior.labels.version for prior in config.priors if prior.labels is not None}
+        return cls({v: Vocabulary.from_directory(labels_dir, v) for v in sorted(versions)}, config)
+
+    def save_vocabulary(self, directory: Path | str) -> list[Path]:
+        """Write all lists into `labels/` of a model directory, from which `from_pretrained` reads.
+
+        A directory without `config.json` gets one; an existing one is left alone. Returns the
+        paths of the lists.
+        """
+        folder = Path(directory) / _LABELS_FOLDER
+        files = [
+            file for vocabulary in self.vocabularies.values() for file in vocabulary.save(folder)
+        ]
+        config_file = Path(directory) / _CONFIG_FILE
+        if not config_file.exists():
+            values = {"format": "jukebox", "format_version": 1, "config": self.config.to_dict()}
+            config_file.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        return files
+
+
+def _as_json(name: ResolvedName) -> dict[str, Any]:
+    return {"name": name.name, "id": name.id, "known": name.known}
+
+
+def _max_genres(prior: JukeboxPriorConfig) -> int:
+    return prior.labels.max_genres if prior.labels is not None else 0
+
+
+def _broadcast(*columns: str | Sequence[str]) -> list[list[str]]:
+    lengths = {len(column) for column in columns if not isinstance(column, str)}
+    if len(lengths) > 1:
+        raise LabelError(
+            f"artists, genres and lyrics have {sorted(lengths)} entries: give one for each song, "
+            "or a single string for all"
+        )
+    num_songs = lengths.pop() if lengths else 1
+    return [[column] * num_songs if isinstance(column, str) else list(column) for column in columns]
+
+
+def _read_config(file: Path) -> JukeboxConfig:
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"{file} is not JSON: {error}") from error
+    if not isinstance(values, dict) or values.get("format") != "jukebox" or "config" not in values:
+        raise ConfigError(
+            f'{file} is not a model of this library: it lacks "format": "jukebox" or "config"'
+        )
+    return JukeboxConfig.from_dict(values["config"])
