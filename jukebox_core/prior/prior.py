@@ -1,0 +1,330 @@
+"""One autoregressive model of the codes of one level."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from jukebox_core.config import JukeboxPriorConfig
+from jukebox_core.prior.conditioner import UpperConditioner
+from jukebox_core.prior.kv_cache import PriorCache
+from jukebox_core.prior.labels import NUM_FIXED_LABELS, LabelEmbedding
+from jukebox_core.prior.lyric_encoder import LyricEncoder
+from jukebox_core.prior.outputs import Conditioning, PriorOutput
+from jukebox_core.prior.projection import INIT_STD, Projection
+from jukebox_core.prior.transformer import Transformer
+
+Draw = Callable[[Tensor, Tensor], Tensor]
+"""(logits float32 [B, V], uniforms float64 [B]) -> ids int64 [B]"""
+
+
+class JukeboxPrior(nn.Module):
+    """p(codes of one window | labels, lyrics, codes of the level above).
+
+    Weights live here and nothing else: caches and positions belong to the caller. *Ids* count in
+    the vocabulary of the sequence, *codes* in the codebook; they differ only where lyrics and music
+    share a sequence (`config.merged_vocabulary`).
+
+    The original is `prior/prior.py` and `prior/autoregressive.py`.
+    """
+
+    def __init__(self, config: JukeboxPriorConfig) -> None:
+        super().__init__()
+        self.config = config
+        stack = config.transformer
+        self.token_embedding = nn.Embedding(config.vocabulary_size, stack.width)
+        self.position_embedding = nn.Parameter(torch.empty(stack.context_tokens, stack.width))
+        self.transformer = Transformer(stack, prefix_positions=config.lyric_prefix_positions)
+        nn.init.normal_(self.token_embedding.weight, std=INIT_STD * stack.init_scale)
+        nn.init.normal_(self.position_embedding, std=0.01 * stack.init_scale)
+        self.logits: nn.Linear | None = None
+        if not config.tied_embeddings:
+            self.logits = nn.Linear(stack.width, config.vocabulary_size, bias=False)
+            nn.init.normal_(self.logits.weight, std=INIT_STD * stack.init_scale)
+        self._add_conditioners(config)
+
+    def _add_conditioners(self, config: JukeboxPriorConfig) -> None:
+        width = config.transformer.width
+        self.labels: LabelEmbedding | None = None
+        self.conditioner: UpperConditioner | None = None
+        self.lyric_encoder: LyricEncoder | None = None
+        if config.labels is not None:
+            self.labels = LabelEmbedding(config, config.labels)
+        else:
+            self.start_token = nn.Parameter(torch.zeros(1, width))
+        if config.conditioner is not None:
+            self.conditioner = UpperConditioner(config, config.conditioner)
+        if config.lyrics is not None and config.lyrics.encoder is not None:
+            self.lyric_encoder = LyricEncoder(config.lyrics, config.lyrics.encoder, out_width=width)
+
+    # ---- precision and ids ----
+
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """Dtype of the projections, the residual stream and the cache."""
+        return self.transformer.compute_dtype
+
+    def set_compute_dtype(self, dtype: torch.dtype) -> "JukeboxPrior":
+        """Run the transformer stacks in `dtype`; everything around them stays float32.
+
+        This is the original's fp16 policy: projections, residual stream and cache are half;
+        embeddings, norms, softmax, conditioner and logits are not. Also works on the meta device.
+        """
+        stacks = [self.transformer]
+        if self.lyric_encoder is not None:
+            stacks.append(self.lyric_encoder.transformer)
+        for stack in stacks:
+            for module in stack.modules():
+                if isinstance(module, Projection):
+                    module.to(dtype)
+        return self
+
+    def codes_to_ids(self, codes: Tensor) -> Tensor:
+        """Codebook indices as ids of the sequence."""
+        return codes + self.config.music_offset
+
+    def to_codes(self, ids: Tensor) -> Tensor:
+        """Ids of the sequence as codebook indices; a character drawn by mistake becomes code 0."""
+        return (ids - self.config.music_offset).clamp(min=0)
+
+    # ---- conditioning ----
+
+    def condition(self, labels: Tensor, upper_codes: Tensor | None = None) -> Conditioning:
+        """Embed what is known about each window.
+
+        labels       int64 [B, W]: total, offset and context in samples, artist id, genre ids padded
+                     with -1 to max_genres, lyric ids
+        upper_codes  int64 [B, upper_context_tokens]: the codes above this very window
+
+        Raises:
+            ValueError: a shape does not fit this prior.
+        """
+        self._check_inputs(labels, upper_codes)
+        num_lyrics = self.config.lyrics.num_tokens if self.config.lyrics is not None else 0
+        num_fixed = labels.shape[1] - num_lyrics
+        fixed, lyric_ids = labels[:, :num_fixed], labels[:, num_fixed:]
+        return Conditioning(
+            start_embedding=self._start(fixed),
+            position_embedding=self._positions(fixed, upper_codes),
+            lyric_ids=lyric_ids if num_lyrics else None,
+            lyric_states=self.lyric_encoder(lyric_ids) if self.lyric_encoder is not None else None,
+        )
+
+    def _check_inputs(self, labels: Tensor, upper_codes: Tensor | None) -> None:
+        config = self.config
+        width = NUM_FIXED_LABELS + config.labels.max_genres if config.labels is not None else 0
+        width += config.lyrics.num_tokens if config.lyrics is not None else 0
+        if labels.ndim != 2 or labels.shape[1] != width:
+            raise ValueError(
+                f"labels must be [B, {width}] for this prior, not {tuple(labels.shape)}"
+            )
+        found = 0 if upper_codes is None else upper_codes.shape[-1]
+        if found != config.upper_context_tokens:
+            raise ValueError(
+                f"a window of the {config.level.label} prior needs {config.upper_context_tokens} "
+                f"codes of the level above, and got {found}"
+            )
+
+    def _start(self, labels: Tensor) -> Tensor:
+        if self.labels is not None:
+            return self.labels.start(labels)
+        return self.start_token.expand(labels.shape[0], -1)
+
+    def _positions(self, labels: Tensor, upper_codes: Tensor | None) -> Tensor:
+        if self.conditioner is not None:
+            embedded: Tensor = self.conditioner(upper_codes)
+            return embedded
+        if self.labels is not None:
+            return self.labels.time(labels)
+        shape = (labels.shape[0], self.config.context_tokens, self.config.transformer.width)
+        return self.position_embedding.new_zeros(shape)
+
+    # ---- whole windows ----
+
+    def forward(
+        self,
+        codes: Tensor,
+        labels: Tensor,
+        upper_codes: Tensor | None = None,
+        record_attention: int | None = None,
+    ) -> PriorOutput:
+        """Teacher-forced pass over whole windows.
+
+        codes             int64 [B, context_tokens]
+        labels            int64 [B, W], see `condition`
+        upper_codes       int64 [B, upper_context_tokens] | None
+        record_attention  index of a layer whose softmax weights are wanted
+
+        Raises:
+            ValueError: a shape does not fit this prior.
+        """
+        if codes.shape[1] != self.config.context_tokens:
+            raise ValueError(
+                f"a window holds {self.config.context_tokens} codes, and got {codes.shape[1]}"
+            )
+        conditioning = self.condition(labels, upper_codes)
+        ids = self._sequence_ids(codes, conditioning)
+        added = self._sequence_conditioning(conditioning, ids.shape[1])
+        x = self._embed(ids[:, :-1], conditioning, added)
+        output = self.transformer(x, conditioning.lyric_states, record_attention)
+        logits = self._logits(output.states, added)
+        music_loss, lyric_loss = self._losses(logits, ids, conditioning)
+        return PriorOutput(
+            logits=logits,
+            loss=self._total_loss(music_loss, lyric_loss),
+            music_loss=music_loss,
+            lyric_loss=lyric_loss,
+            attention=output.attention,
+        )
+
+    def _sequence_ids(self, codes: Tensor, conditioning: Conditioning) -> Tensor:
+        """Ids [B, T] of the whole sequence: the lyrics first, if they share it."""
+        ids = self.codes_to_ids(codes)
+        if self.config.merged_vocabulary and conditioning.lyric_ids is not None:
+            ids = torch.cat((conditioning.lyric_ids, ids), dim=1)
+        return ids
+
+    def _sequence_conditioning(self, conditioning: Conditioning, num_positions: int) -> Tensor:
+        """Conditioning [B, num_positions, C] of the first positions; none on merged lyrics."""
+        added = F.pad(conditioning.position_embedding, (0, 0, self.config.num_prefix_tokens, 0))
+        return added[:, :num_positions]
+
+    def _embed(self, ids: Tensor, conditioning: Conditioning, added: Tensor) -> Tensor:
+        """Input [B, T, C] of T positions, given the T - 1 ids before the last of them."""
+        start = conditioning.start_embedding.unsqueeze(1)
+        x = torch.cat((start, self.token_embedding(ids)), dim=1)
+        return x + self.position_embedding[: x.shape[1]] + added
+
+    def _logits(self, states: Tensor, added: Tensor) -> Tensor:
+        """float32 [..., V]; `added` is the conditioning of the same positions."""
+        if self.logits is not None:
+            return F.linear(states, self.logits.weight)
+        return F.linear(states + added, self.token_embedding.weight)
+
+    def _losses(
+        self, logits: Tensor, ids: Tensor, conditioning: Conditioning
+    ) -> tuple[Tensor, Tensor]:
+        num_prefix = self.config.num_prefix_tokens
+        music = _bits(logits[:, num_prefix:], ids[:, num_prefix:])
+        if num_prefix:
+            return music, _bits(logits[:, :num_prefix], ids[:, :num_prefix])
+        if self.lyric_encoder is None or conditioning.lyric_ids is None:
+            return music, music.new_zeros(())
+        lyric_logits = self.lyric_encoder.logits(conditioning.lyric_states)
+        return music, _bits(lyric_logits, conditioning.lyric_ids)
+
+    def _total_loss(self, music_loss: Tensor, lyric_loss: Tensor) -> Tensor:
+        if self.config.lyrics is None:
+            return music_loss
+        num_music, num_lyrics = self.config.context_tokens, self.config.lyrics.num_tokens
+        weighted = self.config.lyrics.loss_weight * num_lyrics * lyric_loss + num_music * music_loss
+        return weighted / (num_music + num_lyrics)
+
+    # ---- one token after another ----
+
+    def allocate_cache(
+        self,
+        num_slots: int,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> PriorCache:
+        """Static memory for `num_slots` windows; by default beside the weights, in their dtype.
+
+        `dtype` must be the compute dtype at the time of use.
+        """
+        return PriorCache(
+            self.config,
+            num_slots,
+            device=torch.device(device) if device is not None else self.position_embedding.device,
+            dtype=dtype or self.compute_dtype,
+        )
+
+    @torch.inference_mode()
+    def prefill(
+        self, codes: Tensor, conditioning: Conditioning, cache: PriorCache, slots: Tensor
+    ) -> Tensor:
+        """Begin windows in `slots`, reading the codes they begin with in one parallel pass.
+
+        codes    int64 [B, n], 0 <= n < context_tokens; the same n for all rows of a call
+        slots    int64 [B], each at most once; what they held before is forgotten
+        returns  float32 [B, V]: logits of music token n
+
+        Raises:
+            ValueError: the window would have no token left to draw.
+        """
+        if codes.shape[1] >= self.config.context_tokens:
+            raise ValueError(
+                f"{codes.shape[1]} codes leave nothing to draw in a window of "
+                f"{self.config.context_tokens}"
+            )
+        cache.begin(slots, conditioning.position_embedding)
+        ids = self._sequence_ids(codes, conditioning)
+        added = self._sequence_conditioning(conditioning, ids.shape[1] + 1)
+        x = self._embed(ids, conditioning, added)
+        last = self.transformer.prefill(x, conditioning.lyric_states, cache, slots)
+        return self._logits(last, added[:, -1])
+
+    @torch.inference_mode()
+    def decode(self, ids: Tensor, positions: Tensor, cache: PriorCache, slots: Tensor) -> Tensor:
+        """Logits of one more token of each row. Rows may stand anywhere; the host never waits.
+
+        ids        int64 [B]   the last token of each row, as it was drawn
+        positions  int64 [B]   music position of the token to predict: 1 .. context_tokens - 1
+        slots      int64 [B]   each at most once
+        returns    float32 [B, V]
+        """
+        places = slots * self.config.context_tokens + positions
+        added = cache.position_embedding.flatten(0, 1).index_select(0, places)
+        sequence_positions = positions + self.config.num_prefix_tokens
+        x = F.embedding(ids, self.token_embedding.weight)
+        x = x + self.position_embedding.index_select(0, sequence_positions) + added
+        x = self.transformer.decode(x, cache, cache.plan(sequence_positions, slots))
+        return self._logits(x, added)
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        num_tokens: int,
+        labels: Tensor,
+        upper_codes: Tensor | None = None,
+        *,
+        draw: Draw,
+        uniforms: Tensor,
+        prefix: Tensor | None = None,
+    ) -> Tensor:
+        """Draw inside one window, token by token; the slow twin of the engine.
+
+        num_tokens  tokens to draw after the prefix
+        labels      int64 [B, W], see `condition`
+        draw        turns logits and one uniform number per row into ids
+        uniforms    float64 [B, num_tokens]
+        prefix      int64 [B, n] codes that the window begins with | None
+        returns     int64 [B, n + num_tokens] codes
+
+        Raises:
+            ValueError: a shape does not fit, or the window is too short for so many tokens.
+        """
+        codes = labels.new_zeros((labels.shape[0], 0)) if prefix is None else prefix
+        num_given = codes.shape[1]
+        if num_tokens < 1 or num_given + num_tokens > self.config.context_tokens:
+            raise ValueError(
+                f"cannot draw {num_tokens} tokens after {num_given} in a window of "
+                f"{self.config.context_tokens}"
+            )
+        slots = torch.arange(len(labels), device=labels.device)
+        cache = self.allocate_cache(len(labels))
+        logits = self.prefill(codes, self.condition(labels, upper_codes), cache, slots)
+        drawn = [draw(logits, uniforms[:, 0])]
+        for i in range(1, num_tokens):
+            positions = torch.full_like(slots, num_given + i)
+            logits = self.decode(drawn[-1], positions, cache, slots)
+            drawn.append(draw(logits, uniforms[:, i]))
+        return torch.cat((codes, self.to_codes(torch.stack(drawn, dim=1))), dim=1)
+
+
+def _bits(logits: Tensor, ids: Tensor) -> Tensor:
+    """Mean cross-entropy in bits of logits [B, T, V] against ids [B, T]."""
+    return F.cross_entropy(logits.flatten(0, 1), ids.flatten()) / math.log(2.0)

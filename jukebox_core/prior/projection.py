@@ -1,0 +1,43 @@
+"""The two layers that know about precision: projections may be half, norms always count in fp32."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+INIT_STD = 0.02
+
+
+class Projection(nn.Module):
+    """`x @ weight + bias` with the weight stored [in, out], as the released checkpoints have it.
+
+    Its dtype is the dtype of the computation: `JukeboxPrior.set_compute_dtype` moves exactly these
+    modules to half precision.
+    """
+
+    def __init__(self, num_in: int, num_out: int, *, init_scale: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(num_in, num_out))
+        self.bias = nn.Parameter(torch.zeros(num_out))
+        nn.init.normal_(self.weight, std=INIT_STD * init_scale)
+
+    def forward(self, x: Tensor, *, alpha: float = 1.0, beta: float = 1.0) -> Tensor:
+        """`alpha * (x @ weight) + beta * bias` for x [..., in] in the dtype of the weight."""
+        if x.ndim == 2:
+            return torch.addmm(self.bias, x, self.weight, alpha=alpha, beta=beta)
+        flat = torch.addmm(self.bias, x.flatten(0, -2), self.weight, alpha=alpha, beta=beta)
+        return flat.view(*x.shape[:-1], -1)
+
+
+class LayerNorm(nn.LayerNorm):
+    """Layer norm with fp32 weights and arithmetic whatever the dtype of its input, which it keeps.
+
+    The original does so in fp16 (`transformer/ops.py`).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise the last dimension of x [..., C]."""
+        if x.dtype == self.weight.dtype:
+            return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+        wide = x.to(self.weight.dtype)
+        normed = F.layer_norm(wide, self.normalized_shape, self.weight, self.bias, self.eps)
+        return normed.to(x.dtype)

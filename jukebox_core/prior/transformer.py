@@ -1,0 +1,129 @@
+"""The stack of residual blocks that all priors and the lyric encoder share."""
+
+from collections.abc import Mapping
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from jukebox_core.config import AttentionKind, TransformerConfig
+from jukebox_core.prior.attention import build_attention
+from jukebox_core.prior.kv_cache import DecodeStep, PriorCache
+from jukebox_core.prior.projection import LayerNorm, Projection
+
+_QUICK_GELU_SLOPE = 1.702
+
+
+class FeedForward(nn.Module):
+    """Two projections with x * sigmoid(1.702 x) between them."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.input = Projection(config.width, config.mlp_width, init_scale=config.init_scale)
+        self.output = Projection(config.mlp_width, config.width, init_scale=config.init_scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps x [..., C] to [..., C]."""
+        # x * sigmoid(s x) = silu(s x) / s; both factors ride along with the products, for nothing.
+        slope = _QUICK_GELU_SLOPE
+        hidden = F.silu(self.input.forward(x, alpha=slope, beta=slope))
+        return self.output.forward(hidden, alpha=1.0 / slope)
+
+
+class TransformerLayer(nn.Module):
+    """x + attention(norm(x)) + mlp(norm(x + attention(norm(x))))."""
+
+    def __init__(
+        self, config: TransformerConfig, kind: AttentionKind, prefix_positions: int
+    ) -> None:
+        super().__init__()
+        self.kind = kind
+        self.attention_norm = LayerNorm(config.width)
+        self.attention = build_attention(config, kind, prefix_positions)
+        self.mlp_norm = LayerNorm(config.width)
+        self.mlp = FeedForward(config)
+
+    def forward(self, x: Tensor, lyric_states: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Output [B, T, C], and keys with values [B, K, 2 A], for x [B, T, C]."""
+        query, key_value = self.attention.project(self.attention_norm(x), lyric_states)
+        x = x + self.attention.output(self.attention.pattern.attend(query, key_value))
+        return x + self.mlp(self.mlp_norm(x)), key_value
+
+    def attention_weights(self, x: Tensor, lyric_states: Tensor | None = None) -> Tensor:
+        """Softmax weights float32 [B, H, T, K] for the same input as `forward`."""
+        query, key_value = self.attention.project(self.attention_norm(x), lyric_states)
+        return self.attention.pattern.weights(query, key_value)
+
+    def decode(self, x: Tensor, strips: Tensor, step: DecodeStep) -> Tensor:
+        """One position of every row, x [B, C]."""
+        # `.forward` and not a call: hooks cost as much as a kernel here, and are not supported.
+        x = x + self.attention.decode(self.attention_norm.forward(x), strips, step)
+        return x + self.mlp.forward(self.mlp_norm.forward(x))
+
+
+class StackOutput(NamedTuple):
+    """States float32 [B, T, C]; weights float32 [B, H, T, K] of the recorded layer, if any."""
+
+    states: Tensor
+    attention: Tensor | None
+
+
+class Transformer(nn.Module):
+    """Residual blocks in the dtype of their projections; float32 goes in and comes out."""
+
+    def __init__(self, config: TransformerConfig, *, prefix_positions: int = 0) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            TransformerLayer(config, kind, prefix_positions) for kind in config.layers
+        )
+
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """Dtype of the projections, the residual stream and the cache."""
+        return self._stack()[0].mlp.input.weight.dtype
+
+    def _stack(self) -> "list[TransformerLayer]":
+        return cast("list[TransformerLayer]", list(self.layers))
+
+    def forward(
+        self,
+        x: Tensor,
+        lyric_states: Tensor | None = None,
+        record_attention: int | None = None,
+    ) -> StackOutput:
+        """All positions at once, x float32 [B, T, C].
+
+        record_attention  index of a layer whose softmax weights are wanted
+        """
+        x = x.to(self.compute_dtype)
+        attention = None
+        for index, layer in enumerate(self._stack()):
+            if index == record_attention:
+                attention = layer.attention_weights(x, lyric_states)
+            x, _ = layer(x, lyric_states)
+        return StackOutput(x.float(), attention)
+
+    def prefill(
+        self, x: Tensor, lyric_states: Tensor | None, cache: PriorCache, slots: Tensor
+    ) -> Tensor:
+        """As `forward`, also leaving the cache ready for the position after x; the last state.
+
+        x        float32 [B, T, C]
+        slots    int64 [B]
+        returns  float32 [B, C]
+        """
+        x = x.to(self.compute_dtype)
+        for index, layer in enumerate(self._stack()):
+            x, key_value = layer(x, lyric_states)
+            cache.write_prefix(index, key_value, slots)
+        return x[:, -1].float()
+
+    def decode(
+        self, x: Tensor, cache: PriorCache, steps: Mapping[AttentionKind, DecodeStep]
+    ) -> Tensor:
+        """One position of every row, float32 [B, C] -> float32 [B, C]."""
+        x = x.to(self.compute_dtype)
+        for layer, strips in zip(self._stack(), cache.layers, strict=True):
+            x = layer.decode(x, strips, steps[layer.kind])
+        return x.float()
