@@ -1,0 +1,125 @@
+"""A job record as a flat hash of strings, the shape in which Redis keeps it, and back.
+
+Parts that grow while the job runs have a field each (`window:top:0`, `output:top:1`), so that one
+command adds one part. Moments are whole microseconds since 1970; what is None has no field.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from jobs.job import (
+    CodesFile,
+    Job,
+    JobError,
+    JobStatus,
+    LevelMetrics,
+    LevelPlan,
+    LevelProgress,
+    Output,
+    Stage,
+)
+from jobs.request import LEVEL_NAMES, JobRequest
+
+_Part = TypeVar("_Part")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MOMENTS = ("created_at", "started_at", "completed_at", "expires_at", "lease_expires_at")
+
+
+def to_microseconds(moment: datetime) -> int:
+    """Whole microseconds since 1970. Raises TypeError for a moment without a time zone."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def from_microseconds(microseconds: int | str) -> datetime:
+    """Inverse of `to_microseconds`, in UTC."""
+    return _EPOCH + timedelta(microseconds=int(microseconds))
+
+
+def to_json(part: Any) -> str:  # noqa: ANN401  (any dataclass of jobs.job, or a mapping)
+    """Compact JSON of one part of a record."""
+    content = part if isinstance(part, Mapping) else asdict(part)
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False)
+
+
+def window_field(window: CodesFile) -> str:
+    """A window drawn again replaces the one that began at the same token."""
+    return f"window:{window.level}:{window.start}"
+
+
+def output_field(output: Output) -> str:
+    """One sound file per level and sample."""
+    return f"output:{output.level}:{output.sample}"
+
+
+def job_to_fields(job: Job) -> dict[str, str]:
+    """Every field of the hash; `model` is repeated there for the indexes."""
+    fields = {
+        "id": job.id,
+        "status": job.status.value,
+        "model": job.request.model,
+        "request": job.request.model_dump_json(),
+        "labels": to_json(job.labels),
+        "plan": to_json({level: asdict(plan) for level, plan in job.plan.items()}),
+        "stage": job.stage.value,
+        "attempt": str(job.attempt),
+        "fence": str(job.fence),
+        "progress_value": repr(job.progress_value),
+    }
+    moments = {name: getattr(job, name) for name in _MOMENTS}
+    fields |= {n: str(to_microseconds(m)) for n, m in moments.items() if m is not None}
+    fields |= {window_field(window): to_json(window) for window in job.codes}
+    fields |= {output_field(output): to_json(output) for output in job.outputs}
+    fields |= {f"progress:{level}": to_json(part) for level, part in job.progress.items()}
+    fields |= {f"metrics:{level}": to_json(part) for level, part in job.metrics.items()}
+    if job.codes_name is not None:
+        fields["codes_name"] = job.codes_name
+    if job.error is not None:
+        fields["error"] = to_json(job.error)
+    if job.worker is not None:
+        fields["worker"] = job.worker
+    return fields
+
+
+def job_from_fields(fields: Mapping[str, str]) -> Job:
+    """Inverse of `job_to_fields`. Windows and outputs come coarse to fine, then in order."""
+    moments = {name: from_microseconds(fields[name]) for name in _MOMENTS if name in fields}
+    windows = [CodesFile(**part) for part in _parts(fields, "window:").values()]
+    outputs = [Output(**part) for part in _parts(fields, "output:").values()]
+    progress = {level: LevelProgress(**p) for level, p in _parts(fields, "progress:").items()}
+    metrics = {level: LevelMetrics(**p) for level, p in _parts(fields, "metrics:").items()}
+    plan = {level: LevelPlan(**part) for level, part in json.loads(fields["plan"]).items()}
+    return Job(
+        id=fields["id"],
+        status=JobStatus(fields["status"]),
+        request=JobRequest.model_validate_json(fields["request"]),
+        labels=json.loads(fields["labels"]),
+        plan=plan,
+        stage=Stage(fields["stage"]),
+        attempt=int(fields["attempt"]),
+        fence=int(fields["fence"]),
+        progress_value=float(fields["progress_value"]),
+        progress=_coarse_to_fine(progress),
+        codes=tuple(sorted(windows, key=lambda w: (LEVEL_NAMES.index(w.level), w.start))),
+        codes_name=fields.get("codes_name"),
+        outputs=tuple(sorted(outputs, key=lambda o: (LEVEL_NAMES.index(o.level), o.sample))),
+        metrics=_coarse_to_fine(metrics),
+        error=JobError(**json.loads(fields["error"])) if "error" in fields else None,
+        worker=fields.get("worker"),
+        **moments,
+    )
+
+
+def _parts(fields: Mapping[str, str], prefix: str) -> dict[str, dict[str, Any]]:
+    return {
+        name.removeprefix(prefix): json.loads(text)
+        for name, text in fields.items()
+        if name.startswith(prefix)
+    }
+
+
+def _coarse_to_fine(parts: Mapping[str, _Part]) -> dict[str, _Part]:
+    return {level: parts[level] for level in LEVEL_NAMES if level in parts}

@@ -1,0 +1,329 @@
+"""The job store in Redis or Valkey: each method is one script on the server (`jobs/lua.py`)."""
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, cast
+
+from jobs.errors import IllegalTransition, InvalidCursor, JobNotFound, LeaseLost
+from jobs.job import (
+    CodesFile,
+    Job,
+    JobError,
+    JobStatus,
+    LevelMetrics,
+    LevelProgress,
+    Output,
+    Stage,
+    is_job_id,
+)
+from jobs.job_codec import (
+    from_microseconds,
+    job_from_fields,
+    job_to_fields,
+    output_field,
+    to_json,
+    to_microseconds,
+    window_field,
+)
+from jobs.lua import KEY_PREFIX, RATE_WEIGHT, SCRIPTS, index_key, record_key
+from jobs.redis_connection import connect, errors_as_store_unavailable
+from jobs.redis_watcher import RedisJobWatcher
+from jobs.store import Claim, DueJob, JobPage, WorkerInfo
+
+__all__ = ["RedisJobStore", "RedisJobWatcher"]
+
+_CURSOR = re.compile(r"(\d{1,17})\.(job_[0-9a-f]{32})", re.ASCII)
+
+
+class RedisJobStore:
+    """Implements `jobs.store.JobStore`. Made for threads; connects when first used.
+
+    A job that nobody holds is due again `resend_after_sec` after its last message should have
+    been sent.
+    """
+
+    def __init__(
+        self, redis_url: str, *, max_attempts: int = 3, resend_after_sec: float = 10.0
+    ) -> None:
+        self._redis = connect(redis_url)
+        self._scripts = {name: self._redis.register_script(text) for name, text in SCRIPTS.items()}
+        self._max_attempts = max_attempts
+        self._resend_us = _microseconds(resend_after_sec)
+
+    def create(self, job: Job) -> None:
+        """Write a new record. Raises IllegalTransition when it is not queued or its id is taken."""
+        if not is_job_id(job.id):
+            raise ValueError(f"{job.id!r} was not made by new_job_id")
+        if job.status is not JobStatus.QUEUED:
+            raise IllegalTransition(job.id, job.status, "created")
+        fields = job_to_fields(job).items()
+        reply = self._run(
+            "create",
+            job.id,
+            to_microseconds(job.created_at),
+            job.request.model,
+            self._resend_us,
+            *(word for field in fields for word in field),
+        )
+        if reply[0] == "refused":
+            raise IllegalTransition(job.id, reply[1], "created again")
+
+    def get(self, job_id: str) -> Job:
+        """The record now. Raises JobNotFound."""
+        _check_id(job_id)
+        with errors_as_store_unavailable():
+            fields = cast(dict[str, str], self._redis.hgetall(record_key(job_id)))
+        if not fields:
+            raise JobNotFound(job_id)
+        return job_from_fields(fields)
+
+    def list_jobs(
+        self,
+        *,
+        status: JobStatus | None = None,
+        model: str | None = None,
+        created_after: datetime | None = None,
+        limit: int = 20,
+        cursor: str | None = None,
+    ) -> JobPage:
+        """Records, newest first. Raises InvalidCursor.
+
+        Jobs created or deleted between two pages neither repeat nor hide the others.
+        """
+        newest, after_id = _parse_cursor(cursor) if cursor is not None else ("+inf", "")
+        oldest = f"({to_microseconds(created_after)}" if created_after is not None else "-inf"
+        index = index_key(status=status, model=model)
+        found = self._run("list_jobs", index, newest, oldest, after_id, limit + 1)
+        jobs = tuple(_job(fields) for fields in found)
+        has_more = len(jobs) > limit
+        return JobPage(
+            jobs=jobs[:limit], next_cursor=_cursor(jobs[limit - 1]) if has_more else None
+        )
+
+    def queue_position(self, job_id: str) -> int | None:
+        """How many queued jobs come before this one; None when it is not queued."""
+        with errors_as_store_unavailable():
+            rank = self._redis.zrank(index_key(status=JobStatus.QUEUED), job_id)
+        return cast(int | None, rank)
+
+    def request_cancel(self, job_id: str) -> Job:
+        """A queued job becomes canceled, a running one canceling; others stay as they are.
+
+        A job that no worker holds at the moment becomes canceled at once. Raises JobNotFound.
+        """
+        _check_id(job_id)
+        reply = self._run("request_cancel", job_id)
+        if reply[0] == "missing":
+            raise JobNotFound(job_id)
+        return _job(reply[1])
+
+    def delete(self, job_id: str) -> None:
+        """Forget a job in a terminal status. Raises JobNotFound, IllegalTransition."""
+        _check_id(job_id)
+        reply = self._run("delete", job_id)
+        if reply[0] == "missing":
+            raise JobNotFound(job_id)
+        if reply[0] == "refused":
+            raise IllegalTransition(job_id, reply[1], "deleted")
+
+    def claim(self, job_id: str, stage: Stage, *, worker: str, lease_sec: float) -> Claim | None:
+        """Take a job that nobody holds and that waits at `stage`; None when there is none such.
+
+        A job to be canceled becomes canceled instead, one with too many crashes failed.
+        """
+        if not is_job_id(job_id):
+            return None
+        error = JobError(
+            code="too_many_crashes",
+            message=f"the worker died {self._max_attempts} times while it ran this job",
+            retryable=True,
+        )
+        lease_us = _microseconds(lease_sec)
+        reply = self._run(
+            "claim", job_id, stage, worker, lease_us, self._max_attempts, to_json(error)
+        )
+        if reply[0] == "none":
+            return None
+        return Claim(job=_job(reply[2]), fence=int(reply[1]), worker=worker)
+
+    def heartbeat(
+        self, claim: Claim, progress: Mapping[str, LevelProgress], value: float, *, lease_sec: float
+    ) -> bool:
+        """Renew the lease and write progress; True when cancel was requested. Raises LeaseLost.
+
+        `value` is kept between 0 and 1 and never goes back.
+        """
+        parts = [word for level, part in progress.items() for word in (level, to_json(part))]
+        kept_value = repr(min(max(float(value), 0.0), 1.0))
+        lease_us = _microseconds(lease_sec)
+        reply = self._run_as_owner("heartbeat", claim, lease_us, kept_value, *parts)
+        return bool(reply[1] == JobStatus.CANCELING)
+
+    def record_window(self, claim: Claim, codes: CodesFile) -> None:
+        """Add one kept window, or replace the one that began there. Raises LeaseLost."""
+        self._run_as_owner("record_window", claim, window_field(codes), to_json(codes))
+
+    def forget_windows(self, claim: Claim, names: Sequence[str]) -> None:
+        """Take windows whose files are gone or corrupt out of the record. Raises LeaseLost."""
+        self._run_as_owner("forget_windows", claim, *names)
+
+    def record_outputs(self, claim: Claim, outputs: Sequence[Output]) -> None:
+        """Add sound files; one with the same level and sample is replaced. Raises LeaseLost."""
+        self._run_as_owner("record_outputs", claim, *(word for o in outputs for word in _words(o)))
+
+    def finish_stage(
+        self, claim: Claim, next_stage: Stage, *, metrics: LevelMetrics, codes_name: str
+    ) -> None:
+        """A level is done: keep its figures, release the lease, wait for `next_stage`.
+
+        A job that waits to be canceled becomes canceled. Raises LeaseLost, and IllegalTransition
+        when `next_stage` does not follow the claimed one.
+        """
+        if claim.job.next_stage() != next_stage:
+            raise IllegalTransition(claim.job.id, f"at {claim.job.stage}", f"sent to {next_stage}")
+        self._run_as_owner(
+            "finish_stage", claim, next_stage, to_json(metrics), codes_name, self._resend_us
+        )
+
+    def succeed(self, claim: Claim) -> None:
+        """End as succeeded with progress 1.0. Raises LeaseLost."""
+        self._finish(claim, JobStatus.SUCCEEDED, "progress_value", "1.0")
+
+    def fail(self, claim: Claim, error: JobError) -> None:
+        """End as failed. Raises LeaseLost."""
+        self._finish(claim, JobStatus.FAILED, "error", to_json(error))
+
+    def cancel(self, claim: Claim) -> None:
+        """End as canceled. Raises LeaseLost, and IllegalTransition when nobody asked for it."""
+        self._finish(claim, JobStatus.CANCELED)
+
+    def release(self, claim: Claim) -> None:
+        """Give the job back unfinished (a stopping worker); no crash is counted.
+
+        A job that waits to be canceled becomes canceled. Raises LeaseLost.
+        """
+        self._run_as_owner("release", claim, self._resend_us)
+
+    def due(self, *, limit: int = 100) -> list[DueJob]:
+        """Jobs whose lease has run out or whose message seems lost, longest overdue first."""
+        return [
+            DueJob(job_id=job_id, stage=Stage(stage), status=JobStatus(status))
+            for job_id, stage, status in self._run("due", limit)
+        ]
+
+    def postpone(self, job_id: str, seconds: float) -> None:
+        """Do not report this job as due again before `seconds` have passed."""
+        self._run("postpone", job_id, _microseconds(seconds))
+
+    def record_rate(self, model: str, stage: Stage, tokens_per_second: float) -> None:
+        """Fold a measured speed into the running mean of a model's stage."""
+        self._run("record_rate", model, stage, repr(float(tokens_per_second)), RATE_WEIGHT)
+
+    def rates(self, model: str) -> Mapping[Stage, float]:
+        """Mean tokens per second of each stage that has been measured."""
+        with errors_as_store_unavailable():
+            rates = cast(dict[str, str], self._redis.hgetall(f"{KEY_PREFIX}rates:{model}"))
+        return {Stage(stage): float(rate) for stage, rate in rates.items()}
+
+    def announce_worker(self, worker: WorkerInfo, *, ttl_sec: float) -> None:
+        """Say that a worker lives; forgotten after `ttl_sec` without another word.
+
+        The server's clock tells `seen_at`, not the worker's.
+        """
+        description = {
+            "device": worker.device,
+            "models": list(worker.models),
+            "stages": list(worker.stages),
+        }
+        self._run("announce_worker", worker.name, to_json(description), _microseconds(ttl_sec))
+
+    def workers(self) -> list[WorkerInfo]:
+        """Workers heard of within their ttl, by name."""
+        workers = [_worker(*entry) for entry in self._run("workers")]
+        return sorted(workers, key=lambda worker: worker.name)
+
+    def counts(self) -> Mapping[JobStatus, int]:
+        """How many jobs have each status; all statuses are there."""
+        with errors_as_store_unavailable(), self._redis.pipeline(transaction=True) as pipeline:
+            for status in JobStatus:
+                pipeline.zcard(index_key(status=status))
+            counts = pipeline.execute()
+        return dict(zip(JobStatus, counts, strict=True))
+
+    def ping(self) -> None:
+        """Raise StoreUnavailable unless the server answers."""
+        with errors_as_store_unavailable():
+            self._redis.ping()
+
+    def close(self) -> None:
+        """Drop the connections; the next call opens new ones."""
+        self._redis.close()
+
+    def _run(self, script: str, *arguments: str | int | float) -> Any:  # noqa: ANN401  (a reply)
+        with errors_as_store_unavailable():
+            return self._scripts[script](args=arguments)
+
+    def _run_as_owner(self, script: str, claim: Claim, *arguments: str | int) -> list[str]:
+        """Run a script that writes with the claim's fence. Raises LeaseLost."""
+        reply: list[str] = self._run(script, claim.job.id, claim.fence, *arguments)
+        if reply[0] == "lost":
+            raise LeaseLost(
+                f"{claim.worker} does not own job {claim.job.id} any more (fence {claim.fence})"
+            )
+        return reply
+
+    def _finish(self, claim: Claim, status: JobStatus, *field: str) -> None:
+        reply = self._run_as_owner("finish", claim, status, *field)
+        if reply[0] == "refused":
+            raise IllegalTransition(claim.job.id, reply[1], status)
+
+
+def _check_id(job_id: str) -> None:
+    """A malformed id must never become a key. Raises JobNotFound."""
+    if not is_job_id(job_id):
+        raise JobNotFound(job_id)
+
+
+def _microseconds(seconds: float) -> int:
+    return round(seconds * 1_000_000)
+
+
+def _job(flat: Sequence[str]) -> Job:
+    return job_from_fields(dict(zip(flat[::2], flat[1::2], strict=True)))
+
+
+def _words(output: Output) -> Iterable[str]:
+    event = {"level": output.level, "sample": output.sample}
+    return output_field(output), to_json(output), to_json(event)
+
+
+def _worker(name: str, seen_us: str, description: str) -> WorkerInfo:
+    content = json.loads(description)
+    return WorkerInfo(
+        name=name,
+        device=content["device"],
+        models=tuple(content["models"]),
+        stages=tuple(Stage(stage) for stage in content["stages"]),
+        seen_at=from_microseconds(seen_us),
+    )
+
+
+def _cursor(job: Job) -> str:
+    text = f"{to_microseconds(job.created_at)}.{job.id}"
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _parse_cursor(cursor: str) -> tuple[str, str]:
+    """Microseconds and id of the last job of the page before."""
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        text = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
+    except ValueError:
+        text = ""
+    match = _CURSOR.fullmatch(text)
+    if match is None:
+        raise InvalidCursor("this cursor was not made by this service; take next_cursor of a page")
+    return match[1], match[2]

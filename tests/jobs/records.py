@@ -1,0 +1,50 @@
+"""Job records to test with."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from jobs.job import CodesFile, Job, JobStatus, LevelPlan, Output, Stage, new_job_id
+from jobs.request import JobRequest
+
+
+def new_job(*, model: str = "tiny", created_at: datetime | None = None, **request: Any) -> Job:
+    """A queued record of a short song."""
+    complete = {
+        "model": model,
+        "artist": "The Sawtooths",
+        "genre": "drone",
+        "lyrics": "là, là ♪",
+        "duration_seconds": 2.0,
+        "song_duration_seconds": 60.0,
+        "seed": 7,
+        **request,
+    }
+    return Job(
+        id=new_job_id(),
+        status=JobStatus.QUEUED,
+        request=JobRequest.model_validate(complete),
+        labels={"top": {"version": "v3", "artist": {"name": "The Sawtooths", "id": 3}}},
+        plan={"top": LevelPlan(tokens_total=125, windows_total=2, samples_per_token=256)},
+        stage=Stage.TOP,
+        created_at=created_at if created_at is not None else datetime.now(UTC),
+    )
+
+
+def window(*, start: int = 0, end: int = 64, level: str = "top", name: str = "w") -> CodesFile:
+    """One kept window."""
+    return CodesFile(
+        name=name, level=level, start=start, end=end, sha256="0" * 64, num_bytes=4 * (end - start)
+    )
+
+
+def output(*, level: str = "top", sample: int = 0, name: str = "top-0.wav") -> Output:
+    """One sound file."""
+    return Output(
+        name=name,
+        level=level,
+        sample=sample,
+        duration_sec=2.0,
+        sample_rate_hz=16_000,
+        num_bytes=64_044,
+        sha256="1" * 64,
+    )
