@@ -1,6 +1,7 @@
 """What a client may ask for: the body of `POST /jobs`, shape and bounds only.
 
-Whether a model can sing it is decided where models are known (`api/admission.py`).
+Whether a model can sing it is decided where models are known (`api/admission.py`). Types are strict:
+`"10"` is no number and `true` no count, so that a client's mistake shows at once.
 """
 
 from typing import Annotated, Literal
@@ -20,7 +21,7 @@ MAX_SEED = 2**53 - 1
 class LevelSampling(BaseModel):
     """How one level is drawn; what is absent takes the model's default."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     temperature: Annotated[float, Field(gt=0.0, le=10.0, examples=[0.98])] = 0.99
     top_k: Annotated[int, Field(ge=0, le=1_000_000, description="0 keeps every code")] = 0
@@ -34,7 +35,7 @@ class LevelSampling(BaseModel):
 class SamplingRequest(BaseModel):
     """Sampling settings per level."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     top: LevelSampling = LevelSampling()
     middle: LevelSampling = LevelSampling()
@@ -51,6 +52,7 @@ class JobRequest(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
+        strict=True,
         json_schema_extra={
             "examples": [
                 {
@@ -82,7 +84,10 @@ class JobRequest(BaseModel):
     sampling: SamplingRequest = SamplingRequest()
     levels: Annotated[
         tuple[LevelName, ...],
-        Field(min_length=1, max_length=3, description='`["top"]` alone makes a draft'),
+        # Not strict: a JSON array is a list, and only a lax tuple takes one.
+        Field(
+            strict=False, min_length=1, max_length=3, description='`["top"]` alone makes a draft'
+        ),
     ] = LEVEL_NAMES
     audio_format: AudioFormat = "wav"
 
