@@ -1,1 +1,1 @@
-"""What a person types."""
+"""What a person types: `jukebox demo`, `serve`, `submit` and the rest. See `cli/main.py`."""

@@ -1,0 +1,242 @@
+"""The HTTP client: what the service offers, as methods."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+from cli.errors import ServiceProblem, ServiceUnreachable
+from cli.sse import ServerEvent, parse_events
+
+JobView = dict[str, Any]
+"""A job as the service shows it; see `docs/api.md`."""
+
+TERMINAL_STATUSES = frozenset({"succeeded", "failed", "canceled", "expired"})
+
+_DEFAULT_RETRY_SEC = 1.0
+_MAX_RETRY_SEC = 30.0
+_EVENTS_READ_TIMEOUT_SEC = 45.0
+"""Three missed pings of the event stream (one every 15 s)."""
+_FILE_TIMEOUT_SEC = 300.0
+"""The service may have to encode the file first."""
+
+
+def is_over(job: JobView) -> bool:
+    """Whether nothing will change about the job any more."""
+    return job["status"] in TERMINAL_STATUSES
+
+
+class JukeboxClient:
+    """Talks to one service. Close it, or use it as a context manager.
+
+    Every method raises ServiceUnreachable when nobody answers and ServiceProblem, with the
+    service's own sentence, when the answer is an error. `patience_sec` is how long `follow`
+    bears a service that does not answer (it may be restarting).
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout_sec: float = 30.0,
+        patience_sec: float = 60.0,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self.patience_sec = patience_sec
+        self._sleep = sleep
+        # trust_env off: a proxy in the environment must not swallow calls to the loopback.
+        self._http = httpx.Client(base_url=self.base_url, timeout=timeout_sec, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Drop the connections."""
+        self._http.close()
+
+    def submit(self, request: Mapping[str, Any]) -> JobView:
+        """Post a job; the body of `POST /jobs`."""
+        return self._json("POST", "/jobs", json=dict(request))
+
+    def get(self, job_id: str) -> JobView:
+        """The job now."""
+        return self._json("GET", job_path(job_id))
+
+    def list_jobs(
+        self, *, status: str | None = None, limit: int = 20, cursor: str | None = None
+    ) -> dict[str, Any]:
+        """One page of jobs, newest first: `data`, `has_more`, `next_cursor`."""
+        wanted = {"status": status, "limit": limit, "cursor": cursor}
+        params = {name: value for name, value in wanted.items() if value is not None}
+        return self._json("GET", "/jobs", params=params)
+
+    def cancel(self, job_id: str) -> JobView:
+        """Ask the job to stop; harmless when it is over."""
+        return self._json("POST", f"{job_path(job_id)}/cancel")
+
+    def models(self) -> list[dict[str, Any]]:
+        """The models that the service offers."""
+        return list(self._json("GET", "/models")["data"])
+
+    def system(self) -> dict[str, Any]:
+        """Workers, counts of jobs, version."""
+        return self._json("GET", "/system")
+
+    def is_ready(self) -> bool:
+        """Whether the service answers and reaches its store."""
+        try:
+            return self._http.get("/readyz", timeout=5.0).status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
+
+    def follow(self, job_id: str) -> Iterator[JobView]:
+        """Yield the job at once and after every change until it is over.
+
+        Reads the event stream. Whenever that breaks or cannot be had, the job is fetched and the
+        stream tried again after the pause that the service asks for: polling, at worst.
+        """
+        answered_at = time.monotonic()
+        while True:
+            for job in self._follow_events(job_id):
+                answered_at = time.monotonic()
+                yield job
+                if is_over(job):
+                    return
+            try:
+                response = self._send("GET", job_path(job_id))
+            except (ServiceUnreachable, ServiceProblem) as error:
+                if not _may_pass(error) or time.monotonic() - answered_at > self.patience_sec:
+                    raise
+                self._sleep(_DEFAULT_RETRY_SEC)
+                continue
+            answered_at, job = time.monotonic(), response.json()
+            yield job
+            if is_over(job):
+                return
+            self._sleep(retry_after_sec(response))
+
+    @contextmanager
+    def open(
+        self, method: str, path: str, *, headers: Mapping[str, str], params: Mapping[str, Any]
+    ) -> Iterator[httpx.Response]:
+        """Make a request and leave the body of the answer to be read in pieces."""
+        request = self._http.build_request(
+            method, path, headers=dict(headers), params=dict(params), timeout=_FILE_TIMEOUT_SEC
+        )
+        response = self._call(lambda: self._http.send(request, stream=True))
+        try:
+            if response.is_error:
+                response.read()
+                raise problem_of(response)
+            yield response
+        finally:
+            response.close()
+
+    def _follow_events(self, job_id: str) -> Iterator[JobView]:
+        job: JobView | None = None
+        timeout = httpx.Timeout(10.0, read=_EVENTS_READ_TIMEOUT_SEC)
+        try:
+            with self._http.stream("GET", f"{job_path(job_id)}/events", timeout=timeout) as stream:
+                media_type = stream.headers.get("content-type", "")
+                if not (stream.is_success and media_type.startswith("text/event-stream")):
+                    return
+                for event in parse_events(stream.iter_lines()):
+                    job = job_after(job, event)
+                    if job is not None:
+                        yield job
+        except httpx.TransportError:
+            # The caller asks for the job, which tells a broken stream from a service that is gone.
+            return
+
+    def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401
+        body: dict[str, Any] = self._send(method, path, **options).json()
+        return body
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401
+        response = self._call(lambda: self._http.request(method, path, **options))
+        if response.is_error:
+            raise problem_of(response)
+        return response
+
+    def _call(self, send: Callable[[], httpx.Response]) -> httpx.Response:
+        try:
+            return send()
+        except httpx.TransportError as error:
+            raise ServiceUnreachable(
+                f"no service answers at {self.base_url} ({error or type(error).__name__}). "
+                "Start one with `jukebox serve`, or name another with --url."
+            ) from error
+
+
+def _may_pass(error: ServiceUnreachable | ServiceProblem) -> bool:
+    return isinstance(error, ServiceUnreachable) or error.status in (429, 502, 503, 504)
+
+
+def job_path(job_id: str) -> str:
+    """The path of a job; whatever was typed stays one path segment."""
+    return f"/jobs/{quote(job_id, safe='')}"
+
+
+def job_after(job: JobView | None, event: ServerEvent) -> JobView | None:
+    """The job after one event of its stream; None while no snapshot has come."""
+    data = json.loads(event.data)
+    if event.kind == "snapshot":
+        return dict(data)
+    if isinstance(data.get("job"), dict):
+        return dict(data["job"])
+    if event.kind == "progress" and job is not None:
+        return {**job, "progress": _merged_progress(job["progress"], data)}
+    return job
+
+
+def _merged_progress(progress: Mapping[str, Any], news: Mapping[str, Any]) -> dict[str, Any]:
+    changes = news.get("levels") or {}
+    if not isinstance(changes, Mapping):
+        changes = {level["level"]: level for level in changes}
+    levels = [{**level, **changes.get(level["level"], {})} for level in progress["levels"]]
+    return {**progress, **news, "levels": levels}
+
+
+def retry_after_sec(response: httpx.Response) -> float:
+    """The pause that the service asks for, in seconds; 1 when it names none."""
+    try:
+        seconds = float(response.headers.get("retry-after", _DEFAULT_RETRY_SEC))
+    except ValueError:  # the other form is a date, which this service never sends
+        seconds = _DEFAULT_RETRY_SEC
+    return min(max(seconds, 0.0), _MAX_RETRY_SEC)
+
+
+def problem_of(response: httpx.Response) -> ServiceProblem:
+    """The sentence of a problem document (RFC 9457), with the fields at fault one per line."""
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        reason = f"{response.status_code} {response.reason_phrase}"
+        return ServiceProblem(
+            f"the service answered {reason} without a reason",
+            status=response.status_code,
+            code="",
+        )
+    lines = [str(body.get("detail") or body.get("title") or response.reason_phrase)]
+    lines += [
+        f"  {fault.get('pointer')}: {fault.get('detail')}" for fault in body.get("errors", ())
+    ]
+    return ServiceProblem(
+        "\n".join(lines), status=response.status_code, code=str(body.get("code", ""))
+    )

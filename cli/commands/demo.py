@@ -1,0 +1,108 @@
+"""`jukebox demo`: start everything, sing ten seconds, save them, stop everything."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cli import options
+from cli.client import JobView, JukeboxClient
+from cli.commands.follow import download_all, follow_on_screen, show_figures
+from cli.commands.models import TINY_IS_NOISE, write_tiny
+from cli.console import escape, notes, results
+from cli.errors import CliError, StackError
+from cli.figures import end_line
+from cli.picture import read_mono, terminal_picture, write_spectrogram
+from cli.signals import StopSignals
+from cli.stack import Stack, StackSettings, free_port, running_stack
+
+MODEL = "tiny"
+LYRICS = "Put a coin in the jukebox, pick a row,\nten more seconds and then we go."
+
+
+def demo(
+    data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
+    artist: options.Artist = "The Sawtooths",
+    genre: options.Genre = "drone",
+    lyrics: options.Lyrics = LYRICS,
+    seconds: options.Seconds = 10.0,
+    seed: options.Seed = None,
+) -> None:
+    """Hear it: a whole service starts, sings a song, and is gone again.
+
+    The song and its picture stay in the data folder; all else is thrown away.
+    """
+    request = {
+        "model": MODEL,
+        "artist": artist,
+        "genre": genre,
+        "lyrics": options.lyrics_text(lyrics),
+        "duration_seconds": seconds,
+    }
+    if seed is not None:
+        request["seed"] = seed
+    models_dir = data_dir / "models"
+    with StopSignals().listening() as signals, _run_folder() as folder:
+        notes().print(f"[bold]Note:[/] {TINY_IS_NOISE}")
+        _make_model(models_dir)
+        settings = StackSettings(
+            data_dir=folder, models_dir=models_dir, port=free_port(), isolated=True
+        )
+        began = time.monotonic()
+        notes().print("starting an embedded server, a worker and the API ...")
+        with running_stack(settings, signals) as stack:
+            notes().print(f"up at {stack.url} after {time.monotonic() - began:.1f} s")
+            job, path = _sing(stack, request, data_dir / "songs")
+    _show(job, path)
+
+
+def _make_model(models_dir: Path) -> None:
+    directory = models_dir / MODEL
+    if not directory.exists():
+        began = time.monotonic()
+        write_tiny(directory)
+        notes().print(f"made {escape(str(directory))} in {time.monotonic() - began:.1f} s")
+
+
+def _sing(stack: Stack, request: dict[str, object], songs_dir: Path) -> tuple[JobView, Path]:
+    songs_dir.mkdir(parents=True, exist_ok=True)
+    with JukeboxClient(stack.url) as client:
+        job = client.submit(request)
+        notes().print(
+            f"POST /jobs: {escape(str(request['artist']))}, {escape(str(request['genre']))}, "
+            f"{request['duration_seconds']:g} s, seed {job['seed']} -> {job['id']}"
+        )
+        job = follow_on_screen(client, job["id"], check=stack.check)
+        if job["status"] != "succeeded":
+            raise StackError(f"{end_line(job)}\n{stack.last_lines('worker')}")
+        (path,) = download_all(client, job, songs_dir)
+    return job, path
+
+
+def _show(job: JobView, path: Path) -> None:
+    audio, sample_rate_hz = read_mono(path)
+    picture = path.with_suffix(".png")
+    write_spectrogram(picture, audio, sample_rate_hz)
+    show_figures(job)
+    if notes().is_terminal:
+        notes().print(terminal_picture(audio, sample_rate_hz))
+    results().print(escape(str(picture)))
+    notes().print(f"Remember: {TINY_IS_NOISE}")
+    notes().print("Everything that was started has been stopped. Next: `jukebox serve`.")
+
+
+@contextmanager
+def _run_folder() -> Iterator[Path]:
+    """A folder for one run, kept only when the run failed."""
+    folder = Path(tempfile.mkdtemp(prefix="jukebox-demo-"))
+    try:
+        yield folder
+    except CliError:
+        notes().print(f"Logs and files of this run are kept in {escape(str(folder))}")
+        raise
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,45 @@
+"""`jukebox doctor`: what is missing, and how to mend it."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from cli import options
+from cli.checks import Finding, Surroundings, Verdict, examine, redis_url_of_environment
+from cli.console import escape, results
+
+_STYLES = {Verdict.FINE: "green", Verdict.NOTE: "yellow", Verdict.MISSING: "bold red"}
+
+
+def doctor(
+    data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
+    models_dir: options.ModelsDir = None,
+    host: Annotated[str, typer.Option(envvar="JUKEBOX_HOST")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="JUKEBOX_PORT")] = options.DEFAULT_PORT,
+    url: Annotated[str | None, typer.Option(envvar="JUKEBOX_URL")] = None,
+) -> None:
+    """Examine this machine; exit status 1 when something is missing."""
+    place = Surroundings(
+        data_dir=data_dir,
+        models_dir=options.models_folder(data_dir, models_dir),
+        host=host,
+        port=port,
+        url=url or f"http://{host}:{port}",
+        redis_url=redis_url_of_environment(),
+    )
+    findings = examine(place)
+    results().print(_findings_table(findings))
+    if any(finding.verdict is Verdict.MISSING for finding in findings):
+        raise typer.Exit(1)
+
+
+def _findings_table(findings: list[Finding]) -> Table:
+    table = Table(show_edge=False, pad_edge=False, show_header=False)
+    for finding in findings:
+        found = escape(finding.found)
+        if finding.remedy:
+            found += f"\n-> {escape(finding.remedy)}"
+        style = _STYLES[finding.verdict]
+        table.add_row(finding.what, f"[{style}]{finding.verdict}[/]", found)
+    return table

@@ -1,0 +1,156 @@
+"""`jukebox submit`, `watch`, `list`, `cancel`, `download`: a running service, from outside."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from cli import options
+from cli.client import JobView, JukeboxClient
+from cli.commands.follow import download_all, follow_on_screen, show_end
+from cli.console import escape, notes, results
+from cli.errors import UsageError
+
+
+def submit(
+    model: Annotated[
+        str | None, typer.Option("--model", help="By default the only one there is.")
+    ] = None,
+    artist: options.Artist = "",
+    genre: options.Genre = "",
+    lyrics: options.Lyrics = "",
+    seconds: options.Seconds = 10.0,
+    song_seconds: options.SongSeconds = None,
+    offset: options.Offset = 0.0,
+    takes: options.Takes = 1,
+    seed: options.Seed = None,
+    temperature: options.Temperature = None,
+    stop_after: options.LastLevel = "bottom",
+    audio_format: Annotated[str, typer.Option("--format", help="wav, flac, ogg or mp3.")] = "wav",
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Only print the job's id.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Download to this file or folder.")
+    ] = None,
+    url: options.Url = options.DEFAULT_URL,
+) -> None:
+    """Post a song and wait for it."""
+    request: dict[str, Any] = {
+        "artist": artist,
+        "genre": genre,
+        "lyrics": options.lyrics_text(lyrics),
+        "duration_seconds": seconds,
+        "song_duration_seconds": song_seconds,
+        "offset_seconds": offset,
+        "num_samples": takes,
+        "seed": seed,
+        "levels": options.levels_down_to(stop_after),
+        "audio_format": audio_format,
+    }
+    if temperature is not None:
+        request["sampling"] = {level: {"temperature": temperature} for level in request["levels"]}
+    with JukeboxClient(url) as client:
+        request["model"] = model if model is not None else _only_model(client)
+        job = client.submit({name: value for name, value in request.items() if value is not None})
+        results().print(job["id"])
+        if not no_wait:
+            _wait(client, job["id"], output, should_download=output is not None)
+
+
+def watch(
+    job_id: options.JobId,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Download to this file or folder.")
+    ] = None,
+    url: options.Url = options.DEFAULT_URL,
+) -> None:
+    """Show a job's progress until it is over."""
+    with JukeboxClient(url) as client:
+        _wait(client, job_id, output, should_download=output is not None)
+
+
+def list_jobs(
+    status: Annotated[str | None, typer.Option(help="Only jobs that stand like this.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100)] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="The service's own answer.")] = False,
+    url: options.Url = options.DEFAULT_URL,
+) -> None:
+    """List the newest jobs."""
+    with JukeboxClient(url) as client:
+        page = client.list_jobs(status=status, limit=limit)
+    if as_json:
+        results().print_json(json.dumps(page))
+        return
+    results().print(_jobs_table(page["data"]))
+    if page["has_more"]:
+        notes().print("There are more: raise --limit, or use the API's cursor.")
+
+
+def cancel(job_id: options.JobId, url: options.Url = options.DEFAULT_URL) -> None:
+    """Ask a job to stop; the levels it has finished stay."""
+    with JukeboxClient(url) as client:
+        job = client.cancel(job_id)
+    results().print(f"{job['id']}: {job['status']}")
+
+
+def download(
+    job_id: options.JobId,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="File or folder; the present folder by default."),
+    ] = None,
+    level: options.LevelOption = None,
+    audio_format: options.FormatOption = None,
+    url: options.Url = options.DEFAULT_URL,
+) -> None:
+    """Download every take of a job; goes on where an earlier try broke off."""
+    with JukeboxClient(url) as client:
+        job = client.get(job_id)
+        download_all(client, job, output, level=level, audio_format=audio_format)
+
+
+def _wait(
+    client: JukeboxClient, job_id: str, output: Path | None, *, should_download: bool
+) -> None:
+    try:
+        job = follow_on_screen(client, job_id)
+    except KeyboardInterrupt:
+        where = f" --url {client.base_url}" if client.base_url != options.DEFAULT_URL else ""
+        notes().print(
+            f"The job goes on. `jukebox watch {job_id}{where}` shows it again, "
+            f"`jukebox cancel {job_id}{where}` stops it."
+        )
+        raise
+    show_end(job)
+    if job["status"] != "succeeded":
+        raise typer.Exit(1)
+    if should_download:
+        download_all(client, job, output)
+    else:
+        notes().print(f"`jukebox download {job_id}` fetches the sound.")
+
+
+def _only_model(client: JukeboxClient) -> str:
+    names = [str(model["name"]) for model in client.models()]
+    if len(names) != 1:
+        known = ", ".join(names) or "none; see `jukebox models`"
+        raise UsageError(f"say which model with --model; the service has: {known}")
+    return names[0]
+
+
+def _jobs_table(jobs: list[JobView]) -> Table:
+    table = Table(show_edge=False, pad_edge=False)
+    for heading in ("job", "status", "progress", "model", "artist", "genre", "seconds", "created"):
+        table.add_column(heading, overflow="fold")
+    for job in jobs:
+        wanted = job["input"]
+        table.add_row(
+            job["id"],
+            job["status"],
+            f"{job['progress']['value']:.0%}",
+            *(escape(str(wanted[name])) for name in ("model", "artist", "genre")),
+            f"{wanted['duration_seconds']:g}",
+            job["created_at"],
+        )
+    return table

@@ -1,0 +1,66 @@
+"""`jukebox serve`: the whole service on this machine until Ctrl-C."""
+
+import json
+import time
+from typing import Annotated
+
+import typer
+
+from cli import options
+from cli.checks import redis_url_of_environment
+from cli.commands.models import TINY_IS_NOISE, write_tiny
+from cli.console import escape, notes, results
+from cli.signals import StopSignals
+from cli.stack import StackSettings, running_stack
+from jukebox_core.catalog import ModelCatalog
+
+_CHECK_SEC = 0.5
+
+
+def serve(
+    host: Annotated[str, typer.Option(envvar="JUKEBOX_HOST", help="Address to listen on.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(envvar="JUKEBOX_PORT", min=1, max=65535)] = (
+        options.DEFAULT_PORT
+    ),
+    data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
+    models_dir: options.ModelsDir = None,
+) -> None:
+    """Start the API, a worker and, without REDIS_URL, an embedded server; stop them on Ctrl-C."""
+    settings = StackSettings(
+        data_dir=data_dir,
+        models_dir=options.models_folder(data_dir, models_dir),
+        host=host,
+        port=port,
+        redis_url=redis_url_of_environment(),
+    )
+    with StopSignals().listening() as signals:
+        _have_a_model(settings)
+        notes().print("starting ...")
+        with running_stack(settings, signals) as stack:
+            _show_addresses(settings)
+            while True:
+                stack.check()
+                time.sleep(_CHECK_SEC)
+
+
+def _have_a_model(settings: StackSettings) -> None:
+    if not ModelCatalog(settings.models_dir).names():
+        write_tiny(settings.models_dir / "tiny")
+        notes().print(f"No model in {escape(str(settings.models_dir))}: wrote one. {TINY_IS_NOISE}")
+
+
+def _show_addresses(settings: StackSettings) -> None:
+    names = ModelCatalog(settings.models_dir).names()
+    body = json.dumps(
+        {"model": names[0], "artist": "anyone", "genre": "anything", "duration_seconds": 10}
+    )
+    results().print(f"API      {settings.url}")
+    results().print(f"docs     {settings.url}/docs")
+    results().print(f"models   {escape(', '.join(names))}")
+    results().print(f"files    {escape(str(settings.data_dir))}")
+    results().print(
+        escape(f"try      curl -H 'Content-Type: application/json' -d '{body}' {settings.url}/jobs")
+    )
+    notes().print("Ctrl-C stops everything.")

@@ -1,0 +1,40 @@
+"""Everything a command ends with on purpose; `cli/main.py` shows the sentence and exits with 1.
+
+CliError
+├── UsageError            what was typed cannot be done
+├── ServiceUnreachable    no service answers at the address
+├── ServiceProblem        the service answered with a problem document
+├── DownloadError         what arrived is not what the service announced
+└── StackError            a process of the local stack did not start, or died
+"""
+
+
+class CliError(Exception):
+    """Base of all errors of this package."""
+
+
+class UsageError(CliError):
+    """What was typed cannot be done."""
+
+
+class ServiceUnreachable(CliError):
+    """No service answers at the address."""
+
+
+class ServiceProblem(CliError):
+    """The service answered with an error.
+
+    `code` is the stable word of its problem document; empty when it sent none.
+    """
+
+    def __init__(self, message: str, *, status: int, code: str) -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
+
+
+class DownloadError(CliError):
+    """What arrived is not what the service announced."""
+
+
+class StackError(CliError):
+    """A process of the local stack did not start, or died."""

@@ -1,0 +1,50 @@
+"""The command `jukebox`: every command, put together."""
+
+import sys
+
+import typer
+
+from cli.commands import demo, doctor, generate, jobs, models, serve
+from cli.console import escape, notes
+from cli.errors import CliError
+from cli.signals import Interrupted
+from jukebox_core.errors import JukeboxError
+
+
+def build_app() -> typer.Typer:
+    """The command tree."""
+    app = typer.Typer(
+        name="jukebox",
+        help="Jukebox as a library and a service: an artist, a genre, lyrics; out comes a song.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.command("demo")(demo.demo)
+    app.command("serve")(serve.serve)
+    app.command("submit")(jobs.submit)
+    app.command("watch")(jobs.watch)
+    app.command("list")(jobs.list_jobs)
+    app.command("cancel")(jobs.cancel)
+    app.command("download")(jobs.download)
+    app.command("generate")(generate.generate)
+    app.add_typer(models.models_app, name="models")
+    app.command("doctor")(doctor.doctor)
+    return app
+
+
+def main() -> None:
+    """Run a command; what goes wrong on purpose is one sentence and exit status 1."""
+    try:
+        build_app()()
+    except (CliError, JukeboxError) as error:
+        notes().print(f"[bold red]error:[/] {escape(str(error))}")
+        sys.exit(1)
+    except Interrupted as interrupted:
+        notes().print("stopped")
+        sys.exit(interrupted.exit_status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_PORT = 8000
+DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
+DEFAULT_DATA_DIR = Path("jukebox-data")
+
+Url = Annotated[str, typer.Option("--url", envvar="JUKEBOX_URL", help="Where the service answers.")]
+DataDir = Annotated[
+    Path,
+    typer.Option(
+        "--data-dir", envvar="JUKEBOX_DATA_DIR", help="Folder for jobs, songs, logs and models."
+    ),
+]
+ModelsDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--models-dir",
+        envvar="JUKEBOX_MODELS_DIR",
+        help="Folder with one folder per model; `models` in the data folder by default.",
+    ),
+]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.")]
+LevelOption = Annotated[
+    str | None,
+    typer.Option("--level", help="top, middle or bottom; by default the finest that is done."),
+]
+FormatOption = Annotated[
+    str | None,
+    typer.Option("--format", help="wav, flac, ogg or mp3; by default as the job made it."),
+]
+Artist = Annotated[str, typer.Option("--artist", help="Artist to sing like.")]
+Genre = Annotated[str, typer.Option("--genre", help="Genre to play.")]
+Lyrics = Annotated[str, typer.Option("--lyrics", help="Words to sing; @FILE reads them.")]
+Seconds = Annotated[float, typer.Option("--seconds", min=0.01, help="Length of the sound.")]
+SongSeconds = Annotated[
+    float | None,
+    typer.Option("--song-seconds", help="Length of the whole imagined song: paces the lyrics."),
+]
+Offset = Annotated[
+    float, typer.Option("--offset", min=0.0, help="Second of that song at which to begin.")
+]
+Takes = Annotated[int, typer.Option("--takes", min=1, help="How many different takes.")]
+Seed = Annotated[
+    int | None, typer.Option("--seed", min=0, help="Same seed, same song; drawn when absent.")
+]
+LastLevel = Annotated[
+    str,
+    typer.Option("--stop-after", help="Last level to draw: top makes a draft, bottom all of it."),
+]
+Temperature = Annotated[
+    float | None, typer.Option("--temperature", help="Of all levels: lower is more predictable.")
+]
+
+
+def models_folder(data_dir: Path, models_dir: Path | None) -> Path:
+    """The folder with the models."""
+    return models_dir if models_dir is not None else data_dir / "models"
+
+
+def lyrics_text(argument: str) -> str:
+    """The lyrics themselves, or those of the file that `@FILE` names.
+
+    Raises:
+        typer.BadParameter: the file cannot be read as UTF-8.
+    """
+    if not argument.startswith("@"):
+        return argument
+    try:
+        return Path(argument[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"cannot read lyrics from {argument[1:]!r}: {error}") from error
+
+
+def levels_down_to(last: str) -> list[str]:
+    """The levels to draw, from the top down to `last`.
+
+    Raises:
+        typer.BadParameter: there is no such level.
+    """
+    names = ["top", "middle", "bottom"]
+    if last not in names:
+        raise typer.BadParameter(f"no level is called {last!r}: top, middle or bottom")
+    return names[: names.index(last) + 1]

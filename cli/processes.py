@@ -1,0 +1,65 @@
+"""Child processes of the local stack: a log file each, stopped by their own id."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_POLL_SEC = 0.05
+
+
+class ChildProcess:
+    """One process that leads a process group of its own, so that Ctrl-C reaches only its parent.
+
+    Standard output and error go to `log_path`.
+    """
+
+    def __init__(
+        self, name: str, command: Sequence[str], *, env: Mapping[str, str], log_path: Path
+    ) -> None:
+        self.name, self.log_path = name, log_path
+        with log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                list(command),
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """Id of the process and of its group."""
+        return self._process.pid
+
+    def exit_status(self) -> int | None:
+        """None while it runs; negative when a signal ended it."""
+        return self._process.poll()
+
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM to the process alone: it knows best how to end its own children."""
+        if self._process.poll() is None:
+            self._process.terminate()
+
+    def wait_or_kill(self, deadline: float) -> None:
+        """Wait until `deadline` (of time.monotonic), then kill; sweep up what it left behind."""
+        while self._process.poll() is None and time.monotonic() < deadline:
+            time.sleep(_POLL_SEC)
+        kill_group(self.pid)
+        self._process.wait()
+
+    def last_lines(self, num_lines: int = 15) -> str:
+        """The end of the log."""
+        text = self.log_path.read_text(encoding="utf-8", errors="replace")
+        return "\n".join(text.splitlines()[-num_lines:])
+
+
+def kill_group(group_id: int) -> None:
+    """Kill every process of a group; harmless when none is left."""
+    try:
+        os.killpg(group_id, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):  # macOS says the latter of a group of zombies
+        return

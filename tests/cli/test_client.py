@@ -1,0 +1,103 @@
+import json
+
+import pytest
+
+from cli.client import JukeboxClient
+from cli.errors import ServiceProblem, ServiceUnreachable
+from cli.stack import free_port
+from tests.cli.scripted import Answer, event_stream, job, json_answer, problem
+
+
+def test_submit_posts_the_request_and_returns_the_job(service, client):
+    service.on("POST", "/jobs", json_answer(job("queued"), 202))
+    assert client.submit({"model": "tiny"})["status"] == "queued"
+    assert json.loads(service.requests[-1][3]) == {"model": "tiny"}
+
+
+def test_a_refusal_is_the_service_s_sentence_with_the_fields_at_fault(service, client):
+    faults = [{"pointer": "/duration_seconds", "detail": "must be at most 20"}]
+    service.on("POST", "/jobs", problem(422, "invalid_request", "The song is too long.", faults))
+    with pytest.raises(ServiceProblem) as caught:
+        client.submit({})
+    assert str(caught.value) == "The song is too long.\n  /duration_seconds: must be at most 20"
+    assert (caught.value.status, caught.value.code) == (422, "invalid_request")
+
+
+def test_an_error_that_is_no_problem_document_is_told_by_its_status(service, client):
+    service.on("GET", "/models", Answer(b"<html>", 502, {"content-type": "text/html"}))
+    with pytest.raises(ServiceProblem, match="502 Bad Gateway"):
+        client.models()
+
+
+def test_where_nobody_answers_the_sentence_says_how_to_start_one():
+    with (
+        JukeboxClient(f"http://127.0.0.1:{free_port()}") as client,
+        pytest.raises(ServiceUnreachable, match="jukebox serve"),
+    ):
+        client.models()
+
+
+def test_a_strange_id_stays_one_segment_of_the_path(service, client):
+    with pytest.raises(ServiceProblem):
+        client.get("../models?x")
+    assert service.requests[-1][1] == "/jobs/..%2Fmodels%3Fx"
+
+
+def test_follow_yields_the_snapshot_and_every_change(service, client):
+    progress = {"value": 0.1, "level": "top", "levels": {"top": {"tokens_done": 50}}}
+    stream = event_stream(
+        ("snapshot", job("queued")),
+        ("status", {"status": "running", "job": job("running")}),
+        ("progress", progress),
+        ("status", {"status": "succeeded", "job": job("succeeded")}),
+    )
+    service.on("GET", "/jobs/job_1/events", stream)
+    seen = list(client.follow("job_1"))
+    assert [view["status"] for view in seen] == ["queued", "running", "running", "succeeded"]
+    top, middle = seen[2]["progress"]["levels"]
+    assert (top["tokens_done"], top["tokens_total"], middle["tokens_done"]) == (50, 100, 0)
+    assert seen[2]["progress"]["value"] == 0.1
+
+
+def test_without_an_event_stream_follow_polls_at_the_pace_the_service_asks_for(
+    service, client, slept
+):
+    service.on("GET", "/jobs/job_1/events", problem(404, "not_found", "no such page"))
+    views = [json_answer(job(), retry_after="3"), json_answer(job(), retry_after="0.5")]
+    service.on("GET", "/jobs/job_1", [*views, json_answer(job("succeeded"))])
+    assert [view["status"] for view in client.follow("job_1")] == ["running"] * 2 + ["succeeded"]
+    assert slept == [3.0, 0.5]
+
+
+def test_a_broken_stream_is_opened_again(service, client):
+    broken = event_stream(("snapshot", job()))
+    broken.declared_bytes = len(broken.body) + 100
+    whole = event_stream(("snapshot", job("canceled")))
+    service.on("GET", "/jobs/job_1/events", [broken, whole])
+    service.on("GET", "/jobs/job_1", json_answer(job(), retry_after="0"))
+    seen = [view["status"] for view in client.follow("job_1")]
+    assert seen == ["running", "running", "canceled"]
+
+
+def test_follow_bears_a_service_that_is_away_for_a_moment(service, client, slept):
+    service.on("GET", "/jobs/job_1/events", problem(503, "store_unavailable", "no store"))
+    answers = [problem(503, "store_unavailable", "no store"), json_answer(job("succeeded"))]
+    service.on("GET", "/jobs/job_1", answers)
+    assert [view["status"] for view in client.follow("job_1")] == ["succeeded"]
+    assert slept == [1.0]
+
+
+def test_follow_gives_up_on_a_service_that_stays_away():
+    with (
+        JukeboxClient(
+            f"http://127.0.0.1:{free_port()}", sleep=lambda _: None, patience_sec=0.1
+        ) as client,
+        pytest.raises(ServiceUnreachable),
+    ):
+        list(client.follow("job_1"))
+
+
+def test_follow_tells_at_once_that_there_is_no_such_job(service, client, slept):
+    with pytest.raises(ServiceProblem, match="nothing at"):
+        list(client.follow("job_1"))
+    assert slept == []

@@ -1,0 +1,86 @@
+import hashlib
+
+import pytest
+
+from cli.download import audio_outputs, download
+from cli.errors import DownloadError, UsageError
+from tests.cli.scripted import Answer, job, output
+
+SOUND = bytes(range(256)) * 1000
+SHA256 = hashlib.sha256(SOUND).hexdigest()
+PATH = "/jobs/job_1/audio"
+
+
+def serve_file(service, sound=SOUND, *, etag='"v1"', breaks_after=()):
+    """Serve `sound` with ranges; each number of `breaks_after` cuts one answer short."""
+    cuts = list(breaks_after)
+
+    def answer(headers):
+        start, status = 0, 200
+        if headers.get("if-range", etag) == etag and "range" in headers:
+            start, status = int(headers["range"].removeprefix("bytes=").rstrip("-")), 206
+        rest = sound[start:]
+        if cuts:
+            return Answer(rest[: cuts.pop(0)], status, {"etag": etag}, declared_bytes=len(rest))
+        return Answer(rest, status, {"etag": etag})
+
+    service.on("GET", PATH, answer)
+    service.on("HEAD", PATH, Answer(b"", 200, {"etag": etag, "content-length": str(len(sound))}))
+
+
+def test_a_file_arrives_whole_and_leaves_nothing_beside_it(service, client, tmp_path):
+    serve_file(service)
+    path = download(client, PATH, {}, tmp_path / "new" / "a.wav", sha256=SHA256)
+    assert path.read_bytes() == SOUND
+    assert [file.name for file in path.parent.iterdir()] == ["a.wav"]
+
+
+def test_a_download_goes_on_where_the_connection_broke(service, client, tmp_path):
+    serve_file(service, breaks_after=[100_000, 50_000])
+    path = download(client, PATH, {}, tmp_path / "a.wav", sha256=SHA256)
+    assert path.read_bytes() == SOUND
+    ranges = [headers.get("range") for headers in service.asked("GET", PATH)]
+    assert ranges == [None, "bytes=100000-", "bytes=150000-"]
+
+
+def test_another_try_goes_on_where_the_last_one_gave_up(service, client, tmp_path):
+    serve_file(service, breaks_after=[10_000] * 5)
+    with pytest.raises(DownloadError, match="50000 of 256000 bytes are kept"):
+        download(client, PATH, {}, tmp_path / "a.wav", sha256=SHA256)
+    assert not (tmp_path / "a.wav").exists()
+    path = download(client, PATH, {}, tmp_path / "a.wav", sha256=SHA256)
+    assert path.read_bytes() == SOUND
+    assert service.asked("GET", PATH)[-1]["range"] == "bytes=50000-"
+
+
+def test_what_was_kept_of_an_older_file_is_not_mixed_with_a_newer_one(service, client, tmp_path):
+    serve_file(service, b"x" * 1000, breaks_after=[10] * 5)
+    with pytest.raises(DownloadError):
+        download(client, PATH, {}, tmp_path / "a.wav")
+    serve_file(service, etag='"v2"')
+    assert download(client, PATH, {}, tmp_path / "a.wav").read_bytes() == SOUND
+
+
+def test_bytes_with_another_hash_are_refused_and_thrown_away(service, client, tmp_path):
+    serve_file(service)
+    with pytest.raises(DownloadError, match="damaged"):
+        download(client, PATH, {}, tmp_path / "a.wav", sha256="0" * 64)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_finest_finished_level_is_chosen_and_takes_are_in_order():
+    outputs = [
+        output(b"", level="top"),
+        output(b"", level="middle", sample=1),
+        output(b"", level="middle", sample=0),
+    ]
+    chosen = audio_outputs(job(outputs=outputs))
+    assert [(each["level"], each["sample"]) for each in chosen] == [("middle", 0), ("middle", 1)]
+    assert len(audio_outputs(job(outputs=outputs), level="top")) == 1
+
+
+def test_a_job_without_sound_yet_is_told_so():
+    with pytest.raises(UsageError, match="has no sound yet"):
+        audio_outputs(job())
+    with pytest.raises(UsageError, match="no sound at level bottom"):
+        audio_outputs(job(), level="bottom")
