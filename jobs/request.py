@@ -1,7 +1,7 @@
 """What a client may ask for: the body of `POST /jobs`, shape and bounds only.
 
-Whether a model can sing it is decided where models are known (`api/admission.py`). Types are strict:
-`"10"` is no number and `true` no count, so that a client's mistake shows at once.
+Whether a model can sing it is decided where models are known (`api/admission.py`). Types are
+strict: `"10"` is no number and `true` no count, so that a client's mistake shows at once.
 """
 
 from typing import Annotated, Literal
