@@ -233,10 +233,12 @@ def problem_of(response: httpx.Response) -> ServiceProblem:
             status=response.status_code,
             code="",
         )
-    lines = [str(body.get("detail") or body.get("title") or response.reason_phrase)]
-    lines += [
+    faults = [
         f"  {fault.get('pointer')}: {fault.get('detail')}" for fault in body.get("errors", ())
     ]
+    sentence = str(body.get("detail") or body.get("title") or response.reason_phrase)
     return ServiceProblem(
-        "\n".join(lines), status=response.status_code, code=str(body.get("code", ""))
+        "\n".join(["the service refuses this:", *faults]) if faults else sentence,
+        status=response.status_code,
+        code=str(body.get("code", "")),
     )
