@@ -4,6 +4,7 @@ JukeboxError
 ├── ConfigError        a configuration contradicts itself
 ├── SongError          a song asks for what its model cannot sing
 ├── LabelError         an artist, a genre or lyrics cannot be turned into ids
+├── ModelNotFound      no model of that name is there
 ├── CheckpointError    a weights file does not fit the model it was loaded for
 ├── AudioError         sound cannot be read, written or encoded
 └── SamplingError      drawing codes went wrong
@@ -32,6 +33,10 @@ class SongError(JukeboxError):
 
 class LabelError(JukeboxError):
     """An artist, a genre or lyrics cannot be turned into ids."""
+
+
+class ModelNotFound(JukeboxError):
+    """No model of that name is there."""
 
 
 class CheckpointError(JukeboxError):

@@ -1,0 +1,133 @@
+"""The models of one folder, as far as they can be known without loading weights; no torch.
+
+Each model is a directory in our own format (`checkpoints/native.py`):
+
+    config.json                 {"format": "jukebox", "format_version": 1, "config": {...}}
+    vqvae.safetensors           prior_top.safetensors, prior_middle.safetensors, ...
+    labels/v2_artist_ids.txt    v2_genre_ids.txt, v3_artist_ids.txt, v3_genre_ids.txt
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jukebox_core.config import JukeboxConfig
+from jukebox_core.errors import ConfigError, ModelNotFound
+from jukebox_core.labels import JukeboxTokenizer
+
+FORMAT = "jukebox"
+FORMAT_VERSION = 1
+CONFIG_FILE = "config.json"
+LABELS_FOLDER = "labels"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What is known of a model before it is loaded.
+
+    `tokenizer` is None when the directory has no label lists: then names cannot be resolved.
+    `num_bytes` counts its safetensors files.
+    """
+
+    name: str
+    directory: Path
+    config: JukeboxConfig
+    tokenizer: JukeboxTokenizer | None
+    num_bytes: int
+    description: str
+    licence: str
+
+
+class ModelCatalog:
+    """The model directories inside `models_dir`, read again when their `config.json` changes.
+
+    A model's name is the name of its directory.
+    """
+
+    def __init__(self, models_dir: Path) -> None:
+        self.models_dir = models_dir
+        self._cards: dict[str, tuple[int, ModelCard]] = {}
+
+    def names(self) -> tuple[str, ...]:
+        """All directories that hold a `config.json`, in alphabetical order."""
+        found = self.models_dir.glob(f"*/{CONFIG_FILE}")
+        return tuple(sorted(file.parent.name for file in found if _is_name(file.parent.name)))
+
+    def get(self, name: str) -> ModelCard:
+        """The card of one model.
+
+        Raises:
+            ModelNotFound: there is no such directory; the message names those there are.
+            ConfigError: its `config.json` is broken.
+            LabelError: its label lists are broken.
+        """
+        known = self.names()
+        if name not in known:
+            there = f"there are {', '.join(known)}" if known else "there is none at all"
+            raise ModelNotFound(f"no model is called {name!r}: {there}")
+        directory = self.models_dir / name
+        changed_ns = (directory / CONFIG_FILE).stat().st_mtime_ns
+        cached = self._cards.get(name)
+        if cached is None or cached[0] != changed_ns:
+            cached = (changed_ns, read_card(directory))
+            self._cards[name] = cached
+        return cached[1]
+
+
+def read_card(directory: Path) -> ModelCard:
+    """Read the card of one model directory.
+
+    Raises:
+        ConfigError: its `config.json` is missing or broken.
+        LabelError: its label lists are broken.
+    """
+    config = read_config(directory)
+    has_labels = (directory / LABELS_FOLDER).is_dir()
+    return ModelCard(
+        name=directory.name,
+        directory=directory,
+        config=config,
+        tokenizer=JukeboxTokenizer.from_pretrained(directory) if has_labels else None,
+        num_bytes=sum(file.stat().st_size for file in directory.glob("*.safetensors")),
+        description=config.description,
+        licence=config.licence,
+    )
+
+
+def read_config(directory: Path) -> JukeboxConfig:
+    """The configuration in a model directory of our own format.
+
+    Raises:
+        ConfigError: `config.json` is missing, of another format or version, or contradicts itself.
+    """
+    file = directory / CONFIG_FILE
+    values = read_config_values(file)
+    if values.get("format") != FORMAT:
+        raise ConfigError(f'{file} is not a model of this library: it lacks "format": "{FORMAT}"')
+    if values.get("format_version") != FORMAT_VERSION:
+        raise ConfigError(
+            f"{file} has format_version {values.get('format_version')!r}, and this library reads "
+            f"{FORMAT_VERSION}"
+        )
+    if not isinstance(values.get("config"), dict):
+        raise ConfigError(f'{file} has no object under "config"')
+    return JukeboxConfig.from_dict(values["config"])
+
+
+def read_config_values(file: Path) -> dict[str, Any]:
+    """The JSON object in `file`. Raises ConfigError if there is none."""
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"{file} is not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{file} holds a {type(values).__name__}, not an object")
+    return values
+
+
+def _is_name(name: str) -> bool:
+    # Temporary directories of a model that is being written begin with a dot.
+    return not name.startswith(".")

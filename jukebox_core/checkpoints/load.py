@@ -1,0 +1,75 @@
+"""Loading a model directory, whoever wrote it."""
+
+from pathlib import Path
+
+import torch
+
+from jukebox_core.catalog import CONFIG_FILE, FORMAT, read_config, read_config_values
+from jukebox_core.checkpoints.huggingface import HuggingFaceDirectory, load_huggingface
+from jukebox_core.checkpoints.native import load_native, load_native_prior, load_native_vqvae
+from jukebox_core.checkpoints.parts import LoadedParts
+from jukebox_core.errors import CheckpointError
+from jukebox_core.prior import JukeboxPrior
+from jukebox_core.units import Level
+from jukebox_core.vqvae import JukeboxVQVAE
+
+
+def load_directory(
+    directory: Path,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+) -> LoadedParts:
+    """A whole model, from our own format or that of transformers 4.
+
+    Args:
+        directory: holds a `config.json`.
+        device: where the weights go; on the CPU they stay mapped from the files where they can.
+        dtype: of the transformer stacks; None keeps the one they are stored in. Everything around
+            them is float32 always.
+
+    Raises:
+        CheckpointError: tensors are unknown, missing or misshapen, or files are not there.
+        ConfigError: the configuration is broken or not supported.
+        LabelError: label lists are broken.
+    """
+    if _is_native(directory):
+        return load_native(directory, device=device, dtype=dtype)
+    return load_huggingface(directory, device=device, dtype=dtype)
+
+
+def load_prior_of(
+    directory: Path,
+    level: Level,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+) -> JukeboxPrior:
+    """One prior of a model directory, for a process that serves one level; as `load_directory`."""
+    if _is_native(directory):
+        config = read_config(directory)
+        return load_native_prior(directory, config, level, device=device, dtype=dtype)
+    return HuggingFaceDirectory(directory).load_prior(level, device=device, dtype=dtype)
+
+
+def load_vqvae_of(directory: Path, *, device: torch.device | str = "cpu") -> JukeboxVQVAE:
+    """The VQ-VAE of a model directory, in float32; as `load_directory`."""
+    if _is_native(directory):
+        return load_native_vqvae(directory, read_config(directory), device=device)
+    return HuggingFaceDirectory(directory).load_vqvae(device=device)
+
+
+def _is_native(directory: Path) -> bool:
+    """Whether `config.json` is ours; False for transformers'. Raises CheckpointError for others."""
+    file = directory / CONFIG_FILE
+    if not file.is_file():
+        raise CheckpointError(f"{directory} is no model directory: it has no {CONFIG_FILE}")
+    values = read_config_values(file)
+    if values.get("format") == FORMAT:
+        return True
+    if values.get("model_type") == "jukebox":
+        return False
+    raise CheckpointError(
+        f'{file} is neither ours ("format": "{FORMAT}") nor of transformers '
+        '("model_type": "jukebox")'
+    )

@@ -1,0 +1,123 @@
+"""Our own directories: `config.json`, one safetensors file per part, the label lists."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from jukebox_core.catalog import CONFIG_FILE, FORMAT, FORMAT_VERSION, LABELS_FOLDER, read_config
+from jukebox_core.checkpoints.parts import LoadedParts, build_prior, build_vqvae
+from jukebox_core.checkpoints.tensor_files import open_tensors
+from jukebox_core.config import JukeboxConfig
+from jukebox_core.labels import JukeboxTokenizer
+from jukebox_core.prior import JukeboxPrior
+from jukebox_core.units import COARSE_TO_FINE, Level
+from jukebox_core.vqvae import JukeboxVQVAE
+
+VQVAE_FILE = "vqvae.safetensors"
+
+
+def prior_file(level: Level) -> str:
+    """Name of the file of one prior, e.g. `prior_top.safetensors`."""
+    return f"prior_{level.label}.safetensors"
+
+
+def save_directory(
+    directory: Path,
+    config: JukeboxConfig,
+    vqvae: JukeboxVQVAE,
+    priors: Sequence[JukeboxPrior],
+    tokenizer: JukeboxTokenizer | None = None,
+) -> None:
+    """Write a model directory, all of it or nothing; one that is there already is replaced.
+
+    Weights keep their dtype. `priors` come in sampling order (top, middle, bottom).
+    """
+    with _new_directory(directory) as unfinished:
+        _save_tensors(unfinished / VQVAE_FILE, vqvae)
+        for level, prior in zip(COARSE_TO_FINE, priors, strict=True):
+            _save_tensors(unfinished / prior_file(level), prior)
+        values = {"format": FORMAT, "format_version": FORMAT_VERSION, "config": config.to_dict()}
+        text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+        (unfinished / CONFIG_FILE).write_text(text, encoding="utf-8")
+        if tokenizer is not None:
+            tokenizer.save_vocabulary(unfinished)
+
+
+def load_native_vqvae(
+    directory: Path, config: JukeboxConfig, *, device: torch.device | str
+) -> JukeboxVQVAE:
+    """The VQ-VAE of a model directory. Raises CheckpointError if the file does not fit."""
+    file = directory / VQVAE_FILE
+    return build_vqvae(config.vqvae, open_tensors(file), where=str(file), device=device)
+
+
+def load_native_prior(
+    directory: Path,
+    config: JukeboxConfig,
+    level: Level,
+    *,
+    device: torch.device | str,
+    dtype: torch.dtype | None,
+) -> JukeboxPrior:
+    """One prior of a model directory; see `build_prior` for `dtype`.
+
+    Raises:
+        CheckpointError: the file is not there, or does not fit.
+    """
+    file = directory / prior_file(level)
+    return build_prior(
+        config.prior(level), open_tensors(file), where=str(file), device=device, dtype=dtype
+    )
+
+
+def load_native(
+    directory: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+) -> LoadedParts:
+    """A whole model of our own format.
+
+    Raises:
+        CheckpointError: tensors are unknown, missing or misshapen, or files are not there.
+        ConfigError: `config.json` is broken.
+        LabelError: a label list that a prior needs is missing or broken.
+    """
+    config = read_config(directory)
+    labels_dir = directory / LABELS_FOLDER
+    has_labels = labels_dir.is_dir()
+    top, middle, bottom = (
+        load_native_prior(directory, config, level, device=device, dtype=dtype)
+        for level in COARSE_TO_FINE
+    )
+    return LoadedParts(
+        config=config,
+        vqvae=load_native_vqvae(directory, config, device=device),
+        priors=(top, middle, bottom),
+        tokenizer=JukeboxTokenizer.from_pretrained(directory) if has_labels else None,
+        labels_dir=labels_dir if has_labels else None,
+    )
+
+
+def _save_tensors(file: Path, module: nn.Module) -> None:
+    tensors = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
+    save_file(tensors, file, metadata={"format": "pt"})
+
+
+@contextmanager
+def _new_directory(directory: Path) -> Iterator[Path]:
+    """A temporary directory beside `directory` that takes its place at the end."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{directory.name}."
+    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=prefix) as workplace:
+        unfinished = Path(workplace) / directory.name
+        unfinished.mkdir()
+        yield unfinished
+        if directory.exists():
+            # A directory cannot be renamed onto a full one; the old one goes with the workplace.
+            os.rename(directory, Path(workplace) / "replaced")
+        os.rename(unfinished, directory)

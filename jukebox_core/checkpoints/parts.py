@@ -1,0 +1,83 @@
+"""What loading gives, and the two kinds of module it is made of."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from jukebox_core.checkpoints.assemble import assemble
+from jukebox_core.checkpoints.tensor_files import StoredTensor
+from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig, JukeboxVQVAEConfig
+from jukebox_core.labels import JukeboxTokenizer, Vocabulary
+from jukebox_core.prior import JukeboxPrior
+from jukebox_core.vqvae import JukeboxVQVAE
+
+# Every prior has this tensor; its type stands for all projections of the stack.
+_A_PROJECTION = "transformer.layers.0.mlp.input.weight"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedParts:
+    """A whole model: `priors` in sampling order (top, middle, bottom).
+
+    `tokenizer` is None when there were no label lists; `labels_dir` says where they lie if they
+    are lists of this library's or the original's format.
+    """
+
+    config: JukeboxConfig
+    vqvae: JukeboxVQVAE
+    priors: tuple[JukeboxPrior, JukeboxPrior, JukeboxPrior]
+    tokenizer: JukeboxTokenizer | None = None
+    labels_dir: Path | None = None
+
+
+def build_vqvae(
+    config: JukeboxVQVAEConfig,
+    stored: dict[str, StoredTensor],
+    *,
+    where: str,
+    unknown: list[str] | None = None,
+    device: torch.device | str,
+) -> JukeboxVQVAE:
+    """The VQ-VAE from tensors under our names, which are used up; in float32 always."""
+    return assemble(
+        lambda: JukeboxVQVAE(config), stored, where=where, unknown=unknown, device=device
+    )
+
+
+def build_prior(
+    config: JukeboxPriorConfig,
+    stored: dict[str, StoredTensor],
+    *,
+    where: str,
+    unknown: list[str] | None = None,
+    device: torch.device | str,
+    dtype: torch.dtype | None,
+) -> JukeboxPrior:
+    """A prior from tensors under our names, which are used up.
+
+    `dtype` is that of the transformer stacks, None the one they are stored in. Embeddings, norms,
+    conditioner and logits are float32 always, as in the original.
+    """
+    if dtype is None:
+        dtype = stored[_A_PROJECTION].dtype if _A_PROJECTION in stored else torch.float32
+    return assemble(
+        lambda: JukeboxPrior(config).set_compute_dtype(dtype),
+        stored,
+        where=where,
+        unknown=unknown,
+        device=device,
+    )
+
+
+def read_tokenizer(labels_dir: Path, config: JukeboxConfig) -> JukeboxTokenizer:
+    """The tokenizer of a model whose lists lie in `labels_dir` as `v2_artist_ids.txt` and so on.
+
+    Raises:
+        LabelError: a list that a prior needs is missing or broken.
+    """
+    versions = {prior.labels.version for prior in config.priors if prior.labels is not None}
+    vocabularies = {
+        version: Vocabulary.from_directory(labels_dir, version) for version in sorted(versions)
+    }
+    return JukeboxTokenizer(vocabularies, config)
