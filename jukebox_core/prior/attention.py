@@ -16,21 +16,20 @@ class SelfAttention(nn.Module):
         super().__init__()
         width, scale = config.attention_width, config.init_scale
         self.pattern = pattern
+        self._widths = (width, 2 * width)
         self.qkv = Projection(config.width, 3 * width, init_scale=scale)
         self.output = Projection(width, config.width, init_scale=scale)
 
     def project(self, x: Tensor, lyric_states: Tensor | None) -> tuple[Tensor, Tensor]:
         """Queries [B, T, A] and keys with values [B, T, 2 A] of x [B, T, C]."""
-        width = self.output.weight.shape[0]
-        query, key_value = self.qkv(x).split_with_sizes((width, 2 * width), dim=-1)
+        query, key_value = self.qkv(x).split_with_sizes(self._widths, dim=-1)
         return query, key_value
 
     def decode(self, x: Tensor, strips: Tensor, step: DecodeStep) -> Tensor:
         """One position of every row, x [B, C]; writes its key and value, then reads its strip."""
-        width = self.output.weight.shape[0]
-        query, key_value = self.qkv.forward(x).split_with_sizes((width, 2 * width), dim=-1)
+        query, key_value = self.qkv.forward(x).split_with_sizes(self._widths, dim=-1)
         if step.write is not None:
-            strips.view(-1, 2 * width).index_copy_(0, step.write, key_value)
+            strips.view(-1, strips.shape[-1]).index_copy_(0, step.write, key_value)
         return self.output.forward(_attend_strips(query, strips, step, self.pattern.num_heads))
 
 

@@ -1,0 +1,120 @@
+"""The prior at its borders: sizes of the released models, attention records, refusals."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from jukebox_core.prior import JukeboxPrior
+from jukebox_core.released import released_config
+from tests.prior.golden import config_of, expected, golden_prior, upper_codes
+
+
+@pytest.mark.parametrize(
+    ("model", "index", "num_parameters"),
+    [
+        ("5b", 0, 5_060_452_800),
+        ("5b_lyrics", 0, 5_640_506_800),
+        ("1b_lyrics", 0, 942_643_200),
+        ("5b_lyrics", 1, 981_298_176),
+        ("5b_lyrics", 2, 981_298_176),
+    ],
+)
+def test_the_released_architectures_have_the_released_sizes(model, index, num_parameters):
+    with torch.device("meta"):
+        prior = JukeboxPrior(released_config(model).priors[index])
+    assert sum(weight.numel() for weight in prior.parameters()) == num_parameters
+
+
+def test_tied_priors_store_one_table():
+    assert "logits.weight" not in golden_prior("upsampler_level_0").state_dict()
+    assert "logits.weight" in golden_prior("prior_5b").state_dict()
+
+
+@pytest.mark.parametrize("name", ["prior_5b_lyrics", "prior_1b_lyrics"])
+def test_the_alignment_layer_shows_where_the_music_looks_in_the_lyrics(name):
+    prior, golden = golden_prior(name), expected()
+    lyrics = prior.config.lyrics
+    codes, labels = golden[f"{name}.z_0"], golden[f"{name}.y_0"]
+    output = prior(codes, labels, record_attention=lyrics.alignment_layer)
+    start = prior.config.num_prefix_tokens
+    weights = output.attention[:, lyrics.alignment_head, start:, : lyrics.num_tokens]
+    assert weights.shape == (2, 64, lyrics.num_tokens)
+    assert weights.min() >= 0
+    assert weights.sum(-1).max() <= 1 + 1e-5
+
+
+@pytest.mark.parametrize("name", ["prior_5b_lyrics", "prior_1b_lyrics"])
+def test_the_alignment_head_has_the_attention_of_the_original(name):
+    # The first window of a drawn song: where windows overlap, the original keeps the earlier one.
+    prior, golden = golden_prior(name), expected()
+    lyrics, start = prior.config.lyrics, prior.config.num_prefix_tokens
+    codes, labels = golden[f"{name}.sample_2"][:, :64], golden[f"{name}.y_0"]
+    output = prior(codes, labels, record_attention=lyrics.alignment_layer)
+    weights = output.attention[:, lyrics.alignment_head, start:, : lyrics.num_tokens]
+    # Song 1 sings "short": five characters behind eleven of padding.
+    torch.testing.assert_close(
+        weights[1, :, -5:], golden[f"{name}.align_1"][:64], atol=1e-5, rtol=0
+    )
+
+
+def test_an_unknown_artist_counts_and_an_empty_genre_place_does_not():
+    prior, golden = golden_prior("prior_5b"), expected()
+    labels = golden["prior_5b.y_0"][:1].clone()
+    labels[:, 3:] = torch.tensor([[0, 0, -1, -1, -1, -1]])
+    tables = prior.labels
+    want = tables.artist.weight[0] + tables.genre.weight[0]
+    torch.testing.assert_close(prior.condition(labels).start_embedding[0], want)
+
+
+def test_the_relative_position_stops_at_the_end_of_the_song():
+    prior = golden_prior("prior_5b")
+    total, context = 2_734_200, prior.config.context_samples
+    labels = torch.tensor([[total, total - context // 2, context, 0, 0, -1, -1, -1, -1]])
+    time = prior.condition(labels).position_embedding
+    assert time.isfinite().all()
+    assert time.shape == (1, 64, 24)
+
+
+def test_a_character_drawn_by_mistake_is_fed_back_but_returned_as_code_zero():
+    prior = golden_prior("prior_1b_lyrics")
+    assert prior.to_codes(torch.tensor([0, 78, 79, 80])).tolist() == [0, 0, 0, 1]
+    assert prior.codes_to_ids(torch.tensor([0, 1])).tolist() == [79, 80]
+
+
+def test_a_prior_without_labels_begins_with_a_learned_token():
+    config = dataclasses.replace(config_of("upsampler_level_1"), labels=None)
+    prior = JukeboxPrior(config)
+    upper = torch.zeros(2, 16, dtype=torch.int64)
+    conditioning = prior.condition(torch.zeros(2, 0, dtype=torch.int64), upper)
+    assert conditioning.start_embedding.equal(prior.start_token.expand(2, -1))
+
+
+def test_a_prior_can_be_trained():
+    prior = JukeboxPrior(config_of("prior_5b_lyrics"))
+    golden = expected()
+    output = prior(golden["prior_5b_lyrics.z_0"], golden["prior_5b_lyrics.y_0"])
+    output.loss.backward()
+    idle = [key for key, weight in prior.named_parameters() if weight.grad is None]
+    assert idle == []
+
+
+def test_wrong_shapes_are_refused_with_what_was_found_and_wanted():
+    prior, golden = golden_prior("upsampler_level_1"), expected()
+    codes, labels = golden["upsampler_level_1.z_0"], golden["upsampler_level_1.y_0"]
+    upper = upper_codes("upsampler_level_1", 0)
+    with pytest.raises(ValueError, match=r"needs 16 codes of the level above, and got 0"):
+        prior(codes, labels)
+    with pytest.raises(ValueError, match=r"needs 16 codes of the level above, and got 12"):
+        prior(codes, labels, upper[:, :12])
+    with pytest.raises(ValueError, match=r"\[B, 9\] for this prior, not \(2, 8\)"):
+        prior(codes, labels[:, :8], upper)
+    with pytest.raises(ValueError, match="holds 64 codes, and got 60"):
+        prior(codes[:, :60], labels, upper)
+    cache, conditioning = prior.allocate_cache(2), prior.condition(labels, upper)
+    with pytest.raises(ValueError, match="leave nothing to draw"):
+        prior.prefill(codes, conditioning, cache, torch.arange(2))
+    with pytest.raises(ValueError, match="cannot draw 40 tokens after 30"):
+        prior.sample(
+            40, labels, upper, prefix=codes[:, :30], draw=torch.add, uniforms=torch.zeros(2, 40)
+        )
