@@ -1,0 +1,1 @@
+"""From a plan to codes: windows, levels, chance and the draw itself."""
