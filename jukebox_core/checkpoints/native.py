@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -40,12 +41,12 @@ def save_directory(
     Weights keep their dtype. `priors` come in sampling order (top, middle, bottom).
     """
     with _new_directory(directory) as unfinished:
-        _save_tensors(unfinished / VQVAE_FILE, vqvae)
-        for level, prior in zip(COARSE_TO_FINE, priors, strict=True):
-            _save_tensors(unfinished / prior_file(level), prior)
         values = {"format": FORMAT, "format_version": FORMAT_VERSION, "config": config.to_dict()}
         text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
         (unfinished / CONFIG_FILE).write_text(text, encoding="utf-8")
+        _save_tensors(unfinished / VQVAE_FILE, vqvae)
+        for level, prior in zip(COARSE_TO_FINE, priors, strict=True):
+            _save_tensors(unfinished / prior_file(level), prior)
         if tokenizer is not None:
             tokenizer.save_vocabulary(unfinished)
 
@@ -106,6 +107,8 @@ def load_native(
 def _save_tensors(file: Path, module: nn.Module) -> None:
     tensors = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
     save_file(tensors, file, metadata={"format": "pt"})
+    # safetensors writes for its owner only; a model is for whoever may read its configuration.
+    shutil.copymode(file.with_name(CONFIG_FILE), file)
 
 
 @contextmanager
