@@ -6,7 +6,7 @@ strict: `"10"` is no number and `true` no count, so that a client's mistake show
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 LevelName = Literal["top", "middle", "bottom"]
 AudioFormat = Literal["wav", "flac", "ogg", "mp3"]
@@ -91,10 +91,11 @@ class JobRequest(BaseModel):
     ] = LEVEL_NAMES
     audio_format: AudioFormat = "wav"
 
-    @model_validator(mode="after")
-    def _levels_start_at_the_top(self) -> "JobRequest":
-        if self.levels != LEVEL_NAMES[: len(self.levels)]:
+    @field_validator("levels")
+    @classmethod
+    def _levels_start_at_the_top(cls, levels: tuple[LevelName, ...]) -> tuple[LevelName, ...]:
+        if levels != LEVEL_NAMES[: len(levels)]:
             raise ValueError(
                 'levels must be ["top"], ["top", "middle"] or ["top", "middle", "bottom"]'
             )
-        return self
+        return levels

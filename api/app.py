@@ -1,0 +1,70 @@
+"""The application: given its parts, it builds none."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
+
+from api.audio_files import Transcoder
+from api.dependencies import Services
+from api.error_handlers import install_error_handlers
+from api.middleware import BodyLimit, SecurityHeaders
+from api.openapi import DESCRIPTION, TAGS, openapi_of
+from api.routes import audio, events, health, jobs, models
+from api.settings import ApiSettings
+from api.version import VERSION
+from jobs.artifacts import LocalArtifacts
+from jobs.queue import JobQueue
+from jobs.store import JobStore, JobWatcher
+from jukebox_core.catalog import ModelCatalog
+
+
+def create_app(
+    settings: ApiSettings,
+    store: JobStore,
+    watcher: JobWatcher,
+    queue: JobQueue,
+    artifacts: LocalArtifacts,
+    catalog: ModelCatalog,
+) -> FastAPI:
+    """The HTTP service over these parts. It closes `watcher` when it stops."""
+    app = FastAPI(
+        title="Jukebox",
+        version=VERSION,
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        redoc_url=None,
+        lifespan=_closing(watcher),
+    )
+    app.state.services = Services(
+        settings=settings,
+        store=store,
+        watcher=watcher,
+        queue=queue,
+        artifacts=artifacts,
+        catalog=catalog,
+        transcoder=Transcoder(artifacts, timeout_sec=settings.transcode_timeout_sec),
+    )
+    for routes in (jobs, events, audio, models, health):
+        app.include_router(routes.router)
+    app.add_api_route("/", _to_docs, include_in_schema=False)
+    install_error_handlers(app)
+    # The last one added is the first to see a request.
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(SecurityHeaders)
+    app.openapi = openapi_of(app)  # type: ignore[method-assign]  # FastAPI's own way to do it.
+    return app
+
+
+def _closing(watcher: JobWatcher) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await watcher.close()
+
+    return lifespan
+
+
+async def _to_docs() -> RedirectResponse:
+    return RedirectResponse("docs")

@@ -1,0 +1,28 @@
+"""The application with its real parts, for any ASGI server: `uvicorn --factory api.asgi:app`."""
+
+from fastapi import FastAPI
+
+from api.app import create_app
+from api.settings import ApiSettings, read_settings
+from jobs.artifacts import LocalArtifacts
+from jobs.queue import CeleryJobQueue
+from jobs.redis_store import RedisJobStore
+from jobs.redis_watcher import RedisJobWatcher
+from jukebox_core.catalog import ModelCatalog
+
+
+def app() -> FastAPI:
+    """The application as the environment wants it. Raises InvalidSettings."""
+    return build_app(read_settings())
+
+
+def build_app(settings: ApiSettings) -> FastAPI:
+    """The application with its real parts. Nothing is connected before the first request."""
+    return create_app(
+        settings,
+        RedisJobStore(settings.redis_url),
+        RedisJobWatcher(settings.redis_url),
+        CeleryJobQueue(settings.redis_url),
+        LocalArtifacts(settings.data_dir / "artifacts"),
+        ModelCatalog(settings.models_dir),
+    )

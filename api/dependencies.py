@@ -1,0 +1,87 @@
+"""What endpoints ask for, as annotated names: the parts of the service, and checked parameters."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Path, Request
+from fastapi.concurrency import run_in_threadpool
+
+from api.audio_files import Transcoder
+from api.schemas import EXAMPLE_ID, JobView
+from api.settings import ApiSettings
+from api.views import eta_sec, job_view
+from jobs.artifacts import LocalArtifacts
+from jobs.errors import JobNotFound
+from jobs.job import Job, is_job_id
+from jobs.queue import JobQueue
+from jobs.store import JobStore, JobWatcher
+from jukebox_core.catalog import ModelCatalog
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The real parts behind the endpoints; `create_app` puts them together."""
+
+    settings: ApiSettings
+    store: JobStore
+    watcher: JobWatcher
+    queue: JobQueue
+    artifacts: LocalArtifacts
+    catalog: ModelCatalog
+    transcoder: Transcoder
+
+
+def services_of(request: Request) -> Services:
+    """The parts of the application that serves this request."""
+    services: Services = request.app.state.services
+    return services
+
+
+ServicesDep = Annotated[Services, Depends(services_of)]
+
+
+def checked_job_id(
+    job_id: Annotated[str, Path(description="Id of a job", examples=[EXAMPLE_ID])],
+) -> str:
+    """A text that may be an id. Anything else is unknown already here, before store and disk.
+
+    Raises:
+        JobNotFound: no id of ours looks like this.
+    """
+    if not is_job_id(job_id):
+        raise JobNotFound(job_id[:64])
+    return job_id
+
+
+JobId = Annotated[str, Depends(checked_job_id)]
+
+
+class JobReader:
+    """Reads jobs and shows them as this request's client should see them."""
+
+    def __init__(self, services: ServicesDep, request: Request) -> None:
+        self._store = services.store
+        self._root = str(request.scope.get("root_path", "")).rstrip("/")
+
+    def view(self, job: Job) -> JobView:
+        """A record with its place in the queue and its likely end. Blocking."""
+        position = None if job.is_terminal else self._store.queue_position(job.id)
+        rates = {} if job.is_terminal else self._store.rates(job.request.model)
+        return job_view(
+            job, queue_position=position, eta_sec=eta_sec(job, rates, position), root=self._root
+        )
+
+    def bare_view(self, job: Job) -> JobView:
+        """A record alone, without asking the store for anything."""
+        return job_view(job, queue_position=None, eta_sec=None, root=self._root)
+
+    async def read(self, job_id: str) -> tuple[Job, JobView]:
+        """A record now, and its view. Raises JobNotFound, StoreUnavailable."""
+        return await run_in_threadpool(self._read, job_id)
+
+    def _read(self, job_id: str) -> tuple[Job, JobView]:
+        job = self._store.get(job_id)
+        return job, self.view(job)
+
+
+JobReaderDep = Annotated[JobReader, Depends()]

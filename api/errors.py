@@ -1,0 +1,126 @@
+"""Problem documents (RFC 9457): the one shape of every answer that is not a success.
+
+`code` is stable and meant for programs; `detail` is a sentence for people. `errors` lists what is
+wrong with single fields: where it was sent (`in`), a JSON pointer inside that, and a sentence.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Literal
+from urllib.parse import quote
+
+from fastapi import Request
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+
+PROBLEM_JSON = "application/problem+json"
+UNAVAILABLE_RETRY_SEC = 5
+_MAX_ERRORS = 20
+_MAX_POINTER_CHARACTERS = 200
+
+
+class FieldError(BaseModel):
+    """One thing that is wrong with a request."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    location: Literal["body", "query", "path", "header"] = Field(
+        alias="in", description="Which part of the request the pointer looks into"
+    )
+    pointer: str = Field(description="JSON pointer (RFC 6901), e.g. /sampling/top/hop_fraction")
+    detail: str
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 describes it. `errors` comes with status 422 only."""
+
+    type: str = Field(examples=["urn:jukebox:problem:job_not_found"])
+    title: str
+    status: int
+    detail: str
+    instance: str = Field(description="Path of the request")
+    code: str = Field(description="Stable; what a program should look at")
+    errors: list[FieldError] | None = None
+
+
+class ApiError(Exception):
+    """Ends a request with a problem document."""
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        code: str,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.detail = status, code, detail
+        self.errors, self.headers = tuple(errors), dict(headers or {})
+
+
+class InvalidRequest(ApiError):
+    """The request can be read, but asks for what cannot be done (422)."""
+
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        shown = tuple(errors)[:_MAX_ERRORS]
+        sentences = "; ".join(f"{error.pointer or 'body'}: {error.detail}" for error in shown[:3])
+        more = f" (and {len(errors) - 3} more)" if len(errors) > 3 else ""
+        super().__init__(
+            HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", sentences + more, errors=shown
+        )
+
+
+def invalid_field(
+    location: Literal["body", "query", "path", "header"], path: Sequence[str | int], detail: str
+) -> InvalidRequest:
+    """The 422 for one field."""
+    return InvalidRequest(
+        [FieldError(location=location, pointer=json_pointer(path), detail=detail)]
+    )
+
+
+def json_pointer(path: Sequence[str | int]) -> str:
+    """`("sampling", "top")` -> `/sampling/top`, escaped as in RFC 6901, cut when absurdly long."""
+    steps = (str(step).replace("~", "~0").replace("/", "~1") for step in path)
+    return "".join(f"/{step}" for step in steps)[:_MAX_POINTER_CHARACTERS]
+
+
+def problem_response(request: Request, error: ApiError) -> Response:
+    """The answer for an error, `application/problem+json`."""
+    return Response(
+        problem_body(request.scope["path"], error),
+        status_code=error.status,
+        headers=error.headers,
+        media_type=PROBLEM_JSON,
+    )
+
+
+def problem_body(path: str, error: ApiError) -> bytes:
+    """The JSON of a problem document about a request for `path`.
+
+    Written in ASCII: a client may have sent lone surrogates, which no UTF-8 encoder takes.
+    """
+    document: dict[str, Any] = {
+        "type": f"urn:jukebox:problem:{error.code}",
+        "title": error.status.phrase,
+        "status": int(error.status),
+        "detail": error.detail,
+        "instance": quote(path, errors="replace"),
+        "code": error.code,
+    }
+    if error.errors:
+        document["errors"] = [entry.model_dump(by_alias=True) for entry in error.errors]
+    return json.dumps(document, ensure_ascii=True).encode("ascii")
+
+
+def store_unavailable() -> ApiError:
+    """The 503 for a job store that does not answer."""
+    return ApiError(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "store_unavailable",
+        "The job store cannot be reached at the moment; nothing was changed. Try again soon.",
+        headers={"Retry-After": str(UNAVAILABLE_RETRY_SEC)},
+    )

@@ -1,0 +1,92 @@
+"""What every request passes through: a limit on its body, and careful headers on its answer."""
+
+from contextlib import suppress
+from http import HTTPStatus
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import PROBLEM_JSON, ApiError, problem_body
+
+
+class _BodyTooLarge(Exception):
+    pass
+
+
+class BodyLimit:
+    """Refuses bodies over `max_bytes` with a 413 problem, announced or not.
+
+    FastAPI's `max_body_size` answers in plain text when the length was announced, so this stands
+    in its place.
+    """
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+        self._app, self._max_bytes = app, max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, counting its bytes."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        length = Headers(scope=scope).get("content-length", "")
+        if length.isdecimal() and (len(length) > 18 or int(length) > self._max_bytes):
+            await self._refuse(scope, send)
+            return
+        num_bytes, started = 0, False
+
+        async def counting_receive() -> Message:
+            nonlocal num_bytes
+            message = await receive()
+            if not started:
+                num_bytes += len(message.get("body", b""))
+            if num_bytes > self._max_bytes:
+                raise _BodyTooLarge
+            return message
+
+        async def noting_send(message: Message) -> None:
+            nonlocal started
+            started = True
+            # The framework may have turned the exception into an answer of its own.
+            if num_bytes <= self._max_bytes:
+                await send(message)
+
+        with suppress(_BodyTooLarge):
+            await self._app(scope, counting_receive, noting_send)
+        if num_bytes > self._max_bytes:
+            await self._refuse(scope, send)
+
+    async def _refuse(self, scope: Scope, send: Send) -> None:
+        error = ApiError(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            "body_too_large",
+            f"The body is larger than {self._max_bytes:,} bytes, which no song needs.",
+        )
+        body = problem_body(scope["path"], error)
+        headers = [
+            (b"content-type", PROBLEM_JSON.encode()),
+            (b"content-length", str(len(body)).encode()),
+            # The rest of the body is never read, so the connection cannot serve another request.
+            (b"connection", b"close"),
+        ]
+        await send({"type": "http.response.start", "status": error.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+class SecurityHeaders:
+    """Answers are never guessed at (`nosniff`) and, unless they say otherwise, never stored."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and complete the headers of the answer."""
+
+        async def completing_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("X-Content-Type-Options", "nosniff")
+                headers.setdefault("Referrer-Policy", "no-referrer")
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        await self._app(scope, receive, completing_send)

@@ -1,0 +1,200 @@
+"""What the page at /docs says beyond the signatures: problems, examples, one description."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api.errors import PROBLEM_JSON, Problem
+from api.schemas import EXAMPLE_ID
+
+DESCRIPTION = """
+Post an artist, a genre and lyrics; some time later, download a song.
+
+A job is drawn level by level, from the coarsest (`top`) to the finest (`bottom`), and each finished
+level can be heard before the next is done. Follow the links in `urls`; watch a job by asking again
+(`Retry-After` tells when), by `?wait=30`, or by its events.
+
+Every error is an `application/problem+json` document (RFC 9457) with a stable `code`. This page
+loads its own script from a public CDN; the service itself needs no network.
+"""
+
+TAGS = [
+    {"name": "jobs", "description": "Ask for songs, watch them, stop them."},
+    {"name": "files", "description": "What a job has made."},
+    {"name": "models", "description": "What can sing."},
+    {"name": "service", "description": "Is everything well?"},
+]
+
+_PROBLEMS: dict[int, tuple[str, str, str]] = {
+    400: ("malformed_json", "The body cannot be read", "The body is not JSON: ..."),
+    404: ("job_not_found", "There is no such job or file", "No job has this id: ..."),
+    409: ("job_not_finished", "The job's status forbids it", "The job is running and cannot ..."),
+    410: ("file_gone", "The file is lost", "The job's record names this file, but ..."),
+    413: ("body_too_large", "The body is too large", "The body is larger than 262,144 bytes ..."),
+    415: ("unsupported_media_type", "The body is not JSON", "Send JSON with the header ..."),
+    416: ("range_not_satisfiable", "The range lies outside the file", "The file has 882044 bytes"),
+    422: ("invalid_request", "Something asked for cannot be", "/duration_seconds: must be ..."),
+    500: ("internal_error", "Something unforeseen", "Something went wrong that nobody foresaw ..."),
+    503: ("store_unavailable", "The job store is away", "The job store cannot be reached ..."),
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of an operation that may end in these problems; 422 and 500 always may."""
+    return {status: _problem_response(status) for status in sorted({*statuses, 422, 500})}
+
+
+def _problem_response(status: int) -> dict[str, Any]:
+    code, description, detail = _PROBLEMS[status]
+    example: dict[str, Any] = {
+        "type": f"urn:jukebox:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "instance": f"/jobs/{EXAMPLE_ID}",
+        "code": code,
+    }
+    if status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        pointer = {"in": "body", "pointer": "/duration_seconds", "detail": "must be ..."}
+        example["errors"] = [pointer]
+    content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}
+    response: dict[str, Any] = {"description": description, "content": {PROBLEM_JSON: content}}
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
+    return response
+
+
+def openapi_of(app: FastAPI) -> Callable[[], dict[str, Any]]:
+    """The function that makes the OpenAPI document of `app` once, with the problem schema in it."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app)
+        return app.openapi_schema
+
+    return openapi
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+        tags=app.openapi_tags,
+    )
+    schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    components = document.setdefault("components", {}).setdefault("schemas", {})
+    components.update(schema.pop("$defs", {}))
+    components["Problem"] = schema
+    return document
+
+
+EXAMPLE_REQUEST: dict[str, Any] = {
+    "model": "tiny",
+    "artist": "The Sawtooths",
+    "genre": "drone",
+    "lyrics": "Hello, hello, is anybody there?",
+    "duration_seconds": 10,
+    "song_duration_seconds": 30,
+    "seed": 7,
+    "sampling": {"top": {"temperature": 0.98}},
+    "audio_format": "flac",
+}
+
+DRAFT_REQUEST: dict[str, Any] = {
+    "model": "tiny",
+    "artist": "The Sawtooths",
+    "genre": "drone",
+    "duration_seconds": 10,
+    "num_samples": 3,
+    "levels": ["top"],
+}
+
+
+def _example_resolution(version: str) -> dict[str, Any]:
+    return {
+        "version": version,
+        "artist": {"name": "The Sawtooths", "id": 3, "known": True},
+        "genres": [{"name": "drone", "id": 2, "known": True}],
+    }
+
+
+def _example_progress(level: str, done: int, total: int, windows: int) -> dict[str, Any]:
+    return {
+        "level": level,
+        "tokens_done": done,
+        "tokens_total": total,
+        "windows_done": done * windows // total,
+        "windows_total": windows,
+    }
+
+
+_PATH = f"/jobs/{EXAMPLE_ID}"
+
+EXAMPLE_JOB: dict[str, Any] = {
+    "object": "job",
+    "id": EXAMPLE_ID,
+    "status": "running",
+    "stage": "middle",
+    "created_at": "2026-11-22T07:30:00Z",
+    "started_at": "2026-11-22T07:30:01Z",
+    "completed_at": None,
+    "expires_at": None,
+    "queue_position": None,
+    "eta_seconds": 6.4,
+    "progress": {
+        "value": 0.21,
+        "level": "middle",
+        "levels": [
+            _example_progress("top", 625, 625, 5),
+            _example_progress("middle", 1250, 2500, 10),
+            _example_progress("bottom", 0, 10_000, 40),
+        ],
+    },
+    "outputs": [
+        {
+            "level": "top",
+            "sample": 0,
+            "url": f"{_PATH}/audio?sample=0&level=top&format=wav",
+            "format": "wav",
+            "duration_seconds": 10.0,
+            "sample_rate_hz": 16_000,
+            "bytes": 320_044,
+            "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        }
+    ],
+    "labels": {
+        "top": _example_resolution("v3"),
+        "middle": _example_resolution("v2"),
+        "bottom": _example_resolution("v2"),
+    },
+    "seed": 7,
+    "attempt": 1,
+    "metrics": {
+        "queue_seconds": 1.0,
+        "levels": {"top": {"seconds": 1.3, "tokens_per_second": 480.8}},
+    },
+    "error": None,
+    "urls": {
+        "self": _PATH,
+        "events": f"{_PATH}/events",
+        "cancel": f"{_PATH}/cancel",
+        "audio": f"{_PATH}/audio",
+        "codes": f"{_PATH}/codes",
+    },
+    "input": {
+        **EXAMPLE_REQUEST,
+        "offset_seconds": 0.0,
+        "num_samples": 1,
+        "levels": ["top", "middle", "bottom"],
+        "sampling": {
+            level: {"temperature": 0.99, "top_k": 0, "top_p": 0.0, "hop_fraction": None}
+            for level in ("top", "middle", "bottom")
+        },
+    },
+}
+"""A job half-way, complete and true to the schema."""

@@ -1,0 +1,142 @@
+"""What a job has made: sound, and the codes behind it."""
+
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.audio_files import MEDIA_TYPES, file_response, sha256_of
+from api.dependencies import JobId, ServicesDep
+from api.errors import ApiError
+from api.openapi import problems
+from api.views import format_of
+from jobs.job import Job, Output
+from jobs.request import LEVEL_NAMES, MAX_SAMPLES, AudioFormat, LevelName
+
+router = APIRouter(tags=["files"])
+
+
+class AudioQuery(BaseModel):
+    """Which of a job's sounds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sample: Annotated[int, Field(ge=0, lt=MAX_SAMPLES, description="Which take")] = 0
+    level: Annotated[
+        LevelName | None, Field(description="The finest that is ready, unless said otherwise")
+    ] = None
+    format: Annotated[
+        AudioFormat | None, Field(description="The job's `audio_format`, unless said otherwise")
+    ] = None
+
+
+def _binary(media_types: list[str]) -> dict[str, Any]:
+    schema = {"schema": {"type": "string", "format": "binary"}}
+    return {"content": {media_type: schema for media_type in media_types}}
+
+
+_SOUND = _binary([MEDIA_TYPES[name] for name in ("wav", "flac", "ogg", "mp3")])
+_CODES = _binary([MEDIA_TYPES["safetensors"]])
+_NOT_MODIFIED = {"description": "You have this file already (`If-None-Match`)"}
+
+
+def _file_responses(content: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    return {
+        200: {"description": "The whole file, with `ETag` and `Accept-Ranges`", **content},
+        206: {"description": "The part that `Range` asks for", **content},
+        304: _NOT_MODIFIED,
+        **problems(404, 410, 416, 503),
+    }
+
+
+@router.get(
+    "/jobs/{job_id}/audio",
+    operation_id="downloadAudio",
+    summary="Download a sound",
+    response_class=Response,
+    responses=_file_responses(_SOUND),
+)
+@router.head(
+    "/jobs/{job_id}/audio",
+    operation_id="checkAudio",
+    summary="Size, type and hash of a sound",
+    response_class=Response,
+    responses=_file_responses({}),
+)
+async def download_audio(
+    job_id: JobId,
+    query: Annotated[AudioQuery, Query()],
+    request: Request,
+    services: ServicesDep,
+) -> Response:
+    """One take at one level, whole or in part. `ETag` is the file's SHA-256.
+
+    Another format than the stored one is encoded when it is first asked for, which may take a
+    few seconds for a long song.
+    """
+    job = await run_in_threadpool(services.store.get, job_id)
+    output = _wanted_output(job, query)
+    wanted = query.format or job.request.audio_format
+    path = await services.transcoder.path_as(job_id, output.name, wanted)
+    stored = wanted == format_of(output)
+    sha256 = output.sha256 if stored else await run_in_threadpool(sha256_of, path)
+    filename = f"{job_id}-{output.level}-{output.sample}.{wanted}"
+    return file_response(request, path, sha256=sha256, filename=filename)
+
+
+def _wanted_output(job: Job, query: AudioQuery) -> Output:
+    """The stored sound that a query means; the finest level when it names none."""
+    finest_first = sorted(job.outputs, key=lambda output: -LEVEL_NAMES.index(_level(output)))
+    for output in finest_first:
+        if output.sample == query.sample and query.level in (None, output.level):
+            return output
+    raise _no_sound(job, query)
+
+
+def _level(output: Output) -> LevelName:
+    return next(name for name in LEVEL_NAMES if name == output.level)
+
+
+def _no_sound(job: Job, query: AudioQuery) -> ApiError:
+    ready = ", ".join(f"{output.level} {output.sample}" for output in job.outputs) or "nothing"
+    level = f" at level {query.level}" if query.level else ""
+    return ApiError(
+        HTTPStatus.NOT_FOUND,
+        "audio_not_found",
+        f"The job is {job.status} and has no sample {query.sample}{level}; ready now: {ready}.",
+        headers={} if job.is_terminal else {"Retry-After": "2"},
+    )
+
+
+@router.get(
+    "/jobs/{job_id}/codes",
+    operation_id="downloadCodes",
+    summary="Download the codes",
+    response_class=Response,
+    responses=_file_responses(_CODES),
+)
+@router.head(
+    "/jobs/{job_id}/codes",
+    operation_id="checkCodes",
+    summary="Size and hash of the codes",
+    response_class=Response,
+    responses=_file_responses({}),
+)
+async def download_codes(job_id: JobId, request: Request, services: ServicesDep) -> Response:
+    """The codes of all finished levels in one safetensors file.
+
+    It holds int32 tensors [num_samples, tokens] called `top`, `middle` and `bottom`.
+    """
+    job = await run_in_threadpool(services.store.get, job_id)
+    if job.codes_name is None:
+        raise ApiError(
+            HTTPStatus.NOT_FOUND,
+            "codes_not_found",
+            f"The job is {job.status} and has finished no level, so it has no codes to give.",
+            headers={} if job.is_terminal else {"Retry-After": "2"},
+        )
+    path = await run_in_threadpool(services.artifacts.path, job_id, job.codes_name)
+    sha256 = await run_in_threadpool(sha256_of, path)
+    return file_response(request, path, sha256=sha256, filename=f"{job_id}.safetensors")

@@ -1,0 +1,176 @@
+"""The shapes of what the service answers; `api/views.py` fills them from records.
+
+Null is written, never left out. Moments are RFC 3339 in UTC.
+"""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from jobs.job import JobStatus, Stage
+from jobs.request import JobRequest, LevelName
+
+EXAMPLE_ID = "job_0123456789abcdef0123456789abcdef"
+
+
+class LevelProgressView(BaseModel):
+    """How far one level is; tokens are per sample, windows count those kept on disk."""
+
+    level: LevelName
+    tokens_done: int
+    tokens_total: int
+    windows_done: int
+    windows_total: int
+
+
+class ProgressView(BaseModel):
+    """How far a job is. `value` runs from 0 to 1 and never goes back."""
+
+    value: float
+    level: LevelName | None = Field(description="The level being drawn or next in line")
+    levels: list[LevelProgressView]
+
+
+class OutputView(BaseModel):
+    """One sound file that can be fetched now."""
+
+    level: LevelName
+    sample: int
+    url: str
+    format: str
+    duration_seconds: float
+    sample_rate_hz: int
+    bytes: int
+    sha256: str
+
+
+class LevelMetricsView(BaseModel):
+    """What a finished level took."""
+
+    seconds: float
+    tokens_per_second: float
+
+
+class MetricsView(BaseModel):
+    """Measured times of a job."""
+
+    queue_seconds: float | None
+    levels: dict[str, LevelMetricsView]
+
+
+class JobErrorView(BaseModel):
+    """Why a job failed."""
+
+    code: str
+    message: str
+    retryable: bool
+
+
+class JobUrls(BaseModel):
+    """Where everything about a job is found: follow these, build none."""
+
+    self: str
+    events: str
+    cancel: str
+    audio: str
+    codes: str
+
+
+class JobView(BaseModel):
+    """A job as its owner sees it."""
+
+    object: Literal["job"] = "job"
+    id: str = Field(examples=[EXAMPLE_ID])
+    status: JobStatus
+    stage: Stage
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    expires_at: datetime | None
+    queue_position: int | None = Field(description="Queued jobs before it; null if not queued")
+    eta_seconds: float | None = Field(description="An estimate; null before any measurement")
+    progress: ProgressView
+    outputs: list[OutputView] = Field(description="Grows as each level is finished")
+    labels: dict[str, Any] = Field(description="What artist and genre resolved to, per level")
+    seed: int
+    attempt: int = Field(description="Rises when a worker died with the job")
+    metrics: MetricsView
+    error: JobErrorView | None
+    urls: JobUrls
+    input: JobRequest = Field(description="The complete request")
+
+
+class JobList(BaseModel):
+    """Some jobs, newest first."""
+
+    object: Literal["list"] = "list"
+    data: list[JobView]
+    has_more: bool
+    next_cursor: str | None
+
+
+class ModelLevelView(BaseModel):
+    """One level of a model."""
+
+    level: LevelName
+    tokens_per_second: float
+    context_tokens: int
+    context_seconds: float
+    samples_per_token: int
+    label_version: str | None
+    default_hop_fraction: float
+
+
+class ModelLimits(BaseModel):
+    """What a model can sing. The song is the whole imagined one, of which a part may be drawn."""
+
+    min_duration_seconds: float = Field(description="Of the drawn part, for all three levels")
+    max_duration_seconds: float
+    min_song_duration_seconds: float
+    max_song_duration_seconds: float
+
+
+class ModelView(BaseModel):
+    """One model that jobs may name."""
+
+    object: Literal["model"] = "model"
+    name: str
+    description: str
+    licence: str
+    sample_rate_hz: int
+    reads_lyrics: bool
+    levels: list[ModelLevelView]
+    limits: ModelLimits
+    bytes: int
+
+
+class ModelList(BaseModel):
+    """All models."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelView]
+
+
+class HealthView(BaseModel):
+    """The process, or the service, is able to answer."""
+
+    status: Literal["ok"] = "ok"
+
+
+class WorkerView(BaseModel):
+    """A worker heard of lately."""
+
+    name: str
+    device: str
+    models: list[str]
+    stages: list[Stage]
+    seen_at: datetime
+
+
+class SystemView(BaseModel):
+    """The service at a glance."""
+
+    version: str
+    workers: list[WorkerView]
+    jobs: dict[JobStatus, int]

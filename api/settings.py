@@ -1,0 +1,62 @@
+"""What the API process takes from its environment."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+
+
+class InvalidSettings(Exception):
+    """The environment asks for what cannot be; the message names every variable at fault."""
+
+
+def _check_redis_url(url: str) -> str:
+    if not url.startswith(_REDIS_SCHEMES):
+        raise ValueError(f"must start with {', '.join(_REDIS_SCHEMES)}")
+    return url
+
+
+class ApiSettings(BaseSettings):
+    """Settings of one API process. Variables that other parts read are none of its business."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+
+    redis_url: Annotated[
+        str, AfterValidator(_check_redis_url), Field(validation_alias="REDIS_URL", repr=False)
+    ]
+    data_dir: Annotated[Path, Field(validation_alias="JUKEBOX_DATA_DIR")] = Path("data")
+    models_dir: Annotated[Path, Field(validation_alias="JUKEBOX_MODELS_DIR")] = Path("models")
+    host: Annotated[str, Field(validation_alias="JUKEBOX_HOST", min_length=1)] = "127.0.0.1"
+    port: Annotated[int, Field(validation_alias="JUKEBOX_PORT", ge=0, le=65_535)] = 8000
+    log_format: Annotated[Literal["text", "json"], Field(validation_alias="JUKEBOX_LOG_FORMAT")] = (
+        "text"
+    )
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(validation_alias="JUKEBOX_LOG_LEVEL")
+    ] = "INFO"
+    max_body_bytes: Annotated[
+        int, Field(validation_alias="JUKEBOX_MAX_BODY_BYTES", ge=1024, le=64 * 1024 * 1024)
+    ] = 256 * 1024
+    transcode_timeout_sec: Annotated[
+        float, Field(validation_alias="JUKEBOX_TRANSCODE_TIMEOUT_SEC", gt=0.0, le=3600.0)
+    ] = 120.0
+
+
+def read_settings() -> ApiSettings:
+    """Settings from the environment.
+
+    Raises:
+        InvalidSettings: a variable is missing or has an impossible value.
+    """
+    try:
+        return ApiSettings()
+    except ValidationError as error:
+        wrong = (f"{entry['loc'][0]}: {_sentence(entry['msg'])}" for entry in error.errors())
+        raise InvalidSettings("The API cannot start. " + "; ".join(wrong)) from error
+
+
+def _sentence(message: str) -> str:
+    return message.removeprefix("Value error, ").replace("Field required", "is not set")

@@ -1,0 +1,13 @@
+"""The version of the installed service."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+
+def _installed_version() -> str:
+    try:
+        return version("jukebox-service")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+VERSION = _installed_version()

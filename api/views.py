@@ -1,0 +1,218 @@
+"""From records to answers: pure functions, no store, no clock."""
+
+from collections.abc import Mapping
+
+from api.schemas import (
+    JobErrorView,
+    JobUrls,
+    JobView,
+    LevelMetricsView,
+    LevelProgressView,
+    MetricsView,
+    ModelLevelView,
+    ModelLimits,
+    ModelView,
+    OutputView,
+    ProgressView,
+    WorkerView,
+)
+from jobs.job import Job, JobStatus, LevelProgress, Output, Stage
+from jobs.request import LevelName
+from jobs.store import WorkerInfo
+from jukebox_core.catalog import ModelCard
+from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig
+from jukebox_core.units import COARSE_TO_FINE, Level
+
+MAX_REQUEST_DURATION_SEC = 600.0
+"""Bound of `JobRequest.duration_seconds`, whatever the model."""
+
+
+def job_view(job: Job, *, queue_position: int | None, eta_sec: float | None, root: str) -> JobView:
+    """A record as its owner sees it; `root` is put before every path (a proxy's prefix)."""
+    urls = job_urls(job.id, root)
+    error = job.error
+    return JobView(
+        id=job.id,
+        status=job.status,
+        stage=job.stage,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        completed_at=job.completed_at,
+        expires_at=job.expires_at,
+        queue_position=queue_position,
+        eta_seconds=eta_sec,
+        progress=_progress_view(job),
+        outputs=[_output_view(output, urls.audio) for output in job.outputs],
+        labels=dict(job.labels),
+        seed=job.request.seed or 0,
+        attempt=job.attempt,
+        metrics=_metrics_view(job),
+        error=error
+        and JobErrorView(code=error.code, message=error.message, retryable=error.retryable),
+        urls=urls,
+        input=job.request,
+    )
+
+
+def job_urls(job_id: str, root: str) -> JobUrls:
+    """All paths of a job."""
+    path = f"{root}/jobs/{job_id}"
+    return JobUrls(
+        self=path,
+        events=f"{path}/events",
+        cancel=f"{path}/cancel",
+        audio=f"{path}/audio",
+        codes=f"{path}/codes",
+    )
+
+
+def format_of(output: Output) -> str:
+    """`wav`, `flac`, ...: the ending of the stored file."""
+    return output.name.rpartition(".")[2].lower()
+
+
+def _output_view(output: Output, audio_path: str) -> OutputView:
+    audio_format = format_of(output)
+    query = f"?sample={output.sample}&level={output.level}&format={audio_format}"
+    return OutputView(
+        level=_level_name(output.level),
+        sample=output.sample,
+        url=audio_path + query,
+        format=audio_format,
+        duration_seconds=output.duration_sec,
+        sample_rate_hz=output.sample_rate_hz,
+        bytes=output.num_bytes,
+        sha256=output.sha256,
+    )
+
+
+def _progress_view(job: Job) -> ProgressView:
+    levels = []
+    for level in job.request.levels:
+        plan, done = job.plan[level], job.progress.get(level, LevelProgress())
+        levels.append(
+            LevelProgressView(
+                level=level,
+                tokens_done=done.tokens_done,
+                tokens_total=plan.tokens_total,
+                windows_done=done.windows_done,
+                windows_total=plan.windows_total,
+            )
+        )
+    drawing = not job.is_terminal and job.stage is not Stage.RENDER
+    return ProgressView(
+        value=job.progress_value,
+        level=_level_name(job.stage) if drawing else None,
+        levels=levels,
+    )
+
+
+def _metrics_view(job: Job) -> MetricsView:
+    waited = None
+    if job.started_at is not None:
+        waited = max((job.started_at - job.created_at).total_seconds(), 0.0)
+    levels = {
+        level: LevelMetricsView(
+            seconds=figures.seconds, tokens_per_second=figures.tokens_per_second
+        )
+        for level, figures in job.metrics.items()
+    }
+    return MetricsView(queue_seconds=waited, levels=levels)
+
+
+def _level_name(level: str) -> LevelName:
+    names: Mapping[str, LevelName] = {"top": "top", "middle": "middle", "bottom": "bottom"}
+    return names[level]
+
+
+def remaining_sec(job: Job, rates: Mapping[Stage, float]) -> float | None:
+    """Seconds of work left in a job itself; None while a stage it needs was never measured."""
+    total_sec = 0.0
+    for level in job.request.levels:
+        tokens_done = job.progress.get(level, LevelProgress()).tokens_done
+        tokens_left = max(job.plan[level].tokens_total - tokens_done, 0)
+        if tokens_left and not rates.get(Stage(level)):
+            return None
+        total_sec += tokens_left / rates[Stage(level)] if tokens_left else 0.0
+    return total_sec
+
+
+def eta_sec(job: Job, rates: Mapping[Stage, float], queue_position: int | None) -> float | None:
+    """Seconds until the job ends, as a guess; None when unknown or when it has ended.
+
+    Jobs that wait before this one are taken to be as long as this one, drawn one after the
+    other: their own length would cost a look-up each, and a fleet's width is not known.
+    """
+    if job.is_terminal or job.status is JobStatus.CANCELING:
+        return None
+    own_sec = remaining_sec(job, rates)
+    if own_sec is None:
+        return None
+    return round(own_sec * (1 + (queue_position or 0)), 1)
+
+
+def poll_after_sec(view: JobView) -> int:
+    """How long a polling client may sleep: a tenth of what is left, from 1 to 30 seconds."""
+    if view.eta_seconds is None:
+        return 2
+    return int(min(max(view.eta_seconds / 10.0, 1.0), 30.0))
+
+
+def model_view(card: ModelCard) -> ModelView:
+    """A model as clients see it."""
+    config = card.config
+    return ModelView(
+        name=card.name,
+        description=card.description,
+        licence=card.licence,
+        sample_rate_hz=config.vqvae.sample_rate_hz,
+        reads_lyrics=any(prior.lyrics is not None for prior in config.priors),
+        levels=[_model_level_view(prior) for prior in config.priors],
+        limits=model_limits(config),
+        bytes=card.num_bytes,
+    )
+
+
+def _model_level_view(prior: JukeboxPriorConfig) -> ModelLevelView:
+    return ModelLevelView(
+        level=_level_name(prior.level.label),
+        tokens_per_second=prior.sample_rate_hz / prior.samples_per_token,
+        context_tokens=prior.context_tokens,
+        context_seconds=prior.context_samples / prior.sample_rate_hz,
+        samples_per_token=prior.samples_per_token,
+        label_version=prior.labels.version if prior.labels is not None else None,
+        default_hop_fraction=prior.default_hop_fraction,
+    )
+
+
+def model_limits(config: JukeboxConfig) -> ModelLimits:
+    """Shortest and longest songs of a model, as `plan_song` enforces them.
+
+    Every upsampler needs one full window, in whole tokens of the top level. The song's length is
+    bounded by the top prior's timing embedding.
+    """
+    time_base = config.time_base
+    top_token_samples = time_base.samples_per_token[Level.TOP]
+    upsamplers = [config.prior(level) for level in COARSE_TO_FINE if level.upper is not None]
+    num_top_tokens = max(-(-prior.context_samples // top_token_samples) for prior in upsamplers)
+    labels = config.prior(Level.TOP).labels
+    max_song_sec = MAX_REQUEST_DURATION_SEC
+    if labels is not None:
+        max_song_sec = min(max_song_sec, labels.max_duration_sec)
+    return ModelLimits(
+        min_duration_seconds=time_base.tokens_to_seconds(num_top_tokens, Level.TOP),
+        max_duration_seconds=max_song_sec,
+        min_song_duration_seconds=labels.min_duration_sec if labels is not None else 0.0,
+        max_song_duration_seconds=max_song_sec,
+    )
+
+
+def worker_view(worker: WorkerInfo) -> WorkerView:
+    """A worker as `GET /system` shows it."""
+    return WorkerView(
+        name=worker.name,
+        device=worker.device,
+        models=list(worker.models),
+        stages=list(worker.stages),
+        seen_at=worker.seen_at,
+    )

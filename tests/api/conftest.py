@@ -1,0 +1,112 @@
+"""The service in this process, over a real store; nobody works unless the test does."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import redis
+
+from api.app import create_app
+from api.settings import ApiSettings
+from jobs.artifacts import LocalArtifacts
+from jobs.queue import CeleryJobQueue
+from jobs.redis_store import RedisJobStore
+from jobs.redis_watcher import RedisJobWatcher
+from jobs.store import JobEvent
+from jukebox_core.catalog import ModelCatalog
+from tests.api.scripted_worker import ScriptedWorker, files_below
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """The client's end of the service, and the worker's."""
+
+    client: httpx.AsyncClient
+    store: RedisJobStore
+    watcher: RedisJobWatcher
+    queue: CeleryJobQueue
+    artifacts: LocalArtifacts
+    worker: ScriptedWorker
+    redis_url: str
+    data_dir: Path
+
+    async def post(self, **changes: Any) -> dict[str, Any]:
+        """A job that is accepted."""
+        response = await self.client.post("/jobs", json=song(**changes))
+        assert response.status_code == 202, response.text
+        return response.json()
+
+    async def watcher_events(self, job_id: str) -> list[JobEvent]:
+        """Everything that has happened to a job."""
+        return await self.watcher.events_after(job_id, "0-0", timeout_sec=0.1)
+
+    def left_behind(self) -> list[str]:
+        """Every key and every file."""
+        with redis.Redis.from_url(self.redis_url, protocol=2) as client:
+            keys = [key.decode() for key in client.keys("*")]
+        return keys + [str(path) for path in files_below(self.data_dir / "artifacts")]
+
+
+def song(**changes: Any) -> dict[str, Any]:
+    """A request that `tiny` can sing; a change to None takes the field away."""
+    request = {
+        "model": "tiny",
+        "artist": "The Sawtooths",
+        "genre": "drone",
+        "lyrics": "hello",
+        "duration_seconds": 10,
+        "seed": 7,
+        **changes,
+    }
+    return {name: value for name, value in request.items() if value is not None}
+
+
+@asynccontextmanager
+async def serving(redis_url: str, models_dir: Path, data_dir: Path) -> AsyncIterator[Service]:
+    """The service over the store at `redis_url`."""
+    settings = ApiSettings(redis_url=redis_url, data_dir=data_dir, models_dir=models_dir)
+    store, watcher = RedisJobStore(redis_url), RedisJobWatcher(redis_url)
+    queue, artifacts = CeleryJobQueue(redis_url), LocalArtifacts(data_dir / "artifacts")
+    app = create_app(settings, store, watcher, queue, artifacts, ModelCatalog(models_dir))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://jukebox.test") as client:
+        yield Service(
+            client=client,
+            store=store,
+            watcher=watcher,
+            queue=queue,
+            artifacts=artifacts,
+            worker=ScriptedWorker(store, artifacts),
+            redis_url=redis_url,
+            data_dir=data_dir,
+        )
+    await watcher.close()
+    store.close()
+
+
+@pytest.fixture
+async def service(clean_redis_url: str, models_dir: Path, tmp_path: Path) -> AsyncIterator[Service]:
+    async with serving(clean_redis_url, models_dir, tmp_path) as service:
+        yield service
+
+
+def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """The answer is a problem document that a person understands; returns it."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = response.json()
+    assert problem["code"] == code
+    assert problem["status"] == status
+    assert problem["title"]
+    assert problem["type"].endswith(code)
+    assert len(problem["detail"].split()) >= 4, f"no sentence: {problem['detail']!r}"
+    return problem

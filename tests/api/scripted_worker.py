@@ -1,0 +1,89 @@
+"""The worker's side of the protocol, played by a test: real records, real files, no model."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from jobs.artifacts import LocalArtifacts
+from jobs.job import Job, JobError, LevelMetrics, LevelProgress, Output, Stage
+from jobs.store import Claim, JobStore
+from jukebox_core.units import Level
+
+LEASE_SEC = 30.0
+
+
+class ScriptedWorker:
+    """Claims jobs and writes what a worker would write: silence-like codes and short tones."""
+
+    def __init__(
+        self, store: JobStore, artifacts: LocalArtifacts, *, rate_hz: int = 16_000
+    ) -> None:
+        self._store, self._artifacts, self._rate_hz = store, artifacts, rate_hz
+
+    def claim(self, job_id: str, stage: Stage = Stage.TOP) -> Claim:
+        claim = self._store.claim(job_id, stage, worker="scripted", lease_sec=LEASE_SEC)
+        assert claim is not None, f"{job_id} cannot be claimed at {stage}"
+        return claim
+
+    def report(self, claim: Claim, level: str, tokens_done: int, value: float) -> bool:
+        progress = {level: LevelProgress(tokens_done=tokens_done, windows_done=0)}
+        return self._store.heartbeat(claim, progress, value, lease_sec=LEASE_SEC)
+
+    def sing(self, job_id: str) -> Job:
+        """All stages to the end."""
+        job = self._store.get(job_id)
+        for level in job.request.levels:
+            self.finish_level(self.claim(job_id, Stage(level)))
+        self._store.succeed(self.claim(job_id, Stage.RENDER))
+        return self._store.get(job_id)
+
+    def fail(self, job_id: str) -> None:
+        error = JobError(code="out_of_memory", message="the device is full", retryable=True)
+        self._store.fail(self.claim(job_id), error)
+
+    def finish_level(self, claim: Claim) -> None:
+        """Write one level's codes and sounds, and hand on to the next stage."""
+        job, level = claim.job, str(claim.job.stage)
+        total, samples = job.plan[level].tokens_total, job.request.num_samples
+        codes = np.arange(samples * total, dtype=np.int64).reshape(samples, total) % 64
+        kept = self._artifacts.write_codes(
+            job.id, fence=claim.fence, level=level, start=0, codes=codes
+        )
+        self._store.record_window(claim, kept)
+        name = self._artifacts.write_all_codes(
+            job.id, fence=claim.fence, codes={level: codes}, metadata={"seed": "7"}
+        )
+        outputs = [self._write_tone(claim, sample) for sample in range(samples)]
+        self._store.record_outputs(claim, outputs)
+        self.report(claim, level, total, 0.9)
+        next_stage = job.next_stage()
+        assert next_stage is not None
+        metrics = LevelMetrics(seconds=2.0, tokens_per_second=total / 2.0)
+        self._store.finish_stage(claim, next_stage, metrics=metrics, codes_name=name)
+
+    def _write_tone(self, claim: Claim, sample: int) -> Output:
+        job, level = claim.job, str(claim.job.stage)
+        plan = job.plan[level]
+        name = f"{level}-{sample}-{claim.fence}.wav"
+        num_samples = plan.tokens_total * plan.samples_per_token
+        pitch_hz = 110.0 * (1 + Level.from_label(level)) * (sample + 1)
+        tone = 0.1 * np.sin(2 * np.pi * pitch_hz * np.arange(num_samples) / self._rate_hz)
+        with self._artifacts.new_file(job.id, name) as path:
+            soundfile.write(path, tone, self._rate_hz, format="WAV", subtype="PCM_16")
+        content = self._artifacts.path(job.id, name).read_bytes()
+        return Output(
+            name=name,
+            level=level,
+            sample=sample,
+            duration_sec=num_samples / self._rate_hz,
+            sample_rate_hz=self._rate_hz,
+            num_bytes=len(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+        )
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Every file under a folder that may not exist."""
+    return [path for path in folder.rglob("*") if path.is_file()]

@@ -1,0 +1,286 @@
+"""What cannot be done is refused at once, with a sentence, and leaves nothing behind."""
+
+import json
+from typing import Any
+
+import pytest
+
+from jobs.job import new_job_id
+from tests.api.conftest import Service, assert_problem, song
+
+pytestmark = [pytest.mark.anyio, pytest.mark.redis]
+
+JSON = {"content-type": "application/json"}
+
+
+def pointers(problem: dict[str, Any]) -> list[str]:
+    return [error["pointer"] for error in problem["errors"]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer"),
+    [
+        ({"duration_seconds": "10"}, "/duration_seconds"),
+        ({"duration_seconds": True}, "/duration_seconds"),
+        ({"duration_seconds": [10]}, "/duration_seconds"),
+        ({"duration_seconds": 0}, "/duration_seconds"),
+        ({"duration_seconds": -1}, "/duration_seconds"),
+        ({"duration_seconds": 1e9}, "/duration_seconds"),
+        ({"duration_seconds": 10**400}, "/duration_seconds"),
+        ({"duration_seconds": float("nan")}, "/duration_seconds"),
+        ({"duration_seconds": float("inf")}, "/duration_seconds"),
+        ({"duration_seconds": float("-inf")}, "/duration_seconds"),
+        ({"duration_seconds": 0.0001}, "/duration_seconds"),
+        ({"duration_seconds": 0.5}, "/duration_seconds"),
+        ({"song_duration_seconds": float("nan")}, "/song_duration_seconds"),
+        ({"song_duration_seconds": 5}, "/song_duration_seconds"),
+        ({"offset_seconds": -0.1}, "/offset_seconds"),
+        ({"offset_seconds": float("nan")}, "/offset_seconds"),
+        ({"num_samples": 0}, "/num_samples"),
+        ({"num_samples": 17}, "/num_samples"),
+        ({"num_samples": 1.5}, "/num_samples"),
+        ({"num_samples": True}, "/num_samples"),
+        ({"seed": -1}, "/seed"),
+        ({"seed": 2**53}, "/seed"),
+        ({"seed": "7"}, "/seed"),
+        ({"artist": 7}, "/artist"),
+        ({"artist": "x" * 201}, "/artist"),
+        ({"artist": None}, "/artist"),
+        ({"genre": None}, "/genre"),
+        ({"genre": {"name": "drone"}}, "/genre"),
+        ({"lyrics": "la " * 33_334}, "/lyrics"),
+        ({"lyrics": ["la"]}, "/lyrics"),
+        ({"model": "gpt-4"}, "/model"),
+        ({"model": "../../etc/passwd"}, "/model"),
+        ({"model": ""}, "/model"),
+        ({"model": None}, "/model"),
+        ({"levels": []}, "/levels"),
+        ({"levels": ["bottom"]}, "/levels"),
+        ({"levels": ["top", "bottom"]}, "/levels"),
+        ({"levels": ["top", "top"]}, "/levels"),
+        ({"levels": ["treble"]}, "/levels/0"),
+        ({"levels": "top"}, "/levels"),
+        ({"levels": ["top"] * 50}, "/levels"),
+        ({"audio_format": "aac"}, "/audio_format"),
+        ({"audio_format": None, "audioformat": "wav"}, "/audioformat"),
+        ({"sampling": {"top": {"temperature": 0}}}, "/sampling/top/temperature"),
+        ({"sampling": {"top": {"temperature": float("nan")}}}, "/sampling/top/temperature"),
+        ({"sampling": {"middle": {"top_k": -1}}}, "/sampling/middle/top_k"),
+        ({"sampling": {"middle": {"top_p": 1.1}}}, "/sampling/middle/top_p"),
+        ({"sampling": {"treble": {}}}, "/sampling/treble"),
+        ({"sampling": {"bottom": {"hop": 0.5}}}, "/sampling/bottom/hop"),
+        ({"sampling": {"bottom": {"hop_fraction": 1e-9}}}, "/sampling/bottom/hop_fraction"),
+        ({"sampling": []}, "/sampling"),
+        ({"a/b~c": 1}, "/a~1b~0c"),
+        ({"\ud800": 1}, ""),
+        ({"artist": "\ud800"}, "/artist"),
+    ],
+    ids=lambda value: str(value)[:40].encode("ascii", "replace").decode(),
+)
+async def test_a_request_that_cannot_be_sung_is_refused_by_field(
+    service: Service, changes: dict[str, Any], pointer: str
+):
+    response = await service.client.post(
+        "/jobs", content=json.dumps(song(**changes)).encode(), headers=JSON
+    )
+    problem = assert_problem(response, 422, "invalid_request")
+    assert pointers(problem) == [pointer]
+    assert problem["errors"][0]["in"] == "body"
+    assert problem["errors"][0]["detail"]
+    assert service.left_behind() == []
+
+
+async def test_several_mistakes_are_told_together(service: Service):
+    response = await service.client.post("/jobs", json={"seed": -1, "colour": "blue"})
+    problem = assert_problem(response, 422, "invalid_request")
+    assert {"/seed", "/colour", "/model", "/artist"} <= set(pointers(problem))
+
+
+async def test_thousands_of_mistakes_are_not_all_told(service: Service):
+    response = await service.client.post("/jobs", json={f"field{n}": n for n in range(5000)})
+    problem = assert_problem(response, 422, "invalid_request")
+    assert len(problem["errors"]) <= 20
+    assert len(response.content) < 10_000
+
+
+async def test_an_unknown_model_is_told_the_known_ones(service: Service):
+    response = await service.client.post("/jobs", json=song(model="mega"))
+    assert "tiny" in assert_problem(response, 422, "invalid_request")["detail"]
+
+
+async def test_an_unknown_artist_or_genre_is_allowed(service: Service):
+    assert (await service.post(artist="", genre=""))["status"] == "queued"
+    assert (await service.post(artist="\x00'; DROP TABLE", genre="日本"))["status"] == "queued"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"{", "malformed_json"),
+        (b'{"model": "tiny",}', "malformed_json"),
+        (b"\xff\xfe\xfd", "not_utf8"),
+        (b'{"artist": "\xe9"}', "not_utf8"),
+        (b"[" * 100_000, "malformed_json"),
+        (b'{"a":' * 40_000, "malformed_json"),
+        (b'{"seed": ' + b"9" * 5000 + b"}", "malformed_json"),
+    ],
+    ids=["open brace", "comma", "bytes", "latin-1", "deep list", "deep object", "huge number"],
+)
+async def test_a_body_that_cannot_be_read_is_a_400(service: Service, body: bytes, code: str):
+    response = await service.client.post("/jobs", content=body, headers=JSON)
+    assert_problem(response, 400, code)
+    assert service.left_behind() == []
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b'"tiny"', b"7", b""])
+async def test_json_that_is_no_object_is_a_422(service: Service, body: bytes):
+    response = await service.client.post("/jobs", content=body, headers=JSON)
+    assert_problem(response, 422, "invalid_request")
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", None])
+async def test_a_body_of_another_type_is_a_415(service: Service, content_type: str | None):
+    headers = {"content-type": content_type} if content_type else {}
+    response = await service.client.post("/jobs", content=json.dumps(song()), headers=headers)
+    problem = assert_problem(response, 415, "unsupported_media_type")
+    assert "application/json" in problem["detail"]
+
+
+async def test_a_huge_body_is_a_413_when_it_is_announced(service: Service):
+    response = await service.client.post("/jobs", content=b" " * 300_000, headers=JSON)
+    assert_problem(response, 413, "body_too_large")
+    assert service.left_behind() == []
+
+
+async def test_a_huge_body_is_a_413_when_it_is_not_announced(service: Service):
+    async def chunks():
+        for _ in range(100):
+            yield b" " * 10_000
+
+    response = await service.client.post("/jobs", content=chunks(), headers=JSON)
+    assert_problem(response, 413, "body_too_large")
+    assert service.left_behind() == []
+
+
+BAD_IDS = [
+    "1",
+    "job_",
+    "JOB_" + "a" * 32,
+    "job_" + "g" * 32,
+    "job_" + "a" * 33,
+    "..%2f..%2fetc%2fpasswd",
+    "%2e%2e",
+    "job_" + "a" * 31 + "%0a",
+    "job_" + "a" * 32 + "%00",
+    "%ff%fe",
+    "*",
+    "x" * 5000,
+]
+
+
+@pytest.mark.parametrize("job_id", BAD_IDS, ids=lambda job_id: job_id[:20])
+@pytest.mark.parametrize(
+    ("method", "tail"),
+    [
+        ("GET", ""),
+        ("DELETE", ""),
+        ("POST", "/cancel"),
+        ("GET", "/events"),
+        ("GET", "/audio"),
+        ("GET", "/codes"),
+    ],
+)
+async def test_what_is_no_id_is_a_plain_404(
+    service: Service, monkeypatch: pytest.MonkeyPatch, job_id: str, method: str, tail: str
+):
+    def unreachable(*_: object, **__: object) -> None:
+        raise AssertionError("a malformed id reached the store or the disk")
+
+    for part, names in ((service.store, ["get", "request_cancel", "delete"]),):
+        for name in names:
+            monkeypatch.setattr(part, name, unreachable)
+    monkeypatch.setattr(service.artifacts, "path", unreachable)
+    response = await service.client.request(method, f"/jobs/{job_id}{tail}")
+    assert response.status_code == 404, response.text
+    assert response.json()["code"] in ("job_not_found", "route_not_found")
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("params", "pointer"),
+    [
+        ({"limit": "0"}, "/limit"),
+        ({"limit": "101"}, "/limit"),
+        ({"limit": "many"}, "/limit"),
+        ({"status": "happy"}, "/status"),
+        ({"created_after": "yesterday"}, "/created_after"),
+        ({"created_after": "2026-11-22T07:30:00"}, "/created_after"),
+        ({"cursor": "made-up"}, "/cursor"),
+        ({"cursor": "x" * 501}, "/cursor"),
+        ({"limt": "5"}, "/limt"),
+    ],
+    ids=str,
+)
+async def test_a_list_refuses_what_it_does_not_know(
+    service: Service, params: dict[str, str], pointer: str
+):
+    response = await service.client.get("/jobs", params=params)
+    problem = assert_problem(response, 422, "invalid_request")
+    assert pointers(problem) == [pointer]
+    assert problem["errors"][0]["in"] == "query"
+
+
+@pytest.mark.parametrize("wait", ["-1", "61", "nan", "inf", "long"])
+async def test_a_wait_outside_its_bounds_is_refused(service: Service, wait: str):
+    job = await service.post()
+    response = await service.client.get(job["urls"]["self"], params={"wait": wait})
+    assert pointers(assert_problem(response, 422, "invalid_request")) == ["/wait"]
+
+
+@pytest.mark.parametrize(
+    ("params", "pointer"),
+    [
+        ({"sample": "-1"}, "/sample"),
+        ({"sample": "16"}, "/sample"),
+        ({"sample": "first"}, "/sample"),
+        ({"level": "treble"}, "/level"),
+        ({"format": "aac"}, "/format"),
+        ({"format": "../x"}, "/format"),
+        ({"quality": "9"}, "/quality"),
+    ],
+    ids=str,
+)
+async def test_a_download_refuses_what_it_does_not_know(
+    service: Service, params: dict[str, str], pointer: str
+):
+    path = f"/jobs/{new_job_id()}/audio"
+    problem = assert_problem(await service.client.get(path, params=params), 422, "invalid_request")
+    assert pointers(problem) == [pointer]
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/jobs/", "/job", "/jobs/a/b/c", "/static/x", "//"])
+async def test_an_unknown_route_is_a_404_problem(service: Service, path: str):
+    response = await service.client.get(path, follow_redirects=True)
+    assert response.status_code in (200, 404)
+    if response.status_code == 404:
+        assert_problem(response, 404, "route_not_found")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/jobs", "GET, POST"),
+        ("DELETE", "/jobs", "GET, POST"),
+        ("PATCH", f"/jobs/{new_job_id()}", "GET, DELETE"),
+        ("GET", f"/jobs/{new_job_id()}/cancel", "POST"),
+        ("POST", f"/jobs/{new_job_id()}/audio", "GET, HEAD"),
+        ("POST", "/models", "GET"),
+        ("BREW", "/healthz", "GET"),
+    ],
+)
+async def test_a_wrong_method_is_told_the_right_ones(
+    service: Service, method: str, path: str, allowed: str
+):
+    response = await service.client.request(method, path)
+    assert_problem(response, 405, "method_not_allowed")
+    assert response.headers["allow"] == allowed

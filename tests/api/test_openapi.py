@@ -1,0 +1,126 @@
+"""The OpenAPI document tells the truth."""
+
+from typing import Any
+
+import pytest
+
+from api.schemas import JobView
+from jobs.request import JobRequest
+from tests.api.conftest import Service
+
+pytestmark = [pytest.mark.anyio, pytest.mark.redis]
+
+OPERATION_IDS = {
+    "createJob",
+    "listJobs",
+    "getJob",
+    "cancelJob",
+    "deleteJob",
+    "streamJobEvents",
+    "downloadAudio",
+    "checkAudio",
+    "downloadCodes",
+    "checkCodes",
+    "listModels",
+    "checkHealth",
+    "checkReadiness",
+    "getSystem",
+}
+
+
+@pytest.fixture
+async def document(service: Service) -> dict[str, Any]:
+    response = await service.client.get("/openapi.json")
+    assert response.status_code == 200
+    return response.json()
+
+
+def operations(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (f"{method.upper()} {path}", operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+async def test_every_operation_is_named_and_described(document: dict[str, Any]):
+    found = operations(document)
+    assert {operation["operationId"] for _, operation in found} == OPERATION_IDS
+    for name, operation in found:
+        assert operation["summary"], name
+        assert operation["description"], name
+        assert operation["tags"], name
+
+
+async def test_every_operation_declares_its_problems(document: dict[str, Any]):
+    for name, operation in operations(document):
+        errors = {
+            status: response
+            for status, response in operation["responses"].items()
+            if status.startswith(("4", "5"))
+        }
+        assert "500" in errors, name
+        if "{job_id}" in name:
+            assert {"404", "503"} <= set(errors), name
+        for status, response in errors.items():
+            content = response["content"]
+            assert list(content) == ["application/problem+json"], f"{name} {status}"
+            problem = content["application/problem+json"]
+            assert problem["schema"]["$ref"] == "#/components/schemas/Problem"
+            assert str(problem["example"]["status"]) == status
+
+
+async def test_the_problem_schema_is_in_the_document_and_no_other(document: dict[str, Any]):
+    schemas = document["components"]["schemas"]
+    assert {"type", "title", "status", "detail", "instance", "code"} <= set(
+        schemas["Problem"]["properties"]
+    )
+    assert "HTTPValidationError" not in schemas
+    assert set(schemas["FieldError"]["properties"]) == {"in", "pointer", "detail"}
+
+
+async def test_every_reference_leads_somewhere(document: dict[str, Any]):
+    def references(node: Any) -> list[str]:
+        if isinstance(node, dict):
+            here = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+            return here + [ref for value in node.values() for ref in references(value)]
+        if isinstance(node, list):
+            return [ref for value in node for ref in references(value)]
+        return []
+
+    schemas = document["components"]["schemas"]
+    for reference in references(document):
+        assert reference.removeprefix("#/components/schemas/") in schemas
+
+
+async def test_the_examples_are_true(document: dict[str, Any], service: Service):
+    post = document["paths"]["/jobs"]["post"]
+    examples = post["requestBody"]["content"]["application/json"]["examples"]
+    for example in examples.values():
+        JobRequest.model_validate(example["value"])
+        response = await service.client.post("/jobs", json=example["value"])
+        assert response.status_code == 202, response.text
+    schema_examples = document["components"]["schemas"]["JobRequest"]["examples"]
+    for example in schema_examples:
+        assert (await service.client.post("/jobs", json=example)).status_code == 202
+    for name, operation in operations(document):
+        for status in ("200", "202"):
+            content = operation["responses"].get(status, {}).get("content", {})
+            example = content.get("application/json", {}).get("example")
+            if example is not None:
+                JobView.model_validate(example)
+                real = (await service.post()).keys()
+                assert example.keys() == real, name
+
+
+async def test_the_success_of_a_post_is_a_202(document: dict[str, Any]):
+    responses = document["paths"]["/jobs"]["post"]["responses"]
+    assert "202" in responses
+    assert "200" not in responses
+    assert "Location" in responses["202"]["headers"]
+
+
+async def test_the_docs_page_is_there(service: Service):
+    response = await service.client.get("/docs")
+    assert response.status_code == 200
+    assert "/openapi.json" in response.text

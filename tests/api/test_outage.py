@@ -1,0 +1,113 @@
+"""The store goes away: a 503 soon, nothing half-done, and all is well when it is back."""
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from jobs.errors import QueueUnavailable
+from jobs.job import Stage, new_job_id
+from tests.api.conftest import Service, assert_problem, serving, song
+from tests.api.scripted_worker import files_below
+
+pytestmark = [pytest.mark.anyio, pytest.mark.redis]
+
+MAX_SEC = 3.0
+
+
+@pytest.fixture
+async def lonely(redis_server, models_dir: Path, tmp_path: Path) -> AsyncIterator[Service]:
+    async with serving(redis_server.url, models_dir, tmp_path / "data") as service:
+        yield service
+
+
+REQUESTS = [
+    ("POST", "/jobs"),
+    ("GET", "/jobs"),
+    ("GET", "/jobs/{id}"),
+    ("GET", "/jobs/{id}?wait=30"),
+    ("DELETE", "/jobs/{id}"),
+    ("POST", "/jobs/{id}/cancel"),
+    ("GET", "/jobs/{id}/events"),
+    ("GET", "/jobs/{id}/audio"),
+    ("HEAD", "/jobs/{id}/audio"),
+    ("GET", "/jobs/{id}/codes"),
+    ("GET", "/readyz"),
+    ("GET", "/system"),
+]
+
+
+async def check_every_request_fails_soon(service: Service) -> None:
+    for method, path in REQUESTS:
+        started = time.monotonic()
+        response = await service.client.request(
+            method,
+            path.format(id=new_job_id()),
+            json=song() if path == "/jobs" and method == "POST" else None,
+        )
+        assert time.monotonic() - started < MAX_SEC, f"{method} {path}"
+        assert int(response.headers["retry-after"]) > 0
+        if method == "HEAD":
+            assert response.status_code == 503
+        else:
+            assert_problem(response, 503, "store_unavailable")
+    assert (await service.client.get("/healthz")).status_code == 200
+    assert (await service.client.get("/models")).status_code == 200
+    assert files_below(service.data_dir / "artifacts") == []
+
+
+async def test_a_dead_store_is_a_503_and_comes_back(lonely: Service, redis_server):
+    await lonely.post()
+    redis_server.kill()
+    await check_every_request_fails_soon(lonely)
+    redis_server.start()
+    assert (await lonely.client.get("/readyz")).status_code == 200
+    assert len((await lonely.client.get("/jobs")).json()["data"]) == 1
+    await lonely.post()
+
+
+async def test_a_frozen_store_is_a_503_too(lonely: Service, redis_server):
+    await lonely.post()
+    redis_server.freeze()
+    try:
+        await check_every_request_fails_soon(lonely)
+    finally:
+        redis_server.thaw()
+
+
+async def test_a_job_whose_message_was_lost_is_accepted_all_the_same(
+    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def refuse(job_id: str, stage: Stage) -> None:
+        raise QueueUnavailable("the queue is away")
+
+    monkeypatch.setattr(service.queue, "publish", refuse)
+    job = await service.post()
+    assert service.store.get(job["id"]).status == "queued"
+    assert "the queue is away" in caplog.text
+    assert "hello" not in caplog.text
+
+
+async def test_a_job_is_accepted_even_if_the_store_goes_right_after_the_write(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+):
+    from jobs.errors import StoreUnavailable
+
+    def refuse(job_id: str) -> None:
+        raise StoreUnavailable("gone")
+
+    monkeypatch.setattr(service.store, "queue_position", refuse)
+    assert (await service.post())["status"] == "queued"
+
+
+async def test_what_nobody_foresaw_is_a_500_without_a_traceback(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+):
+    def explode(job_id: str) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(service.store, "get", explode)
+    response = await service.client.get(f"/jobs/{new_job_id()}")
+    assert_problem(response, 500, "internal_error")
+    assert "secret" not in response.text

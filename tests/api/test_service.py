@@ -1,0 +1,88 @@
+"""Models, health, the page at /docs."""
+
+import pytest
+
+from jobs.job import Stage
+from jobs.store import WorkerInfo
+from tests.api.conftest import Service, assert_problem, serving, song
+
+pytestmark = [pytest.mark.anyio, pytest.mark.redis]
+
+
+async def test_models_tell_what_they_can_sing(service: Service):
+    response = await service.client.get("/models")
+    assert response.status_code == 200
+    model = next(model for model in response.json()["data"] if model["name"] == "tiny")
+    assert model["sample_rate_hz"] == 16_000
+    assert model["description"]
+    assert model["licence"]
+    assert model["bytes"] > 1000
+    assert [level["level"] for level in model["levels"]] == ["top", "middle", "bottom"]
+    assert [level["tokens_per_second"] for level in model["levels"]] == [62.5, 250.0, 1000.0]
+    assert all(level["context_seconds"] > 0 for level in model["levels"])
+    assert {level["label_version"] for level in model["levels"]} <= {"v2", "v3"}
+
+
+async def test_the_limits_of_a_model_are_the_ones_that_are_enforced(service: Service):
+    model = (await service.client.get("/models")).json()["data"][0]
+    limits, rate_hz = model["limits"], model["sample_rate_hz"]
+    shortest = limits["min_duration_seconds"]
+    hop_sec = model["levels"][0]["samples_per_token"] / rate_hz
+
+    async def status(**changes: object) -> int:
+        return (await service.client.post("/jobs", json=song(**changes))).status_code
+
+    assert await status(duration_seconds=shortest) == 202
+    assert await status(duration_seconds=shortest - hop_sec) == 422
+    song_limits = {"song_duration_seconds": limits["min_song_duration_seconds"] - 0.1}
+    if song_limits["song_duration_seconds"] > 0:
+        assert await status(duration_seconds=shortest, **song_limits) == 422
+    longest = limits["max_song_duration_seconds"]
+    assert await status(song_duration_seconds=longest - 0.1) == 202
+    assert await status(song_duration_seconds=longest + 0.1) == 422
+
+
+async def test_one_broken_model_hides_no_other(clean_redis_url, models_dir, tmp_path):
+    together = tmp_path / "models"
+    together.mkdir()
+    (together / "tiny").symlink_to(models_dir / "tiny")
+    (together / "broken").mkdir()
+    (together / "broken" / "config.json").write_text("{")
+    async with serving(clean_redis_url, together, tmp_path / "data") as service:
+        models = (await service.client.get("/models")).json()["data"]
+        assert [model["name"] for model in models] == ["tiny"]
+        response = await service.client.post("/jobs", json=song(model="broken"))
+        assert_problem(response, 422, "invalid_request")
+
+
+async def test_healthy_and_ready(service: Service):
+    for path in ("/healthz", "/readyz"):
+        response = await service.client.get(path)
+        assert response.status_code == 200
+        assert response.json() == {"status": "ok"}
+
+
+async def test_the_system_shows_workers_and_counts(service: Service):
+    await service.post()
+    worker = WorkerInfo(
+        name="one",
+        device="cpu",
+        models=("tiny",),
+        stages=(Stage.TOP, Stage.RENDER),
+        seen_at=service.store.get((await service.post())["id"]).created_at,
+    )
+    service.store.announce_worker(worker, ttl_sec=60)
+
+    system = (await service.client.get("/system")).json()
+
+    assert system["version"]
+    assert system["jobs"]["queued"] == 2
+    assert system["jobs"]["running"] == 0
+    assert system["workers"][0]["name"] == "one"
+    assert system["workers"][0]["stages"] == ["top", "render"]
+
+
+async def test_the_root_leads_to_the_docs(service: Service):
+    response = await service.client.get("/", follow_redirects=True)
+    assert response.status_code == 200
+    assert response.url.path == "/docs"
