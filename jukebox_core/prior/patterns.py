@@ -54,7 +54,7 @@ class AttentionPattern:
         weights are equal there.
         """
         queries, keys, _ = self._group(query, key_value)
-        scores = (queries @ keys.transpose(-1, -2)).float() * queries.shape[-1] ** -0.5
+        scores = queries.float() @ keys.float().transpose(-1, -2) * queries.shape[-1] ** -0.5
         if self.kind in _CAUSAL:
             visible = torch.ones_like(scores[0, 0], dtype=torch.bool).tril()
             scores = scores.masked_fill(~visible, -torch.inf)

@@ -1,14 +1,13 @@
-"""The golden numbers, and the golden weights under our names."""
+"""The golden numbers, and priors with the golden weights."""
 
 import json
-import re
 from functools import cache
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from jukebox_core.checkpoints import load_openai_prior
 from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig
 from jukebox_core.prior import JukeboxPrior
 
@@ -16,54 +15,6 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 TOPS = ("prior_5b", "prior_5b_lyrics", "prior_1b_lyrics")
 UPSAMPLERS = ("upsampler_level_1", "upsampler_level_0")
 PRIORS = TOPS + UPSAMPLERS
-
-_NAMES = (
-    (r"^prior\.", ""),
-    (r"^prime_prior\.", "lyric_encoder."),
-    (r"^prime_state_proj\.", "lyric_encoder.projection."),
-    (r"^prime_state_ln\.", "lyric_encoder.norm."),
-    (r"^prime_x_out\.", "lyric_encoder.logits."),
-    (r"pos_emb\.pos_emb$", "position_embedding"),
-    (r"x_emb\.", "token_embedding."),
-    (r"x_out\.", "logits."),
-    (r"_attn_mods\.", "layers."),
-    (r"ln_0\.", "attention_norm."),
-    (r"ln_1\.", "mlp_norm."),
-    (r"attn\.c_enc_kv\.", "attention.lyric_key_value."),
-    (r"attn\.c_attn\.", "attention.qkv."),
-    (r"attn\.c_proj\.", "attention.output."),
-    (r"mlp\.c_fc\.", "mlp.input."),
-    (r"mlp\.c_proj\.", "mlp.output."),
-    (r"\.w$", ".weight"),
-    (r"\.b$", ".bias"),
-    (r"^y_emb\.bow_genre_emb\.emb", "labels.genre"),
-    (r"^y_emb\.artist_emb\.emb", "labels.artist"),
-    (r"^y_emb\.total_length_emb\.emb", "labels.total_length"),
-    (r"^y_emb\.absolute_pos_emb\.emb", "labels.absolute_position"),
-    (r"^y_emb\.relative_pos_emb\.emb", "labels.relative_position"),
-    (r"^conditioner_blocks\.0\.token_embedding", "conditioner.embedding"),
-    (r"^conditioner_blocks\.0\.ln\.", "conditioner.norm."),
-    (r"^conditioner_blocks\.0\.cond\.model\.0\.", "conditioner.input."),
-)
-
-
-def _our_name(name: str, config: JukeboxPriorConfig) -> str:
-    for pattern, replacement in _NAMES:
-        name = re.sub(pattern, replacement, name)
-    block = re.match(
-        r"conditioner_blocks\.0\.cond\.model\.(\d+)\.0\.blocks\.(\d+)\.model\.(\d)", name
-    )
-    if block:
-        part = {"1": "dilated", "3": "pointwise"}[block[3]]
-        place = f"conditioner.stages.{int(block[1]) - 1}.blocks.{block[2]}.{part}"
-        return place + name[block.end() :]
-    stage = re.match(r"conditioner_blocks\.0\.cond\.model\.(\d+)\.1", name)
-    if stage:
-        return f"conditioner.stages.{int(stage[1]) - 1}.upsample" + name[stage.end() :]
-    layer = re.match(r"transformer\.layers\.(\d+)\.attention\.qkv", name)
-    if layer and config.transformer.layers[int(layer[1])] == "lyric_encoder":
-        return name.replace("qkv", "query")
-    return name
 
 
 @cache
@@ -86,13 +37,7 @@ def config_of(name: str) -> JukeboxPriorConfig:
 
 @cache
 def golden_prior(name: str) -> JukeboxPrior:
-    config = config_of(name)
-    weights = torch.load(GOLDEN / f"{name}.pth.tar", weights_only=True)["model"]
-    prior = JukeboxPrior(config)
-    ours = {_our_name(key, config): value for key, value in weights.items()}
-    if config.tied_embeddings:
-        torch.testing.assert_close(ours.pop("logits.weight"), ours["token_embedding.weight"])
-    prior.load_state_dict(ours)
+    prior = load_openai_prior(GOLDEN / f"{name}.pth.tar", config_of(name))
     return prior.eval().requires_grad_(False)
 
 
