@@ -52,14 +52,19 @@ class StackSettings:
             for name, value in os.environ.items()
             if not (self.isolated and name.startswith("JUKEBOX_") and name != "JUKEBOX_DEVICE")
         }
-        return kept | {
-            "REDIS_URL": redis_url,
-            "JUKEBOX_DATA_DIR": str(self.data_dir.absolute()),
-            "JUKEBOX_MODELS_DIR": str(self.models_dir.absolute()),
-            "JUKEBOX_HOST": self.host,
-            "JUKEBOX_PORT": str(self.port),
-            "PYTHONUNBUFFERED": "1",
-        }
+        health_file = str(self.data_dir.absolute() / "worker.alive")
+        return (
+            {"JUKEBOX_HEALTH_FILE": health_file}
+            | kept
+            | {
+                "REDIS_URL": redis_url,
+                "JUKEBOX_DATA_DIR": str(self.data_dir.absolute()),
+                "JUKEBOX_MODELS_DIR": str(self.models_dir.absolute()),
+                "JUKEBOX_HOST": self.host,
+                "JUKEBOX_PORT": str(self.port),
+                "PYTHONUNBUFFERED": "1",
+            }
+        )
 
 
 class Stack:

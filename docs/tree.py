@@ -1,0 +1,78 @@
+"""Writes the tree in `docs/structure.md`: every package and file with the sentence it begins with.
+
+`python docs/tree.py`, from anywhere; a test tells when it is due.
+"""
+
+import ast
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "structure.md"
+BEGIN, END = "<!-- tree -->\n", "<!-- /tree -->\n"
+PACKAGES = ("jukebox_core", "jobs", "api", "worker", "cli")
+OTHERS = {
+    "tests/": "mirrors the packages; plus parity/ (golden numbers), deploy/, docs/ and e2e/",
+    "docs/": "these pages",
+    "deploy/": "images and overlays",
+    "Makefile": "one command for each thing a person does here; CI runs the same ones",
+    "pyproject.toml": "dependencies by part, and the settings of every tool",
+    "constraints.txt": "the exact versions that CI runs",
+    "docker-compose.yml": "the service in containers",
+    "Dockerfile.gpu": "the image of a worker",
+    ".ci/run": "what every change must pass",
+}
+_COLUMN = 40
+
+
+def tree() -> str:
+    """The tree as Markdown, one line per file."""
+    lines = [line for package in PACKAGES for line in _package_lines(package)]
+    lines += [_line(0, name, about) for name, about in OTHERS.items() if (ROOT / name).exists()]
+    return "```text\n" + "\n".join(lines) + "\n```\n"
+
+
+def page_with(text: str) -> str:
+    """The page with `text` between the marks."""
+    head, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    return f"{head}{BEGIN}{text}{END}{tail}"
+
+
+def _package_lines(package: str) -> list[str]:
+    """A folder's own line, its files, then its folders."""
+    lines = []
+    files = [Path(name) for name in _tracked(package) if name.endswith(".py")]
+    folders = sorted({file.parent for file in files})
+    for folder in folders:
+        depth = len(folder.parts) - 1
+        lines.append(
+            _line(depth, f"{folder.name}/", _first_sentence(ROOT / folder / "__init__.py"))
+        )
+        inside = sorted(file for file in files if file.parent == folder)
+        lines += [
+            _line(depth + 1, file.name, _first_sentence(ROOT / file))
+            for file in inside
+            if file.name != "__init__.py"
+        ]
+    return lines
+
+
+def _tracked(package: str) -> list[str]:
+    """Files that git knows or would add: what is ignored is not part of the house."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", package]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return sorted({name for name in listed.stdout.splitlines() if (ROOT / name).exists()})
+
+
+def _first_sentence(path: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return " ".join(docstring.partition("\n\n")[0].split()).rstrip(".")
+
+
+def _line(depth: int, name: str, about: str) -> str:
+    return f"{'    ' * depth + name:<{_COLUMN}}{about}".rstrip()
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page_with(tree()), encoding="utf-8")

@@ -1,0 +1,145 @@
+"""The first thing a newcomer runs, as a process, with everything it starts."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+import soundfile
+
+pytestmark = [pytest.mark.e2e, pytest.mark.redis]
+
+MAX_DEMO_SEC = 60.0
+
+
+class Run:
+    """A `jukebox` process whose whole family can be found by a mark in its environment."""
+
+    def __init__(self, *arguments: str, cwd: Path, **environment: str) -> None:
+        self.mark = f"JUKEBOX_TEST={uuid.uuid4().hex}".replace("JUKEBOX_", "FAMILY_")
+        name, _, value = self.mark.partition("=")
+        (cwd / "tmp").mkdir(exist_ok=True)
+        # A folder for temporary files of its own shows what a run leaves behind.
+        self.temporary = cwd / "tmp"
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "cli.main", *arguments],
+            cwd=cwd,
+            env={**os.environ, name: value, "TMPDIR": str(self.temporary), **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def finish(self, timeout_sec: float = 180.0) -> tuple[int, str, str]:
+        out, err = self.process.communicate(timeout=timeout_sec)
+        return self.process.returncode, out, err
+
+    def family(self) -> dict[int, str]:
+        """Every living process that the run started, with its command line."""
+        found = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                environment = (folder / "environ").read_bytes()
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+            if self.mark.encode() in environment and int(folder.name) != self.process.pid:
+                found[int(folder.name)] = command
+        return found
+
+    def wait_for(self, words: str, timeout_sec: float = 120.0) -> None:
+        """Wait until some process of the family has `words` in its command line."""
+        deadline = time.monotonic() + timeout_sec
+        while not any(words in command for command in self.family().values()):
+            assert self.process.poll() is None, self.finish()
+            assert time.monotonic() < deadline, f"no {words} came up"
+            time.sleep(0.05)
+
+    def assert_nothing_is_left(self, within_sec: float = 2.0) -> None:
+        deadline = time.monotonic() + within_sec
+        while self.family() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert self.family() == {}
+
+
+def test_the_demo_sings_saves_and_leaves_nothing_running(tmp_path):
+    began = time.monotonic()
+    run = Run("demo", cwd=tmp_path)
+    status, out, err = run.finish()
+    took_sec = time.monotonic() - began
+    assert status == 0, err
+    run.assert_nothing_is_left()
+    assert list(run.temporary.iterdir()) == []
+    sound, picture = (tmp_path / line for line in out.splitlines())
+    info = soundfile.info(sound)
+    assert abs(info.duration - 10.0) < 0.1
+    audio, _ = soundfile.read(sound)
+    assert 0.01 < (audio**2).mean() ** 0.5 < 0.5
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    for words in ("noise", "top", "middle", "bottom", "tokens/s", "real-time factor"):
+        assert words in err
+    assert took_sec < MAX_DEMO_SEC
+
+
+@pytest.mark.parametrize(
+    ("signum", "words"),
+    [
+        (signal.SIGINT, "-m worker"),
+        (signal.SIGTERM, "-m api"),
+        (signal.SIGINT, "jukebox_core.tiny"),
+    ],
+)
+def test_a_demo_that_is_interrupted_leaves_nothing_running(tmp_path, signum, words):
+    run = Run("demo", cwd=tmp_path)
+    run.wait_for(words)
+    time.sleep(1.0)
+    run.process.send_signal(signum)
+    status, _, err = run.finish(timeout_sec=60.0)
+    assert status == 128 + signum, err
+    run.assert_nothing_is_left()
+    assert list(run.temporary.iterdir()) == []
+    assert "Traceback" not in err
+
+
+def test_a_demo_that_is_killed_takes_its_children_with_it(tmp_path):
+    run = Run("demo", cwd=tmp_path)
+    run.wait_for("-m worker")
+    time.sleep(2.0)
+    run.process.kill()
+    run.finish()
+    run.assert_nothing_is_left(within_sec=45.0)
+
+
+def test_a_demo_whose_worker_cannot_start_shows_why(tmp_path):
+    run = Run("demo", cwd=tmp_path, JUKEBOX_DEVICE="gramophone")
+    status, _, err = run.finish()
+    assert status == 1
+    assert "JUKEBOX_DEVICE" in err
+    assert "worker.log" in err
+    run.assert_nothing_is_left()
+
+
+def test_serve_runs_until_it_is_told_to_stop(tmp_path):
+    from cli.client import JukeboxClient
+    from cli.stack import free_port
+
+    port = free_port()
+    run = Run("serve", "--port", str(port), cwd=tmp_path, REDIS_URL="")
+    with JukeboxClient(f"http://127.0.0.1:{port}") as client:
+        deadline = time.monotonic() + 120.0
+        while not (client.is_ready() and client.system()["workers"]):
+            assert run.process.poll() is None, run.finish()
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        assert [model["name"] for model in client.models()] == ["tiny"]
+    time.sleep(0.5)
+    run.process.send_signal(signal.SIGINT)
+    status, out, err = run.finish(timeout_sec=60.0)
+    assert status == 130, err
+    assert f"http://127.0.0.1:{port}/docs" in out
+    assert "curl" in out
+    run.assert_nothing_is_left()

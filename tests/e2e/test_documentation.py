@@ -1,0 +1,117 @@
+"""What the pages tell a reader to type works, and answers what they show."""
+
+import json
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from cli.options import DEFAULT_URL
+from tests.docs.pages import ROOT, Block, blocks_of
+
+pytestmark = [pytest.mark.e2e, pytest.mark.redis]
+
+EXACT = ("status", "code", "type", "title", "detail", "object", "levels")
+"""Fields of an answer that must come as the page shows them."""
+
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+needs_jq = pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+
+
+def run_blocks(blocks: list[Block], *, url: str, environment, cwd) -> list[str]:
+    """Run blocks in one shell, so that variables live on; returns what each wrote."""
+    assert blocks, "no such blocks on the page"
+    script = ["set -euo pipefail"]
+    for number, block in enumerate(blocks):
+        code = block.code.replace(DEFAULT_URL, url)
+        script.append(f"{{\n{code}\n}} > answer-{number}.txt")
+    done = subprocess.run(
+        ["bash", "-c", "\n".join(script)],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return [
+        (cwd / f"answer-{number}.txt").read_text(encoding="utf-8", errors="replace")
+        for number in range(len(blocks))
+    ]
+
+
+def assert_same_shape(shown: Any, found: Any, where: str = "") -> None:
+    """The same fields of the same kinds; a page may show fewer entries, levels or input fields."""
+    if isinstance(shown, dict):
+        assert isinstance(found, dict), where
+        is_excerpt = where.endswith((".input", ".labels", ".metrics.levels"))
+        gone, untold = set(shown) - set(found), set(found) - set(shown)
+        assert not gone, f"{where} has no {gone}"
+        assert is_excerpt or not untold, f"{where} also has {untold}"
+        for name in shown:
+            assert_same_shape(shown[name], found[name], f"{where}.{name}")
+    elif isinstance(shown, list):
+        assert isinstance(found, list), where
+        assert found, f"{where} is empty"
+        assert_same_shape(shown[0], found[0], f"{where}[0]")
+    elif isinstance(shown, float):
+        assert isinstance(found, (int, float)), f"{where}: {found!r}"
+    else:
+        assert type(shown) is type(found), f"{where}: {shown!r} is shown, {found!r} came"
+
+
+@needs_curl
+@needs_jq
+def test_every_example_of_the_api_page_answers_as_shown(stack, environment, tmp_path):
+    blocks = blocks_of("docs/api.md", "api")
+    answers = run_blocks(blocks, url=stack.url, environment=environment, cwd=tmp_path)
+    for block, answer in zip(blocks, answers, strict=True):
+        if block.answer.startswith("{"):
+            shown, found = json.loads(block.answer), json.loads(answer)
+            assert_same_shape(shown, found)
+            for name in EXACT:
+                assert shown.get(name) == found.get(name), block.code
+        elif block.answer:
+            assert answer.strip() == block.answer.strip()
+
+
+def test_the_api_page_names_every_endpoint(client):
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    document = client._json("GET", "/openapi.json")
+    endpoints = [
+        f"{method.upper()} {path.replace('{job_id}', '{id}')}"
+        for path, methods in document["paths"].items()
+        for method in methods
+        if method != "head"
+    ]
+    assert len(endpoints) > 8
+    assert [endpoint for endpoint in endpoints if f"`{endpoint}`" not in page] == []
+
+
+@needs_curl
+def test_the_readme_s_five_lines_of_curl_fetch_a_song(stack, environment, tmp_path):
+    (block,) = blocks_of("README.md", "readme-api")
+    assert len(block.code.splitlines()) == 5
+    run_blocks([block], url=stack.url, environment=environment, cwd=tmp_path)
+    assert (tmp_path / "song.wav").read_bytes().startswith(b"RIFF")
+
+
+def test_the_readme_s_command_line_and_python_work_one_after_the_other(
+    stack, environment, tmp_path
+):
+    shell, python = blocks_of("README.md", "readme-cli"), blocks_of("README.md", "readme-python")
+    run_blocks(shell, url=stack.url, environment=environment, cwd=tmp_path)
+    assert (tmp_path / "alone.wav").exists()
+    (tmp_path / "song.wav").unlink()
+    (block,) = python
+    subprocess.run([sys.executable, "-c", block.code], cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / "song.wav").read_bytes().startswith(b"RIFF")
+
+
+def test_the_commands_of_the_models_page_work(stack, environment, tmp_path):
+    blocks = blocks_of("docs/models.md", "models")
+    (listed,) = run_blocks(blocks, url=stack.url, environment=environment, cwd=tmp_path)
+    assert "tiny" in listed
