@@ -160,7 +160,7 @@ class EmbeddedRedis:
                     f"{process.args[0]!r} ended at once with status {process.returncode}; "  # type: ignore[index]
                     f"its last words: {self._last_words()}"
                 )
-            if _process_id_of(self._socket) == process.pid:
+            if _is_ready(self._socket, process.pid):
                 return
             time.sleep(_POLL_SEC)
         raise EmbeddedRedisError(
@@ -210,21 +210,35 @@ def _lock(path: Path) -> int:
     return fd
 
 
-def _process_id_of(socket: Path) -> int | None:
-    """Process id of the server that answers on `socket`; None when none does (yet)."""
-    client = redis.Redis(
+def _client(socket: Path) -> redis.Redis:
+    return redis.Redis(
         unix_socket_path=str(socket),
         socket_timeout=2.0,
         socket_connect_timeout=2.0,
         retry=Retry(NoBackoff(), 0),
         protocol=2,
     )
-    try:
-        return int(client.info("server")["process_id"])
-    except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError):
-        return None
-    finally:
-        client.close()
+
+
+def _process_id_of(socket: Path) -> int | None:
+    """Process id of the server that answers on `socket`; None when none does (yet)."""
+    with _client(socket) as client:
+        try:
+            return int(client.info("server")["process_id"])
+        except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError):
+            return None
+
+
+def _is_ready(socket: Path, pid: int) -> bool:
+    """Whether it is server `pid` that answers, and it has read all its data."""
+    if _process_id_of(socket) != pid:
+        return False
+    with _client(socket) as client:
+        try:
+            # INFO is answered while the data are being read, PING is not.
+            return bool(client.ping())
+        except (redis.ConnectionError, redis.TimeoutError):
+            return False
 
 
 def _stop_orphan(socket: Path) -> None:

@@ -1,0 +1,101 @@
+"""Logging of every process: one line for each thing that happened, and no secrets in it."""
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+LogFormat = Literal["text", "json"]
+
+HIDDEN = "[hidden]"
+# What a person wrote to be sung is theirs; what opens a door stays with its owner.
+_HIDDEN_FIELDS = frozenset({"lyrics", "password", "authorization", "token", "api_key", "request"})
+_URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s@]*@", re.IGNORECASE)
+_STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def configure_logging(log_format: LogFormat, level: str = "INFO") -> None:
+    """Send every log line to the standard error stream, as text or as one JSON object each.
+
+    `level` is a name of the standard library, in any case. Raises ValueError for what is none.
+    Extras (`log.info(..., extra={"job_id": ...})`) become fields of the line.
+    """
+    formatter = JsonFormatter() if log_format == "json" else TextFormatter()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.setLevel(level.upper())
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+
+
+def redact(text: str) -> str:
+    """`text` with the passwords of all URLs in it hidden: `redis://:[hidden]@host`."""
+    return _URL_PASSWORD.sub(rf"\1:{HIDDEN}@", text)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object for each line: time, level, logger, message, the extras, the traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        line = {
+            "time": _moment(record).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": redact(record.getMessage()),
+            **_extras(record),
+        }
+        traceback = _traceback(self, record)
+        if traceback:
+            line["traceback"] = traceback
+        return json.dumps(line, ensure_ascii=False, default=lambda value: redact(str(value)))
+
+
+class TextFormatter(logging.Formatter):
+    """For people: time of day, level, message, then the extras as `name=value`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, and the traceback in the lines after it."""
+        clock = _moment(record).astimezone().strftime("%H:%M:%S")
+        extras = "".join(f" {name}={value}" for name, value in _extras(record).items())
+        line = f"{clock} {record.levelname.lower():<7} {redact(record.getMessage())}{extras}"
+        traceback = _traceback(self, record)
+        return f"{line}\n{traceback}" if traceback else line
+
+
+def _moment(record: logging.LogRecord) -> datetime:
+    return datetime.fromtimestamp(record.created, UTC)
+
+
+def _extras(record: logging.LogRecord) -> dict[str, Any]:
+    return {
+        name: _shown(name, value)
+        for name, value in vars(record).items()
+        if name not in _STANDARD_FIELDS
+    }
+
+
+def _shown(name: str, value: object) -> object:
+    if name.lower() in _HIDDEN_FIELDS:
+        return HIDDEN
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {str(key): _shown(str(key), part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shown(name, part) for part in value]
+    return value
+
+
+def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+    parts = []
+    if record.exc_info:
+        parts.append(formatter.formatException(record.exc_info))
+    if record.stack_info:
+        parts.append(formatter.formatStack(record.stack_info))
+    return redact("\n".join(parts))

@@ -1,0 +1,99 @@
+"""Any record survives the way into flat strings and back."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jobs.job import (
+    CodesFile,
+    JobError,
+    JobStatus,
+    LevelMetrics,
+    LevelProgress,
+    Output,
+    Stage,
+)
+from jobs.job_codec import from_microseconds, job_from_fields, job_to_fields, to_microseconds
+from jobs.request import LEVEL_NAMES
+from tests.jobs.records import new_job
+
+levels = st.sampled_from(LEVEL_NAMES)
+counts = st.integers(0, 2**53)
+moments = st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+maybe_moments = st.none() | moments
+speeds = st.floats(0, 1e9)
+texts = st.text(max_size=20)
+
+windows = st.builds(
+    CodesFile, name=texts, level=levels, start=counts, end=counts, sha256=texts, num_bytes=counts
+)
+outputs = st.builds(
+    Output,
+    name=texts,
+    level=levels,
+    sample=st.integers(0, 15),
+    duration_sec=speeds,
+    sample_rate_hz=counts,
+    num_bytes=counts,
+    sha256=texts,
+)
+
+
+def per_level(values):
+    """A mapping in the order in which records keep levels."""
+    parts = st.dictionaries(levels, values)
+    return parts.map(lambda p: {level: p[level] for level in LEVEL_NAMES if level in p})
+
+
+def in_order(key):
+    """Coarse to fine, one part in each place."""
+
+    def arrange(parts):
+        by_place = {(LEVEL_NAMES.index(p.level), key(p)): p for p in parts}
+        return tuple(by_place[place] for place in sorted(by_place))
+
+    return arrange
+
+
+changes = st.fixed_dictionaries(
+    {
+        "status": st.sampled_from(JobStatus),
+        "stage": st.sampled_from(Stage),
+        "created_at": moments,
+        "started_at": maybe_moments,
+        "completed_at": maybe_moments,
+        "expires_at": maybe_moments,
+        "lease_expires_at": maybe_moments,
+        "attempt": st.integers(1, 99),
+        "fence": counts,
+        "progress_value": st.floats(0, 1),
+        "progress": per_level(st.builds(LevelProgress, tokens_done=counts, windows_done=counts)),
+        "codes": st.lists(windows, max_size=5).map(in_order(lambda w: w.start)),
+        "codes_name": st.none() | texts,
+        "outputs": st.lists(outputs, max_size=5).map(in_order(lambda o: o.sample)),
+        "metrics": per_level(st.builds(LevelMetrics, seconds=speeds, tokens_per_second=speeds)),
+        "error": st.none()
+        | st.builds(JobError, code=texts, message=texts, retryable=st.booleans()),
+        "worker": st.none() | texts,
+    }
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(changes)
+def test_a_record_comes_back_equal(changed):
+    job = replace(new_job(), **changed)
+    assert job_from_fields(job_to_fields(job)) == job
+
+
+@given(moments)
+def test_moments_are_exact_to_the_microsecond(moment):
+    assert from_microseconds(to_microseconds(moment)) == moment
+
+
+def test_a_moment_of_any_time_zone_becomes_utc():
+    moment = datetime(2026, 11, 22, 9, 0, tzinfo=timezone(timedelta(hours=2)))
+    assert from_microseconds(to_microseconds(moment)) == moment
+    assert from_microseconds(to_microseconds(moment)).tzinfo is UTC

@@ -1,0 +1,289 @@
+"""Races, crashes of the server, and long random lives of jobs."""
+
+import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from jobs.errors import IllegalTransition, JobNotFound, LeaseLost, StoreUnavailable
+from jobs.job import (
+    NEXT_STATUSES,
+    JobError,
+    JobStatus,
+    LevelMetrics,
+    LevelProgress,
+    Stage,
+    stages_of,
+)
+from jobs.redis_store import RedisJobStore
+from tests.jobs.records import new_job, window
+
+pytestmark = pytest.mark.redis
+
+LEASE_SEC = 30.0
+METRICS = LevelMetrics(seconds=1.5, tokens_per_second=83.3)
+ERROR = JobError(code="x", message="y", retryable=False)
+
+
+def at_once(calls):
+    """Results of the calls, made by as many threads at the same moment."""
+    barrier = threading.Barrier(len(calls))
+
+    def call(function):
+        barrier.wait()
+        return function()
+
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return [future.result() for future in [threads.submit(call, c) for c in calls]]
+
+
+def running(store):
+    job = new_job()
+    store.create(job)
+    claim = store.claim(job.id, Stage.TOP, worker="w", lease_sec=LEASE_SEC)
+    assert claim is not None
+    return claim
+
+
+@pytest.mark.parametrize("how", ["queued", "released", "expired"] * 4)
+def test_of_many_claimers_at_once_exactly_one_wins(store, how):
+    job = new_job()
+    store.create(job)
+    if how != "queued":
+        first = store.claim(job.id, Stage.TOP, worker="first", lease_sec=0.01)
+        if how == "released":
+            store.release(first)
+        time.sleep(0.02)
+    claims = at_once(
+        [
+            lambda n=n: store.claim(job.id, Stage.TOP, worker=str(n), lease_sec=LEASE_SEC)
+            for n in range(8)
+        ]
+    )
+    [winner] = [claim for claim in claims if claim is not None]
+    kept = store.get(job.id)
+    assert (kept.worker, kept.fence) == (winner.worker, winner.fence)
+    assert kept.attempt == (2 if how == "expired" else 1)
+
+
+@pytest.mark.parametrize("turn", range(8))
+def test_a_claim_and_a_cancel_at_once_agree(store, turn):
+    job = new_job()
+    store.create(job)
+    claim, canceled = at_once(
+        [
+            lambda: store.claim(job.id, Stage.TOP, worker="w", lease_sec=LEASE_SEC),
+            lambda: store.request_cancel(job.id),
+        ]
+    )
+    expected = JobStatus.CANCELED if claim is None else JobStatus.CANCELING
+    assert canceled.status is store.get(job.id).status is expected
+
+
+@pytest.mark.parametrize("turn", range(8))
+def test_a_job_ends_once(store, turn):
+    claim = running(store)
+    store.request_cancel(claim.job.id)
+
+    def tried(write, *arguments):
+        try:
+            write(*arguments)
+        except LeaseLost:
+            return False
+        return True
+
+    ends = [
+        lambda: tried(store.succeed, claim),
+        lambda: tried(store.fail, claim, ERROR),
+        lambda: tried(store.cancel, claim),
+        lambda: tried(store.release, claim),
+    ]
+    assert sum(at_once(ends)) == 1
+    assert store.get(claim.job.id).is_terminal
+
+
+def test_a_dead_server_is_noticed_at_once_and_nothing_is_lost(redis_server):
+    store = RedisJobStore(redis_server.url)
+    claim = running(store)
+    store.record_window(claim, window())
+    before = store.get(claim.job.id)
+    redis_server.kill()
+    for call in (
+        store.ping,
+        lambda: store.get(claim.job.id),
+        store.counts,
+        store.list_jobs,
+        lambda: store.create(new_job()),
+        lambda: store.heartbeat(claim, {}, 0.5, lease_sec=LEASE_SEC),
+    ):
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            call()
+        assert time.monotonic() - began < 1
+    redis_server.restart()
+    assert store.get(claim.job.id) == before
+    assert store.heartbeat(claim, {}, 0.5, lease_sec=LEASE_SEC) is False
+    assert store.counts()[JobStatus.RUNNING] == 1
+    store.close()
+
+
+def test_every_acknowledged_write_survives_a_kill_in_the_middle(redis_server):
+    store = RedisJobStore(redis_server.url)
+    acknowledged = []
+
+    def write():
+        while True:
+            job = new_job()
+            try:
+                store.create(job)
+            except StoreUnavailable:
+                return
+            acknowledged.append(job)
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.3)
+    redis_server.kill()
+    for thread in threads:
+        thread.join(10)
+    redis_server.restart()
+    assert len(acknowledged) > 10
+    for job in acknowledged:
+        assert store.get(job.id) == job
+    # A write whose answer was lost is there whole or not at all.
+    assert len(acknowledged) <= store.counts()[JobStatus.QUEUED] <= len(acknowledged) + 4
+    store.close()
+
+
+def test_a_hung_server_is_noticed_within_seconds(redis_server):
+    store = RedisJobStore(redis_server.url)
+    store.ping()
+    redis_server.freeze()
+    try:
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            store.ping()
+        assert time.monotonic() - began < 3
+    finally:
+        redis_server.thaw()
+    store.ping()
+    store.close()
+
+
+def test_the_server_knows_nothing_of_scripts_after_a_restart_and_is_told(redis_server):
+    store = RedisJobStore(redis_server.url)
+    store.create(new_job())
+    redis_server.restart()
+    store.create(new_job())
+    assert store.counts()[JobStatus.QUEUED] == 2
+    store.close()
+
+
+class Life:
+    """One job pushed about at random; remembers every claim, also those that were lost."""
+
+    def __init__(self, store, seed):
+        self.store, self.chance = store, random.Random(seed)
+        self.job = new_job()
+        self.claims = []
+        self.seen = [JobStatus.QUEUED]
+        store.create(self.job)
+
+    def step(self):
+        action = self.chance.choice([self.claim] * 3 + [self.cancel_request] + [self.write] * 4)
+        try:
+            action()
+        except (LeaseLost, IllegalTransition):
+            return
+
+    def claim(self):
+        stage = self.chance.choice(list(Stage) + [self.store.get(self.job.id).stage] * 6)
+        lease_sec = self.chance.choice([0.0, 0.001, LEASE_SEC])
+        claim = self.store.claim(self.job.id, stage, worker="w", lease_sec=lease_sec)
+        if claim is not None:
+            self.claims.append(claim)
+
+    def cancel_request(self):
+        if self.chance.random() < 0.1:
+            self.store.request_cancel(self.job.id)
+
+    def write(self):
+        if not self.claims:
+            return
+        claim = self.chance.choice(self.claims[-2:])
+        value = self.chance.random()
+        progress = {"top": LevelProgress(tokens_done=int(100 * value))}
+        next_stage = claim.job.next_stage() or Stage.RENDER
+        writes = [
+            lambda: self.store.heartbeat(claim, progress, value, lease_sec=LEASE_SEC),
+            lambda: self.store.record_window(claim, window(start=self.chance.randrange(9))),
+            lambda: self.store.finish_stage(claim, next_stage, metrics=METRICS, codes_name="c"),
+            lambda: self.store.release(claim),
+            lambda: self.store.cancel(claim),
+        ]
+        if claim.job.stage is Stage.RENDER:
+            writes.append(lambda: self.store.succeed(claim))
+        if self.chance.random() < 0.05:
+            writes = [lambda: self.store.fail(claim, ERROR)]
+        self.chance.choice(writes)()
+
+    def check(self, before):
+        """The laws that hold between two moments of any job's life."""
+        after = self.store.get(self.job.id)
+        if after.status is not before.status:
+            assert reachable(before.status, after.status)
+            self.seen.append(after.status)
+        assert after.progress_value >= before.progress_value
+        assert after.fence >= before.fence
+        assert before.attempt <= after.attempt <= 3
+        stages = stages_of(after.request)
+        assert stages.index(after.stage) >= stages.index(before.stage)
+        assert after.is_terminal == (after.completed_at is not None)
+        if after.is_terminal:
+            assert after.lease_expires_at is None
+        if before.is_terminal:
+            assert after == before
+        return after
+
+    def check_indexes(self, job):
+        for status in JobStatus:
+            listed = [j.id for j in self.store.list_jobs(status=status, model="tiny").jobs]
+            assert (job.id in listed) == (status is job.status)
+        assert (self.store.queue_position(job.id) is None) == (job.status is not JobStatus.QUEUED)
+
+
+def reachable(before, after):
+    """In one step, or through `canceling` when nobody holds the job."""
+    steps = NEXT_STATUSES[before]
+    return after in steps or (
+        JobStatus.CANCELING in steps and after in NEXT_STATUSES[JobStatus.CANCELING]
+    )
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_a_job_lives_by_the_laws_whatever_happens(store, seed):
+    life = Life(store, seed)
+    state = store.get(life.job.id)
+    for _ in range(60):
+        life.step()
+        state = life.check(state)
+    life.check_indexes(state)
+    if state.is_terminal:
+        store.delete(life.job.id)
+        with pytest.raises(JobNotFound):
+            store.get(life.job.id)
+
+
+def test_random_lives_reach_every_status(store):
+    seen = set()
+    for seed in range(100, 120):
+        life = Life(store, seed)
+        state = store.get(life.job.id)
+        for _ in range(60):
+            life.step()
+            state = life.check(state)
+        seen.update(life.seen)
+    assert seen == set(JobStatus) - {JobStatus.EXPIRED}
