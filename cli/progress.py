@@ -152,7 +152,7 @@ class PlainLevels:
 
     console: Console
     _shown: dict[str, float] = field(default_factory=dict)
-    _began: dict[str, float] = field(default_factory=dict)
+    _began: dict[str, tuple[float, int]] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
         return self
@@ -170,25 +170,26 @@ class PlainLevels:
         for state in states:
             if not state.tokens_done:
                 continue
-            began = self._began.setdefault(state.level, time.monotonic())
+            now = time.monotonic()
+            began_at, began_tokens = self._began.setdefault(state.level, (now, state.tokens_done))
             fraction = state.tokens_done / max(state.tokens_total, 1)
             if fraction < 1.0 and fraction < self._shown.get(state.level, 0.0) + _PLAIN_STEP:
                 continue
             if self._shown.get(state.level, 0.0) < 1.0:
                 self._shown[state.level] = fraction
-                self.console.print(_plain_line(state, time.monotonic() - began))
+                seen_rate = (state.tokens_done - began_tokens) / max(now - began_at, 1e-3)
+                self.console.print(_plain_line(state, state.tokens_per_second or seen_rate))
 
     def say(self, line: str) -> None:
         """Write one line."""
         self.console.print(line)
 
 
-def _plain_line(state: LevelState, elapsed_sec: float) -> str:
+def _plain_line(state: LevelState, tokens_per_second: float) -> str:
     parts = [f"{state.tokens_done:,} of {state.tokens_total:,} tokens", state.windows]
-    rate = state.tokens_per_second
-    if rate:
-        parts.append(f"{rate:,.0f} tokens/s")
-    if elapsed_sec > 1.0 and state.tokens_done < state.tokens_total:
-        left_sec = elapsed_sec * (state.tokens_total / state.tokens_done - 1.0)
-        parts.append(f"about {left_sec:.0f} s left")
+    if tokens_per_second:
+        parts.append(f"{tokens_per_second:,.0f} tokens/s")
+        left_sec = (state.tokens_total - state.tokens_done) / tokens_per_second
+        if left_sec > 1.0:
+            parts.append(f"about {left_sec:.0f} s left")
     return f"{state.level:<7}" + ", ".join(part for part in parts if part)
