@@ -1,0 +1,65 @@
+"""Write a sound file once more in another format: `python -m jukebox_core.transcode SRC DST`.
+
+Without torch, and in a process of its own, because encoders take seconds and have been seen to
+crash. The formats go by the suffixes: .wav, .flac, .ogg, .mp3.
+"""
+
+import argparse
+import os
+import secrets
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from jukebox_core.errors import AudioError
+from jukebox_core.sound_file import BLOCK_FRAMES, AudioFormat, open_sound, write_blocks
+
+
+def transcode(source: Path, destination: Path) -> None:
+    """Encode `source` as the suffix of `destination` says; the result appears whole or not at all.
+
+    Samples pass as 16-bit numbers, so that from WAV to FLAC and back nothing changes.
+
+    Raises:
+        AudioError: a file cannot be read or written, or a suffix is unknown.
+    """
+    audio_format = AudioFormat.from_path(destination)
+    with _replaced_when_done(destination) as unfinished, open_sound(source) as file:
+        write_blocks(
+            unfinished,
+            file.blocks(BLOCK_FRAMES, dtype="int16"),
+            sample_rate_hz=file.samplerate,
+            num_channels=file.channels,
+            audio_format=audio_format,
+            comment=file.comment or None,
+        )
+
+
+@contextmanager
+def _replaced_when_done(destination: Path) -> Iterator[Path]:
+    """A temporary file beside `destination`, renamed to it at the end and removed on failure."""
+    unfinished = destination.with_name(f".{secrets.token_hex(8)}-{destination.name}")
+    try:
+        yield unfinished
+        os.replace(unfinished, destination)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; the exit status is 1, and one line tells why, when it cannot be done."""
+    parser = argparse.ArgumentParser(prog="python -m jukebox_core.transcode", description=__doc__)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("destination", type=Path)
+    parsed = parser.parse_args(arguments)
+    try:
+        transcode(parsed.source, parsed.destination)
+    except AudioError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
