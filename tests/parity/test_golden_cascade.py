@@ -125,8 +125,10 @@ def test_continued_codes_equal_the_original(top):
         (Level.TOP, song): expected()[f"noise.{top}.primed.{song}"] for song in range(NUM_SONGS)
     }
     num_given = int((tables[Level.TOP, 0] < 0).sum())
-    prior, params = model.prior(Level.TOP), golden_sampling(top)[Level.TOP]
-    hop = int(params.hop_fraction * prior.config.context_tokens)
+    prior = model.prior(Level.TOP)
+    # These codes were drawn without the filters of `case.json`, at the original's own temperature.
+    params = SamplingParams(temperature=0.99)
+    hop = int(CASE["hop_fraction"]["2"] * prior.config.context_tokens)
     total = golden.shape[1]
     task = LevelTask(
         prior=prior,
@@ -150,9 +152,17 @@ def test_continued_codes_equal_the_original(top):
 @pytest.mark.parametrize("top", ["prior_1b_lyrics", "prior_5b_lyrics"])
 def test_lyrics_align_like_the_original(top):
     model = model_with(top)
+    metas = CASE["metas"]
+    # The golden lyrics were not transliterated: what is not ASCII was dropped. The windows of these
+    # short songs end before the first such character, so only the number of columns depends on it.
+    labels = model.tokenizer(
+        [meta["artist"] for meta in metas],
+        [meta["genre"] for meta in metas],
+        [meta["lyrics"].encode("ascii", "ignore").decode() for meta in metas],
+    )
     alignments = model.align(
         expected()[f"{top}.sample_2"],
-        labels_of_both_songs(model.tokenizer),
+        labels,
         song_duration_sec=SONG_DURATION_SEC,
         hop_fraction=CASE["hop_fraction"]["2"],
     )

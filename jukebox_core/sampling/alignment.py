@@ -1,0 +1,72 @@
+"""When each character is sung: attention of one head from music to lyrics.
+
+The layer and the head were chosen by hand after training (`align.py` of the original).
+"""
+
+import torch
+from torch import Tensor
+
+from jukebox_core.errors import SamplingError
+from jukebox_core.labels import SongLabels, relevant_lyrics
+from jukebox_core.prior import JukeboxPrior
+from jukebox_core.sampling.ancestral import SongTiming, window_label_rows
+from jukebox_core.sampling.windows import plan_windows
+
+
+def align_lyrics(
+    prior: JukeboxPrior, codes: Tensor, song: SongLabels, timing: SongTiming, hop_tokens: int
+) -> Tensor:
+    """Attention of every top token to every character of the whole lyrics.
+
+    Windows are read as in sampling; where they overlap the earlier one is kept, as in the
+    original. Memory is that of one window, whatever the length of the song.
+
+    Args:
+        prior: a top prior with an alignment head.
+        codes: int64 [T], the codes of one song.
+        song: its labels as this prior reads them.
+        timing: where the codes lie in the song.
+        hop_tokens: distance of two windows.
+
+    Returns:
+        float32 [T, characters], on the CPU; rows need not sum to 1, since a window sees only
+        its own part of the lyrics, and padding takes its share.
+
+    Raises:
+        SamplingError: the prior has no alignment head.
+    """
+    num_characters = len(song.lyric_ids)
+    # One column more than there are characters: padding (index -1) falls into it.
+    alignment = torch.zeros(len(codes), num_characters + 1)
+    context_tokens = prior.config.context_tokens
+    windows = plan_windows(len(codes), context_tokens, hop_tokens)
+    for window in reversed(windows):
+        weights = _window_attention(
+            prior, codes[window.start : window.end], song, timing, window.start
+        )
+        _, indices = relevant_lyrics(
+            prior.config,
+            song,
+            total_samples=timing.total_samples,
+            offset_samples=timing.offset_samples,
+            start_token=window.start,
+        )
+        columns = torch.tensor([index % (num_characters + 1) for index in indices])
+        alignment[window.start : window.end, columns] = weights[: window.end - window.start]
+    return alignment[:, :num_characters]
+
+
+def _window_attention(
+    prior: JukeboxPrior, codes: Tensor, song: SongLabels, timing: SongTiming, start_token: int
+) -> Tensor:
+    """Attention of the alignment head in one window: float32 [context_tokens, lyric tokens]."""
+    lyrics = prior.config.lyrics
+    if lyrics is None or lyrics.alignment_layer is None or lyrics.alignment_head is None:
+        raise SamplingError("this prior has no alignment head: it was trained without lyrics")
+    device = prior.token_embedding.weight.device
+    padded = torch.zeros(1, prior.config.context_tokens, dtype=torch.int64, device=device)
+    padded[0, : len(codes)] = codes
+    labels = window_label_rows(prior, [song], timing, start_token).to(device)
+    output = prior(padded, labels, record_attention=lyrics.alignment_layer)
+    weights: Tensor = output.attention[0, lyrics.alignment_head].float().cpu()
+    return weights[prior.config.num_prefix_tokens :, : lyrics.num_tokens]
