@@ -16,6 +16,7 @@ from jukebox_core.sampling.alignment import align_lyrics
 from jukebox_core.sampling.ancestral import LevelProgress, LevelTask, SongTiming, draw_level
 from jukebox_core.sampling.cascade import SongPlan, default_song_duration_sec, plan_song
 from jukebox_core.sampling.noise import CounterNoise, NoiseSource
+from jukebox_core.sampling.windows import hop_tokens
 from jukebox_core.song import SamplingParams, Song, default_sampling
 from jukebox_core.units import COARSE_TO_FINE, Level
 from jukebox_core.vqvae import JukeboxVQVAE
@@ -225,19 +226,18 @@ class JukeboxModel(nn.Module):
 
         Raises:
             SamplingError: the top prior has no alignment head.
+            SongError: the hop is none that the prior can make.
         """
         prior = self.prior(Level.TOP)
-        if hop_fraction is None:
-            hop_fraction = prior.config.default_hop_fraction
         time_base = self.config.time_base
         timing = SongTiming(
             total_samples=time_base.seconds_to_samples(song_duration_sec),
             offset_samples=time_base.seconds_to_samples(offset_sec),
         )
-        hop_tokens = max(1, int(hop_fraction * prior.config.context_tokens))
+        hop = hop_tokens(prior.config, hop_fraction, 1)
         songs = _repeat_songs(labels, len(top_codes))
         return [
-            align_lyrics(prior, codes, song[0], timing, hop_tokens)
+            align_lyrics(prior, codes, song[0], timing, hop)
             for codes, song in zip(top_codes, songs, strict=True)
         ]
 
