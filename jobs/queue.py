@@ -11,7 +11,7 @@ import kombu.exceptions
 import redis
 import redis.connection
 from celery import Celery
-from kombu.entity import Queue
+from kombu.entity import Exchange, Queue
 
 from jobs.errors import QueueUnavailable
 from jobs.job import Stage
@@ -78,6 +78,13 @@ def queue_name(stage: Stage) -> str:
     return f"jukebox.{stage.value}"
 
 
+def _queue(stage: Stage) -> Queue:
+    # Without an exchange of its own, each queue would be bound to that of the default queue, and
+    # one message could go to all of them.
+    name = queue_name(stage)
+    return Queue(name, Exchange(name), routing_key=name)  # type: ignore[no-untyped-call]
+
+
 def celery_app(redis_url: str) -> Celery:
     """A Celery application with every setting that matters; it connects when first used.
 
@@ -86,7 +93,7 @@ def celery_app(redis_url: str) -> Celery:
     """
     app = Celery("jukebox", broker=broker_url(redis_url), set_as_current=False)
     app.conf.update(
-        task_queues=[Queue(queue_name(stage)) for stage in Stage],  # type: ignore[no-untyped-call]
+        task_queues=[_queue(stage) for stage in Stage],
         task_default_queue=queue_name(Stage.TOP),
         task_create_missing_queues=False,
         task_serializer="json",

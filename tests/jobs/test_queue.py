@@ -69,6 +69,16 @@ def test_a_worker_takes_messages_in_order(queue, clean_redis_url):
 
 
 @pytest.mark.redis
+def test_a_message_goes_to_one_queue_also_when_workers_have_declared_theirs(queue, clean_redis_url):
+    with celery_app(clean_redis_url) as app, app.connection_for_read() as connection:
+        for declared in app.amqp.queues.values():
+            declared(connection.default_channel).declare()
+    queue.publish(new_job_id(), Stage.TOP)
+    queue.publish(new_job_id(), Stage.RENDER)
+    assert [queue.depth(stage) for stage in Stage] == [1, 0, 0, 1]
+
+
+@pytest.mark.redis
 def test_messages_survive_an_emptied_server_between_them(queue, clean_redis_url):
     queue.publish(new_job_id(), Stage.TOP)
     with redis.Redis.from_url(clean_redis_url, protocol=2) as client:
