@@ -1,13 +1,30 @@
 """`python -m api`: the HTTP service as a process, configured by its environment."""
 
+import asyncio
+from contextlib import suppress
+from types import FrameType
+
 import uvicorn
 
 from api.asgi import build_app
 from api.settings import InvalidSettings, read_settings
 from jobs.telemetry import configure_logging
 
-_SHUTDOWN_SEC = 3
-"""How long open event streams may live on after a stop was asked for; clients come back."""
+_SHUTDOWN_SEC = 5
+"""How long downloads may go on after a stop was asked for."""
+
+
+class _Server(uvicorn.Server):
+    """Tells those who wait for events that the end has come, before waiting for them."""
+
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM or SIGINT came."""
+        self._stopping.set()
+        super().handle_exit(sig, frame)
 
 
 def main() -> None:
@@ -17,14 +34,21 @@ def main() -> None:
     except InvalidSettings as error:
         raise SystemExit(str(error)) from error
     configure_logging(settings.log_format, settings.log_level)
-    uvicorn.run(
-        build_app(settings),
+    app = build_app(settings)
+    config = uvicorn.Config(
+        app,
         host=settings.host,
         port=settings.port,
         log_config=None,
         server_header=False,
         timeout_graceful_shutdown=_SHUTDOWN_SEC,
     )
+    server = _Server(config, app.state.services.stopping)
+    # After its orderly end the server raises the signal once more, and SIGINT arrives as this.
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

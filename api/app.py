@@ -1,5 +1,6 @@
 """The application: given its parts, it builds none."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -45,6 +46,7 @@ def create_app(
         artifacts=artifacts,
         catalog=catalog,
         transcoder=Transcoder(artifacts, timeout_sec=settings.transcode_timeout_sec),
+        stopping=asyncio.Event(),
     )
     for routes in (jobs, events, audio, models, health):
         app.include_router(routes.router)

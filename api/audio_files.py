@@ -6,6 +6,7 @@ not take the service along.
 
 import asyncio
 import hashlib
+import logging
 import os
 import re
 import subprocess
@@ -24,6 +25,8 @@ from fastapi.responses import FileResponse, Response
 from api.errors import ApiError
 from jobs.artifacts import LocalArtifacts
 from jobs.errors import ArtifactNotFound
+
+_log = logging.getLogger(__name__)
 
 MEDIA_TYPES: Mapping[str, str] = {
     "wav": "audio/wav",
@@ -97,15 +100,16 @@ class Transcoder:
         except subprocess.TimeoutExpired as error:
             raise _encoding_failed(f"it took longer than {self._timeout_sec:g} s") from error
         if child.returncode != 0:
-            lines = child.stderr.decode(errors="replace").strip().splitlines()
-            raise _encoding_failed(lines[-1] if lines else f"exit status {child.returncode}")
+            said = child.stderr.decode(errors="replace").strip()[-1000:]
+            _log.error("encoding %s ended with status %d: %s", target.name, child.returncode, said)
+            raise _encoding_failed("the encoder gave up")
 
 
 def _encoding_failed(reason: str) -> ApiError:
     return ApiError(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "encoding_failed",
-        f"The sound could not be encoded ({reason[:200]}); without `format` you get it as stored.",
+        f"The sound could not be encoded ({reason}); its `format` in outputs can be had as it is.",
     )
 
 

@@ -1,5 +1,6 @@
 """What endpoints ask for, as annotated names: the parts of the service, and checked parameters."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -20,7 +21,10 @@ from jukebox_core.catalog import ModelCatalog
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """The real parts behind the endpoints; `create_app` puts them together."""
+    """The real parts behind the endpoints; `create_app` puts them together.
+
+    `stopping` is set when the process is asked to stop, so that nobody goes on waiting.
+    """
 
     settings: ApiSettings
     store: JobStore
@@ -29,6 +33,7 @@ class Services:
     artifacts: LocalArtifacts
     catalog: ModelCatalog
     transcoder: Transcoder
+    stopping: asyncio.Event
 
 
 def services_of(request: Request) -> Services:

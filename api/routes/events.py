@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from api.dependencies import JobId, JobReader, JobReaderDep, Services, ServicesDep
 from api.openapi import problems
 from api.schemas import JobView
+from api.waiting import ServiceStopping, next_events
 from jobs.errors import JobNotFound, StoreUnavailable
 from jobs.job import TERMINAL_STATUSES, Job
 from jobs.store import JobEvent
@@ -103,7 +104,7 @@ async def stream_job_events(
     try:
         async for event in _events(services, reader, subscription):
             yield event
-    except (JobNotFound, StoreUnavailable):
+    except (JobNotFound, StoreUnavailable, ServiceStopping):
         # The answer has begun, so no problem can be told; the client comes back and hears it then.
         return
 
@@ -114,9 +115,8 @@ async def _events(
     job, last_event_id = subscription.job, subscription.last_event_id
     value = job.progress_value
     while True:
-        events = await services.watcher.events_after(
-            job.id, last_event_id, timeout_sec=0.05 if job.is_terminal else _WAIT_SEC
-        )
+        timeout_sec = 0.05 if job.is_terminal else _WAIT_SEC
+        events = await next_events(services, job.id, last_event_id, timeout_sec=timeout_sec)
         view = None
         if not events or any(event.kind != "progress" for event in events):
             job, view = await reader.read(job.id)

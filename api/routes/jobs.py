@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Body, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -13,9 +14,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from api.admission import admit
 from api.dependencies import JobId, JobReader, JobReaderDep, Services, ServicesDep
 from api.errors import invalid_field
-from api.openapi import DRAFT_REQUEST, EXAMPLE_JOB, EXAMPLE_REQUEST, problems
+from api.openapi import DRAFT_REQUEST, EXAMPLE_REQUEST, problems
 from api.schemas import JobList, JobView
 from api.views import poll_after_sec
+from api.waiting import ServiceStopping, next_events
 from jobs.errors import QueueUnavailable, StoreUnavailable
 from jobs.job import Job, JobStatus
 from jobs.request import JobRequest
@@ -26,7 +28,6 @@ _log = logging.getLogger(__name__)
 
 router = APIRouter(tags=["jobs"])
 
-_JOB_EXAMPLE: dict[str, Any] = {"content": {"application/json": {"example": EXAMPLE_JOB}}}
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer"}}}
 
 
@@ -54,7 +55,6 @@ class ListQuery(BaseModel):
     response_description="Accepted: the job is recorded and will be drawn",
     responses={
         202: {
-            **_JOB_EXAMPLE,
             "headers": {"Location": {"description": "The job", "schema": {"type": "string"}}},
         },
         **problems(400, 413, 415, 503),
@@ -144,7 +144,7 @@ def list_jobs(
     "/jobs/{job_id}",
     operation_id="getJob",
     summary="Look at a job",
-    responses={200: {**_JOB_EXAMPLE, "headers": _RETRY_AFTER}, **problems(404, 503)},
+    responses={200: {"headers": _RETRY_AFTER}, **problems(404, 503)},
 )
 async def get_job(
     job_id: JobId,
@@ -160,7 +160,8 @@ async def get_job(
     last_event_id = await services.watcher.last_event_id(job_id) if wait else "0-0"
     job, view = await reader.read(job_id)
     if wait and not job.is_terminal:
-        await _next_change(services, job_id, last_event_id, wait_sec=wait)
+        with suppress(ServiceStopping):
+            await _next_change(services, job_id, last_event_id, wait_sec=wait)
         job, view = await reader.read(job_id)
     if not job.is_terminal:
         response.headers["Retry-After"] = str(poll_after_sec(view))
@@ -173,7 +174,7 @@ async def _next_change(
     """Return after the first event that is not progress, or when the time is over."""
     deadline = time.monotonic() + wait_sec
     while (timeout_sec := deadline - time.monotonic()) > 0.01:
-        events = await services.watcher.events_after(job_id, last_event_id, timeout_sec=timeout_sec)
+        events = await next_events(services, job_id, last_event_id, timeout_sec=timeout_sec)
         if any(event.kind != "progress" for event in events):
             return
         if events:
@@ -188,7 +189,7 @@ async def _next_change(
     operation_id="cancelJob",
     summary="Stop a job",
     response_description="The job, `canceled` or `canceling`, or as it ended before",
-    responses={200: _JOB_EXAMPLE, **problems(404, 503)},
+    responses=problems(404, 503),
 )
 def cancel_job(job_id: JobId, services: ServicesDep, reader: JobReaderDep) -> JobView:
     """Ask a job to stop. Finished levels stay; asking twice, or too late, changes nothing."""

@@ -1,0 +1,214 @@
+"""`python -m api`, as a process on a port of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from jobs.artifacts import LocalArtifacts
+from jobs.redis_store import RedisJobStore
+from tests.api.conftest import song
+from tests.api.scripted_worker import ScriptedWorker
+from tests.api.sse import Event, read_events
+
+pytestmark = pytest.mark.redis
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """Nothing of this machine's own settings."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("JUKEBOX_")}
+    kept.pop("REDIS_URL", None)
+    return kept | settings
+
+
+class ApiProcess:
+    """The process, a client, and a worker that the test plays."""
+
+    def __init__(self, redis_url: str, models_dir: Path, data_dir: Path) -> None:
+        port = free_port()
+        self.log = data_dir / "api.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "api"],
+                env=environment(
+                    REDIS_URL=redis_url,
+                    JUKEBOX_DATA_DIR=str(data_dir),
+                    JUKEBOX_MODELS_DIR=str(models_dir),
+                    JUKEBOX_PORT=str(port),
+                    JUKEBOX_LOG_FORMAT="json",
+                ),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10, trust_env=False)
+        self.store = RedisJobStore(redis_url)
+        self.worker = ScriptedWorker(self.store, LocalArtifacts(data_dir / "artifacts"))
+
+    def wait_until_ready(self) -> None:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, self.log.read_text()
+            try:
+                if self.client.get("/readyz").status_code == 200:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.1)
+        raise AssertionError(self.log.read_text())
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(10)
+        finally:
+            self.process.kill()
+            self.process.wait()
+            self.client.close()
+            self.store.close()
+
+
+@pytest.fixture
+def api(clean_redis_url: str, models_dir: Path, tmp_path: Path) -> Iterator[ApiProcess]:
+    api = ApiProcess(clean_redis_url, models_dir, tmp_path)
+    try:
+        api.wait_until_ready()
+        yield api
+    finally:
+        api.stop()
+
+
+class Listener(threading.Thread):
+    """Hears a stream while it runs, and remembers when each event came."""
+
+    def __init__(self, client: httpx.Client, url: str) -> None:
+        super().__init__(daemon=True)
+        self._client, self._url = client, url
+        self.events: list[Event] = []
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            with self._client.stream("GET", self._url, timeout=30) as response:
+                for event in read_events(response.iter_lines()):
+                    self.events.append(event)
+        except httpx.TransportError as error:
+            self.error = error
+
+    def wait_for(self, kind: str, count: int = 1) -> None:
+        deadline = time.monotonic() + 5
+        while sum(event.kind == kind for event in self.events) < count:
+            assert time.monotonic() < deadline, [event.kind for event in self.events]
+            time.sleep(0.02)
+
+
+def test_a_song_is_followed_live_over_a_real_connection(api: ApiProcess):
+    job = api.client.post("/jobs", json=song()).json()
+    listener = Listener(api.client, job["urls"]["events"])
+    listener.start()
+    listener.wait_for("snapshot")
+    claim = api.worker.claim(job["id"])
+    listener.wait_for("status")
+    api.worker.report(claim, "top", 100, 0.1)
+    listener.wait_for("progress")
+    api.worker.finish_level(claim)
+    listener.wait_for("output")
+    api.client.post(job["urls"]["cancel"])
+    listener.join(5)
+    assert not listener.is_alive()
+    assert listener.events[-1].data["job"]["status"] == "canceled"
+
+    sound = api.client.get(job["urls"]["audio"])
+    assert sound.status_code == 200
+    assert sound.headers["content-type"] == "audio/wav"
+    part = api.client.get(job["urls"]["audio"], headers={"range": "bytes=0-3"})
+    assert (part.status_code, part.content) == (206, b"RIFF")
+    head = api.client.head(job["urls"]["audio"])
+    assert head.headers["content-length"] == sound.headers["content-length"]
+
+
+def test_bad_bytes_on_the_wire_are_4xx_and_the_service_lives_on(api: ApiProcess):
+    json_type = {"content-type": "application/json"}
+    huge = api.client.post("/jobs", content=b" " * 2_000_000, headers=json_type)
+    assert huge.status_code == 413
+    assert huge.headers["content-type"] == "application/problem+json"
+    deep = api.client.post("/jobs", content=b"[" * 200_000, headers=json_type)
+    assert deep.json()["code"] == "malformed_json"
+    latin = api.client.post("/jobs", content=b'{"artist": "\xe9"}', headers=json_type)
+    assert latin.json()["code"] == "not_utf8"
+    path = api.client.get("/jobs/..%2f..%2fetc%2fpasswd")
+    assert path.status_code == 404
+    assert api.client.get("/readyz").status_code == 200
+    assert api.client.get("/jobs").json()["data"] == []
+
+
+def test_a_stop_does_not_wait_for_those_who_listen(api: ApiProcess):
+    job = api.client.post("/jobs", json=song()).json()
+    listener = Listener(api.client, job["urls"]["events"])
+    listener.start()
+    listener.wait_for("snapshot")
+    started = time.monotonic()
+    api.process.send_signal(signal.SIGTERM)
+    api.process.wait(8)
+    assert time.monotonic() - started < 6
+    listener.join(5)
+    assert not listener.is_alive()
+    assert "Traceback" not in api.log.read_text()
+
+
+def test_no_lyrics_and_no_password_in_the_log(api: ApiProcess):
+    api.client.post("/jobs", json=song(lyrics="a very secret refrain"))
+    api.client.post("/jobs", json=song(lyrics="a very secret refrain", seed=-1))
+    assert "secret refrain" not in api.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({}, "REDIS_URL"),
+        ({"REDIS_URL": "http://example.org"}, "REDIS_URL"),
+        ({"REDIS_URL": "redis://localhost", "JUKEBOX_PORT": "99999"}, "JUKEBOX_PORT"),
+        ({"REDIS_URL": "redis://localhost", "JUKEBOX_PORT": "http"}, "JUKEBOX_PORT"),
+        ({"REDIS_URL": "redis://localhost", "JUKEBOX_LOG_FORMAT": "xml"}, "JUKEBOX_LOG_FORMAT"),
+    ],
+    ids=str,
+)
+def test_impossible_settings_refuse_to_start_with_a_sentence(
+    settings: dict[str, str], named: str, tmp_path: Path
+):
+    process = subprocess.run(
+        [sys.executable, "-m", "api"],
+        env=environment(**settings),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert process.returncode != 0
+    assert named in process.stderr
+    assert "Traceback" not in process.stderr
+
+
+def test_the_api_imports_no_torch_and_no_worker():
+    code = (
+        "import sys, api.app, api.asgi, api.__main__\n"
+        "found = {name.partition('.')[0] for name in sys.modules}\n"
+        "print(sorted(found & {'torch', 'accelerate', 'transformers', 'worker', 'cli'}))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert found.stdout.strip() == "[]"
