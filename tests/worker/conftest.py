@@ -1,0 +1,33 @@
+"""A store, a queue, files and the tiny model: everything a worker process needs."""
+
+from pathlib import Path
+
+import pytest
+import redis
+
+from jukebox_core.tiny import write_tiny
+from tests.worker.jobs_and_processes import Service, running_worker
+
+
+@pytest.fixture(scope="session")
+def models_dir(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    write_tiny(folder / "tiny")
+    return folder
+
+
+@pytest.fixture
+def service(clean_redis_url, tmp_path, models_dir) -> Service:
+    """Without a worker."""
+    return Service(redis_url=clean_redis_url, data_dir=tmp_path, models_dir=models_dir)
+
+
+@pytest.fixture(scope="module")
+def served(redis_url, tmp_path_factory, models_dir):
+    """With one worker that all tests of a module share; it must not be stopped."""
+    with redis.Redis.from_url(redis_url, protocol=2) as client:
+        client.flushall()
+    data_dir = tmp_path_factory.mktemp("data")
+    service = Service(redis_url=redis_url, data_dir=data_dir, models_dir=models_dir)
+    with running_worker(service):
+        yield service

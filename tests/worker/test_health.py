@@ -1,0 +1,50 @@
+"""Signs of life for people, and for whoever may restart the process."""
+
+import os
+import threading
+import time
+
+import pytest
+
+from jobs.job import Stage
+from worker import health
+from worker.health import Presence, describe_worker, is_fresh
+
+
+def test_health_goes_by_the_age_of_the_file(tmp_path, monkeypatch):
+    file = tmp_path / "alive"
+    monkeypatch.setenv("JUKEBOX_HEALTH_FILE", str(file))
+    assert health.main() == 1
+    file.touch()
+    assert health.main() == 0
+    os.utime(file, (time.time() - 60, time.time() - 60))
+    assert health.main() == 1
+
+
+@pytest.mark.redis
+def test_a_worker_is_seen_until_its_engine_dies(service, tmp_path):
+    alive = threading.Event()
+    alive.set()
+    file = tmp_path / "alive"
+    presence = Presence(
+        service.store,
+        lambda: describe_worker("me", "cpu", service.catalog.names, (Stage.TOP,)),
+        health_file=file,
+        is_engine_alive=alive.is_set,
+    )
+    presence.start()
+    deadline = time.monotonic() + 5
+    while not service.store.workers() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    (seen,) = service.store.workers()
+    assert (seen.name, seen.device, seen.models, seen.stages) == (
+        "me",
+        "cpu",
+        ("tiny",),
+        (Stage.TOP,),
+    )
+    assert is_fresh(file)
+    alive.clear()
+    presence.join(5)
+    assert not presence.is_alive()
+    assert not is_fresh(file)

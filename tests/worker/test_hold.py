@@ -1,0 +1,126 @@
+"""Holding a job: the lease lives, wishes to stop are heard, nothing is lost while the store is."""
+
+import threading
+import time
+
+import pytest
+
+from jobs.errors import LeaseLost, StoreUnavailable
+from jobs.job import JobStatus, Stage
+from jobs.redis_store import RedisJobStore
+from worker.engine_thread import Pending
+from worker.hold import Hold, JobCanceled, WorkerDraining
+from worker.progress import StageProgress
+
+pytestmark = pytest.mark.redis
+
+
+def hold_of(store, claim, *, lease_sec=2.0, heartbeat_sec=0.05, draining=None):
+    return Hold(
+        store,
+        claim,
+        StageProgress(claim.job),
+        lease_sec=lease_sec,
+        heartbeat_sec=heartbeat_sec,
+        draining=draining or threading.Event(),
+    )
+
+
+def claim_of(service, *, lease_sec=2.0):
+    job = service.admit()
+    claim = service.store.claim(job.id, Stage.TOP, worker="me", lease_sec=lease_sec)
+    assert claim is not None
+    return claim
+
+
+def wait_for_interruption(hold, *, timeout_sec=5.0):
+    deadline = time.monotonic() + timeout_sec
+    while time.monotonic() < deadline:
+        hold.check()
+        time.sleep(0.01)
+
+
+def test_the_lease_lives_as_long_as_the_job_is_held_and_progress_is_told(service):
+    claim = claim_of(service, lease_sec=0.3)
+    with hold_of(service.store, claim, lease_sec=0.3) as hold:
+        hold.progress.set_kept("top", tokens=40, windows=1)
+        time.sleep(0.8)
+        again = service.store.claim(claim.job.id, Stage.TOP, worker="you", lease_sec=1)
+        assert again is None
+        hold.check()
+    told = service.store.get(claim.job.id).progress["top"]
+    assert (told.tokens_done, told.windows_done) == (40, 1)
+
+
+def test_a_wish_to_cancel_is_heard(service):
+    claim = claim_of(service)
+    with hold_of(service.store, claim) as hold:
+        service.store.request_cancel(claim.job.id)
+        with pytest.raises(JobCanceled):
+            wait_for_interruption(hold)
+    service.store.cancel(claim)
+    assert service.store.get(claim.job.id).status is JobStatus.CANCELED
+
+
+def test_a_worker_that_lost_its_lease_stops(service):
+    claim = claim_of(service, lease_sec=0.01)
+    time.sleep(0.05)
+    with hold_of(service.store, claim, heartbeat_sec=0.2) as hold:
+        assert service.store.claim(claim.job.id, Stage.TOP, worker="you", lease_sec=9) is not None
+        with pytest.raises(LeaseLost):
+            wait_for_interruption(hold)
+
+
+def test_draining_interrupts_waiting(service):
+    draining = threading.Event()
+    with hold_of(service.store, claim_of(service), draining=draining) as hold:
+        threading.Timer(0.2, draining.set).start()
+        with pytest.raises(WorkerDraining):
+            hold.wait(Pending("tiny"))
+
+
+def test_a_write_is_repeated_until_the_store_is_back(service):
+    refusals = iter([StoreUnavailable("away")] * 3)
+
+    def change():
+        for refusal in refusals:
+            raise refusal
+        return "written"
+
+    with hold_of(service.store, claim_of(service)) as hold:
+        assert hold.write(change) == "written"
+
+
+def test_heartbeats_go_on_after_the_store_was_away(redis_server, models_dir, tmp_path):
+    from tests.worker.jobs_and_processes import Service
+
+    service = Service(redis_url=redis_server.url, data_dir=tmp_path, models_dir=models_dir)
+    claim = claim_of(service, lease_sec=30)
+    store = RedisJobStore(redis_server.url)
+    with hold_of(store, claim, lease_sec=30) as hold:
+        redis_server.kill()
+        time.sleep(0.4)
+        hold.check()
+        redis_server.start()
+        hold.progress.set_kept("top", tokens=17, windows=0)
+        deadline = time.monotonic() + 5
+        while "top" not in service.store.get(claim.job.id).progress:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    assert service.store.get(claim.job.id).progress["top"].tokens_done in (0, 17)
+
+
+def test_progress_weighs_levels_by_their_tokens_and_leaves_a_little_for_the_end(service):
+    job = service.admit()
+    progress = StageProgress(job)
+    assert progress.snapshot()[1] == 0.0
+    total = sum(plan.tokens_total for plan in job.plan.values())
+    progress.set_kept("top", tokens=job.plan["top"].tokens_total, windows=1)
+    levels, value = progress.snapshot()
+    assert value == pytest.approx(0.98 * job.plan["top"].tokens_total / total)
+    assert levels["middle"].tokens_done == 0
+    for level, plan in job.plan.items():
+        progress.set_kept(level, tokens=plan.tokens_total, windows=plan.windows_total)
+    assert progress.snapshot()[1] == pytest.approx(0.98)
+    progress.set_rendered(1.0)
+    assert progress.snapshot()[1] == pytest.approx(1.0)

@@ -1,0 +1,106 @@
+"""Workers that die, are told to go, or lose their store: the song stays the same song."""
+
+import time
+
+import numpy as np
+import pytest
+
+from jobs.job import JobStatus, Stage
+from tests.worker.jobs_and_processes import Service, running_worker, sing_alone
+
+pytestmark = pytest.mark.redis
+
+
+def has_kept(job, level, windows):
+    return level in job.progress and job.progress[level].windows_done >= windows
+
+
+def assert_same_song(service, models_dir, job):
+    assert job.status is JobStatus.SUCCEEDED, job.error
+    found = service.codes(job)
+    for level, codes in sing_alone(models_dir, job).items():
+        np.testing.assert_array_equal(found[level], codes)
+
+
+def test_a_killed_worker_costs_at_most_a_window_and_the_next_finishes_the_same_song(
+    service, models_dir
+):
+    with running_worker(service) as first:
+        job_id = service.post(duration_seconds=3.0)
+        service.wait(job_id, lambda job: has_kept(job, "bottom", 3))
+        first.kill()
+    killed = service.store.get(job_id)
+    assert killed.status is JobStatus.RUNNING
+    with running_worker(service):
+        job = service.wait_end(job_id)
+    assert (job.attempt, job.progress_value) == (2, 1.0)
+    assert set(killed.codes) < set(job.codes)
+    assert_same_song(service, models_dir, job)
+
+
+def test_a_worker_told_to_stop_gives_its_job_back_within_seconds(service, models_dir):
+    with running_worker(service) as first:
+        job_id = service.post(duration_seconds=3.0)
+        service.wait(job_id, lambda job: has_kept(job, "bottom", 2))
+        assert (service.data_dir / "worker.alive").exists()
+        asked_at = time.monotonic()
+        first.ask_to_stop()
+        assert first.wait(10) == 0
+        assert time.monotonic() - asked_at < 10
+    given_back = service.store.get(job_id)
+    assert (given_back.status, given_back.stage) == (JobStatus.RUNNING, Stage.BOTTOM)
+    assert given_back.lease_expires_at is None
+    assert service.queue.depth(Stage.BOTTOM) == 1
+    assert not (service.data_dir / "worker.alive").exists()
+    with running_worker(service):
+        job = service.wait_end(job_id)
+    assert job.attempt == 1
+    assert_same_song(service, models_dir, job)
+
+
+def test_a_song_goes_on_while_the_store_is_away(redis_server, tmp_path, models_dir):
+    data_dir = tmp_path / "data"
+    data_dir.mkdir()
+    service = Service(redis_url=redis_server.url, data_dir=data_dir, models_dir=models_dir)
+    with running_worker(service, JUKEBOX_LEASE_SEC="30"):
+        job_id = service.post(duration_seconds=3.0)
+        service.wait(job_id, lambda job: has_kept(job, "bottom", 1))
+        redis_server.kill()
+        time.sleep(1.5)
+        redis_server.start()
+        job = service.wait_end(job_id)
+    assert job.attempt == 1
+    assert_same_song(service, models_dir, job)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"REDIS_URL": "http://here"}, "REDIS_URL: must start with redis://"),
+        ({"JUKEBOX_STAGES": "top,top"}, "JUKEBOX_STAGES: name each stage once"),
+        ({"JUKEBOX_STAGES": "topp"}, "JUKEBOX_STAGES"),
+        ({"JUKEBOX_MAX_ROWS": "0"}, "JUKEBOX_MAX_ROWS"),
+        ({"JUKEBOX_DEVICE": "gpu"}, "JUKEBOX_DEVICE"),
+        ({"JUKEBOX_HEARTBEAT_SEC": "20"}, "must fit 3 times into JUKEBOX_LEASE_SEC=3"),
+    ],
+)
+def test_impossible_settings_refuse_to_start_with_a_sentence(
+    settings, sentence, monkeypatch, capsys, tmp_path
+):
+    from worker.__main__ import main
+
+    service = Service(redis_url="unix:///nowhere", data_dir=tmp_path, models_dir=tmp_path)
+    for name, value in service.environment(**settings).items():
+        monkeypatch.setenv(name, value)
+    assert main() == 2
+    told = capsys.readouterr().err
+    assert told.startswith("The worker cannot start. ")
+    assert sentence in told
+
+
+def test_stages_may_be_given_with_commas(monkeypatch):
+    from worker.settings import read_settings
+
+    monkeypatch.setenv("REDIS_URL", "redis://localhost")
+    monkeypatch.setenv("JUKEBOX_STAGES", "middle, bottom")
+    assert read_settings().stages == (Stage.MIDDLE, Stage.BOTTOM)

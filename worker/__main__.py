@@ -1,0 +1,33 @@
+"""`python -m worker`: one worker process."""
+
+import logging
+import sys
+import warnings
+
+from worker.settings import InvalidSettings, read_settings
+
+
+def main() -> int:
+    """Exit status 2 when the environment asks for what cannot be."""
+    try:
+        settings = read_settings()
+    except InvalidSettings as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    # Imported only now: torch takes seconds, and a wrong setting should show at once.
+    from celery.platforms import SecurityWarning
+
+    from jobs.telemetry import configure_logging
+    from worker.app import build_parts, run_worker
+
+    configure_logging(settings.log_format, settings.log_level)
+    # Celery fears root because of pickled messages, and takes only JSON here.
+    warnings.simplefilter("ignore", SecurityWarning)
+    # These repeat, with all their arguments, what the tasks tell themselves.
+    for name in ("celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return run_worker(build_parts(settings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""Puts a worker together and runs it until somebody asks it to stop."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from celery import Celery, signals
+
+from jobs.artifacts import LocalArtifacts
+from jobs.job import Stage
+from jobs.queue import RUN_STAGE_TASK, CeleryJobQueue, celery_app, queue_name
+from jobs.redis_store import RedisJobStore
+from jukebox_core.catalog import ModelCatalog
+from worker.engine_thread import EngineThread
+from worker.health import Presence, describe_worker
+from worker.models import LoadedModel, ModelShelf, choose_device, choose_dtype
+from worker.parts import WorkerParts
+from worker.reaper import Reaper
+from worker.settings import WorkerSettings
+from worker.tasks import run_stage
+
+log = logging.getLogger(__name__)
+
+JOIN_SEC = 5.0
+
+
+def build_parts(settings: WorkerSettings) -> WorkerParts:
+    """The real parts. Nothing connects or starts yet."""
+    catalog = ModelCatalog(settings.models_dir)
+    device = choose_device(settings.device)
+    dtype = choose_dtype(settings.dtype, device)
+
+    def load(name: str) -> LoadedModel:
+        directory = catalog.get(name).directory
+        return LoadedModel(directory, device=device, dtype=dtype, max_rows=settings.max_rows)
+
+    return WorkerParts(
+        settings=settings,
+        store=RedisJobStore(settings.redis_url, max_attempts=settings.max_attempts),
+        queue=CeleryJobQueue(settings.redis_url),
+        artifacts=LocalArtifacts(settings.data_dir / "artifacts"),
+        catalog=catalog,
+        engine=EngineThread(ModelShelf(load, max_models=settings.max_models)),
+        device_name=_describe_device(device),
+    )
+
+
+def create_app(worker: WorkerParts) -> Celery:
+    """The Celery application with its one task."""
+    app = celery_app(worker.settings.redis_url)
+
+    @app.task(name=RUN_STAGE_TASK)  # type: ignore[untyped-decorator]
+    def run_stage_task(job_id: str, stage: str) -> None:
+        run_stage(worker, job_id, Stage(stage))
+
+    return app
+
+
+def run_worker(worker: WorkerParts) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit status.
+
+    On the signal the running stages stop after their present step, give their jobs back and send
+    them to whoever comes next; all that takes a second or two.
+    """
+    app = create_app(worker)
+
+    def drain(**_: object) -> None:
+        log.info("draining")
+        worker.draining.set()
+
+    # Celery keeps weak references to receivers; these two live as long as this call.
+    signals.worker_shutting_down.connect(drain)
+    signals.setup_logging.connect(_leave_logging_alone)
+    with _background_threads(worker):
+        celery_worker = app.Worker(
+            hostname=f"jukebox@{worker.settings.name}",
+            pool_cls="threads",
+            concurrency=worker.settings.concurrency,
+            queues=[queue_name(stage) for stage in worker.settings.stages],
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+            quiet=True,
+        )
+        celery_worker.start()
+    return int(celery_worker.exitcode or 0)
+
+
+@contextmanager
+def _background_threads(worker: WorkerParts) -> Iterator[None]:
+    """Engine, reaper and signs of life, for as long as the block runs."""
+    settings = worker.settings
+    presence = Presence(
+        worker.store,
+        lambda: describe_worker(
+            settings.name, worker.device_name, worker.catalog.names, settings.stages
+        ),
+        health_file=settings.health_file,
+        is_engine_alive=worker.engine.is_alive,
+    )
+    reaper = Reaper(worker.store, worker.queue, every_sec=settings.reaper_sec)
+    threads = (worker.engine, reaper, presence)
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        for thread in reversed(threads):
+            thread.stop()
+        for thread in threads:
+            thread.join(JOIN_SEC)
+
+
+def _leave_logging_alone(**_: object) -> None:
+    """Celery configures logging unless somebody listens to this signal."""
+
+
+def _describe_device(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -1,0 +1,203 @@
+"""The one thread that owns the device; every task of every job hands its work to it."""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from collections.abc import Sequence as Collection
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from jukebox_core.engine import Sequence, SequenceUpdate
+from worker.models import LoadedModel, ModelShelf
+
+log = logging.getLogger(__name__)
+
+Slices = Callable[[LoadedModel], Iterator[Tensor]]
+"""Work on a model in pieces short enough for songs to wait for one of them."""
+
+
+class Pending:
+    """Work that the engine thread was asked to do. Others wait for it, or let go of it."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        self._ended = threading.Event()
+        self._error: Exception | None = None
+
+    def wait(self, timeout_sec: float) -> bool:
+        """Whether the work ended within `timeout_sec`."""
+        return self._ended.wait(timeout_sec)
+
+    def fail(self, error: Exception) -> None:
+        """The engine thread gives up."""
+        self._error = error
+        self._ended.set()
+
+    def _require_success(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+
+class Drawing(Pending):
+    """The same window of several samples of a song."""
+
+    def __init__(self, model: str, sequences: Collection[Sequence]) -> None:
+        super().__init__(model)
+        self.sequences = tuple(sequences)
+        self._codes: dict[str, NDArray[np.int64]] = {}
+
+    @property
+    def num_drawn(self) -> int:
+        """Tokens drawn so far, of all samples together."""
+        return sum(sequence.num_drawn for sequence in self.sequences)
+
+    def settle(self, sequence_id: str, codes: NDArray[np.int64]) -> None:
+        """One of the sequences is drawn."""
+        self._codes[sequence_id] = codes
+        if len(self._codes) == len(self.sequences):
+            self._ended.set()
+
+    def codes(self) -> NDArray[np.int64]:
+        """New codes, int64 [num_samples, num_new]. Raises what stopped the drawing."""
+        self._require_success()
+        return np.stack([self._codes[sequence.id] for sequence in self.sequences])
+
+
+class SlicedWork(Pending):
+    """Something else that needs the device, done a slice at a time between the steps of songs."""
+
+    def __init__(self, model: str, make: Slices) -> None:
+        super().__init__(model)
+        self._make = make
+        self._running: Iterator[Tensor] | None = None
+        self._pieces: list[Tensor] = []
+
+    def advance(self, model: LoadedModel) -> bool:
+        """Do one slice; False after the last."""
+        if self._running is None:
+            self._running = self._make(model)
+        piece = next(self._running, None)
+        if piece is not None:
+            self._pieces.append(piece)
+            return True
+        self._ended.set()
+        return False
+
+    def pieces(self) -> list[Tensor]:
+        """What the slices gave. Raises what stopped them."""
+        self._require_success()
+        return self._pieces
+
+
+class EngineThread(threading.Thread):
+    """Steps the engines of all loaded models, and does sliced work between the steps.
+
+    The other threads only put commands into its inbox and wait on what they get back.
+    """
+
+    def __init__(self, shelf: ModelShelf) -> None:
+        super().__init__(name="engine", daemon=True)
+        self._shelf = shelf
+        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._drawings: dict[str, Drawing] = {}
+        self._slices: list[SlicedWork] = []
+        self._stopped = False
+
+    def draw(self, model: str, sequences: Collection[Sequence]) -> Drawing:
+        """Draw these sequences with the model called `model`."""
+        drawing = Drawing(model, sequences)
+        self._inbox.put(lambda: self._begin(drawing))
+        return drawing
+
+    def run_slices(self, model: str, make: Slices) -> SlicedWork:
+        """Do other work on a model, see `SlicedWork`."""
+        work = SlicedWork(model, make)
+        self._inbox.put(lambda: self._slices.append(work))
+        return work
+
+    def cancel(self, pending: Pending) -> None:
+        """Let go of work, between two steps. Harmless when it has ended."""
+        self._inbox.put(lambda: self._drop(pending))
+
+    def stop(self) -> None:
+        """End the thread after the present step; what is unfinished stays unfinished."""
+        self._inbox.put(self._end)
+
+    def run(self) -> None:
+        """Until `stop`: commands first, then one step of everything that has work."""
+        while not self._stopped:
+            self._take_commands()
+            for name, model in self._shelf.loaded():
+                if model.engine.has_work:
+                    self._step(name, model)
+            for work in list(self._slices):
+                self._advance(work)
+
+    def _take_commands(self) -> None:
+        busy = bool(self._drawings or self._slices)
+        try:
+            while not self._stopped:
+                self._inbox.get(block=not busy)()
+                busy = bool(self._drawings or self._slices)
+        except queue.Empty:
+            return
+
+    def _begin(self, drawing: Drawing) -> None:
+        try:
+            engine = self._shelf.get(drawing.model).engine
+            for sequence in drawing.sequences:
+                engine.submit(sequence)
+                self._drawings[sequence.id] = drawing
+        except Exception as error:
+            log.exception("a window could not be submitted", extra={"model": drawing.model})
+            self._give_up(drawing, error)
+
+    def _step(self, name: str, model: LoadedModel) -> None:
+        try:
+            updates = model.engine.step()
+        except Exception as error:
+            # The engine looks after its songs' faults; this is the device's, or a bug's.
+            log.exception("an engine broke", extra={"model": name})
+            self._shelf.forget(name)
+            for drawing in {d for d in self._drawings.values() if d.model == name}:
+                self._give_up(drawing, error)
+            return
+        for update in updates:
+            self._settle(update)
+
+    def _settle(self, update: SequenceUpdate) -> None:
+        drawing = self._drawings.pop(update.id, None)
+        if drawing is None:
+            return
+        if update.codes is not None:
+            drawing.settle(update.id, update.codes)
+        elif update.error is not None:
+            self._give_up(drawing, update.error)
+
+    def _advance(self, work: SlicedWork) -> None:
+        try:
+            if not work.advance(self._shelf.get(work.model)):
+                self._slices.remove(work)
+        except Exception as error:
+            log.exception("work on a model failed", extra={"model": work.model})
+            self._slices.remove(work)
+            work.fail(error)
+
+    def _give_up(self, drawing: Drawing, error: Exception) -> None:
+        self._drop(drawing)
+        drawing.fail(error)
+
+    def _drop(self, pending: Pending) -> None:
+        if isinstance(pending, Drawing):
+            model = self._shelf.peek(pending.model)
+            for sequence in pending.sequences:
+                if self._drawings.pop(sequence.id, None) is not None and model is not None:
+                    model.engine.cancel(sequence.id)
+        elif isinstance(pending, SlicedWork) and pending in self._slices:
+            self._slices.remove(pending)
+
+    def _end(self) -> None:
+        self._stopped = True

@@ -1,0 +1,96 @@
+"""Signs of life: a line in the store for people, a file for whoever may restart the process.
+
+`python -m worker.health` exits 0 when the file was touched lately and 1 otherwise. It needs neither
+the store nor the model, so that a worker is not killed because Redis is away.
+"""
+
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jobs.errors import StoreUnavailable
+from jobs.job import Stage
+from jobs.store import JobStore, WorkerInfo
+
+log = logging.getLogger(__name__)
+
+BEAT_SEC = 2.0
+ANNOUNCE_TTL_SEC = 10.0
+MAX_AGE_SEC = 30.0
+
+
+class Presence(threading.Thread):
+    """Tells every two seconds that this worker lives, as long as `is_alive` says so."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        describe: Callable[[], WorkerInfo],
+        *,
+        health_file: Path,
+        is_engine_alive: Callable[[], bool],
+    ) -> None:
+        super().__init__(name="presence", daemon=True)
+        self._store, self._describe = store, describe
+        self._health_file = health_file
+        self._is_engine_alive = is_engine_alive
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Until `stop`, or until the engine died."""
+        while self._is_engine_alive():
+            self._touch()
+            self._announce()
+            if self._stopping.wait(BEAT_SEC):
+                break
+        self._health_file.unlink(missing_ok=True)
+
+    def stop(self) -> None:
+        """No more signs of life."""
+        self._stopping.set()
+
+    def _touch(self) -> None:
+        try:
+            self._health_file.touch()
+        except OSError as error:
+            log.warning("cannot touch %s: %s", self._health_file, error)
+
+    def _announce(self) -> None:
+        try:
+            self._store.announce_worker(self._describe(), ttl_sec=ANNOUNCE_TTL_SEC)
+        except StoreUnavailable as error:
+            log.warning("cannot announce this worker: %s", error)
+
+
+def describe_worker(
+    name: str, device: str, models: Callable[[], tuple[str, ...]], stages: tuple[Stage, ...]
+) -> WorkerInfo:
+    """What `GET /system` shows of this worker."""
+    return WorkerInfo(
+        name=name, device=device, models=models(), stages=stages, seen_at=datetime.now(UTC)
+    )
+
+
+def is_fresh(health_file: Path) -> bool:
+    """Whether the worker that touches this file has done so lately."""
+    try:
+        return time.time() - health_file.stat().st_mtime < MAX_AGE_SEC
+    except FileNotFoundError:
+        return False
+
+
+def main() -> int:
+    """Exit status for a container's health check."""
+    from worker.settings import default_health_file
+
+    configured = os.environ.get("JUKEBOX_HEALTH_FILE")
+    return 0 if is_fresh(Path(configured) if configured else default_health_file()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""A job's words as the model library's: the one border between `jobs` and `jukebox_core`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from jobs.errors import ArtifactCorrupt, ArtifactNotFound
+from jobs.job import Job, JobError, Stage
+from jukebox_core.config import JukeboxConfig
+from jukebox_core.engine import Sequence
+from jukebox_core.errors import (
+    AudioError,
+    CheckpointError,
+    ConfigError,
+    JukeboxError,
+    LabelError,
+    ModelNotFound,
+    SongError,
+)
+from jukebox_core.labels import JukeboxTokenizer, Labels, window_labels
+from jukebox_core.sampling.cascade import SongPlan, plan_song
+from jukebox_core.sampling.noise import CounterNoise, NoiseSource
+from jukebox_core.sampling.windows import Window
+from jukebox_core.song import SamplingParams, Song
+from jukebox_core.units import COARSE_TO_FINE, Level
+
+_CODES: tuple[tuple[type[Exception], str, bool], ...] = (
+    (ModelNotFound, "model_not_found", True),
+    (SongError, "invalid_song", False),
+    (LabelError, "invalid_labels", False),
+    (ConfigError, "broken_model", False),
+    (CheckpointError, "broken_model", False),
+    (AudioError, "encoding_failed", True),
+    (JukeboxError, "drawing_failed", True),
+    (ArtifactNotFound, "artifact_lost", True),
+    (ArtifactCorrupt, "artifact_lost", True),
+)
+"""What a known error is called in a job record, and whether the same request may work later."""
+
+
+def level_of(stage: Stage) -> Level:
+    """The level that a stage draws. Raises ValueError for `render`."""
+    return Level.from_label(stage.value)
+
+
+def to_song(job: Job) -> Song:
+    """What the job asks for, as the library takes it.
+
+    Raises:
+        SongError: the record was not made by this service's admission.
+    """
+    request = job.request
+    if request.seed is None or request.song_duration_seconds is None:
+        raise SongError("the stored request names no seed or no song duration", field="seed")
+    return Song(
+        artist=request.artist,
+        genre=request.genre,
+        lyrics=request.lyrics,
+        duration_sec=request.duration_seconds,
+        song_duration_sec=request.song_duration_seconds,
+        offset_sec=request.offset_seconds,
+        num_samples=request.num_samples,
+        seed=request.seed,
+        sampling={level: _to_params(job, level) for level in COARSE_TO_FINE},
+        levels=tuple(Level.from_label(name) for name in request.levels),
+    )
+
+
+def _to_params(job: Job, level: Level) -> SamplingParams:
+    sampling = getattr(job.request.sampling, level.label)
+    return SamplingParams(
+        temperature=sampling.temperature,
+        top_k=sampling.top_k,
+        top_p=sampling.top_p,
+        hop_fraction=sampling.hop_fraction,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSong:
+    """A job as the library sees it: everything that is known before a code is drawn."""
+
+    config: JukeboxConfig
+    song: Song
+    plan: SongPlan
+    labels: Labels
+    noise: NoiseSource
+
+    @classmethod
+    def from_job(cls, job: Job, config: JukeboxConfig, tokenizer: JukeboxTokenizer) -> "JobSong":
+        """Raises SongError or LabelError where the model cannot sing it after all."""
+        song = to_song(job)
+        return cls(
+            config=config,
+            song=song,
+            plan=plan_song(config, song),
+            labels=tokenizer(song.artist, song.genre, song.lyrics),
+            noise=CounterNoise(song.seed),
+        )
+
+    def sequences(
+        self,
+        level: Level,
+        window: Window,
+        codes: NDArray[np.int64],
+        upper_codes: NDArray[np.int64] | None,
+        *,
+        id_prefix: str,
+    ) -> list[Sequence]:
+        """One window of every sample, for the engine.
+
+        codes        int64 [num_samples, total_tokens], drawn up to `window.first_new`
+        upper_codes  int64 [num_samples, T'] of the level above; None at the top
+        """
+        (song_labels,) = self.labels.for_level(level)
+        vector = window_labels(
+            self.config.prior(level),
+            song_labels,
+            total_samples=self.plan.total_samples,
+            offset_samples=self.plan.offset_samples,
+            start_token=window.start,
+        )
+        above = self._slice_above(level, window)
+        return [
+            Sequence(
+                id=f"{id_prefix}:{level.label}:{window.start}:{sample}",
+                level=level,
+                labels=vector,
+                prefix_codes=codes[sample, window.start : window.first_new],
+                upper_codes=None if upper_codes is None else upper_codes[sample, above],
+                start_token=window.start,
+                num_new=window.num_new,
+                sample=sample,
+                params=self.song.sampling[level],
+                noise=self.noise,
+            )
+            for sample in range(len(codes))
+        ]
+
+    def _slice_above(self, level: Level, window: Window) -> slice:
+        start = window.start // self.config.time_base.tokens_per_upper_token(level)
+        return slice(start, start + self.config.prior(level).upper_context_tokens)
+
+
+def to_job_error(error: Exception) -> JobError:
+    """Why a job failed, for its owner. What was not foreseen is told in the log and not here."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        message = "The worker's memory is too small for this song next to the others it sings."
+        return JobError(code="out_of_memory", message=message, retryable=True)
+    for kind, code, retryable in _CODES:
+        if isinstance(error, kind):
+            return JobError(code=code, message=_sentence(str(error)), retryable=retryable)
+    message = "Something went wrong inside the service. Its log names this job."
+    return JobError(code="internal_error", message=message, retryable=True)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"

@@ -1,0 +1,132 @@
+"""Models in memory: loaded part by part when first needed, forgotten when others need the room."""
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from jukebox_core.checkpoints import load_prior_of, load_vqvae_of
+from jukebox_core.engine import Engine
+from jukebox_core.prior import JukeboxPrior
+from jukebox_core.units import COARSE_TO_FINE, Level
+from jukebox_core.vqvae import JukeboxVQVAE
+
+log = logging.getLogger(__name__)
+
+
+def choose_device(wanted: str) -> torch.device:
+    """`auto` takes the first accelerator there is, else the CPU; other names are taken as given."""
+    if wanted != "auto":
+        return torch.device(wanted)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
+    """`auto` takes the half precision of the original on CUDA, and float32 elsewhere."""
+    if wanted == "auto":
+        return torch.float16 if device.type == "cuda" else torch.float32
+    return {
+        "float32": torch.float32,
+        "float16": torch.float16,
+        "bfloat16": torch.bfloat16,
+    }[wanted]
+
+
+class _LazyPriors(Mapping[Level, JukeboxPrior]):
+    """The three priors of a directory, each read when it is first asked for.
+
+    A worker that serves one level of a large model never holds the others.
+    """
+
+    def __init__(self, load: Callable[[Level], JukeboxPrior]) -> None:
+        self._load = load
+        self._loaded: dict[Level, JukeboxPrior] = {}
+
+    def __getitem__(self, level: Level) -> JukeboxPrior:
+        if level not in self._loaded:
+            self._loaded[level] = self._load(level)
+        return self._loaded[level]
+
+    def __contains__(self, level: object) -> bool:
+        return level in COARSE_TO_FINE
+
+    def __iter__(self) -> Iterator[Level]:
+        return iter(COARSE_TO_FINE)
+
+    def __len__(self) -> int:
+        return len(COARSE_TO_FINE)
+
+
+class LoadedModel:
+    """One model on the device, with the engine that draws with it."""
+
+    def __init__(
+        self, directory: Path, *, device: torch.device, dtype: torch.dtype, max_rows: int
+    ) -> None:
+        self._directory, self._device, self._dtype = directory, device, dtype
+        self.device = device
+        self.engine = Engine(_LazyPriors(self._load_prior), max_rows=max_rows, device=device)
+
+    @cached_property
+    def vqvae(self) -> JukeboxVQVAE:
+        """Codes to sound. Raises CheckpointError when its file does not fit."""
+        return load_vqvae_of(self._directory, device=self._device)
+
+    def _load_prior(self, level: Level) -> JukeboxPrior:
+        started = time.monotonic()
+        prior = load_prior_of(self._directory, level, device=self._device, dtype=self._dtype)
+        seconds = round(time.monotonic() - started, 3)
+        log.info(
+            "prior loaded",
+            extra={"model": self._directory.name, "level": level.label, "seconds": seconds},
+        )
+        return prior
+
+
+class ModelShelf:
+    """The models used last, at most `max_models` of them; the least lately used leaves first.
+
+    A model with work in its engine stays, even if that makes one too many.
+    """
+
+    def __init__(self, load: Callable[[str], LoadedModel], *, max_models: int) -> None:
+        self._load, self._max_models = load, max_models
+        self._models: OrderedDict[str, LoadedModel] = OrderedDict()
+
+    def get(self, name: str) -> LoadedModel:
+        """The model called `name`, loaded if need be.
+
+        Raises:
+            JukeboxError: there is no such model, or its files are broken.
+        """
+        if name not in self._models:
+            self._make_room()
+            self._models[name] = self._load(name)
+        self._models.move_to_end(name)
+        return self._models[name]
+
+    def peek(self, name: str) -> LoadedModel | None:
+        """The model called `name` if it is in memory."""
+        return self._models.get(name)
+
+    def loaded(self) -> list[tuple[str, LoadedModel]]:
+        """Names and models in memory."""
+        return list(self._models.items())
+
+    def forget(self, name: str) -> None:
+        """Drop a model, e.g. because its engine broke; the next `get` loads it anew."""
+        self._models.pop(name, None)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _make_room(self) -> None:
+        idle = [name for name, model in self._models.items() if not model.engine.has_work]
+        for name in idle[: max(len(self._models) - self._max_models + 1, 0)]:
+            log.info("model forgotten", extra={"model": name})
+            self.forget(name)

@@ -1,0 +1,25 @@
+"""What a worker process is made of; built once in `worker.app` and given to every task."""
+
+import threading
+from dataclasses import dataclass, field
+
+from jobs.artifacts import LocalArtifacts
+from jobs.queue import JobQueue
+from jobs.store import JobStore
+from jukebox_core.catalog import ModelCatalog
+from worker.engine_thread import EngineThread
+from worker.settings import WorkerSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerParts:
+    """The parts that tasks share. `draining` is set when the process is about to end."""
+
+    settings: WorkerSettings
+    store: JobStore
+    queue: JobQueue
+    artifacts: LocalArtifacts
+    catalog: ModelCatalog
+    engine: EngineThread
+    device_name: str
+    draining: threading.Event = field(default_factory=threading.Event)

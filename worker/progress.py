@@ -1,0 +1,46 @@
+"""How far a job is: written by the thread of its task, read by its heartbeat."""
+
+from collections.abc import Mapping
+
+from jobs.job import Job, LevelProgress
+from worker.engine_thread import Drawing
+
+RENDER_SHARE = 0.02
+"""Part of a job's progress that is not drawing."""
+
+
+class StageProgress:
+    """Tokens and windows of every level of one job, per sample, and one number for all."""
+
+    def __init__(self, job: Job) -> None:
+        self._totals = {level: plan.tokens_total for level, plan in job.plan.items()}
+        self._levels = {level: job.progress.get(level, LevelProgress()) for level in self._totals}
+        self._drawing: tuple[str, Drawing] | None = None
+        self._rendered = 0.0
+
+    def set_kept(self, level: str, *, tokens: int, windows: int) -> None:
+        """So many tokens, in so many windows, are on disk; no window is being drawn."""
+        self._drawing = None
+        self._levels = {
+            **self._levels,
+            level: LevelProgress(tokens_done=tokens, windows_done=windows),
+        }
+
+    def begin_window(self, level: str, drawing: Drawing) -> None:
+        """Count the tokens of `drawing` on top of those kept."""
+        self._drawing = (level, drawing)
+
+    def set_rendered(self, share: float) -> None:
+        """Part in [0, 1] of the last stage that is done."""
+        self._rendered = share
+
+    def snapshot(self) -> tuple[Mapping[str, LevelProgress], float]:
+        """Every level, and the whole job in [0, 1]."""
+        levels = dict(self._levels)
+        if self._drawing is not None:
+            level, drawing = self._drawing
+            kept = levels[level]
+            tokens = kept.tokens_done + drawing.num_drawn // len(drawing.sequences)
+            levels[level] = LevelProgress(tokens_done=tokens, windows_done=kept.windows_done)
+        drawn = sum(level.tokens_done for level in levels.values()) / sum(self._totals.values())
+        return levels, (1.0 - RENDER_SHARE) * drawn + RENDER_SHARE * self._rendered

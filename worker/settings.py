@@ -1,0 +1,126 @@
+"""What a worker takes from its environment."""
+
+import os
+import socket
+import tempfile
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from jobs.job import Stage
+
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+MIN_BEATS_PER_LEASE = 3
+"""So many heartbeats must fit a lease that losing two in a row costs nothing."""
+
+
+class InvalidSettings(Exception):
+    """The environment asks for what cannot be; the message names every variable at fault."""
+
+
+def _check_redis_url(url: str) -> str:
+    if not url.startswith(_REDIS_SCHEMES):
+        raise ValueError(f"must start with {', '.join(_REDIS_SCHEMES)}")
+    return url
+
+
+def _split_words(value: object) -> object:
+    return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
+def _require_stages(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    if not stages or len(set(stages)) != len(stages):
+        raise ValueError(f"name each stage once, some of {', '.join(Stage)}")
+    return stages
+
+
+def default_worker_name() -> str:
+    """Machine and process: tells two workers of one machine apart."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def default_health_file() -> Path:
+    """A file of this user in the folder for temporary files, which also a container has."""
+    return Path(tempfile.gettempdir()) / f"jukebox-worker-{os.getuid()}.alive"
+
+
+class WorkerSettings(BaseSettings):
+    """Settings of one worker process. Variables that other parts read are none of its business.
+
+    `stages` says which queues it serves; `concurrency` how many jobs it works on at the same time.
+    `max_rows` sequences of one prior step together, and each takes memory for its cache;
+    `max_models` models stay loaded. `dtype` is that of the transformer stacks.
+    """
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+
+    redis_url: Annotated[
+        str, AfterValidator(_check_redis_url), Field(validation_alias="REDIS_URL", repr=False)
+    ]
+    data_dir: Annotated[Path, Field(validation_alias="JUKEBOX_DATA_DIR")] = Path("data")
+    models_dir: Annotated[Path, Field(validation_alias="JUKEBOX_MODELS_DIR")] = Path("models")
+    device: Annotated[
+        str, Field(validation_alias="JUKEBOX_DEVICE", pattern=r"^(auto|cpu|mps|cuda(:\d{1,3})?)$")
+    ] = "auto"
+    dtype: Annotated[
+        Literal["auto", "float32", "float16", "bfloat16"], Field(validation_alias="JUKEBOX_DTYPE")
+    ] = "auto"
+    log_format: Annotated[Literal["text", "json"], Field(validation_alias="JUKEBOX_LOG_FORMAT")] = (
+        "text"
+    )
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(validation_alias="JUKEBOX_LOG_LEVEL")
+    ] = "INFO"
+    stages: Annotated[
+        tuple[Stage, ...],
+        NoDecode,
+        BeforeValidator(_split_words),
+        AfterValidator(_require_stages),
+        Field(validation_alias="JUKEBOX_STAGES"),
+    ] = tuple(Stage)
+    concurrency: Annotated[int, Field(validation_alias="JUKEBOX_CONCURRENCY", ge=1, le=256)] = 8
+    lease_sec: Annotated[float, Field(validation_alias="JUKEBOX_LEASE_SEC", gt=0, le=3600)] = 30.0
+    heartbeat_sec: Annotated[
+        float, Field(validation_alias="JUKEBOX_HEARTBEAT_SEC", gt=0, le=600)
+    ] = 0.5
+    max_rows: Annotated[int, Field(validation_alias="JUKEBOX_MAX_ROWS", ge=1, le=1024)] = 8
+    max_models: Annotated[int, Field(validation_alias="JUKEBOX_MAX_MODELS", ge=1, le=64)] = 1
+    max_attempts: Annotated[int, Field(validation_alias="JUKEBOX_MAX_ATTEMPTS", ge=1, le=100)] = 3
+    reaper_sec: Annotated[float, Field(validation_alias="JUKEBOX_REAPER_SEC", gt=0, le=600)] = 2.0
+    name: str = Field(
+        validation_alias="JUKEBOX_WORKER_NAME", min_length=1, default_factory=default_worker_name
+    )
+    health_file: Path = Field(
+        validation_alias="JUKEBOX_HEALTH_FILE", default_factory=default_health_file
+    )
+
+    @model_validator(mode="after")
+    def _beats_fit_the_lease(self) -> Self:
+        if self.heartbeat_sec * MIN_BEATS_PER_LEASE > self.lease_sec:
+            raise ValueError(
+                f"JUKEBOX_HEARTBEAT_SEC={self.heartbeat_sec:g} must fit "
+                f"{MIN_BEATS_PER_LEASE} times into JUKEBOX_LEASE_SEC={self.lease_sec:g}"
+            )
+        return self
+
+
+def read_settings() -> WorkerSettings:
+    """Settings from the environment.
+
+    Raises:
+        InvalidSettings: a variable is missing or has an impossible value.
+    """
+    try:
+        return WorkerSettings()
+    except ValidationError as error:
+        wrong = (
+            ": ".join([*(str(place) for place in entry["loc"][:1]), _sentence(entry["msg"])])
+            for entry in error.errors()
+        )
+        raise InvalidSettings("The worker cannot start. " + "; ".join(wrong)) from error
+
+
+def _sentence(message: str) -> str:
+    return message.removeprefix("Value error, ").replace("Field required", "is not set")

@@ -1,0 +1,159 @@
+"""One Celery task: one stage of one job, from the claim to the next message."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from jobs.errors import LeaseLost, QueueUnavailable, StoreUnavailable
+from jobs.job import LevelMetrics, Stage
+from jobs.store import Claim
+from jukebox_core.errors import LabelError
+from jukebox_core.units import Level
+from worker.drawing import LevelDrawer
+from worker.hold import Hold, JobCanceled, WorkerDraining
+from worker.mapping import JobSong, level_of, to_job_error
+from worker.parts import WorkerParts
+from worker.progress import StageProgress
+from worker.rendering import decode_level, finish_song
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+STORE_PATIENCE_SEC = 30.0
+"""How long a claim or a last word waits for a store that is away; the reaper mends the rest."""
+_RETRY_SEC = 0.5
+
+
+def run_stage(worker: WorkerParts, job_id: str, stage: Stage) -> None:
+    """Claim the job and do its stage, if there is anything to do. Raises nothing foreseeable."""
+    if worker.draining.is_set():
+        _publish(worker, job_id, stage)
+        return
+    claim = _claim(worker, job_id, stage)
+    if claim is None:
+        log.info("nothing to do", extra={"job_id": job_id, "stage": stage})
+        return
+    log.info("stage begins", extra={"job_id": job_id, "stage": stage, "fence": claim.fence})
+    try:
+        _work(worker, claim)
+    except WorkerDraining:
+        _last_word(worker, claim, worker.store.release)
+        _publish(worker, job_id, stage)
+    except JobCanceled:
+        _last_word(worker, claim, worker.store.cancel)
+    except LeaseLost as error:
+        log.warning("stopped: %s", error, extra={"job_id": job_id, "stage": stage})
+    except Exception as error:
+        log.exception("stage failed", extra={"job_id": job_id, "stage": stage})
+        reason = to_job_error(error)
+        _last_word(worker, claim, lambda claim: worker.store.fail(claim, reason))
+
+
+def _claim(worker: WorkerParts, job_id: str, stage: Stage) -> Claim | None:
+    settings = worker.settings
+    try:
+        return _patiently(
+            worker.draining,
+            lambda: worker.store.claim(
+                job_id, stage, worker=settings.name, lease_sec=settings.lease_sec
+            ),
+        )
+    except StoreUnavailable as error:
+        log.warning("cannot claim: %s", error, extra={"job_id": job_id, "stage": stage})
+        return None
+
+
+def _work(worker: WorkerParts, claim: Claim) -> None:
+    job = claim.job
+    progress = StageProgress(job)
+    with Hold(
+        worker.store,
+        claim,
+        progress,
+        lease_sec=worker.settings.lease_sec,
+        heartbeat_sec=worker.settings.heartbeat_sec,
+        draining=worker.draining,
+    ) as hold:
+        drawer = LevelDrawer(
+            store=worker.store,
+            artifacts=worker.artifacts,
+            engine=worker.engine,
+            hold=hold,
+            song=_song_of(worker, claim),
+        )
+        if job.stage is Stage.RENDER:
+            finish_song(worker, drawer, hold)
+            hold.finish(lambda: worker.store.succeed(claim))
+            log.info("song finished", extra={"job_id": job.id, "stage": job.stage})
+        else:
+            _draw_level(worker, drawer, hold, level_of(job.stage))
+
+
+def _draw_level(worker: WorkerParts, drawer: LevelDrawer, hold: Hold, level: Level) -> None:
+    """Draw, let it be heard, hand over to the next stage."""
+    claim, job = hold.claim, hold.claim.job
+    codes = drawer.codes_through(level)
+    codes_name = worker.artifacts.write_all_codes(
+        job.id,
+        fence=claim.fence,
+        codes={level.label: array for level, array in codes.items()},
+        metadata={"model": job.request.model, "seed": str(job.request.seed)},
+    )
+    outputs = decode_level(worker, hold, level, codes[level])
+    hold.write(lambda: worker.store.record_outputs(claim, outputs))
+    spent = drawer.times.get(level)
+    metrics = LevelMetrics(
+        seconds=spent.seconds if spent else 0.0,
+        tokens_per_second=spent.tokens_per_second if spent else 0.0,
+    )
+    next_stage = job.next_stage() or Stage.RENDER
+    hold.finish(
+        lambda: worker.store.finish_stage(claim, next_stage, metrics=metrics, codes_name=codes_name)
+    )
+    _publish(worker, job.id, next_stage)
+    _record_rate(worker, claim, metrics.tokens_per_second)
+
+
+def _song_of(worker: WorkerParts, claim: Claim) -> JobSong:
+    card = worker.catalog.get(claim.job.request.model)
+    if card.tokenizer is None:
+        raise LabelError(f"the model {card.name} has no label lists in {card.directory}/labels")
+    return JobSong.from_job(claim.job, card.config, card.tokenizer)
+
+
+def _record_rate(worker: WorkerParts, claim: Claim, tokens_per_second: float) -> None:
+    if tokens_per_second <= 0.0:
+        return
+    try:
+        worker.store.record_rate(claim.job.request.model, claim.job.stage, tokens_per_second)
+    except StoreUnavailable as error:
+        log.warning("a speed is not recorded: %s", error, extra={"job_id": claim.job.id})
+
+
+def _publish(worker: WorkerParts, job_id: str, stage: Stage) -> None:
+    try:
+        worker.queue.publish(job_id, stage)
+    except QueueUnavailable as error:
+        log.warning("left to the reaper: %s", error, extra={"job_id": job_id, "stage": stage})
+
+
+def _last_word(worker: WorkerParts, claim: Claim, write: Callable[[Claim], None]) -> None:
+    """Write how the stage ended. When that fails, the lease runs out and somebody goes on."""
+    try:
+        _patiently(worker.draining, lambda: write(claim))
+    except (LeaseLost, StoreUnavailable) as error:
+        log.warning("not recorded: %s", error, extra={"job_id": claim.job.id})
+
+
+def _patiently(draining: threading.Event, change: Callable[[], Result]) -> Result:
+    deadline = time.monotonic() + STORE_PATIENCE_SEC
+    while True:
+        try:
+            return change()
+        except StoreUnavailable:
+            if draining.is_set() or time.monotonic() > deadline:
+                raise
+        draining.wait(_RETRY_SEC)
