@@ -14,7 +14,13 @@ HIDDEN = "[hidden]"
 # What a person wrote to be sung is theirs; what opens a door stays with its owner.
 _HIDDEN_FIELDS = frozenset({"lyrics", "password", "authorization", "token", "api_key", "request"})
 _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s@]*@", re.IGNORECASE)
-_STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+# `color_message` is uvicorn's message once more, with the codes of a terminal in it.
+_NO_EXTRAS = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message",
+    "asctime",
+    "taskName",
+    "color_message",
+}
 
 
 def configure_logging(log_format: LogFormat, level: str = "INFO") -> None:
@@ -74,9 +80,7 @@ def _moment(record: logging.LogRecord) -> datetime:
 
 def _extras(record: logging.LogRecord) -> dict[str, Any]:
     return {
-        name: _shown(name, value)
-        for name, value in vars(record).items()
-        if name not in _STANDARD_FIELDS
+        name: _shown(name, value) for name, value in vars(record).items() if name not in _NO_EXTRAS
     }
 
 
