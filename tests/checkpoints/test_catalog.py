@@ -1,0 +1,108 @@
+"""A folder of models, read without torch."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from jukebox_core.catalog import ModelCatalog, read_config
+from jukebox_core.errors import ConfigError, ModelNotFound
+
+
+@pytest.fixture
+def folder(tiny_model_dir, tmp_path):
+    """A folder with a model that may be changed."""
+    shutil.copytree(tiny_model_dir, tmp_path / "mine")
+    return tmp_path
+
+
+def test_a_card_tells_what_is_known_before_loading(models_dir):
+    card = ModelCatalog(models_dir).get("tiny")
+    assert (card.name, card.directory) == ("tiny", models_dir / "tiny")
+    assert card.config == read_config(models_dir / "tiny")
+    assert card.num_bytes == sum(
+        file.stat().st_size for file in (models_dir / "tiny").glob("*.safetensors")
+    )
+    assert "noise" in card.description
+    assert card.licence == "Apache-2.0"
+    assert card.tokenizer.resolve("The Sawtooths", "drone")["top"]["artist"]["known"]
+
+
+def test_models_are_named_after_their_directories(folder):
+    (folder / "not-a-model").mkdir()
+    (folder / "letter.txt").touch()
+    shutil.copytree(folder / "mine", folder / ".being-written")
+    assert ModelCatalog(folder).names() == ("mine",)
+
+
+def test_an_unknown_model_is_answered_with_the_known_ones(models_dir):
+    with pytest.raises(ModelNotFound, match="no model is called 'jukebox-9b': there are tiny"):
+        ModelCatalog(models_dir).get("jukebox-9b")
+
+
+def test_a_folder_that_is_not_there_holds_no_models(tmp_path):
+    catalog = ModelCatalog(tmp_path / "nowhere")
+    assert catalog.names() == ()
+    with pytest.raises(ModelNotFound, match="there is none at all"):
+        catalog.get("tiny")
+
+
+@pytest.mark.parametrize("name", ["../mine", "mine/../mine", ".", "", "/etc", "mine/labels"])
+def test_a_path_is_no_name(folder, name):
+    (folder / "models").mkdir()
+    with pytest.raises(ModelNotFound):
+        ModelCatalog(folder / "models").get(name)
+    with pytest.raises(ModelNotFound):
+        ModelCatalog(folder).get(name)
+
+
+def test_a_model_is_read_again_only_when_it_changes(folder):
+    catalog = ModelCatalog(folder)
+    first = catalog.get("mine")
+    assert catalog.get("mine") is first
+    file = folder / "mine" / "config.json"
+    values = json.loads(file.read_text())
+    values["config"]["description"] = "sings better now"
+    file.write_text(json.dumps(values))
+    os.utime(file, ns=(0, file.stat().st_mtime_ns + 1_000_000))
+    assert catalog.get("mine").description == "sings better now"
+
+
+def test_a_model_that_appears_later_is_found(models_dir, tmp_path):
+    catalog = ModelCatalog(tmp_path)
+    assert catalog.names() == ()
+    shutil.copytree(models_dir / "tiny", tmp_path / "late")
+    assert catalog.get("late").name == "late"
+
+
+def test_a_model_without_label_lists_has_no_tokenizer(folder):
+    shutil.rmtree(folder / "mine" / "labels")
+    assert ModelCatalog(folder).get("mine").tokenizer is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "holds a list, not an object"),
+        ("{}", 'lacks "format": "jukebox"'),
+        ('{"format": "jukebox", "format_version": 7}', "format_version 7"),
+        ('{"format": "jukebox", "format_version": 1}', 'no object under "config"'),
+    ],
+)
+def test_a_broken_configuration_is_told_apart(tmp_path, text, message):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_config(tmp_path)
+
+
+def test_no_torch_is_loaded_for_it(models_dir):
+    script = (
+        "import sys, pathlib; from jukebox_core.catalog import ModelCatalog; "
+        "ModelCatalog(pathlib.Path(sys.argv[1])).get('tiny'); sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(models_dir)], check=False)
+    assert done.returncode == 0
