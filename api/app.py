@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 
 from api.audio_files import Transcoder
@@ -15,6 +16,7 @@ from api.openapi import DESCRIPTION, TAGS, openapi_of
 from api.routes import audio, events, health, jobs, models
 from api.settings import ApiSettings
 from api.version import VERSION
+from api.withdrawals import Withdrawals
 from jobs.artifacts import LocalArtifacts
 from jobs.queue import JobQueue
 from jobs.store import JobStore, JobWatcher
@@ -30,13 +32,14 @@ def create_app(
     catalog: ModelCatalog,
 ) -> FastAPI:
     """The HTTP service over these parts. It closes `watcher` when it stops."""
+    withdrawals = Withdrawals(store)
     app = FastAPI(
         title="Jukebox",
         version=VERSION,
         description=DESCRIPTION,
         openapi_tags=TAGS,
         redoc_url=None,
-        lifespan=_closing(watcher),
+        lifespan=_closing(watcher, withdrawals),
     )
     app.state.services = Services(
         settings=settings,
@@ -46,6 +49,7 @@ def create_app(
         artifacts=artifacts,
         catalog=catalog,
         transcoder=Transcoder(artifacts, timeout_sec=settings.transcode_timeout_sec),
+        withdrawals=withdrawals,
         stopping=asyncio.Event(),
     )
     for routes in (jobs, events, audio, models, health):
@@ -59,11 +63,14 @@ def create_app(
     return app
 
 
-def _closing(watcher: JobWatcher) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _closing(
+    watcher: JobWatcher, withdrawals: Withdrawals
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         await watcher.close()
+        await run_in_threadpool(withdrawals.close)
 
     return lifespan
 

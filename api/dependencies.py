@@ -1,6 +1,7 @@
 """What endpoints ask for, as annotated names: the parts of the service, and checked parameters."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -11,9 +12,10 @@ from api.audio_files import Transcoder
 from api.schemas import EXAMPLE_ID, JobView
 from api.settings import ApiSettings
 from api.views import eta_sec, job_view
+from api.withdrawals import Withdrawals
 from jobs.artifacts import LocalArtifacts
 from jobs.errors import JobNotFound
-from jobs.job import Job, is_job_id
+from jobs.job import Job, Stage, is_job_id
 from jobs.queue import JobQueue
 from jobs.store import JobStore, JobWatcher
 from jukebox_core.catalog import ModelCatalog
@@ -33,6 +35,7 @@ class Services:
     artifacts: LocalArtifacts
     catalog: ModelCatalog
     transcoder: Transcoder
+    withdrawals: Withdrawals
     stopping: asyncio.Event
 
 
@@ -66,15 +69,22 @@ class JobReader:
 
     def __init__(self, services: ServicesDep, request: Request) -> None:
         self._store = services.store
+        self._rates: dict[str, Mapping[Stage, float]] = {}
         self._root = str(request.scope.get("root_path", "")).rstrip("/")
 
     def view(self, job: Job) -> JobView:
         """A record with its place in the queue and its likely end. Blocking."""
         position = None if job.is_terminal else self._store.queue_position(job.id)
-        rates = {} if job.is_terminal else self._store.rates(job.request.model)
+        rates = {} if job.is_terminal else self._rates_of(job.request.model)
         return job_view(
             job, queue_position=position, eta_sec=eta_sec(job, rates, position), root=self._root
         )
+
+    def _rates_of(self, model: str) -> Mapping[Stage, float]:
+        """Asked once per model and request: a page of jobs is mostly of one model."""
+        if model not in self._rates:
+            self._rates[model] = self._store.rates(model)
+        return self._rates[model]
 
     def bare_view(self, job: Job) -> JobView:
         """A record alone, without asking the store for anything."""

@@ -121,6 +121,6 @@ def store_unavailable() -> ApiError:
     return ApiError(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "store_unavailable",
-        "The job store cannot be reached at the moment; nothing was changed. Try again soon.",
+        "The job store cannot be reached at the moment. Try again soon.",
         headers={"Retry-After": str(UNAVAILABLE_RETRY_SEC)},
     )

@@ -81,7 +81,7 @@ def create_job(
     """
     card = _model_card(services, request.model)
     job = admit(request, card, now=datetime.now(UTC))
-    services.store.create(job)
+    _record(services, job)
     _publish(services, job)
     view = _view_of_new(services, reader, job)
     response.headers["Location"] = view.urls.self
@@ -98,6 +98,14 @@ def _model_card(services: Services, name: str) -> ModelCard:
         _log.error("model %s cannot be used: %s", name, error)
         detail = "this model is installed but broken; the service's log says how"
         raise invalid_field("body", ["model"], detail) from error
+
+
+def _record(services: Services, job: Job) -> None:
+    try:
+        services.store.create(job)
+    except StoreUnavailable:
+        services.withdrawals.add(job.id)
+        raise
 
 
 def _view_of_new(services: Services, reader: JobReader, job: Job) -> JobView:

@@ -78,7 +78,10 @@ async def serving(redis_url: str, models_dir: Path, data_dir: Path) -> AsyncIter
     queue, artifacts = CeleryJobQueue(redis_url), LocalArtifacts(data_dir / "artifacts")
     app = create_app(settings, store, watcher, queue, artifacts, ModelCatalog(models_dir))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://jukebox.test") as client:
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://jukebox.test") as client,
+    ):
         yield Service(
             client=client,
             store=store,
@@ -89,7 +92,6 @@ async def serving(redis_url: str, models_dir: Path, data_dir: Path) -> AsyncIter
             redis_url=redis_url,
             data_dir=data_dir,
         )
-    await watcher.close()
     store.close()
 
 

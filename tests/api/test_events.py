@@ -102,3 +102,14 @@ async def test_an_event_id_that_never_was_does_no_harm(service: Service, event_i
 async def test_an_unknown_job_has_no_events(service: Service):
     response = await service.client.get(f"/jobs/{new_job_id()}/events")
     assert_problem(response, 404, "job_not_found")
+
+
+async def test_a_quiet_stream_shows_that_it_lives(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("fastapi.routing._PING_INTERVAL", 0.1)
+    job = await service.post()
+    listening = asyncio.create_task(service.client.get(job["urls"]["events"]))
+    await asyncio.sleep(0.5)
+    await service.client.post(job["urls"]["cancel"])
+    assert ": ping" in (await listening).text

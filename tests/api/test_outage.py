@@ -1,12 +1,13 @@
 """The store goes away: a 503 soon, nothing half-done, and all is well when it is back."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from jobs.errors import QueueUnavailable
+from jobs.errors import QueueUnavailable, StoreUnavailable
 from jobs.job import Stage, new_job_id
 from tests.api.conftest import Service, assert_problem, serving, song
 from tests.api.scripted_worker import files_below
@@ -76,6 +77,26 @@ async def test_a_frozen_store_is_a_503_too(lonely: Service, redis_server):
         redis_server.thaw()
 
 
+async def test_a_job_that_was_refused_while_the_store_hung_is_not_drawn_later(
+    lonely: Service, redis_server
+):
+    accepted = await lonely.post()
+    redis_server.freeze()
+    try:
+        response = await lonely.client.post("/jobs", json=song())
+        assert_problem(response, 503, "store_unavailable")
+    finally:
+        redis_server.thaw()
+
+    # The hung server may have kept the command, and writes the record when it wakes.
+    ids: list[str] = []
+    for _ in range(30):
+        await asyncio.sleep(0.2)
+        jobs = (await lonely.client.get("/jobs")).json()["data"]
+        ids = [job["id"] for job in jobs]
+    assert ids == [accepted["id"]]
+
+
 async def test_a_job_whose_message_was_lost_is_accepted_all_the_same(
     service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
@@ -92,8 +113,6 @@ async def test_a_job_whose_message_was_lost_is_accepted_all_the_same(
 async def test_a_job_is_accepted_even_if_the_store_goes_right_after_the_write(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ):
-    from jobs.errors import StoreUnavailable
-
     def refuse(job_id: str) -> None:
         raise StoreUnavailable("gone")
 
