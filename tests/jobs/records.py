@@ -1,10 +1,28 @@
-"""Job records to test with."""
+"""Job records to test with, and the first steps of a job."""
 
+import time
 from datetime import UTC, datetime
 from typing import Any
 
-from jobs.job import CodesFile, Job, JobStatus, LevelPlan, Output, Stage, new_job_id
+from jobs.job import (
+    CodesFile,
+    Job,
+    JobError,
+    JobStatus,
+    LevelMetrics,
+    LevelPlan,
+    Output,
+    Stage,
+    new_job_id,
+)
+from jobs.redis_store import RedisJobStore
 from jobs.request import JobRequest
+from jobs.store import Claim
+
+LEASE_SEC = 30.0
+SHORT_LEASE_SEC = 0.2
+METRICS = LevelMetrics(seconds=1.5, tokens_per_second=83.3)
+ERROR = JobError(code="out_of_memory", message="the device is full", retryable=True)
 
 
 def new_job(*, model: str = "tiny", created_at: datetime | None = None, **request: Any) -> Job:
@@ -48,3 +66,19 @@ def output(*, level: str = "top", sample: int = 0, name: str = "top-0.wav") -> O
         num_bytes=64_044,
         sha256="1" * 64,
     )
+
+
+def take(store: RedisJobStore, job: Job, stage: Stage = Stage.TOP, *, lease_sec=LEASE_SEC) -> Claim:
+    claim = store.claim(job.id, stage, worker="worker-1", lease_sec=lease_sec)
+    assert claim is not None
+    return claim
+
+
+def created(store: RedisJobStore, **request) -> Job:
+    job = new_job(**request)
+    store.create(job)
+    return job
+
+
+def let_the_lease_end() -> None:
+    time.sleep(1.2 * SHORT_LEASE_SEC)
