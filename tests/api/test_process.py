@@ -139,6 +139,28 @@ def test_a_song_is_followed_live_over_a_real_connection(api: ApiProcess):
     assert head.headers["content-length"] == sound.headers["content-length"]
 
 
+def test_listeners_that_hang_up_confuse_nobody(api: ApiProcess):
+    """A wait that is cut short must not leave its answer for the next user of the connection."""
+    job = api.client.post("/jobs", json=song()).json()
+    for _ in range(10):
+        with api.client.stream("GET", job["urls"]["events"]) as response:
+            assert next(response.iter_lines()) == "event: snapshot"
+    claim = api.worker.claim(job["id"])
+    api.worker.report(claim, "top", 100, 0.1)
+
+    listener = Listener(api.client, job["urls"]["events"])
+    listener.start()
+    listener.wait_for("snapshot")
+    api.worker.report(claim, "top", 200, 0.2)
+    listener.wait_for("progress")
+    assert [event.data["value"] for event in listener.events if event.kind == "progress"] == [0.2]
+    api.client.post(job["urls"]["cancel"])
+    api.store.cancel(claim)
+    listener.join(5)
+    assert listener.events[-1].data["status"] == "canceled"
+    assert "Traceback" not in api.log.read_text()
+
+
 def test_bad_bytes_on_the_wire_are_4xx_and_the_service_lives_on(api: ApiProcess):
     json_type = {"content-type": "application/json"}
     huge = api.client.post("/jobs", content=b" " * 2_000_000, headers=json_type)
