@@ -36,10 +36,12 @@ def download_audio(
     output: Mapping[str, Any],
     path: Path,
     *,
-    audio_format: str | None = None,
+    audio_format: str,
 ) -> Path:
-    """Fetch one sound file of a job to `path`; its hash is checked when the service names it."""
-    audio_format = audio_format or str(output["format"])
+    """Fetch one sound file of a job to `path`; its hash is checked when the job names it.
+
+    A job names the hashes of the files it made; other formats are encoded when asked for.
+    """
     params = {"level": output["level"], "sample": output["sample"], "format": audio_format}
     sha256 = output["sha256"] if audio_format == output["format"] else None
     return download(client, f"{job_path(job_id)}/audio", params, path, sha256=sha256)

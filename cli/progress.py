@@ -37,8 +37,8 @@ class LevelState:
 
     @property
     def windows(self) -> str:
-        """E.g. `window 2/5`: the one being drawn, or the last."""
-        if not self.windows_total:
+        """E.g. `window 2/5`: the one being drawn, or the last; empty before the first token."""
+        if not (self.windows_total and self.tokens_done):
             return ""
         now = min(self.windows_done + 1, self.windows_total)
         return f"window {now}/{self.windows_total}"

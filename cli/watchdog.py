@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from cli.processes import kill_group
 
@@ -45,9 +46,17 @@ def stop(pids: Sequence[int]) -> None:
         if not _signal(pid, signal.SIGTERM):
             continue
         deadline = time.monotonic() + _GRACE_SEC
-        while _signal(pid, 0) and time.monotonic() < deadline:
+        while _is_running(pid) and time.monotonic() < deadline:
             time.sleep(0.1)
         kill_group(pid)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        # Orphans that have ended stay zombies where process 1 does not care, e.g. in a container.
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return not Path("/proc/self").exists() and _signal(pid, 0)
 
 
 def _signal(pid: int, signum: int) -> bool:

@@ -55,10 +55,10 @@ def download_all(
     `target` is a file name for one take or an existing folder; the present folder by default.
     """
     outputs = audio_outputs(job, level=level)
+    audio_format = audio_format or str(job["input"]["audio_format"])
     paths = []
     for output in outputs:
-        suffix = audio_format or str(output["format"])
-        name = f"{job['id']}-{output['level']}-{output['sample']}.{suffix}"
+        name = f"{job['id']}-{output['level']}-{output['sample']}.{audio_format}"
         path = _path_of(target, name, is_single=len(outputs) == 1, sample=int(output["sample"]))
         download_audio(client, job["id"], output, path, audio_format=audio_format)
         results().print(escape(str(path)))

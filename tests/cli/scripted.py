@@ -74,6 +74,7 @@ def job(status: str = "running", **changes: Any) -> dict[str, Any]:
             "genre": "Noise",
             "duration_seconds": 2.0,
             "num_samples": 1,
+            "audio_format": "wav",
         },
     }
     return view | changes

@@ -74,7 +74,7 @@ def test_a_job_can_be_cancelled_watched_and_found_in_the_list(environment, tmp_p
 
 
 def test_what_a_model_cannot_sing_is_refused_with_the_field_at_fault(environment, tmp_path):
-    done = jukebox("submit", "--seconds", "599", environment=environment, cwd=tmp_path, status=1)
+    done = jukebox("submit", "--seconds", "601", environment=environment, cwd=tmp_path, status=1)
     assert "/duration_seconds:" in done.stderr
     assert "Traceback" not in done.stderr
 

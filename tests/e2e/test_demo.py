@@ -73,7 +73,7 @@ def test_the_demo_sings_saves_and_leaves_nothing_running(tmp_path):
     took_sec = time.monotonic() - began
     assert status == 0, err
     run.assert_nothing_is_left()
-    assert list(run.temporary.iterdir()) == []
+    assert list(run.temporary.glob("jukebox*")) == []
     sound, picture = (tmp_path / line for line in out.splitlines())
     info = soundfile.info(sound)
     assert abs(info.duration - 10.0) < 0.1
@@ -101,7 +101,7 @@ def test_a_demo_that_is_interrupted_leaves_nothing_running(tmp_path, signum, wor
     status, _, err = run.finish(timeout_sec=60.0)
     assert status == 128 + signum, err
     run.assert_nothing_is_left()
-    assert list(run.temporary.iterdir()) == []
+    assert list(run.temporary.glob("jukebox*")) == []
     assert "Traceback" not in err
 
 
