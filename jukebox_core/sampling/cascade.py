@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig, LabelConfig
 from jukebox_core.errors import SongError
+from jukebox_core.sampling.kept import check_kept
 from jukebox_core.sampling.windows import Window, hop_tokens, plan_windows
 from jukebox_core.song import SamplingParams, Song
 from jukebox_core.units import Level, TimeBase
@@ -20,9 +21,15 @@ _FORGIVEN_SAMPLES = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LevelPlan:
-    """The windows of one level; all numbers are tokens of that level, per sample."""
+    """The windows of one level; all numbers are tokens of that level, per sample.
+
+    The level holds `total_tokens` when its windows are drawn, those that were kept included. The
+    first `heard_tokens` of them are the song. What follows, if anything, is the lead-out: codes
+    that only fill the context of the level below, and are cut off the result.
+    """
 
     total_tokens: int
+    heard_tokens: int
     windows: tuple[Window, ...]
     hop_tokens: int
 
@@ -32,7 +39,7 @@ class SongPlan:
     """A song in audio samples and tokens.
 
     `levels` has the levels that are drawn, coarsest first. `total_samples` is the whole imagined
-    song, of which `num_audio_samples` are drawn from `offset_samples` on.
+    song, of which `num_audio_samples` are heard from `offset_samples` on.
     """
 
     levels: Mapping[Level, LevelPlan]
@@ -41,27 +48,48 @@ class SongPlan:
     num_audio_samples: int
 
 
-def plan_song(config: JukeboxConfig, song: Song) -> SongPlan:
+def plan_song(
+    config: JukeboxConfig,
+    song: Song,
+    done_tokens: Mapping[Level, int] | None = None,
+    *,
+    lead_out: bool = False,
+) -> SongPlan:
     """Lay out `song` for the model of `config`.
 
+    Args:
+        config: the model.
+        song: what to sing; its duration includes what is kept.
+        done_tokens: codes of each level that are there already, from the beginning on. They are
+            kept, and exactly the missing ones are drawn.
+        lead_out: sing songs that are shorter than a window of the middle or bottom level, too.
+            An upsampler always reads a full window of codes above; so the levels above draw as
+            many codes more than are heard as that takes. Without it such songs are refused.
+
     Raises:
-        SongError: the model cannot sing it; `field` names the member of `Song` to change.
+        SongError: the model cannot sing it; `field` names the member of `Song` to change, or is
+            `codes` where what is kept does not fit.
     """
     _check_finite(song)
     time_base = config.time_base
     num_audio_samples = _audio_samples(time_base, song.duration_sec)
     offset_samples = time_base.seconds_to_samples(song.offset_sec)
-    _check_shortest(config, song, num_audio_samples)
+    shortest = _shortest_samples_of_levels(config, song, lead_out=lead_out)
+    _check_shortest(config, song, shortest, num_audio_samples)
     _check_song_duration(config, song)
     total_samples = _total_samples(config, song.song_duration_sec)
-    _check_inside_song(config, song, total_samples, offset_samples + num_audio_samples)
+    end_samples = offset_samples + num_audio_samples
+    _check_inside_song(config, song, shortest, total_samples, end_samples)
+    done = dict(done_tokens or {})
+    check_kept(time_base, song, done)
     plan = SongPlan(
-        levels={level: _plan_level(config, song, level) for level in song.levels},
+        levels=_plan_levels(config, song, done, lead_out=lead_out),
         total_samples=total_samples,
         offset_samples=offset_samples,
         num_audio_samples=num_audio_samples,
     )
     _check_last_window(config, song, plan)
+    _check_lead_out_inside_song(config, song, plan)
     return plan
 
 
@@ -88,14 +116,36 @@ def _audio_samples(time_base: TimeBase, duration_sec: float) -> int:
     return time_base.tokens_to_samples(num_top_tokens, Level.TOP)
 
 
-def _plan_level(config: JukeboxConfig, song: Song, level: Level) -> LevelPlan:
+def _plan_levels(
+    config: JukeboxConfig, song: Song, done: Mapping[Level, int], *, lead_out: bool
+) -> dict[Level, LevelPlan]:
+    """All levels, coarsest first.
+
+    Lengths are whole top tokens, lead-out or not: windows may only begin where a token of the
+    level above begins.
+    """
+    time_base = config.time_base
+    num_top_tokens = time_base.seconds_to_tokens(song.duration_sec, Level.TOP)
+    plans: dict[Level, LevelPlan] = {}
+    for level in reversed(song.levels):
+        total_tokens = num_top_tokens * time_base.tokens_per_top_token(level)
+        plans[level] = _plan_level(config, song, level, total_tokens, done.get(level, 0))
+        if lead_out and plans[level].windows:
+            above = _shortest_samples(config, level) // time_base.samples_per_token[Level.TOP]
+            num_top_tokens = max(num_top_tokens, above)
+    return {level: plans[level] for level in song.levels}
+
+
+def _plan_level(
+    config: JukeboxConfig, song: Song, level: Level, total_tokens: int, done_tokens: int
+) -> LevelPlan:
     prior = config.prior(level)
     params = song.sampling.get(level, SamplingParams())
     hop = hop_tokens(prior, params.hop_fraction, config.time_base.tokens_per_upper_token(level))
-    total_tokens = config.time_base.seconds_to_tokens(song.duration_sec, level)
     return LevelPlan(
         total_tokens=total_tokens,
-        windows=plan_windows(total_tokens, prior.context_tokens, hop),
+        heard_tokens=config.time_base.seconds_to_tokens(song.duration_sec, level),
+        windows=plan_windows(total_tokens, prior.context_tokens, hop, done_tokens),
         hop_tokens=hop,
     )
 
@@ -109,11 +159,20 @@ def _check_finite(song: Song) -> None:
             )
 
 
-def _check_shortest(config: JukeboxConfig, song: Song, num_audio_samples: int) -> None:
-    """A whole top token at least, and a full window of codes above every upsampler."""
+def _shortest_samples_of_levels(
+    config: JukeboxConfig, song: Song, *, lead_out: bool
+) -> dict[Level, int]:
+    """A whole top token at least; a full window of codes above every upsampler, unless the levels
+    above draw a lead-out to fill it."""
+    levels = song.levels[:1] if lead_out else song.levels
+    return {level: _shortest_samples(config, level) for level in levels}
+
+
+def _check_shortest(
+    config: JukeboxConfig, song: Song, needed_samples: Mapping[Level, int], num_audio_samples: int
+) -> None:
     time_base = config.time_base
-    needed_samples = {level: _shortest_samples(config, level) for level in song.levels}
-    too_short = [level for level in song.levels if needed_samples[level] > num_audio_samples]
+    too_short = [level for level, needed in needed_samples.items() if needed > num_audio_samples]
     if not too_short:
         return
     shortest = _seconds_up(max(needed_samples.values()), time_base)
@@ -188,7 +247,11 @@ def _longest_song_samples(labels: LabelConfig, time_base: TimeBase) -> int:
 
 
 def _check_inside_song(
-    config: JukeboxConfig, song: Song, total_samples: int, end_samples: int
+    config: JukeboxConfig,
+    song: Song,
+    needed_samples: Mapping[Level, int],
+    total_samples: int,
+    end_samples: int,
 ) -> None:
     if end_samples <= total_samples:
         return
@@ -198,7 +261,7 @@ def _check_inside_song(
     if labels is None or end_samples <= _longest_song_samples(labels, time_base):
         remedies.append(f"make the song at least {_seconds_up(end_samples, time_base)} s long")
     left_samples = total_samples - time_base.seconds_to_samples(song.offset_sec)
-    if left_samples >= max(_shortest_samples(config, level) for level in song.levels):
+    if left_samples >= max(needed_samples.values()):
         remedies.append(f"draw at most {_seconds_down(left_samples, time_base)} s")
     raise SongError(
         f"offset_sec={song.offset_sec:.10g} and duration_sec={song.duration_sec:.10g} end after "
@@ -214,7 +277,7 @@ def _check_last_window(config: JukeboxConfig, song: Song, plan: SongPlan) -> Non
     The original asserts this in its timing embedding (`conditioners.py`), an hour into the job.
     """
     top = config.prior(Level.TOP)
-    if top.labels is None:
+    if top.labels is None or not plan.levels[Level.TOP].windows:
         return
     limit_samples = math.floor(top.labels.max_duration_sec * top.sample_rate_hz + _FORGIVEN_SAMPLES)
     span_samples = _last_window_end_samples(top, plan.levels[Level.TOP])
@@ -236,6 +299,25 @@ def _check_last_window(config: JukeboxConfig, song: Song, plan: SongPlan) -> Non
 
 def _last_window_end_samples(top: JukeboxPriorConfig, plan: LevelPlan) -> int:
     return (plan.windows[-1].start + top.context_tokens) * top.samples_per_token
+
+
+def _check_lead_out_inside_song(config: JukeboxConfig, song: Song, plan: SongPlan) -> None:
+    """A window must begin inside the song, or neither its place nor its lyrics can be told.
+
+    Only the lead-out of a level whose windows are shorter than those below can break this.
+    """
+    for level, level_plan in plan.levels.items():
+        start = level_plan.windows[-1].start if level_plan.windows else 0
+        needed = plan.offset_samples + config.time_base.tokens_to_samples(start, level) + 1
+        if needed > plan.total_samples:
+            num_unheard = level_plan.total_tokens - level_plan.heard_tokens
+            raise SongError(
+                f"the {level.label} level draws {num_unheard} tokens more than are heard, for the "
+                f"level below, and their last window would begin after the song, whose "
+                f"song_duration_sec={song.song_duration_sec:.10g}: make the song at least "
+                f"{_seconds_up(needed, config.time_base)} s long, or begin earlier",
+                field="song_duration_sec",
+            )
 
 
 def _seconds_up(num_samples: int, time_base: TimeBase) -> str:

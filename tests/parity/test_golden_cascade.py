@@ -134,6 +134,7 @@ def test_continued_codes_equal_the_original(top):
         prior=prior,
         plan=LevelPlan(
             total_tokens=total,
+            heard_tokens=total,
             windows=plan_windows(total, prior.config.context_tokens, hop, done_tokens=num_given),
             hop_tokens=hop,
         ),
