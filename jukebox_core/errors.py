@@ -6,6 +6,8 @@ JukeboxError
 ├── LabelError         an artist, a genre or lyrics cannot be turned into ids
 ├── ModelNotFound      no model of that name is there
 ├── CheckpointError    a weights file does not fit the model it was loaded for
+├── DownloadError      a file could not be fetched whole
+├── LicenceError       the terms of somebody's weights were not accepted
 ├── AudioError         sound cannot be read, written or encoded
 └── SamplingError      drawing codes went wrong
     └── SamplingCanceled   somebody asked to stop
@@ -41,6 +43,14 @@ class ModelNotFound(JukeboxError):
 
 class CheckpointError(JukeboxError):
     """A weights file does not fit the model it was loaded for."""
+
+
+class DownloadError(JukeboxError):
+    """A file could not be fetched whole."""
+
+
+class LicenceError(JukeboxError):
+    """The terms of somebody's weights were not accepted."""
 
 
 class AudioError(JukeboxError):

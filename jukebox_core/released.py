@@ -1,14 +1,16 @@
-"""The released models as data: the original's hyperparameters (`hparams.py`), resolved.
+"""The released models as data: hyperparameters (`hparams.py` of the original), files, terms.
 
 The weights themselves are OpenAI's, under a noncommercial licence, and are not part of this
-project.
+project; neither are the lists of artists and genres.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jukebox_core.config import JukeboxConfig
-from jukebox_core.errors import ConfigError
+from jukebox_core.errors import ConfigError, ModelNotFound
+from jukebox_core.units import Level
 
 _VQVAE: Mapping[str, Any] = {
     "levels": 3,
@@ -122,6 +124,75 @@ RELEASED_MODELS: tuple[str, ...] = tuple(_TOPS)
 """Names of the models that OpenAI released."""
 
 
+LICENCE = "OpenAI Noncommercial Use License"
+LICENCE_URL = "https://github.com/openai/jukebox/blob/master/LICENSE"
+
+WEIGHTS_URL = "https://openaipublic.azureedge.net/jukebox/models/"
+"""Where the original's checkpoints were published; mirrors keep the paths below it."""
+
+LABELS_URL = "https://raw.githubusercontent.com/openai/jukebox/master/jukebox/data/ids/"
+"""Where the lists of artists and genres are published, in the original's repository."""
+
+LABEL_FILES: Mapping[str, str] = {
+    "v2_artist_ids.txt": "fce2ecc0c7b00838cf8cc90273609c5460fa1ec8d3211ce9f6546ed792feb001",
+    "v2_genre_ids.txt": "04d7c5e5f0002c74789ee2a72a1e33f11057eb6c183ed0cf8f4b140164197e48",
+    "v3_artist_ids.txt": "85ab98ca035945a917ec3d3e1f06bcd938767196281cfb8caecf058872a9e9ed",
+    "v3_genre_ids.txt": "f85f72dca1e6052da129041bb927e29eb143e5f1450951006565f4a8af6f31cb",
+}
+"""The lists, with the SHA-256 of each: the repository is archived, so they will not change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleasedModel:
+    """A model that can be fetched by name.
+
+    Attributes:
+        name: what it is called in commands and requests.
+        config: its architecture, description and terms.
+        vqvae_path: of the VQ-VAE's checkpoint, below the address of the weights.
+        prior_paths: of the priors' checkpoints; all models share the upsamplers.
+        hub_repository: its port for transformers 4, if one was made.
+        num_bytes: of all weights, in the types in which the original loads them.
+        label_hashes: SHA-256 of the label lists where they are known, by name.
+    """
+
+    name: str
+    config: JukeboxConfig
+    vqvae_path: str
+    prior_paths: Mapping[Level, str]
+    hub_repository: str | None
+    num_bytes: int
+    label_hashes: Mapping[str, str] = field(default_factory=lambda: LABEL_FILES)
+
+    @property
+    def label_files(self) -> tuple[str, ...]:
+        """Names of the label lists that its priors were trained with."""
+        versions = {prior.labels.version for prior in self.config.priors if prior.labels}
+        return tuple(
+            f"{version}_{kind}_ids.txt" for version in sorted(versions) for kind in _LABEL_KINDS
+        )
+
+
+_LABEL_KINDS = ("artist", "genre")
+
+_DESCRIPTIONS: Mapping[str, str] = {
+    "5b": "OpenAI's largest top prior without lyrics (2020)",
+    "5b_lyrics": "OpenAI's largest top prior, sings lyrics (2020)",
+    "1b_lyrics": "OpenAI's small top prior, sings lyrics; a song fits a 16 GB card (2020)",
+}
+
+_HUB_REPOSITORIES: Mapping[str, str] = {
+    "5b_lyrics": "openai/jukebox-5b-lyrics",
+    "1b_lyrics": "openai/jukebox-1b-lyrics",
+}
+
+_NUM_BYTES: Mapping[str, int] = {
+    "5b": 18_143_840_524,
+    "5b_lyrics": 19_319_004_524,
+    "1b_lyrics": 11_628_474_124,
+}
+
+
 def released_config(name: str) -> JukeboxConfig:
     """The configuration of a released model.
 
@@ -130,4 +201,29 @@ def released_config(name: str) -> JukeboxConfig:
     """
     if name not in _TOPS:
         raise ConfigError(f"{name!r} was not released: {', '.join(RELEASED_MODELS)}")
-    return JukeboxConfig.from_openai(_VQVAE, [_TOPS[name], *_UPSAMPLERS], name=name)
+    config = JukeboxConfig.from_openai(_VQVAE, [_TOPS[name], *_UPSAMPLERS], name=name)
+    return replace(config, description=_DESCRIPTIONS[name], licence=LICENCE)
+
+
+def released_model(name: str) -> ReleasedModel:
+    """What is known of a released model and its files.
+
+    Raises:
+        ModelNotFound: the name is none of `RELEASED_MODELS`.
+    """
+    if name not in _TOPS:
+        raise ModelNotFound(
+            f"no model called {name!r} can be fetched: there are {', '.join(RELEASED_MODELS)}"
+        )
+    return ReleasedModel(
+        name=name,
+        config=released_config(name),
+        vqvae_path="5b/vqvae.pth.tar",
+        prior_paths={
+            Level.TOP: f"{name}/prior_level_2.pth.tar",
+            Level.MIDDLE: "5b/prior_level_1.pth.tar",
+            Level.BOTTOM: "5b/prior_level_0.pth.tar",
+        },
+        hub_repository=_HUB_REPOSITORIES.get(name),
+        num_bytes=_NUM_BYTES[name],
+    )

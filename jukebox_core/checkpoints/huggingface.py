@@ -129,15 +129,18 @@ def read_huggingface_vocabularies(directory: Path) -> dict[LabelVersion, Vocabul
 
 
 class HuggingFaceDirectory:
-    """One directory, opened: its parts can be loaded one by one.
+    """One directory, opened: its parts can be loaded one by one, each of them once.
+
+    `config` takes the place of the directory's own, which leaves out some of what the original
+    says of a released model.
 
     Raises:
         CheckpointError: weights are missing, or belong to no part of a Jukebox.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, config: JukeboxConfig | None = None) -> None:
         self.directory = directory
-        self.config = read_huggingface_config(directory)
+        self.config = config or read_huggingface_config(directory)
         self._tensors = _open_shards(directory)
         strangers = [name for name in self._tensors if not name.startswith(_PARTS)]
         if strangers:
@@ -161,6 +164,10 @@ class HuggingFaceDirectory:
         where = f"the {level.label} prior in {self.directory}"
         untie(stored, config, where)
         return build_prior(config, stored, where=where, unknown=unknown, device=device, dtype=dtype)
+
+    def read_vocabularies(self) -> dict[LabelVersion, Vocabulary]:
+        """The label lists; see `read_huggingface_vocabularies`."""
+        return read_huggingface_vocabularies(self.directory)
 
     def _take(self, prefix: str) -> dict[str, StoredTensor]:
         """Hand over the tensors of one part, so that they are not kept here as well."""

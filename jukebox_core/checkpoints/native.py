@@ -40,15 +40,28 @@ def save_directory(
 
     Weights keep their dtype. `priors` come in sampling order (top, middle, bottom).
     """
-    with _new_directory(directory) as unfinished:
-        values = {"format": FORMAT, "format_version": FORMAT_VERSION, "config": config.to_dict()}
-        text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
-        (unfinished / CONFIG_FILE).write_text(text, encoding="utf-8")
-        _save_tensors(unfinished / VQVAE_FILE, vqvae)
+    with new_directory(directory) as unfinished:
+        write_config(unfinished, config)
+        write_tensors(unfinished / VQVAE_FILE, vqvae)
         for level, prior in zip(COARSE_TO_FINE, priors, strict=True):
-            _save_tensors(unfinished / prior_file(level), prior)
+            write_tensors(unfinished / prior_file(level), prior)
         if tokenizer is not None:
             tokenizer.save_vocabulary(unfinished)
+
+
+def write_config(directory: Path, config: JukeboxConfig) -> None:
+    """Write `config.json` into a directory that is there."""
+    values = {"format": FORMAT, "format_version": FORMAT_VERSION, "config": config.to_dict()}
+    text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+    (directory / CONFIG_FILE).write_text(text, encoding="utf-8")
+
+
+def write_tensors(file: Path, module: nn.Module) -> None:
+    """Write the weights of one part, in its dtype, beside a `config.json` that is there."""
+    tensors = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
+    save_file(tensors, file, metadata={"format": "pt"})
+    # safetensors writes for its owner only; a model is for whoever may read its configuration.
+    shutil.copymode(file.with_name(CONFIG_FILE), file)
 
 
 def load_native_vqvae(
@@ -104,15 +117,8 @@ def load_native(
     )
 
 
-def _save_tensors(file: Path, module: nn.Module) -> None:
-    tensors = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
-    save_file(tensors, file, metadata={"format": "pt"})
-    # safetensors writes for its owner only; a model is for whoever may read its configuration.
-    shutil.copymode(file.with_name(CONFIG_FILE), file)
-
-
 @contextmanager
-def _new_directory(directory: Path) -> Iterator[Path]:
+def new_directory(directory: Path) -> Iterator[Path]:
     """A temporary directory beside `directory` that takes its place at the end."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{directory.name}."

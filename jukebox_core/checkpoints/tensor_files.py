@@ -1,6 +1,5 @@
 """Weights files as tables of tensors that are read one at a time."""
 
-import hashlib
 import pickle
 import zipfile
 from collections.abc import Callable, Mapping
@@ -30,12 +29,6 @@ class StoredTensor:
     shape: tuple[int, ...]
     dtype: torch.dtype
     read: Callable[[], Tensor]
-
-
-def sha256_of(path: Path) -> str:
-    """Lower-case hexadecimal SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def open_tensors(path: Path) -> dict[str, StoredTensor]:

@@ -1,0 +1,162 @@
+"""Files over HTTP, from a server that breaks, lies and changes its mind."""
+
+import hashlib
+import random
+import shutil
+from collections import namedtuple
+
+import pytest
+
+from jukebox_core.download import PATIENCE, RemoteFile, download
+from jukebox_core.errors import DownloadError
+
+CONTENT = random.Random(0).randbytes(3_000_000)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def place(tmp_path):
+    return tmp_path / "weights" / "file.bin"
+
+
+@pytest.fixture
+def server(file_server):
+    file_server.files["/file.bin"] = CONTENT
+    return file_server
+
+
+@pytest.fixture
+def remote(server):
+    return RemoteFile(url=f"{server.url}/file.bin", num_bytes=len(CONTENT), sha256=SHA256)
+
+
+def fetch(remote, place, **options):
+    download(remote, place, pause=lambda _: None, **options)
+
+
+def left_beside(place):
+    return sorted(file.name for file in place.parent.iterdir())
+
+
+def test_a_file_comes_whole_and_alone(remote, place):
+    seen = []
+    fetch(remote, place, progress=lambda *news: seen.append(news))
+    assert place.read_bytes() == CONTENT
+    assert left_beside(place) == ["file.bin"]
+    assert seen[-1] == ("file.bin", len(CONTENT), len(CONTENT))
+
+
+def test_a_broken_connection_is_taken_up_where_it_broke(server, remote, place):
+    server.break_after["/file.bin"] = 1_000_000
+    server.times["/file.bin"] = 2
+    fetch(remote, place)
+    assert place.read_bytes() == CONTENT
+    assert server.asked("/file.bin") == [None, "bytes=1000000-", "bytes=2000000-"]
+
+
+def test_a_connection_that_keeps_breaking_is_patiently_taken_up_while_it_brings_something(
+    server, remote, place
+):
+    server.break_after["/file.bin"] = 100_000
+    server.times["/file.bin"] = 25
+    fetch(remote, place)
+    assert place.read_bytes() == CONTENT
+
+
+def test_what_came_before_giving_up_is_used_by_the_next_call(server, remote, place):
+    server.break_after["/file.bin"] = 1_000_000
+    server.failures["/file.bin"] = []
+    server.times["/file.bin"] = 1
+    pauses = []
+
+    def fail_from_now_on(seconds):
+        pauses.append(seconds)
+        server.failures["/file.bin"] = [503] * PATIENCE
+
+    with pytest.raises(DownloadError, match=r"1,000,000 bytes are kept.*503"):
+        download(remote, place, pause=fail_from_now_on)
+    assert not place.exists()
+    assert pauses == sorted(pauses)
+    server.failures["/file.bin"].clear()
+    server.requests.clear()
+    fetch(remote, place)
+    assert server.asked("/file.bin") == ["bytes=1000000-"]
+    assert place.read_bytes() == CONTENT
+
+
+def test_two_versions_of_a_file_are_never_glued_together(server, remote, place):
+    server.break_after["/file.bin"] = 1_000_000
+    other = CONTENT[::-1]
+
+    def change(_):
+        server.files["/file.bin"] = other
+
+    download(
+        RemoteFile(url=remote.url, sha256=hashlib.sha256(other).hexdigest()), place, pause=change
+    )
+    assert place.read_bytes() == other
+
+
+def test_a_server_without_ranges_sends_it_all_again(server, remote, place):
+    server.ignores_ranges = True
+    server.break_after["/file.bin"] = 1_000_000
+    fetch(remote, place)
+    assert place.read_bytes() == CONTENT
+
+
+def test_a_part_longer_than_the_file_is_thrown_away(server, remote, place):
+    server.etags["/file.bin"] = '"same"'
+    server.break_after["/file.bin"] = 2_000_000
+
+    def shrink(_):
+        server.files["/file.bin"] = CONTENT[:1_500_000]
+
+    download(RemoteFile(url=remote.url), place, pause=shrink)
+    assert place.read_bytes() == CONTENT[:1_500_000]
+
+
+@pytest.mark.parametrize(
+    ("served", "message"),
+    [
+        (CONTENT[:-1], "2,999,999 bytes there, and the right file has 3,000,000"),
+        (CONTENT[:-1] + b"!", "SHA-256"),
+    ],
+    ids=["truncated", "another"],
+)
+def test_a_wrong_file_is_refused_and_never_found_later(server, remote, place, served, message):
+    server.files["/file.bin"] = served
+    with pytest.raises(DownloadError, match=message):
+        fetch(remote, place)
+    assert left_beside(place) == []
+
+
+def test_an_absent_file_is_refused_at_once(server, place):
+    with pytest.raises(DownloadError, match=r"/nothing .*404"):
+        fetch(RemoteFile(url=f"{server.url}/nothing"), place)
+    assert len(server.requests) == 1
+    assert left_beside(place) == []
+
+
+def test_a_server_that_hiccups_is_asked_again(server, remote, place):
+    server.failures["/file.bin"] = [503, 429, 500]
+    fetch(remote, place)
+    assert place.read_bytes() == CONTENT
+
+
+def test_nobody_there_is_one_sentence(place):
+    with pytest.raises(DownloadError, match="could not be fetched whole"):
+        fetch(RemoteFile(url="http://127.0.0.1:9/file.bin"), place)
+
+
+def test_a_disk_without_room_is_told_before_anything_is_written(remote, place, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10, 9, 1))
+    with pytest.raises(DownloadError, match=r"needs 3,000,000 more bytes.*room for 1"):
+        fetch(remote, place)
+    assert left_beside(place) == []
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://host/file", "weights/file"])
+def test_only_http_is_spoken(url, place):
+    with pytest.raises(DownloadError, match="no address"):
+        fetch(RemoteFile(url=url), place)
