@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from jukebox_core.engine.memory import is_out_of_memory, let_go, return_free_memory
 from jukebox_core.engine.model_runner import ModelRunner
 from jukebox_core.engine.scheduler import Scheduler
 from jukebox_core.engine.sequence import Sequence
@@ -99,43 +100,113 @@ class Engine:
         """One turn of one prior; returns the sequences that ended in it.
 
         A newcomer that cannot be prefilled ends with its error and harms nobody. When the step of
-        a prior fails, all its running sequences end with that error.
+        a prior fails, all its running sequences end with that error. Lack of memory is no such
+        failure: then fewer rows step together, or fewer run, and only a sequence that does not fit
+        even alone ends with `torch.OutOfMemoryError`.
         """
         turn = self._scheduler.next_turn()
         if turn is None:
             return []
         updates = [] if turn.admitted is None else self._prefill(turn.admitted)
-        return updates + self._decode(turn.level)
+        for batch in self._scheduler.batches(self._scheduler.running(turn.level)):
+            updates += self._decode(turn.level, batch)
+        return updates
 
     def _prefill(self, sequence: Sequence) -> list[SequenceUpdate]:
         try:
             self._runner(sequence.level).prefill(sequence)
             sequence.num_drawn = 1
         except Exception as error:
+            if is_out_of_memory(error) and self._make_room_for(sequence, error):
+                return []
             log.exception("a window could not begin", extra={"sequence": sequence.id})
-            return [self._end(sequence, error)]
+            return [self._end(sequence, self._explained(error, sequence.level))]
         return self._finished([sequence])
 
-    def _decode(self, level: Level) -> list[SequenceUpdate]:
-        sequences = self._scheduler.running(level)
-        if not sequences:
-            return []
+    def _make_room_for(self, sequence: Sequence, error: Exception) -> bool:
+        """Put a newcomer back in line, to begin with more memory; False if no more can be had.
+
+        What helps is the caches of other priors that nobody uses now, then a smaller cache of its
+        own. The latter is made when the present one is empty: those who run finish first.
+        """
+        level = sequence.level
+        let_go(error)
+        if not self._drop_idle_runners(level) and not self._scheduler.halve_slots(level):
+            return False
+        if sequence.slot is not None and level in self._runners:
+            self._runners[level].free(sequence.slot)
+        self._scheduler.put_back(sequence)
+        return_free_memory(self.device)
+        log.warning(
+            "out of memory: a window has to wait",
+            extra={"level": level.label, "rows": self._scheduler.num_slots(level)},
+        )
+        return True
+
+    def _decode(self, level: Level, batch: tuple[Sequence, ...]) -> list[SequenceUpdate]:
+        num_rows = self._scheduler.step_rows(level)
         try:
-            self._runner(level).decode(sequences)
+            self._runners[level].decode(batch, max_rows=num_rows)
         except Exception as error:
-            ids = [sequence.id for sequence in sequences]
-            log.exception("a step failed", extra={"level": level.label, "sequences": ids})
-            return [self._end(sequence, error) for sequence in sequences]
-        for sequence in sequences:
-            sequence.num_drawn += 1
-        return self._finished(sequences)
+            if not is_out_of_memory(error) or not self._step_with_less(level, batch, error):
+                ids = [sequence.id for sequence in batch]
+                log.exception("a step failed", extra={"level": level.label, "sequences": ids})
+                explained = self._explained(error, level)
+                return [self._end(sequence, explained) for sequence in batch]
+        else:
+            for sequence in batch:
+                sequence.num_drawn += 1
+            return self._finished(batch)
+        # Outside of the handler: what the failed step held is free only here.
+        return_free_memory(self.device)
+        updates: list[SequenceUpdate] = []
+        for smaller in self._scheduler.batches(batch):
+            updates += self._decode(level, smaller)
+        return updates
+
+    def _step_with_less(self, level: Level, batch: tuple[Sequence, ...], error: Exception) -> bool:
+        """Free memory, or allow only half of the rows that were too many; False if it was one."""
+        let_go(error)
+        if self._drop_idle_runners(level):
+            return True
+        step_rows = self._scheduler.step_rows(level)
+        num_rows = max(len(batch), min(self._runners[level].min_rows, step_rows))
+        if num_rows == 1:
+            return False
+        self._scheduler.limit_step_rows(level, num_rows // 2)
+        log.warning(
+            "out of memory: fewer rows step together",
+            extra={"level": level.label, "rows": num_rows // 2},
+        )
+        return True
+
+    def _drop_idle_runners(self, level: Level) -> bool:
+        """Forget the caches of other priors that draw nothing now; whether there were any."""
+        idle = [
+            other
+            for other in self._runners
+            if other is not level and not self._scheduler.running(other)
+        ]
+        for other in idle:
+            del self._runners[other]
+        return bool(idle)
+
+    def _explained(self, error: Exception, level: Level) -> Exception:
+        if not is_out_of_memory(error):
+            return error
+        explained = torch.OutOfMemoryError(
+            f"one window of the {level.label} prior alone does not fit into the free memory of "
+            f"{self.device}: {error}"
+        )
+        explained.__cause__ = error
+        return explained
 
     def _finished(self, sequences: list[Sequence] | tuple[Sequence, ...]) -> list[SequenceUpdate]:
         return [self._finish(sequence) for sequence in sequences if sequence.is_complete]
 
     def _finish(self, sequence: Sequence) -> SequenceUpdate:
         try:
-            codes = self._runner(sequence.level).new_codes(sequence)
+            codes = self._runners[sequence.level].new_codes(sequence)
         except Exception as error:  # what failed on a device earlier may only show here
             log.exception("codes could not be read back", extra={"sequence": sequence.id})
             return self._end(sequence, error)
@@ -154,12 +225,18 @@ class Engine:
             self._runners[sequence.level].free(slot)
 
     def _runner(self, level: Level) -> ModelRunner:
+        """The runner for a newcomer of `level`, with as many slots as there are now."""
+        num_slots = self._scheduler.num_slots(level)
+        if level in self._runners and self._runners[level].num_slots != num_slots:
+            # The slots were halved, and those who held the old ones have finished.
+            del self._runners[level]
+            return_free_memory(self.device)
         if level not in self._runners:
             if level not in self._priors:
                 raise SamplingError(f"this engine has no {level.label} prior")
             self._runners[level] = ModelRunner(
                 self._priors[level],
-                num_slots=self._scheduler.max_rows,
+                num_slots=num_slots,
                 min_rows=self._min_rows,
                 device=self.device,
             )

@@ -22,7 +22,6 @@ class _Batch:
     ones.
     """
 
-    sequence_ids: tuple[str, ...]
     slots: Tensor
     padded_slots: Tensor
     sampling: RowSampling
@@ -34,9 +33,12 @@ class ModelRunner:
     Drawn ids stay on the device, in one row of `context_tokens` for each slot, and are copied to
     the host once, when a sequence ends: no step waits for the device.
 
-    A step always computes at least `min_rows` rows (as far as there are slots). Matrix products
-    add up in another order when there are very few rows, so without the padding a song would depend
-    on whether it has company (measured on the CPU: the last bits move below 4 rows).
+    A step always computes at least `min_rows` rows (as far as there are slots, and memory). Matrix
+    products add up in another order when there are very few rows, so without the padding a song
+    would depend on whether it has company (measured on the CPU: the last bits move below 4 rows).
+
+    A step that fails for want of memory can be taken again, for some of its rows or all: until its
+    last line it only writes keys and values, at places that taking it again writes once more.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class ModelRunner:
             )
             # Place in the window of the token that each slot draws next.
             self._positions = torch.ones(num_slots, dtype=torch.int64, device=device)
-        self._batch: _Batch | None = None
+        self._batches: dict[tuple[str, ...], _Batch] = {}
 
     @torch.inference_mode()
     def prefill(self, sequence: Sequence) -> None:
@@ -84,11 +86,16 @@ class ModelRunner:
         self._ids[slot, num_prefix] = draw(logits, uniforms[:1], sampling)[0]
         self._uniforms[slot, num_prefix : num_prefix + sequence.num_new] = uniforms
         self._positions[slot] = num_prefix + 1
+        self._batches.clear()
 
     @torch.inference_mode()
-    def decode(self, sequences: Collection[Sequence]) -> None:
-        """Draw one more token for each of `sequences`; they may stand at different places."""
-        batch = self._batch_of(sequences)
+    def decode(self, sequences: Collection[Sequence], *, max_rows: int) -> None:
+        """Draw one more token for each of `sequences`; they may stand at different places.
+
+        At most `max_rows` rows are computed together, padding included; there must not be more
+        sequences.
+        """
+        batch = self._batch_of(sequences, min(self.min_rows, max_rows))
         slots, padded = batch.slots, batch.padded_slots
         positions = self._positions[padded]
         last_ids = self._ids[padded, positions - 1]
@@ -111,21 +118,24 @@ class ModelRunner:
         """Forget the sequence in `slot`; until the next prefill it only serves as padding."""
         # Padding draws at place 1, and a window that ended stands behind the last one.
         self._positions[slot] = 1
-        self._batch = None
+        self._batches.clear()
 
-    def _batch_of(self, sequences: Collection[Sequence]) -> _Batch:
+    def _batch_of(self, sequences: Collection[Sequence], min_rows: int) -> _Batch:
         ids = tuple(sequence.id for sequence in sequences)
-        if self._batch is None or self._batch.sequence_ids != ids:
+        batch = self._batches.get(ids)
+        if batch is None or len(batch.padded_slots) != max(min_rows, len(ids)):
             slots = [_slot_of(sequence) for sequence in sequences]
-            idle = [slot for slot in range(self.num_slots) if slot not in slots]
-            padded = slots + idle[: max(self.min_rows - len(slots), 0)]
-            self._batch = _Batch(
-                ids,
+            # A slot of a sequence that steps in another batch may serve as padding, too: what its
+            # own step will write, or has written and not yet read, is written once more.
+            others = [slot for slot in range(self.num_slots) if slot not in slots]
+            padded = slots + others[: max(min_rows - len(slots), 0)]
+            batch = _Batch(
                 torch.tensor(slots, device=self.device),
                 torch.tensor(padded, device=self.device),
                 RowSampling.from_params([sequence.params for sequence in sequences], self.device),
             )
-        return self._batch
+            self._batches[ids] = batch
+        return batch
 
     def _uniforms_of(self, sequence: Sequence) -> Tensor:
         """One number in [0, 1) for each new token, float64 [num_new]."""

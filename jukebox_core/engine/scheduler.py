@@ -1,6 +1,7 @@
 """Who moves next: decided in plain Python, before any tensor is touched."""
 
 from collections import deque
+from collections.abc import Sequence as Collection
 from dataclasses import dataclass
 
 from jukebox_core.engine.sequence import Sequence, SequenceStatus
@@ -17,19 +18,24 @@ class Turn:
 
 
 class _Rows:
-    """The slots of one prior, and who stands in line for them."""
+    """The slots of one prior, who stands in line for them, and how many may step together."""
 
     def __init__(self, max_rows: int) -> None:
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
+        self.num_slots = self.step_rows = max_rows
         self.free_slots = list(range(max_rows))[::-1]
+        self.is_draining = False
 
     @property
     def has_work(self) -> bool:
         return bool(self.waiting or self.running)
 
     def admit(self) -> Sequence | None:
-        if not self.waiting or not self.free_slots:
+        if self.is_draining and not self.running:
+            self.free_slots = list(range(self.num_slots))[::-1]
+            self.is_draining = False
+        if self.is_draining or not self.waiting or not self.free_slots:
             return None
         sequence = self.waiting.popleft()
         sequence.slot = self.free_slots.pop()
@@ -46,6 +52,22 @@ class _Rows:
             self.free_slots.append(sequence.slot)
             sequence.slot = None
         sequence.status = SequenceStatus.FINISHED
+        if not self.running:
+            # What lacked memory may have been a neighbour of this process; try all rows again.
+            self.step_rows = self.num_slots
+
+    def put_back(self, sequence: Sequence) -> None:
+        self.remove(sequence)
+        sequence.status = SequenceStatus.WAITING
+        self.waiting.appendleft(sequence)
+
+    def halve_slots(self) -> bool:
+        if self.num_slots == 1:
+            return False
+        self.num_slots //= 2
+        self.step_rows = min(self.step_rows, self.num_slots)
+        self.is_draining = True
+        return True
 
 
 class Scheduler:
@@ -54,6 +76,9 @@ class Scheduler:
     Nobody starves: a running sequence moves in every turn of its prior and needs at most
     `context_tokens` of them, so slots come free and the line moves on. One newcomer per turn, since
     a prefill costs as much as many steps and those who already sing would wait for it.
+
+    Where memory is short, the slots of a prior are halved (`halve_slots`: those who run finish
+    first, and nobody joins meanwhile), or the rows that it steps together (`limit_step_rows`).
     """
 
     def __init__(self, max_rows: int) -> None:
@@ -89,3 +114,30 @@ class Scheduler:
     def running(self, level: Level) -> tuple[Sequence, ...]:
         """The sequences that hold a slot of `level` now, in order of arrival."""
         return tuple(self._rows[level].running)
+
+    def put_back(self, sequence: Sequence) -> None:
+        """Back to the head of its level's line: a newcomer that could not begin yet."""
+        self._rows[sequence.level].put_back(sequence)
+
+    def num_slots(self, level: Level) -> int:
+        """How many sequences of `level` may run at the same time."""
+        return self._rows[level].num_slots
+
+    def halve_slots(self, level: Level) -> bool:
+        """Half as many slots from the time on when none is held; False when there is only one."""
+        return self._rows[level].halve_slots()
+
+    def step_rows(self, level: Level) -> int:
+        """How many rows of `level` may step together."""
+        return self._rows[level].step_rows
+
+    def limit_step_rows(self, level: Level, num_rows: int) -> None:
+        """Step at most `num_rows` rows of `level` together, until none of them runs any more."""
+        self._rows[level].step_rows = max(min(num_rows, self._rows[level].step_rows), 1)
+
+    def batches(self, sequences: Collection[Sequence]) -> list[tuple[Sequence, ...]]:
+        """Running sequences of one level, cut into as many as may step together."""
+        if not sequences:
+            return []
+        size = self.step_rows(sequences[0].level)
+        return [tuple(sequences[i : i + size]) for i in range(0, len(sequences), size)]

@@ -1,0 +1,36 @@
+"""When the device is full: telling this from other faults, and letting go of what it holds."""
+
+import gc
+import traceback
+
+import torch
+
+_FULL = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "MPS backend out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+"""What allocators say that raise no exception of their own for it."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether less work at a time might have gone well."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _FULL)
+
+
+def let_go(error: BaseException) -> None:
+    """Free what the frames of a failed call still hold: an exception keeps all their tensors."""
+    traceback.clear_frames(error.__traceback__)
+
+
+def return_free_memory(device: torch.device) -> None:
+    """Give back what the allocator keeps for later, so that it can be cut in another way."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
