@@ -63,6 +63,7 @@ def run_worker(worker: WorkerParts) -> int:
     On the signal the running stages stop after their present step, give their jobs back and send
     them to whoever comes next; all that takes a second or two.
     """
+    torch.set_num_threads(worker.settings.cpu_threads)
     app = create_app(worker)
 
     def drain(**_: object) -> None:

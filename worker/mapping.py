@@ -149,6 +149,9 @@ def to_job_error(error: Exception) -> JobError:
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         message = "The worker's memory is too small for this song next to the others it sings."
         return JobError(code="out_of_memory", message=message, retryable=True)
+    if isinstance(error, OSError):
+        message = "The worker could not read or write its files."
+        return JobError(code="storage_failed", message=message, retryable=True)
     for kind, code, retryable in _CODES:
         if isinstance(error, kind):
             return JobError(code=code, message=_sentence(str(error)), retryable=retryable)

@@ -52,6 +52,10 @@ class WorkerSettings(BaseSettings):
     `stages` says which queues it serves; `concurrency` how many jobs it works on at the same time.
     `max_rows` sequences of one prior step together, and each takes memory for its cache;
     `max_models` models stay loaded. `dtype` is that of the transformer stacks.
+
+    `cpu_threads` are those of one matrix product. With one, the numbers of a song on the CPU are
+    the same to the bit in any company, and small models are faster: several threads wait for each
+    other, and on cores that are busy otherwise a step was measured to take ten times as long.
     """
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, populate_by_name=True)
@@ -86,6 +90,7 @@ class WorkerSettings(BaseSettings):
         float, Field(validation_alias="JUKEBOX_HEARTBEAT_SEC", gt=0, le=600)
     ] = 0.5
     max_rows: Annotated[int, Field(validation_alias="JUKEBOX_MAX_ROWS", ge=1, le=1024)] = 8
+    cpu_threads: Annotated[int, Field(validation_alias="JUKEBOX_CPU_THREADS", ge=1, le=256)] = 1
     max_models: Annotated[int, Field(validation_alias="JUKEBOX_MAX_MODELS", ge=1, le=64)] = 1
     max_attempts: Annotated[int, Field(validation_alias="JUKEBOX_MAX_ATTEMPTS", ge=1, le=100)] = 3
     reaper_sec: Annotated[float, Field(validation_alias="JUKEBOX_REAPER_SEC", gt=0, le=600)] = 2.0

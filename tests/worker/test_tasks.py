@@ -1,0 +1,208 @@
+"""Stages run in this process, one call at a time: what each leaves behind, and how it mends."""
+
+import itertools
+import shutil
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from jobs.job import JobStatus, Stage
+from jobs.queue import CeleryJobQueue
+from jukebox_core.tiny import write_tiny
+from tests.worker.jobs_and_processes import sing_alone
+from worker.app import build_parts
+from worker.mapping import to_job_error
+from worker.settings import WorkerSettings
+from worker.tasks import run_stage
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture
+def worker(service):
+    """The parts of a worker, with a running engine and no Celery."""
+    parts = build_parts(
+        WorkerSettings(
+            redis_url=service.redis_url,
+            data_dir=service.data_dir,
+            models_dir=service.models_dir,
+            device="cpu",
+            name="me",
+            lease_sec=3.0,
+            heartbeat_sec=0.1,
+        )
+    )
+    parts.engine.start()
+    yield parts
+    parts.engine.stop()
+    parts.engine.join(10)
+
+
+def replaced(parts, **changes):
+    """The same parts but for some."""
+    values = {name: getattr(parts, name) for name in type(parts).__dataclass_fields__}
+    return type(parts)(**(values | changes))
+
+
+def assert_song(service, models_dir, job):
+    found = service.codes(job)
+    for level, codes in sing_alone(models_dir, job).items():
+        np.testing.assert_array_equal(found[level], codes)
+
+
+def test_each_stage_hands_over_to_the_next(service, worker):
+    job = service.admit(levels=("top", "middle"))
+    stages = [Stage.TOP, Stage.MIDDLE, Stage.RENDER]
+    for stage, following in itertools.pairwise(stages):
+        run_stage(worker, job.id, stage)
+        now = service.store.get(job.id)
+        assert (now.status, now.stage) == (JobStatus.RUNNING, following)
+        assert now.lease_expires_at is None
+        assert service.queue.depth(following) == 1
+        assert service.store.rates("tiny")[stage] == now.metrics[stage].tokens_per_second > 0
+        assert now.progress[stage].tokens_done == job.plan[stage].tokens_total
+    run_stage(worker, job.id, Stage.RENDER)
+    assert service.store.get(job.id).status is JobStatus.SUCCEEDED
+    assert service.queue.depth(Stage.BOTTOM) == 0
+
+
+def test_a_message_for_another_stage_does_nothing(service, worker):
+    job = service.admit()
+    run_stage(worker, job.id, Stage.BOTTOM)
+    run_stage(worker, "job_" + "0" * 32, Stage.TOP)
+    assert service.store.get(job.id) == job
+
+
+def test_the_end_mends_lost_sound_and_throws_away_what_nobody_names(service, worker, models_dir):
+    job = service.admit(levels=("top",), num_samples=2)
+    run_stage(worker, job.id, Stage.TOP)
+    drawn = service.store.get(job.id)
+    lost, kept = drawn.outputs
+    service.artifacts.path(job.id, lost.name).write_bytes(b"RIFF")
+    with service.artifacts.new_file(job.id, "left-by-a-zombie.wav") as path:
+        path.write_bytes(b"noise")
+    with service.artifacts.new_file(job.id, kept.name.replace("fence000001.wav", "x.flac")) as path:
+        path.write_bytes(b"noise")
+    run_stage(worker, job.id, Stage.RENDER)
+    ended = service.store.get(job.id)
+    assert ended.status is JobStatus.SUCCEEDED, ended.error
+    assert [o.sha256 for o in ended.outputs] == [
+        service.artifacts.fingerprint(job.id, o.name)[0] for o in ended.outputs
+    ]
+    assert ended.outputs[1].sha256 == kept.sha256
+    folder = service.artifacts.path(job.id, "manifest.json").parent
+    assert len(list(folder.iterdir())) == 2 + len(ended.codes) + 2  # sounds, windows, all, manifest
+
+
+def test_lost_codes_of_the_level_above_are_drawn_again(service, worker, models_dir):
+    job = service.admit(levels=("top", "middle"))
+    run_stage(worker, job.id, Stage.TOP)
+    (window,) = service.store.get(job.id).codes
+    service.artifacts.path(job.id, window.name).unlink()
+    run_stage(worker, job.id, Stage.MIDDLE)
+    now = service.store.get(job.id)
+    assert now.stage is Stage.RENDER
+    assert now.codes_of("top")[0].sha256 == window.sha256
+    assert_song(service, models_dir, now)
+
+
+def test_a_draining_worker_takes_nothing_and_sends_the_message_back(service, worker):
+    job = service.admit()
+    worker.draining.set()
+    run_stage(worker, job.id, Stage.TOP)
+    assert service.store.get(job.id) == job
+    assert service.queue.depth(Stage.TOP) == 1
+
+
+def test_a_stage_that_is_interrupted_at_any_moment_goes_on_where_it_stopped(
+    service, worker, models_dir
+):
+    job = service.admit(levels=("top", "middle"), duration_seconds=2.0)
+    for attempt in range(40):
+        now = service.store.get(job.id)
+        if now.is_terminal:
+            break
+        drained = replaced(worker, draining=threading.Event())
+        timer = threading.Timer(0.08 * (attempt + 1), drained.draining.set)
+        timer.start()
+        run_stage(drained, job.id, now.stage)
+        timer.cancel()
+    ended = service.store.get(job.id)
+    assert (ended.status, ended.attempt) == (JobStatus.SUCCEEDED, 1), ended.error
+    assert ended.fence > 3
+    assert_song(service, models_dir, ended)
+
+
+def test_cancel_is_heard_while_a_level_is_drawn(service, worker):
+    job = service.admit(duration_seconds=8.0, levels=("top",), num_samples=4)
+    task = threading.Thread(target=run_stage, args=(worker, job.id, Stage.TOP))
+    task.start()
+    service.wait(job.id, lambda job: "top" in job.progress and job.progress["top"].tokens_done > 5)
+    asked_at = time.monotonic()
+    service.store.request_cancel(job.id)
+    task.join(5)
+    assert time.monotonic() - asked_at < 1
+    assert service.store.get(job.id).status is JobStatus.CANCELED
+    assert service.queue.depth(Stage.RENDER) == 0
+
+
+def test_a_queue_that_is_away_leaves_the_next_stage_to_the_reaper(service, worker, tmp_path):
+    job = service.admit(levels=("top",))
+    nowhere = CeleryJobQueue(f"unix://{tmp_path}/no.sock")
+    run_stage(replaced(worker, store=service.store, queue=nowhere), job.id, Stage.TOP)
+    assert service.store.get(job.id).stage is Stage.RENDER
+    time.sleep(2.1)  # the store of these tests counts messages as lost after 2 s
+    assert [due.stage for due in service.store.due()] == [Stage.RENDER]
+
+
+def test_faults_of_model_and_disk_end_the_job_with_their_reason(service, worker, tmp_path, caplog):
+    write_tiny(tmp_path / "broken" / "tiny")
+    (tmp_path / "broken" / "tiny" / "prior_top.safetensors").write_bytes(b"no weights")
+    broken = replaced(worker, **_engine_for(service, tmp_path / "broken", worker))
+    broken.engine.start()
+    gone = service.admit()
+    run_stage(broken, gone.id, Stage.TOP)
+    assert service.store.get(gone.id).error.code == "broken_model"
+    shutil.rmtree(tmp_path / "broken" / "tiny")
+    gone = service.admit()
+    run_stage(broken, gone.id, Stage.TOP)
+    assert service.store.get(gone.id).error.code == "model_not_found"
+    broken.engine.stop()
+
+    full = service.admit()
+    (service.data_dir / "artifacts").mkdir(exist_ok=True)
+    (service.data_dir / "artifacts" / full.id).write_text("in the way of the folder")
+    run_stage(worker, full.id, Stage.TOP)
+    error = service.store.get(full.id).error
+    assert (error.code, error.retryable) == ("storage_failed", True)
+    assert str(tmp_path) not in error.message
+
+
+def _engine_for(service, models_dir, worker):
+    parts = build_parts(worker.settings.model_copy(update={"models_dir": models_dir}))
+    return {"catalog": parts.catalog, "engine": parts.engine}
+
+
+def test_what_was_not_foreseen_is_told_in_the_log_only(service, worker, monkeypatch, caplog):
+    def fall_over(*_):
+        raise ZeroDivisionError("a secret of the house")
+
+    monkeypatch.setattr("worker.tasks.decode_level", fall_over)
+    job = service.admit()
+    run_stage(worker, job.id, Stage.TOP)
+    error = service.store.get(job.id).error
+    assert error.code == "internal_error"
+    assert "secret" not in error.message
+    (record,) = [r for r in caplog.records if r.message == "stage failed"]
+    assert record.job_id == job.id
+    assert "a secret of the house" in caplog.text
+
+
+def test_a_full_device_is_told_as_such():
+    import torch
+
+    for error in (MemoryError(), torch.OutOfMemoryError("CUDA out of memory")):
+        assert to_job_error(error).code == "out_of_memory"
+        assert to_job_error(error).retryable
