@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -70,18 +70,26 @@ def level_display(console: Console) -> LevelDisplay:
 
 def states_of_job(job: JobView) -> list[LevelState]:
     """The levels of a job as the service shows it, from the coarsest to the finest."""
-    metrics = (job.get("metrics") or {}).get("levels") or {}
+    metrics = job["metrics"]["levels"]
     return [
-        LevelState(
-            level=level["level"],
-            tokens_done=level["tokens_done"],
-            tokens_total=level["tokens_total"],
-            windows_done=level["windows_done"],
-            windows_total=level["windows_total"],
-            tokens_per_second=(metrics.get(level["level"]) or {}).get("tokens_per_second"),
-        )
+        _state_of_level(job, level, metrics.get(level["level"]))
         for level in job["progress"]["levels"]
     ]
+
+
+def _state_of_level(
+    job: JobView, level: dict[str, Any], figures: dict[str, Any] | None
+) -> LevelState:
+    # Tokens are counted per take, but the service's rate is that of all takes together.
+    takes = int(job["input"]["num_samples"])
+    return LevelState(
+        level=level["level"],
+        tokens_done=level["tokens_done"],
+        tokens_total=level["tokens_total"],
+        windows_done=level["windows_done"],
+        windows_total=level["windows_total"],
+        tokens_per_second=figures["tokens_per_second"] / takes if figures else None,
+    )
 
 
 class LiveLevels:

@@ -36,6 +36,8 @@ def doctor(
 
 def _findings_table(findings: list[Finding]) -> Table:
     table = Table(show_edge=False, pad_edge=False, show_header=False)
+    for _ in ("what", "verdict", "found and remedy"):
+        table.add_column(overflow="fold")
     for finding in findings:
         found = escape(finding.found)
         if finding.remedy:

@@ -1,5 +1,6 @@
 """The map of the house is the house."""
 
+import ast
 import runpy
 
 import pytest
@@ -36,3 +37,24 @@ def test_files_that_the_pages_name_exist():
     assert named
     gone = [name for name in named if not name.startswith("POST") and not (ROOT / name).exists()]
     assert gone == []
+
+
+def test_the_api_page_lists_every_code_of_an_error():
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    codes = codes_in("api", "ApiError", position=1) | codes_in("jobs", "JobError", keyword="code")
+    codes |= codes_in("worker", "JobError", keyword="code")
+    assert len(codes) > 12
+    assert sorted(code for code in codes if f"`{code}`" not in page) == []
+
+
+def codes_in(package, class_name, *, position=None, keyword=None):
+    """String constants given to a class as its code, wherever a package makes one."""
+    found = set()
+    for file in (ROOT / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Call) and getattr(node.func, "id", "") == class_name):
+                continue
+            given = [word.value for word in node.keywords if word.arg == keyword]
+            given += node.args[position : position + 1] if position is not None else []
+            found |= {value.value for value in given if isinstance(value, ast.Constant)}
+    return found
