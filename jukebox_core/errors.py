@@ -9,6 +9,7 @@ JukeboxError
 ├── DownloadError      a file could not be fetched whole
 ├── LicenceError       the terms of somebody's weights were not accepted
 ├── AudioError         sound cannot be read, written or encoded
+├── FeatureError       activations are asked for that a model cannot give
 └── SamplingError      drawing codes went wrong
     └── SamplingCanceled   somebody asked to stop
 """
@@ -55,6 +56,10 @@ class LicenceError(JukeboxError):
 
 class AudioError(JukeboxError):
     """Sound cannot be read, written or encoded."""
+
+
+class FeatureError(JukeboxError):
+    """Activations are asked for that a model cannot give."""
 
 
 class SamplingError(JukeboxError):

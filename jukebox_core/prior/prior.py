@@ -179,6 +179,29 @@ class JukeboxPrior(nn.Module):
             attention=output.attention,
         )
 
+    def activations(self, codes: Tensor, conditioning: Conditioning, num_layers: int) -> Tensor:
+        """What `num_layers` layers make of the beginning of a window, float32 [B, n, C].
+
+        The state at place t has read the codes before t and not code t, as in sampling; `get_acts`
+        of the original gives the same for all layers. Lyrics in the same sequence are left out.
+
+        codes  int64 [B, n], 1 <= n <= context_tokens
+
+        Raises:
+            ValueError: there are too many codes or none, or not so many layers.
+        """
+        if not 1 <= codes.shape[1] <= self.config.context_tokens:
+            raise ValueError(
+                f"a window holds 1 to {self.config.context_tokens} codes, and got {codes.shape[1]}"
+            )
+        if not 0 <= num_layers <= self.config.transformer.num_layers:
+            raise ValueError(f"{num_layers=} of {self.config.transformer.num_layers}")
+        ids = self._sequence_ids(codes, conditioning)
+        added = self._sequence_conditioning(conditioning, ids.shape[1])
+        x = self._embed(ids[:, :-1], conditioning, added)
+        states = self.transformer.states_after(x, conditioning.lyric_states, num_layers)
+        return states[:, self.config.num_prefix_tokens :]
+
     def _sequence_ids(self, codes: Tensor, conditioning: Conditioning) -> Tensor:
         """Ids [B, T] of the whole sequence: the lyrics first, if they share it."""
         ids = self.codes_to_ids(codes)

@@ -104,6 +104,16 @@ class Transformer(nn.Module):
             x, _ = layer(x, lyric_states)
         return StackOutput(x.float(), attention)
 
+    def states_after(self, x: Tensor, lyric_states: Tensor | None, num_layers: int) -> Tensor:
+        """States float32 [B, T, C] behind the first `num_layers` layers; the others are not run.
+
+        x  float32 [B, T, C]
+        """
+        x = x.to(self.compute_dtype)
+        for layer in self._stack()[:num_layers]:
+            x, _ = layer(x, lyric_states)
+        return x.float()
+
     def prefill(
         self, x: Tensor, lyric_states: Tensor | None, cache: PriorCache, slots: Tensor
     ) -> Tensor:

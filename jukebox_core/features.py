@@ -1,0 +1,207 @@
+"""What a top prior makes of audio: activations of one of its layers, for use in other work.
+
+The recipe is that of jukemir and jukemirlib, which made these representations known: audio
+normalised to its peak, encoded to top codes, read by the prior as a song of an unknown artist and
+genre, without lyrics. They read one window of one clip; here the audio may be of any length.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from jukebox_core.errors import AudioError, FeatureError
+from jukebox_core.labels import SongLabels, window_labels
+from jukebox_core.prior import JukeboxPrior
+from jukebox_core.sampling.windows import Window, hop_tokens, plan_windows
+from jukebox_core.units import Level
+from jukebox_core.vqvae import JukeboxVQVAE
+from jukebox_core.vqvae.long_audio import encode_chunked
+
+Pool = Literal["none", "mean"]
+
+UNKNOWN_SONG = SongLabels(artist_id=0, genre_ids=(0,))
+"""A song of which nothing is known: id 0 is the unknown artist and the unknown genre."""
+
+_FORGIVEN = 1e-9
+"""What binary fractions may take from the place of a token among the frames."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureParams:
+    """Which activations of a top prior are wanted, and how many of them.
+
+    `layer` counts the layers that were run: 36 is the middle of the released models, as in
+    jukemirlib. `pool` "mean" gives one vector for all of the audio; otherwise `rate_hz` says how
+    many vectors there are for a second, each the mean of the tokens that begin in its frame, and
+    None keeps one for each token. `hop_fraction` is the part of a window that is new: the smaller,
+    the more of the past each token has been read with, and the longer it takes.
+    `song_duration_sec` is the length of the imagined song; longer audio, and what the prior was
+    trained on, make it longer. `normalise` brings the peak of the audio to 1.
+    """
+
+    layer: int
+    pool: Pool = "none"
+    rate_hz: float | None = None
+    hop_fraction: float = 0.5
+    song_duration_sec: float = 62.0
+    normalise: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """`values` float32 [frames, width]; `rate_hz` frames for each second, None if it is one mean.
+
+    Frame f covers the audio from f / rate_hz to (f + 1) / rate_hz seconds.
+    """
+
+    values: NDArray[np.float32]
+    rate_hz: float | None
+
+
+def extract_features(
+    vqvae: JukeboxVQVAE, prior: JukeboxPrior, audio: Tensor, params: FeatureParams
+) -> Features:
+    """Activations of one layer over `audio`, pooled while they are computed.
+
+    Besides the audio and the answer, memory is that of one window.
+
+    Args:
+        vqvae: the encoder.
+        prior: a top prior.
+        audio: float32 [T, 1] at the model's sample rate; a tail shorter than one token is left out.
+        params: what is wanted.
+
+    Raises:
+        AudioError: the audio has another shape, or is shorter than one token.
+        FeatureError: the prior has no such layer, is no top prior, or the rate is too high.
+    """
+    token_rate_hz = prior.config.sample_rate_hz / prior.config.samples_per_token
+    num_tokens = audio.shape[0] // prior.config.samples_per_token
+    frames = _Frames(params, num_tokens, token_rate_hz, prior.config.transformer.width)
+    for window, states in iter_activations(vqvae, prior, audio, params):
+        frames.add(window.first_new, states.cpu().numpy())
+    return Features(frames.means(), frames.rate_hz)
+
+
+@torch.inference_mode()
+def iter_activations(
+    vqvae: JukeboxVQVAE, prior: JukeboxPrior, audio: Tensor, params: FeatureParams
+) -> Iterator[tuple[Window, Tensor]]:
+    """The same activations before pooling, window by window.
+
+    Yields:
+        The window, and float32 [num_new, width] on the prior's device: those of its tokens
+        [first_new, end), which follow those of the window before.
+
+    Raises:
+        AudioError: the audio has another shape, or is shorter than one token.
+        FeatureError: see `extract_features`.
+        SongError: the hop is below one token.
+    """
+    check_features(prior, params)
+    _check_audio(prior, audio)
+    if params.normalise:
+        audio = audio / audio.abs().amax().clamp(min=torch.finfo(torch.float32).tiny)
+    codes = encode_chunked(vqvae, audio[None], Level.TOP)
+    total_samples = _song_samples(prior, params, len(audio))
+    hop = hop_tokens(prior.config, params.hop_fraction, 1)
+    for window in plan_windows(codes.shape[1], prior.config.context_tokens, hop):
+        states = _window_activations(prior, codes, window, total_samples, params.layer)
+        yield window, states[window.num_prefix :]
+
+
+def check_features(prior: JukeboxPrior, params: FeatureParams) -> None:
+    """Find out before anything is computed whether `prior` can give what `params` ask for.
+
+    Raises:
+        FeatureError: the prior has no such layer, is no top prior, or the rate is too high.
+    """
+    config = prior.config
+    if config.level is not Level.TOP:
+        raise FeatureError(
+            f"features come from a top prior, and this is the {config.level.label} one"
+        )
+    if not 1 <= params.layer <= config.transformer.num_layers:
+        raise FeatureError(
+            f"layer {params.layer} is not there: this prior has layers 1 to "
+            f"{config.transformer.num_layers}"
+        )
+    token_rate_hz = config.sample_rate_hz / config.samples_per_token
+    if params.rate_hz is not None and not 0.0 < params.rate_hz <= token_rate_hz:
+        raise FeatureError(
+            f"rate_hz={params.rate_hz:g} must be above 0 and at most {token_rate_hz:g}, the tokens "
+            "that this prior reads in a second"
+        )
+    if params.pool == "mean" and params.rate_hz is not None:
+        raise FeatureError("one mean of everything has no rate: give pool='mean' or rate_hz")
+
+
+def _check_audio(prior: JukeboxPrior, audio: Tensor) -> None:
+    hop = prior.config.samples_per_token
+    if audio.ndim != 2 or audio.shape[1] != 1 or len(audio) < hop:
+        raise AudioError(
+            f"audio has the shape {tuple(audio.shape)}; wanted [samples, 1] with at least {hop} "
+            "samples, which make one token"
+        )
+
+
+def _song_samples(prior: JukeboxPrior, params: FeatureParams, num_samples: int) -> int:
+    labels = prior.config.labels
+    shortest_sec = labels.min_duration_sec if labels is not None else 0.0
+    duration_sec = max(params.song_duration_sec, shortest_sec)
+    return max(round(duration_sec * prior.config.sample_rate_hz), num_samples)
+
+
+def _window_activations(
+    prior: JukeboxPrior, codes: Tensor, window: Window, total_samples: int, num_layers: int
+) -> Tensor:
+    labels = window_labels(
+        prior.config,
+        UNKNOWN_SONG,
+        total_samples=total_samples,
+        offset_samples=0,
+        start_token=window.start,
+    )
+    device = prior.token_embedding.weight.device
+    rows = torch.tensor([labels], dtype=torch.int64, device=device)
+    window_codes = codes[:, window.start : window.end].to(device)
+    return prior.activations(window_codes, prior.condition(rows), num_layers)[0]
+
+
+class _Frames:
+    """Sums of the tokens that begin in each frame, and their number."""
+
+    def __init__(
+        self, params: FeatureParams, num_tokens: int, token_rate_hz: float, width: int
+    ) -> None:
+        one_mean = params.pool == "mean"
+        self.rate_hz = None if one_mean else (params.rate_hz or token_rate_hz)
+        self._frames_per_token = 0.0 if self.rate_hz is None else self.rate_hz / token_rate_hz
+        num_frames = int(self._frame_of(np.array(max(num_tokens - 1, 0)))) + 1
+        self._sums = np.zeros((num_frames, width), dtype=np.float32)
+        self._counts = np.zeros(num_frames, dtype=np.int64)
+
+    def add(self, first_token: int, states: NDArray[np.float32]) -> None:
+        """Count in float32 [n, width], the states of tokens `first_token` and following."""
+        frames = self._frame_of(np.arange(first_token, first_token + len(states)))
+        begins = np.flatnonzero(np.diff(frames, prepend=-1))
+        # In float64: a mean over minutes adds up a hundred thousand numbers.
+        sums = np.add.reduceat(states, begins, axis=0, dtype=np.float64)
+        self._sums[frames[begins]] += sums.astype(np.float32)
+        self._counts += np.bincount(frames, minlength=len(self._counts))
+
+    def means(self) -> NDArray[np.float32]:
+        """float32 [frames, width]"""
+        np.divide(self._sums, self._counts[:, None], out=self._sums, casting="same_kind")
+        return self._sums
+
+    def _frame_of(self, tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+        frames: NDArray[np.int64] = np.floor(tokens * self._frames_per_token + _FORGIVEN).astype(
+            np.int64
+        )
+        return frames
