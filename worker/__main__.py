@@ -1,6 +1,7 @@
 """`python -m worker`: one worker process."""
 
 import logging
+import signal
 import sys
 import warnings
 
@@ -14,6 +15,8 @@ def main() -> int:
     except InvalidSettings as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    # Until Celery takes the signal over, there is no job to give back.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     # Imported only now: torch takes seconds, and a wrong setting should show at once.
     from celery.platforms import SecurityWarning
 

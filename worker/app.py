@@ -65,15 +65,19 @@ def run_worker(worker: WorkerParts) -> int:
     """
     torch.set_num_threads(worker.settings.cpu_threads)
     app = create_app(worker)
+    with _background_threads(worker) as presence:
 
-    def drain(**_: object) -> None:
-        log.info("draining")
-        worker.draining.set()
+        def become_ready(**_: object) -> None:
+            presence.set_ready()
 
-    # Celery keeps weak references to receivers; these two live as long as this call.
-    signals.worker_shutting_down.connect(drain)
-    signals.setup_logging.connect(_leave_logging_alone)
-    with _background_threads(worker):
+        def drain(**_: object) -> None:
+            log.info("draining")
+            worker.draining.set()
+
+        # Celery keeps weak references to receivers; these live as long as the worker runs.
+        signals.worker_ready.connect(become_ready)
+        signals.worker_shutting_down.connect(drain)
+        signals.setup_logging.connect(_leave_logging_alone)
         celery_worker = app.Worker(
             hostname=f"jukebox@{worker.settings.name}",
             pool_cls="threads",
@@ -89,7 +93,7 @@ def run_worker(worker: WorkerParts) -> int:
 
 
 @contextmanager
-def _background_threads(worker: WorkerParts) -> Iterator[None]:
+def _background_threads(worker: WorkerParts) -> Iterator[Presence]:
     """Engine, reaper and signs of life, for as long as the block runs."""
     settings = worker.settings
     presence = Presence(
@@ -105,7 +109,7 @@ def _background_threads(worker: WorkerParts) -> Iterator[None]:
     for thread in threads:
         thread.start()
     try:
-        yield
+        yield presence
     finally:
         for thread in reversed(threads):
             thread.stop()

@@ -25,7 +25,10 @@ MAX_AGE_SEC = 30.0
 
 
 class Presence(threading.Thread):
-    """Tells every two seconds that this worker lives, as long as `is_alive` says so."""
+    """Tells every two seconds that this worker lives, as long as its engine does.
+
+    The file is touched from the start, the store told only once the worker is ready for jobs.
+    """
 
     def __init__(
         self,
@@ -39,20 +42,28 @@ class Presence(threading.Thread):
         self._store, self._describe = store, describe
         self._health_file = health_file
         self._is_engine_alive = is_engine_alive
-        self._stopping = threading.Event()
+        self._is_ready = self._is_stopping = False
+        self._news = threading.Event()
 
     def run(self) -> None:
         """Until `stop`, or until the engine died."""
-        while self._is_engine_alive():
+        while self._is_engine_alive() and not self._is_stopping:
             self._touch()
-            self._announce()
-            if self._stopping.wait(BEAT_SEC):
-                break
+            if self._is_ready:
+                self._announce()
+            self._news.wait(BEAT_SEC)
+            self._news.clear()
         self._health_file.unlink(missing_ok=True)
+
+    def set_ready(self) -> None:
+        """The worker takes jobs from now on."""
+        self._is_ready = True
+        self._news.set()
 
     def stop(self) -> None:
         """No more signs of life."""
-        self._stopping.set()
+        self._is_stopping = True
+        self._news.set()
 
     def _touch(self) -> None:
         try:

@@ -33,6 +33,10 @@ def test_a_worker_is_seen_until_its_engine_dies(service, tmp_path):
         is_engine_alive=alive.is_set,
     )
     presence.start()
+    while not is_fresh(file):
+        time.sleep(0.01)
+    assert service.store.workers() == []
+    presence.set_ready()
     deadline = time.monotonic() + 5
     while not service.store.workers() and time.monotonic() < deadline:
         time.sleep(0.02)

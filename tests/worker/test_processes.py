@@ -58,6 +58,14 @@ def test_a_worker_told_to_stop_gives_its_job_back_within_seconds(service, models
     assert_same_song(service, models_dir, job)
 
 
+def test_a_worker_told_to_stop_while_it_starts_ends_in_peace(service):
+    with running_worker(service) as worker:
+        while not (service.data_dir / "worker.alive").exists():
+            time.sleep(0.01)
+        worker.ask_to_stop()
+        assert worker.wait(10) == 0
+
+
 def test_a_song_goes_on_while_the_store_is_away(redis_server, tmp_path, models_dir):
     data_dir = tmp_path / "data"
     data_dir.mkdir()
