@@ -38,7 +38,7 @@ def main() -> None:
     """Run a command; what goes wrong on purpose is one sentence and exit status 1."""
     try:
         build_app()()
-    except (CliError, JukeboxError) as error:
+    except (CliError, JukeboxError, OSError) as error:  # OSError: no such folder, a full disk ...
         notes().print(f"[bold red]error:[/] {escape(str(error))}")
         sys.exit(1)
     except Interrupted as interrupted:

@@ -4,7 +4,6 @@
 """
 
 import ast
-import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,27 +41,20 @@ def page_with(text: str) -> str:
 def _package_lines(package: str) -> list[str]:
     """A folder's own line, its files, then its folders."""
     lines = []
-    files = [Path(name) for name in _tracked(package) if name.endswith(".py")]
+    files = sorted(path.relative_to(ROOT) for path in (ROOT / package).rglob("*.py"))
     folders = sorted({file.parent for file in files})
     for folder in folders:
         depth = len(folder.parts) - 1
         lines.append(
             _line(depth, f"{folder.name}/", _first_sentence(ROOT / folder / "__init__.py"))
         )
-        inside = sorted(file for file in files if file.parent == folder)
+        inside = [file for file in files if file.parent == folder]
         lines += [
             _line(depth + 1, file.name, _first_sentence(ROOT / file))
             for file in inside
             if file.name != "__init__.py"
         ]
     return lines
-
-
-def _tracked(package: str) -> list[str]:
-    """Files that git knows or would add: what is ignored is not part of the house."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", package]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return sorted({name for name in listed.stdout.splitlines() if (ROOT / name).exists()})
 
 
 def _first_sentence(path: Path) -> str:

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from cli.commands.follow import with_checks
 from cli.errors import CliError, ServiceProblem, StackError, UsageError
-from cli.main import build_app
+from cli.main import build_app, main
 from tests.cli.scripted import Answer, event_stream, job, json_answer, output, problem
 
 SOUND = b"RIFF and so on"
@@ -153,3 +153,13 @@ def test_every_command_explains_itself(run):
     commands = ["demo", "serve", "submit", "watch", "list", "cancel", "download", "generate"]
     for command in [*commands, "models", "doctor"]:
         assert "Usage: " in run(command, "--help").stdout
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("not a folder")
+    target = str(tmp_path / "file" / "tiny")
+    monkeypatch.setattr("sys.argv", ["jukebox", "models", "tiny", target])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 1
+    assert capsys.readouterr().err.startswith("error: ")

@@ -2,6 +2,7 @@
 
 import ast
 import runpy
+import tomllib
 
 import pytest
 
@@ -15,6 +16,14 @@ def test_the_tree_in_the_documentation_is_the_tree_on_disk():
     wanted = TREE["page_with"](TREE["tree"]())
     missing = set(wanted.splitlines()) ^ set(page.splitlines())
     assert not missing, "run `python docs/tree.py`"
+
+
+def test_the_import_order_in_the_documentation_is_the_one_that_is_enforced():
+    page = (ROOT / "docs" / "structure.md").read_text(encoding="utf-8")
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    (inside,) = (rule for rule in contracts if rule.get("containers") == ["jukebox_core"])
+    assert " > ".join(inside["layers"]) in page
 
 
 def test_every_file_says_what_it_is_for():

@@ -1,4 +1,8 @@
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 import soundfile
@@ -71,6 +75,27 @@ def test_a_job_can_be_cancelled_watched_and_found_in_the_list(environment, tmp_p
         "list", "--status", "canceled", "--json", environment=environment, cwd=tmp_path
     )
     assert job_id in [job["id"] for job in json.loads(listed.stdout)["data"]]
+
+
+def test_ctrl_c_leaves_the_job_running_and_says_how_to_find_it(environment, tmp_path, client):
+    waiting = subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "submit", "--seconds", "60", "--takes", "4"],
+        env=environment,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    job_id = waiting.stdout.readline().strip()
+    time.sleep(0.5)
+    waiting.send_signal(signal.SIGINT)
+    _, err = waiting.communicate(timeout=30)
+    assert waiting.returncode == 130
+    assert f"jukebox watch {job_id} --url {client.base_url}" in err
+    assert "Traceback" not in err
+    assert client.get(job_id)["status"] in ("queued", "running")
+    client.cancel(job_id)
+    assert list(client.follow(job_id))[-1]["status"] == "canceled"
 
 
 def test_what_a_model_cannot_sing_is_refused_with_the_field_at_fault(environment, tmp_path):
