@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cli.commands import demo, doctor, generate, jobs, models, serve
+from cli.commands import demo, doctor, features, generate, jobs, models, serve
 from cli.console import escape, notes
 from cli.errors import CliError
 from cli.signals import Interrupted
@@ -29,6 +29,7 @@ def build_app() -> typer.Typer:
     app.command("cancel")(jobs.cancel)
     app.command("download")(jobs.download)
     app.command("generate")(generate.generate)
+    app.command("features")(features.features)
     app.add_typer(models.models_app, name="models")
     app.command("doctor")(doctor.doctor)
     return app

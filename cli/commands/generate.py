@@ -8,7 +8,7 @@ import typer
 
 from cli import options
 from cli.console import escape, notes, results
-from cli.errors import UsageError
+from cli.local_model import Device, ModelName, device_and_dtype, model_directory
 from cli.progress import LevelDisplay, LevelState, level_display
 from jukebox_core.song import SamplingParams
 from jukebox_core.units import Level
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def generate(
-    model: Annotated[str, typer.Option("--model", help="A folder, or a name in --models-dir.")],
+    model: ModelName,
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")] = Path(
         "song.wav"
     ),
@@ -34,12 +34,12 @@ def generate(
     seed: options.Seed = None,
     temperature: options.Temperature = None,
     stop_after: options.LastLevel = "bottom",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    device: Device = "auto",
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
     models_dir: options.ModelsDir = None,
 ) -> None:
     """Sing without a service: the library alone, on this machine."""
-    directory = _model_directory(model, options.models_folder(data_dir, models_dir))
+    directory = model_directory(model, options.models_folder(data_dir, models_dir))
     levels = [Level.from_label(name) for name in options.levels_down_to(stop_after)]
     params = SamplingParams() if temperature is None else SamplingParams(temperature=temperature)
     seed = secrets.randbelow(2**53) if seed is None else seed
@@ -74,28 +74,13 @@ class _Reporter:
         )
 
 
-def _model_directory(model: str, folder: Path) -> Path:
-    for directory in (Path(model), folder / model):
-        if (directory / "config.json").is_file():
-            return directory
-    raise UsageError(
-        f"no model in {model!r}, nor a folder of that name in {folder}. "
-        f"`jukebox models tiny {folder / 'tiny'}` writes a tiny one."
-    )
-
-
 def _load(directory: Path, device: str) -> "JukeboxModel":
-    # Imported here: torch takes seconds to load, and no other command needs it.
-    import torch
-
+    # Imported here: torch takes seconds to load, and most commands do not need it.
     from jukebox_core.model import JukeboxModel
 
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    is_gpu = torch.device(device).type == "cuda"
-    dtype = torch.float16 if is_gpu else torch.float32
-    notes().print(f"loading {escape(str(directory))} on {device}")
-    return JukeboxModel.from_pretrained(directory, device=device, dtype=dtype)
+    chosen, dtype = device_and_dtype(device)
+    notes().print(f"loading {escape(str(directory))} on {chosen}")
+    return JukeboxModel.from_pretrained(directory, device=chosen, dtype=dtype)
 
 
 def _write(jukebox: "JukeboxModel", codes: "list[Tensor]", output: Path, *, seed: int) -> None:

@@ -1,0 +1,47 @@
+"""A model on this machine and the device it should run on, for commands without a service."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+ModelName = Annotated[str, typer.Option("--model", help="A folder, or a name in --models-dir.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 ...")]
+
+
+def model_directory(model: str, folder: Path) -> Path:
+    """The directory of a model that is named by its path or by its name in `folder`.
+
+    Raises:
+        UsageError: there is none.
+    """
+    for directory in (Path(model), folder / model):
+        if (directory / "config.json").is_file():
+            return directory
+    raise UsageError(
+        f"no model in {model!r}, nor a folder of that name in {folder}. "
+        f"`jukebox models tiny {folder / 'tiny'}` writes a tiny one."
+    )
+
+
+def device_and_dtype(device: str) -> "tuple[torch.device, torch.dtype]":
+    """The device that `device` means, and the precision that is right there.
+
+    Raises:
+        UsageError: there is no such device.
+    """
+    # Imported here: torch takes seconds to load, and most commands do not need it.
+    import torch
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise UsageError(f"there is no device {device!r}: auto, cpu, cuda, cuda:1 ...") from error
+    return chosen, torch.float16 if chosen.type == "cuda" else torch.float32
