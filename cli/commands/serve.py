@@ -10,7 +10,7 @@ from cli import options
 from cli.checks import redis_url_of_environment
 from cli.commands.models import TINY_IS_NOISE, write_tiny
 from cli.console import escape, notes, results
-from cli.signals import StopSignals
+from cli.signals import Interrupted, StopSignals
 from cli.stack import StackSettings, running_stack
 from jukebox_core.catalog import ModelCatalog
 
@@ -38,11 +38,14 @@ def serve(
     with StopSignals().listening() as signals:
         _have_a_model(settings)
         notes().print("starting ...")
-        with running_stack(settings, signals) as stack:
-            _show_addresses(settings)
-            while True:
-                stack.check()
-                time.sleep(_CHECK_SEC)
+        try:
+            with running_stack(settings, signals) as stack:
+                _show_addresses(settings)
+                while True:
+                    stack.check()
+                    time.sleep(_CHECK_SEC)
+        except Interrupted:  # the way to end a service, so no failure
+            notes().print("stopped")
 
 
 def _have_a_model(settings: StackSettings) -> None:

@@ -1,6 +1,7 @@
 """The map of the house is the house."""
 
 import ast
+import re
 import runpy
 import tomllib
 
@@ -8,6 +9,7 @@ import pytest
 
 from tests.docs.pages import ROOT, links_of
 
+PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 TREE = runpy.run_path(str(ROOT / "docs" / "tree.py"))
 
 
@@ -31,13 +33,18 @@ def test_every_file_says_what_it_is_for():
     assert silent == []
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", *[f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")]]
-)
+@pytest.mark.parametrize("page", PAGES)
 def test_links_between_the_pages_lead_somewhere(page):
     path = ROOT / page
     dead = [link for link in links_of(path) if not (path.parent / link).exists()]
     assert dead == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_make_target_on_a_page_is_in_the_makefile(page):
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    named = re.findall(r"(?:`|^)make ([a-z]+)\b", (ROOT / page).read_text(encoding="utf-8"), re.M)
+    assert [name for name in named if f"\n{name}:" not in makefile] == []
 
 
 def test_files_that_the_pages_name_exist():

