@@ -1,0 +1,55 @@
+"""The codec: audio to codes of three levels and back."""
+
+from dataclasses import dataclass
+
+from jukebox_core.errors import ConfigError
+from jukebox_core.units import Level, TimeBase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JukeboxVQVAEConfig:
+    """Three separate encoders and decoders, each over the raw audio; level l has l + 1 blocks.
+
+    `downs[l]` convolutions of stride `strides[l]` are added by level l, so that level l takes
+    `prod(strides[i] ** downs[i] for i <= l)` samples per token.
+    """
+
+    sample_rate_hz: int = 44_100
+    downs: tuple[int, int, int] = (3, 2, 2)
+    strides: tuple[int, int, int] = (2, 2, 2)
+    num_codes: int = 2048
+    embedding_width: int = 64
+    width: int = 32
+    depth: int = 4
+    width_multipliers: tuple[int, int, int] = (2, 1, 1)
+    conv_width_ratio: float = 1.0
+    dilation_growth_rate: int = 3
+    codebook_decay: float = 0.99
+    commit_weight: float = 0.02
+    spectral_weight: float = 0.0
+    multispectral_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("downs", "strides", "width_multipliers"):
+            values = tuple(getattr(self, name))
+            if len(values) != len(Level):
+                raise ConfigError(f"{name} needs three numbers, bottom first, and has {values}")
+            object.__setattr__(self, name, values)
+        if any(stride % 2 for stride in self.strides):
+            raise ConfigError(f"{self.strides=}: kernels of twice the stride need even strides")
+
+    @property
+    def samples_per_token(self) -> tuple[int, int, int]:
+        """Hop of each level, bottom first, e.g. (8, 32, 128)."""
+        hops, hop = [], 1
+        for down, stride in zip(self.downs, self.strides, strict=True):
+            hop *= stride**down
+            hops.append(hop)
+        return (hops[0], hops[1], hops[2])
+
+    @property
+    def time_base(self) -> TimeBase:
+        """Conversions between seconds, samples and tokens."""
+        return TimeBase(
+            sample_rate_hz=self.sample_rate_hz, samples_per_token=self.samples_per_token
+        )
