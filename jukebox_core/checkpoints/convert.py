@@ -1,0 +1,201 @@
+"""Any model, part by part, into our own format: at most one prior is held at a time."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from jukebox_core.catalog import CONFIG_FILE, FORMAT, LABELS_FOLDER, read_config, read_config_values
+from jukebox_core.checkpoints.huggingface import HuggingFaceDirectory
+from jukebox_core.checkpoints.native import (
+    VQVAE_FILE,
+    load_native_prior,
+    load_native_vqvae,
+    new_directory,
+    prior_file,
+    write_config,
+    write_tensors,
+)
+from jukebox_core.checkpoints.openai import load_openai_prior, load_openai_vqvae
+from jukebox_core.checkpoints.origin import Origin
+from jukebox_core.config import JukeboxConfig, LabelVersion
+from jukebox_core.errors import CheckpointError
+from jukebox_core.labels import JukeboxTokenizer, Vocabulary
+from jukebox_core.prior import JukeboxPrior
+from jukebox_core.released import ReleasedModel
+from jukebox_core.units import COARSE_TO_FINE, Level
+from jukebox_core.vqvae import JukeboxVQVAE
+
+PARTS: tuple[Level | None, ...] = (None, *COARSE_TO_FINE)
+"""A model in the order in which it is written; None stands for the VQ-VAE."""
+
+WritingPart = Callable[[str], None]
+"""Called with the name of each file before it is written."""
+
+
+class WeightsSource(Protocol):
+    """A model in whatever files, whose parts can be loaded one by one, each of them once."""
+
+    @property
+    def config(self) -> JukeboxConfig:
+        """The whole model's."""
+
+    def load_vqvae(self, *, device: torch.device | str) -> JukeboxVQVAE:
+        """The VQ-VAE. Raises CheckpointError."""
+
+    def load_prior(
+        self, level: Level, *, device: torch.device | str, dtype: torch.dtype | None
+    ) -> JukeboxPrior:
+        """One prior; None keeps the dtype it is stored in. Raises CheckpointError."""
+
+    def read_vocabularies(self) -> Mapping[LabelVersion, Vocabulary]:
+        """The label lists; empty if there are none. Raises LabelError or ConfigError."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenAIFiles:
+    """The original's checkpoints, one file per part; `labels_dir` holds its label lists."""
+
+    config: JukeboxConfig
+    vqvae: Path
+    priors: Mapping[Level, Path]
+    labels_dir: Path | None = None
+
+    def load_vqvae(self, *, device: torch.device | str) -> JukeboxVQVAE:
+        """The VQ-VAE, in float32."""
+        return load_openai_vqvae(self.vqvae, self.config.vqvae, device=device)
+
+    def load_prior(
+        self, level: Level, *, device: torch.device | str, dtype: torch.dtype | None
+    ) -> JukeboxPrior:
+        """One prior; see `build_prior` for `dtype`."""
+        prior_config = self.config.prior(level)
+        return load_openai_prior(self.priors[level], prior_config, device=device, dtype=dtype)
+
+    def read_vocabularies(self) -> Mapping[LabelVersion, Vocabulary]:
+        """The lists in `labels_dir` that the priors need."""
+        if self.labels_dir is None:
+            return {}
+        return JukeboxTokenizer.from_directory(self.labels_dir, self.config).vocabularies
+
+
+@dataclass(frozen=True, slots=True)
+class NativeDirectory:
+    """A model of our own format, to be written again in another dtype."""
+
+    directory: Path
+    config: JukeboxConfig
+
+    def load_vqvae(self, *, device: torch.device | str) -> JukeboxVQVAE:
+        """The VQ-VAE, in float32."""
+        return load_native_vqvae(self.directory, self.config, device=device)
+
+    def load_prior(
+        self, level: Level, *, device: torch.device | str, dtype: torch.dtype | None
+    ) -> JukeboxPrior:
+        """One prior; see `build_prior` for `dtype`."""
+        return load_native_prior(self.directory, self.config, level, device=device, dtype=dtype)
+
+    def read_vocabularies(self) -> Mapping[LabelVersion, Vocabulary]:
+        """The lists in `labels/`."""
+        labels_dir = self.directory / LABELS_FOLDER
+        if not labels_dir.is_dir():
+            return {}
+        return JukeboxTokenizer.from_directory(labels_dir, self.config).vocabularies
+
+
+def open_directory(directory: Path) -> WeightsSource:
+    """A model directory that tells what it is: our own, or one of transformers 4.
+
+    Raises:
+        CheckpointError: it is neither.
+        ConfigError: its configuration is broken.
+    """
+    file = directory / CONFIG_FILE
+    if not file.is_file():
+        raise CheckpointError(f"{directory} is no model directory: it has no {CONFIG_FILE}")
+    if read_config_values(file).get("format") == FORMAT:
+        return NativeDirectory(directory, read_config(directory))
+    return HuggingFaceDirectory(directory)
+
+
+def open_openai_folder(
+    folder: Path, model: ReleasedModel, labels_dir: Path | None = None
+) -> OpenAIFiles:
+    """A released model from the original's files: in their own tree below `folder`, or all in it.
+
+    Raises:
+        CheckpointError: a file is not there.
+    """
+
+    def find(path: str) -> Path:
+        for file in (folder / path, folder / Path(path).name):
+            if file.is_file():
+                return file
+        raise CheckpointError(f"{folder} has neither {path} nor {Path(path).name}")
+
+    return OpenAIFiles(
+        config=model.config,
+        vqvae=find(model.vqvae_path),
+        priors={level: find(path) for level, path in model.prior_paths.items()},
+        labels_dir=labels_dir,
+    )
+
+
+def convert(
+    source: WeightsSource,
+    destination: Path,
+    *,
+    described_as: str,
+    dtype: torch.dtype | None = None,
+    on_part: WritingPart | None = None,
+) -> None:
+    """Write `source` in our own format, all of it or nothing; a model that is there is replaced.
+
+    Args:
+        source: what to read.
+        destination: the new model directory; its name is the model's.
+        described_as: what `origin.json` calls the source.
+        dtype: of the transformer stacks; None keeps the one they are stored in.
+        on_part: called before each part.
+
+    Raises:
+        CheckpointError: tensors are unknown, missing or misshapen, or files are not there.
+        LabelError: label lists are broken, or do not fit the priors.
+    """
+    origin = Origin(source=described_as)
+    with new_directory(destination) as unfinished:
+        write_config(unfinished, source.config)
+        vocabularies = source.read_vocabularies()
+        if vocabularies:
+            JukeboxTokenizer(vocabularies, source.config).save_vocabulary(unfinished)
+        for part in PARTS:
+            if on_part is not None:
+                on_part(part_file(part))
+            write_part(source, part, unfinished, dtype)
+            origin.add(unfinished / part_file(part))
+
+
+def write_part(
+    source: WeightsSource, part: Level | None, directory: Path, dtype: torch.dtype | None
+) -> None:
+    """Write one part into a directory that has a `config.json`, in one step.
+
+    Raises:
+        CheckpointError: tensors are unknown, missing or misshapen.
+    """
+    file = directory / part_file(part)
+    unfinished = file.with_name(f".{file.name}")
+    if part is None:
+        write_tensors(unfinished, source.load_vqvae(device="cpu"))
+    else:
+        write_tensors(unfinished, source.load_prior(part, device="cpu", dtype=dtype))
+    os.replace(unfinished, file)
+
+
+def part_file(part: Level | None) -> str:
+    """Name of the file of one part; None stands for the VQ-VAE."""
+    return VQVAE_FILE if part is None else prior_file(part)

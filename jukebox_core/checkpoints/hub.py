@@ -1,0 +1,97 @@
+"""Repositories on the Hugging Face hub, or a mirror of it, through huggingface_hub."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.hf_api import RepoSibling
+
+from jukebox_core.download import Progress, sha256_of
+from jukebox_core.errors import DownloadError
+
+_WEIGHTS = (("model", ".safetensors"), ("pytorch_model", ".bin"))
+_DESCRIPTIONS = ("config.json", "tokenizer_config.json", "artists.json", "genres.json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubRepository:
+    """One repository at one revision; `endpoint` None is the one that HF_ENDPOINT names."""
+
+    name: str
+    endpoint: str | None = None
+    revision: str | None = None
+
+    def __str__(self) -> str:
+        at = f"@{self.revision}" if self.revision else ""
+        return f"hub {self.endpoint or ''}{self.name}{at}"
+
+
+def fetch_repository(
+    repository: HubRepository, folder: Path, *, progress: Progress | None = None
+) -> None:
+    """Fetch configuration, label lists and weights (safetensors if there are any) into `folder`.
+
+    A repeated call goes on where the last one stopped. All files are of one commit; size and
+    SHA-256 are those that the hub tells.
+
+    Raises:
+        DownloadError: there is no such repository, the hub cannot be reached, or a file is not
+            what the hub says that it is.
+    """
+    try:
+        api = HfApi(endpoint=repository.endpoint)
+        info = api.model_info(
+            repository.name, revision=repository.revision, files_metadata=True, timeout=60
+        )
+        for sibling in _wanted(info.siblings or [], repository):
+            _fetch(repository, info.sha, sibling, folder)
+            size = (folder / sibling.rfilename).stat().st_size
+            if progress is not None:
+                progress(sibling.rfilename, size, size)
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DownloadError(f"{repository} cannot be fetched: {reason}") from error
+
+
+def _wanted(siblings: Sequence[RepoSibling], repository: HubRepository) -> list[RepoSibling]:
+    for stem, suffix in _WEIGHTS:
+        weights = [
+            sibling
+            for sibling in siblings
+            if sibling.rfilename.startswith(stem)
+            and sibling.rfilename.endswith((suffix, f"{suffix}.index.json"))
+        ]
+        if any(sibling.rfilename.endswith(suffix) for sibling in weights):
+            return [*(s for s in siblings if s.rfilename in _DESCRIPTIONS), *weights]
+    raise DownloadError(f"{repository} holds neither model*.safetensors nor pytorch_model*.bin")
+
+
+def _fetch(
+    repository: HubRepository, commit: str | None, sibling: RepoSibling, folder: Path
+) -> None:
+    file = Path(
+        hf_hub_download(
+            repository.name,
+            sibling.rfilename,
+            revision=commit,
+            local_dir=folder,
+            endpoint=repository.endpoint,
+        )
+    )
+    fault = _fault(file, sibling)
+    if fault is not None:
+        file.unlink()
+        raise DownloadError(f"{sibling.rfilename} of {repository} {fault}; it was thrown away")
+
+
+def _fault(file: Path, sibling: RepoSibling) -> str | None:
+    """What is wrong with a fetched file; the hub knows hashes of its large files only."""
+    found_bytes, wanted_bytes = file.stat().st_size, sibling.size
+    if wanted_bytes is not None and found_bytes != wanted_bytes:
+        return f"has {found_bytes:,} bytes where the right file has {wanted_bytes:,}"
+    wanted = sibling.lfs.sha256 if sibling.lfs is not None else None
+    if wanted is not None and (found := sha256_of(file)) != wanted:
+        return f"has SHA-256 {found} where the right file has {wanted}"
+    return None

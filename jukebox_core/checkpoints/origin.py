@@ -1,0 +1,72 @@
+"""Where the weights of a model directory came from, and their hashes: `origin.json`.
+
+{"source": "openai https://...", "files": {"vqvae.safetensors": {"num_bytes": 1, "sha256": "",
+ "fetched_from": "https://..."}}}
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from jukebox_core.download import sha256_of
+from jukebox_core.errors import CheckpointError
+
+ORIGIN_FILE = "origin.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRecord:
+    """One file as it was when it was written; `fetched_from` names the file it was made of."""
+
+    num_bytes: int
+    sha256: str
+    fetched_from: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Origin:
+    """Who gave the weights (`source`), and a record of each file that is finished."""
+
+    source: str
+    files: dict[str, FileRecord] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, directory: Path) -> "Origin | None":
+        """What a directory says of itself; None if it says nothing.
+
+        Raises:
+            CheckpointError: the file is there, but broken.
+        """
+        file = directory / ORIGIN_FILE
+        try:
+            values = json.loads(file.read_text(encoding="utf-8"))
+            records = {name: FileRecord(**record) for name, record in values["files"].items()}
+            return cls(source=values["source"], files=records)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise CheckpointError(f"{file} is broken: {error}") from error
+
+    def add(self, file: Path, *, fetched_from: str | None = None) -> None:
+        """Record a finished file, and write the record beside it."""
+        self.files[file.name] = FileRecord(
+            num_bytes=file.stat().st_size, sha256=sha256_of(file), fetched_from=fetched_from
+        )
+        self.write(file.parent)
+
+    def has(self, file: Path, *, fetched_from: str | None = None) -> bool:
+        """Whether `file` is there and is the one that was made of `fetched_from`."""
+        record = self.files.get(file.name)
+        return (
+            record is not None
+            and record.fetched_from == fetched_from
+            and file.is_file()
+            and file.stat().st_size == record.num_bytes
+        )
+
+    def write(self, directory: Path) -> None:
+        """Write the record, in one step."""
+        unfinished = directory / f".{ORIGIN_FILE}"
+        unfinished.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        os.replace(unfinished, directory / ORIGIN_FILE)
