@@ -1,23 +1,35 @@
 """The public door: a whole Jukebox, from words to sound."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Self, cast
+from typing import Self, Unpack, cast
 
 import torch
 from torch import Tensor, nn
 
 from jukebox_core.checkpoints import LoadedParts, load_directory, load_openai, save_directory
 from jukebox_core.config import JukeboxConfig
-from jukebox_core.errors import LabelError, SongError
-from jukebox_core.labels import JukeboxTokenizer, Labels, SongLabels
+from jukebox_core.errors import LabelError
+from jukebox_core.labels import JukeboxTokenizer, Labels
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.sampling.alignment import align_lyrics
-from jukebox_core.sampling.ancestral import LevelProgress, LevelTask, SongTiming, draw_level
-from jukebox_core.sampling.cascade import SongPlan, default_song_duration_sec, plan_song
-from jukebox_core.sampling.noise import CounterNoise, NoiseSource
+from jukebox_core.sampling.ancestral import SongTiming
+from jukebox_core.sampling.cascade import plan_song
+from jukebox_core.sampling.kept import cut_tokens
+from jukebox_core.sampling.modes import (
+    Rows,
+    SongOptions,
+    checked_codes,
+    count_rows,
+    draw_cascade,
+    lengths_of,
+    levels_of,
+    repeat_codes,
+    repeat_songs,
+    song_from_options,
+    whole_tokens,
+)
 from jukebox_core.sampling.windows import hop_tokens
-from jukebox_core.song import SamplingParams, Song, default_sampling
 from jukebox_core.units import COARSE_TO_FINE, Level
 from jukebox_core.vqvae import JukeboxVQVAE
 
@@ -126,37 +138,26 @@ class JukeboxModel(nn.Module):
         """The prior of one level."""
         return cast(JukeboxPrior, self.priors[COARSE_TO_FINE.index(level)])
 
-    @torch.inference_mode()
     def ancestral_sample(
         self,
         labels: Labels,
         n_samples: int = 1,
         *,
         duration_sec: float,
-        song_duration_sec: float | None = None,
-        offset_sec: float = 0.0,
-        sampling: Mapping[Level, SamplingParams] | None = None,
-        levels: Sequence[Level] = COARSE_TO_FINE,
-        seed: int = 0,
-        noise: NoiseSource | None = None,
-        max_batch_size: int = 16,
-        progress: LevelProgress | None = None,
+        **options: Unpack[SongOptions],
     ) -> list[Tensor]:
         """Sing from nothing, level after level.
 
+        A song shorter than a window of the middle or bottom level is sung by drawing more codes
+        above than are heard (see `plan_song`); those are not part of the result, here and in all
+        other modes.
+
         Args:
             labels: one song per row; a single one is sung `n_samples` times.
-            n_samples: how many takes of a single song; ignored for several songs.
+            n_samples: how many takes of a single song; 1 for several songs. One seed gives
+                every take its own chance.
             duration_sec: how much is drawn, cut to whole top tokens.
-            song_duration_sec: length of the whole imagined song, which paces the lyrics;
-                the shortest that the model was trained on when absent.
-            offset_sec: where in that song the drawn part begins.
-            sampling: per level; temperature 0.99 and no filter where absent.
-            levels: `(Level.TOP,)` alone makes a draft.
-            seed: chance of the default noise; the same seed gives the same song.
-            noise: any object with `uniform(level, sample, position)`, see `NoiseSource`.
-            max_batch_size: rows that are drawn together.
-            progress: called after every token.
+            options: see `SongOptions`.
 
         Returns:
             int64 [B, T] per level, top first.
@@ -164,30 +165,143 @@ class JukeboxModel(nn.Module):
         Raises:
             SongError: the model cannot sing that long, that short, or with these settings.
         """
-        song = Song(
-            artist="",
-            genre="",
-            duration_sec=duration_sec,
-            song_duration_sec=(
-                default_song_duration_sec(self.config, duration_sec, offset_sec)
-                if song_duration_sec is None
-                else song_duration_sec
-            ),
-            offset_sec=offset_sec,
-            num_samples=n_samples,
-            seed=seed,
-            sampling={**default_sampling(), **(sampling or {})},
-            levels=tuple(levels),
+        return self._sample([], labels, n_samples, duration_sec=duration_sec, **options)
+
+    def primed_sample(
+        self,
+        raw_audio: Tensor,
+        labels: Labels,
+        n_samples: int = 1,
+        *,
+        duration_sec: float,
+        **options: Unpack[SongOptions],
+    ) -> list[Tensor]:
+        """Go on from given sound, which becomes the beginning of the song at every level.
+
+        Args:
+            raw_audio: float32 [B, samples, 1] at the model's sample rate, cut to whole top tokens.
+            labels: of the whole song; one for all rows, or one each.
+            n_samples: takes of a single prompt; 1 for several prompts.
+            duration_sec: length of the result, the prompt included.
+            options: see `SongOptions`.
+
+        Returns:
+            int64 [B, T] per level, top first.
+
+        Raises:
+            AudioError: the audio has another shape, or is shorter than one top token.
+            SongError: the model cannot sing that, or the prompt is longer than the song.
+        """
+        prompt = whole_tokens(raw_audio, self.config.time_base.samples_per_token[Level.TOP])
+        device = next(self.vqvae.parameters()).device
+        codes = self.vqvae.encode(prompt.to(device))[::-1][: len(levels_of(options))]
+        return self._sample(codes, labels, n_samples, duration_sec=duration_sec, **options)
+
+    def continue_sample(
+        self,
+        codes: Sequence[Tensor],
+        labels: Labels,
+        n_samples: int = 1,
+        *,
+        duration_sec: float,
+        keep_sec: float | None = None,
+        row: int | None = None,
+        **options: Unpack[SongOptions],
+    ) -> list[Tensor]:
+        """Go on with a song, finished at all levels or not; exactly what is missing is drawn.
+
+        (The original draws the whole duration anew where all fits in one window: a bug.)
+
+        Args:
+            codes: int64 [B, T] per level, top first. Levels that are not asked for (`levels` of
+                `SongOptions`) are left aside.
+            labels: of the whole song; they may differ from what its beginning was sung with.
+            n_samples: takes of a single row; 1 for several rows.
+            duration_sec: length of the result, what is kept included.
+            keep_sec: how much to keep, cut to whole top tokens; all when absent.
+            row: go on with this row alone. Its takes are numbered from `row` on, so that the
+                chosen row meets the chance it would have met among the others.
+            options: see `SongOptions`.
+
+        Returns:
+            int64 [B, T] per level, top first.
+
+        Raises:
+            SongError: the model cannot sing that, or what is kept does not fit it.
+        """
+        kept = checked_codes(self.config, codes[: len(levels_of(options))], row)
+        lengths = cut_tokens(self.config.time_base, lengths_of(kept), keep_sec)
+        kept = [stream[:, :length] for stream, length in zip(kept, lengths.values(), strict=True)]
+        options.setdefault("first_sample", row or 0)
+        return self._sample(kept, labels, n_samples, duration_sec=duration_sec, **options)
+
+    def upsample(
+        self,
+        codes: Sequence[Tensor],
+        labels: Labels,
+        n_samples: int = 1,
+        *,
+        row: int | None = None,
+        **options: Unpack[SongOptions],
+    ) -> list[Tensor]:
+        """Draw what a draft lacks below its top, or below what it has.
+
+        Args:
+            codes: int64 [B, T] per level, top first: the top alone, or more of a song that was
+                interrupted.
+            labels: as the lower levels are to read them; others than the draft's may be given, and
+                several songs make several versions of a single row.
+            n_samples: takes of a single row; 1 for several rows.
+            row: upsample this row alone; numbered for chance as in `continue_sample`.
+            options: see `SongOptions`.
+
+        Returns:
+            int64 [B, T] per level, top first; what was given is in it unchanged.
+
+        Raises:
+            SongError: the model cannot sing that, or the codes do not fit it.
+        """
+        num_top_tokens = codes[0].shape[-1] if codes else 0
+        return self.continue_sample(
+            codes,
+            labels,
+            n_samples,
+            duration_sec=self.config.time_base.tokens_to_seconds(num_top_tokens, Level.TOP),
+            row=row,
+            **options,
         )
-        plan = plan_song(self.config, song)
-        return self._draw_cascade(
-            plan,
-            song,
-            _repeat_songs(labels, n_samples),
-            noise if noise is not None else CounterNoise(seed),
-            max_batch_size,
-            progress,
-        )
+
+    @torch.inference_mode()
+    def _sample(
+        self,
+        codes: Sequence[Tensor],
+        labels: Labels,
+        n_samples: int = 1,
+        *,
+        duration_sec: float,
+        **options: Unpack[SongOptions],
+    ) -> list[Tensor]:
+        """The path of all modes: keep `codes`, draw the rest of `duration_sec` at every level.
+
+        Args:
+            codes: int64 [B, T] per level, top first; lower levels may be shorter or absent.
+            labels: one song for all rows, or one each.
+            n_samples: rows to make of a single song and a single row of codes.
+            duration_sec: length of the result.
+            options: see `SongOptions`.
+
+        Returns:
+            int64 [B, T] per level, top first.
+
+        Raises:
+            SongError: the model cannot sing that, or the codes do not fit it.
+        """
+        kept = checked_codes(self.config, codes)
+        num_rows = count_rows(n_samples, labels, kept)
+        song = song_from_options(self.config, duration_sec, num_rows, options)
+        plan = plan_song(self.config, song, lengths_of(kept), lead_out=True)
+        rows = Rows(songs=repeat_songs(labels, num_rows), kept=repeat_codes(kept, num_rows))
+        return draw_cascade(self.prior, plan, song, rows, options)
 
     @torch.inference_mode()
     def decode(self, codes: Sequence[Tensor]) -> Tensor:
@@ -235,56 +349,13 @@ class JukeboxModel(nn.Module):
             offset_samples=time_base.seconds_to_samples(offset_sec),
         )
         hop = hop_tokens(prior.config, hop_fraction, 1)
-        songs = _repeat_songs(labels, len(top_codes))
+        songs = repeat_songs(labels, count_rows(len(top_codes), labels))
         return [
             align_lyrics(prior, codes, song[0], timing, hop)
             for codes, song in zip(top_codes, songs, strict=True)
         ]
 
-    def _draw_cascade(
-        self,
-        plan: SongPlan,
-        song: Song,
-        songs: Sequence[tuple[SongLabels, ...]],
-        noise: NoiseSource,
-        max_batch_size: int,
-        progress: LevelProgress | None,
-    ) -> list[Tensor]:
-        timing = SongTiming(total_samples=plan.total_samples, offset_samples=plan.offset_samples)
-        drawn: list[Tensor] = []
-        for level in song.levels:
-            task = LevelTask(
-                prior=self.prior(level),
-                plan=plan.levels[level],
-                songs=[song_labels[COARSE_TO_FINE.index(level)] for song_labels in songs],
-                timing=timing,
-                params=song.sampling[level],
-                noise=noise,
-                max_batch_size=max_batch_size,
-            )
-            drawn.append(
-                draw_level(
-                    task,
-                    upper_codes=drawn[-1] if drawn else None,
-                    on_progress=progress,
-                )
-            )
-        return drawn
-
 
 def default_dtype(device: torch.device | str) -> torch.dtype:
     """Exact on the CPU, half precision on an accelerator, as the original sampled."""
     return torch.float32 if torch.device(device).type == "cpu" else torch.float16
-
-
-def _repeat_songs(labels: Labels, n_samples: int) -> list[tuple[SongLabels, ...]]:
-    """One entry per row: a single song n times, or several songs once each."""
-    songs = list(labels.songs)
-    if len(songs) == 1:
-        return songs * n_samples
-    if n_samples not in (1, len(songs)):
-        raise SongError(
-            f"n_samples={n_samples} with {len(songs)} songs: several songs are drawn once each",
-            field="num_samples",
-        )
-    return songs

@@ -48,6 +48,10 @@ class Labels:
         """Every song as the prior of `level` reads it."""
         return tuple(song[COARSE_TO_FINE.index(level)] for song in self.songs)
 
+    def song(self, index: int) -> "Labels":
+        """One song of the batch, for going on with it alone. Raises IndexError without it."""
+        return Labels((self.songs[index],), (self.resolution[index],), self.max_genres)
+
     def __getitem__(self, key: str) -> list[NDArray[np.int64]]:
         """`labels["input_ids"]`: what the Hugging Face tokenizer returns, top first.
 

@@ -31,7 +31,8 @@ class SongTiming:
 class LevelTask:
     """One level of a batch of songs: everything but the codes above and the codes before.
 
-    `songs` are the labels as this level's prior reads them, one per row.
+    `songs` are the labels as this level's prior reads them, one per row. Rows are numbered for the
+    noise from `first_sample` on.
     """
 
     prior: JukeboxPrior
@@ -41,6 +42,7 @@ class LevelTask:
     params: SamplingParams
     noise: NoiseSource
     max_batch_size: int = 16
+    first_sample: int = 0
 
     @property
     def level(self) -> Level:
@@ -69,12 +71,14 @@ def draw_level(
         on_progress: see `LevelProgress`.
 
     Returns:
-        int64 [B, tokens_total], the prompt first.
+        int64 [B, plan.total_tokens], the prompt first and the lead-out, if any, last.
     """
     num_rows = len(task.songs)
     codes = torch.zeros(num_rows, task.plan.total_tokens, dtype=torch.int64, device=task.device)
     if prompt is not None:
         codes[:, : prompt.shape[1]] = prompt
+    if upper_codes is not None:
+        upper_codes = upper_codes.to(task.device)
     for window in task.plan.windows:
         for first_row in range(0, num_rows, task.max_batch_size):
             rows = slice(first_row, min(first_row + task.max_batch_size, num_rows))
@@ -156,7 +160,7 @@ def _draw_window(
 def _window_uniforms(task: LevelTask, window: Window, rows: slice) -> Tensor:
     """One number per row and new position: float64 [b, num_new]."""
     positions = torch.arange(window.first_new, window.end)
-    samples = torch.arange(rows.start, rows.stop)
+    samples = task.first_sample + torch.arange(rows.start, rows.stop)
     uniforms = task.noise.uniform(
         task.level,
         samples.repeat_interleave(len(positions)),

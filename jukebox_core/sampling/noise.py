@@ -42,7 +42,8 @@ class CounterNoise:
     """Numbers of 53 bits from Philox4x32-10, a generator without state.
 
     Its key is the seed, its counter says which number is meant (Salmon et al., "Parallel random
-    numbers: as easy as 1, 2, 3", 2011).
+    numbers: as easy as 1, 2, 3", 2011). So one seed serves all samples: for one key no two counters
+    give the same bits, and the samples of a song need no seeds of their own.
 
     Raises:
         SamplingError: the seed is not a number of 64 bits.

@@ -1,78 +1,27 @@
 """The whole model against numbers of the original computation, see `tests/golden/README.md`."""
 
-import json
 from functools import cache
-from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
-from jukebox_core.config import JukeboxConfig
-from jukebox_core.labels import JukeboxTokenizer, Labels
 from jukebox_core.model import JukeboxModel
-from jukebox_core.sampling.ancestral import LevelTask, SongTiming, draw_level
-from jukebox_core.sampling.cascade import LevelPlan
 from jukebox_core.sampling.noise import TableNoise
-from jukebox_core.sampling.windows import plan_windows
 from jukebox_core.song import SamplingParams
 from jukebox_core.units import COARSE_TO_FINE, Level
-
-GOLDEN = Path(__file__).parents[1] / "golden"
-CASE = json.loads((GOLDEN / "case.json").read_text())
-TOPS = ("prior_1b_lyrics", "prior_5b_lyrics", "prior_5b")
-NUM_SONGS = len(CASE["metas"])
-SONG_DURATION_SEC = CASE["metas"][0]["total_length"] / 44_100
-
-
-@cache
-def expected() -> dict[str, torch.Tensor]:
-    return load_file(GOLDEN / "expected.safetensors")
-
-
-@cache
-def model_with(top: str) -> JukeboxModel:
-    priors = [CASE["priors"][name] for name in (top, "upsampler_level_1", "upsampler_level_0")]
-    return JukeboxModel.from_openai(
-        JukeboxConfig.from_openai(CASE["vqvae"], priors),
-        vqvae=GOLDEN / "vqvae.pth.tar",
-        top=GOLDEN / f"{top}.pth.tar",
-        middle=GOLDEN / "upsampler_level_1.pth.tar",
-        bottom=GOLDEN / "upsampler_level_0.pth.tar",
-        labels_dir=GOLDEN / "labels",
-    )
-
-
-def labels_of_both_songs(tokenizer: JukeboxTokenizer) -> Labels:
-    metas = CASE["metas"]
-    return tokenizer(
-        [meta["artist"] for meta in metas],
-        [meta["genre"] for meta in metas],
-        [meta["lyrics"] for meta in metas],
-    )
-
-
-def golden_sampling(top: str) -> dict[Level, SamplingParams]:
-    filters = CASE["filters"][top]
-    return {
-        level: SamplingParams(
-            temperature=filters.get("temp", 1.0),
-            top_k=filters.get("top_k", 0),
-            top_p=filters.get("top_p", 0.0),
-            hop_fraction=CASE["hop_fraction"][str(int(level))],
-        )
-        for level in COARSE_TO_FINE
-    }
-
-
-def golden_noise(top: str) -> TableNoise:
-    return TableNoise(
-        {
-            (level, song): expected()[f"noise.{top}.{int(level)}.{song}"]
-            for level in Level
-            for song in range(NUM_SONGS)
-        }
-    )
+from tests.parity.golden import (
+    CASE,
+    NUM_SONGS,
+    SONG_DURATION_SEC,
+    TOPS,
+    expected,
+    golden_codes,
+    golden_noise,
+    golden_sampling,
+    labels_of_both_songs,
+    model_with,
+    top_seconds,
+)
 
 
 @cache
@@ -80,7 +29,7 @@ def sampled(top: str) -> list[torch.Tensor]:
     model = model_with(top)
     return model.ancestral_sample(
         labels_of_both_songs(model.tokenizer),
-        duration_sec=CASE["lengths"][top]["2"] * 128 / 44_100,
+        duration_sec=top_seconds(CASE["lengths"][top]["2"]),
         song_duration_sec=SONG_DURATION_SEC,
         sampling=golden_sampling(top),
         noise=golden_noise(top),
@@ -107,7 +56,7 @@ def test_songs_drawn_one_by_one_equal_the_batch(top):
     model = model_with(top)
     one_by_one = model.ancestral_sample(
         labels_of_both_songs(model.tokenizer),
-        duration_sec=CASE["lengths"][top]["2"] * 128 / 44_100,
+        duration_sec=top_seconds(CASE["lengths"][top]["2"]),
         song_duration_sec=SONG_DURATION_SEC,
         sampling=golden_sampling(top),
         noise=golden_noise(top),
@@ -124,30 +73,50 @@ def test_continued_codes_equal_the_original(top):
     tables = {
         (Level.TOP, song): expected()[f"noise.{top}.primed.{song}"] for song in range(NUM_SONGS)
     }
-    num_given = int((tables[Level.TOP, 0] < 0).sum())
-    prior = model.prior(Level.TOP)
+    prompt = expected()["encode_2"][:, : int((tables[Level.TOP, 0] < 0).sum())]
     # These codes were drawn without the filters of `case.json`, at the original's own temperature.
-    params = SamplingParams(temperature=0.99)
-    hop = int(CASE["hop_fraction"]["2"] * prior.config.context_tokens)
-    total = golden.shape[1]
-    task = LevelTask(
-        prior=prior,
-        plan=LevelPlan(
-            total_tokens=total,
-            heard_tokens=total,
-            windows=plan_windows(total, prior.config.context_tokens, hop, done_tokens=num_given),
-            hop_tokens=hop,
-        ),
-        songs=[songs[0] for songs in labels_of_both_songs(model.tokenizer).songs],
-        timing=SongTiming(total_samples=CASE["metas"][0]["total_length"]),
-        params=params,
+    params = SamplingParams(temperature=0.99, hop_fraction=CASE["hop_fraction"]["2"])
+    (codes,) = model.continue_sample(
+        [prompt],
+        labels_of_both_songs(model.tokenizer),
+        duration_sec=top_seconds(golden.shape[1]),
+        song_duration_sec=SONG_DURATION_SEC,
+        sampling={Level.TOP: params},
         noise=TableNoise(tables),
+        levels=(Level.TOP,),
     )
-    prompt = expected()["encode_2"][:, :num_given]
-    with torch.inference_mode():
-        codes = draw_level(task, prompt=prompt)
-    assert torch.equal(codes[:, :num_given], prompt)
+    assert torch.equal(codes[:, : prompt.shape[1]], prompt)
     assert torch.equal(codes, golden)
+
+
+@pytest.mark.parametrize("top", TOPS)
+def test_upsampling_the_top_codes_of_the_original_gives_its_other_codes(top):
+    """A middle level that stopped inside a window is gone on with, and the bottom is drawn."""
+    model, golden = model_with(top), golden_codes(top)
+    codes = model.upsample(
+        [golden[0], golden[1][:, :101]],
+        labels_of_both_songs(model.tokenizer),
+        song_duration_sec=SONG_DURATION_SEC,
+        sampling=golden_sampling(top),
+        noise=golden_noise(top),
+    )
+    assert all(torch.equal(stream, want) for stream, want in zip(codes, golden, strict=True))
+
+
+@pytest.mark.parametrize("song", range(NUM_SONGS))
+def test_one_chosen_song_of_the_original_is_upsampled_as_it_was_among_others(song):
+    top = "prior_5b_lyrics"
+    model, golden = model_with(top), golden_codes(top)
+    codes = model.upsample(
+        golden[:1],
+        labels_of_both_songs(model.tokenizer).song(song),
+        row=song,
+        song_duration_sec=SONG_DURATION_SEC,
+        sampling=golden_sampling(top),
+        noise=golden_noise(top),
+    )
+    for stream, want in zip(codes, golden, strict=True):
+        assert torch.equal(stream, want[song : song + 1])
 
 
 @pytest.mark.parametrize("top", ["prior_1b_lyrics", "prior_5b_lyrics"])
@@ -179,7 +148,7 @@ def test_a_saved_model_sings_the_same_song(top, tmp_path):
     again = JukeboxModel.from_pretrained(tmp_path / top)
     codes = again.ancestral_sample(
         labels_of_both_songs(again.tokenizer),
-        duration_sec=CASE["lengths"][top]["2"] * 128 / 44_100,
+        duration_sec=top_seconds(CASE["lengths"][top]["2"]),
         song_duration_sec=SONG_DURATION_SEC,
         sampling=golden_sampling(top),
         noise=golden_noise(top),

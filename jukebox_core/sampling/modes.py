@@ -1,0 +1,217 @@
+"""What the ways of singing have in common: options, the rows of one batch, level after level."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+import torch
+from torch import Tensor
+
+from jukebox_core.config import JukeboxConfig
+from jukebox_core.errors import AudioError, SongError
+from jukebox_core.labels import Labels, SongLabels
+from jukebox_core.prior import JukeboxPrior
+from jukebox_core.sampling.ancestral import LevelProgress, LevelTask, SongTiming, draw_level
+from jukebox_core.sampling.cascade import SongPlan, default_song_duration_sec
+from jukebox_core.sampling.noise import CounterNoise, NoiseSource
+from jukebox_core.song import SamplingParams, Song, default_sampling
+from jukebox_core.units import COARSE_TO_FINE, Level
+
+
+class SongOptions(TypedDict, total=False):
+    """What every mode of `JukeboxModel` takes by keyword; all may be left out.
+
+    song_duration_sec  length of the whole imagined song, which paces the lyrics; the shortest that
+                       holds what is drawn and that the model was trained on when absent. Give it
+                       when a song will be continued, and the same each time.
+    offset_sec         where in that song the drawn part, kept codes included, begins
+    sampling           per level; temperature 0.99 and no filter where absent
+    levels             `(Level.TOP,)` alone makes a draft; all three when absent
+    seed               of the default noise: the same seed gives the same song
+    first_sample       number of the first row for the noise, 0 when absent: take 5 of a seed can
+                       be drawn alone, with the codes that it has as the sixth row
+    noise              any object with `uniform(level, sample, position)`, see `NoiseSource`
+    max_batch_size     rows that are drawn together, 16 when absent
+    progress           called after every token
+    """
+
+    song_duration_sec: float | None
+    offset_sec: float
+    sampling: Mapping[Level, SamplingParams] | None
+    levels: Sequence[Level]
+    seed: int
+    first_sample: int
+    noise: NoiseSource | None
+    max_batch_size: int
+    progress: LevelProgress | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """The songs of one batch.
+
+    `songs` are the labels of each row as top, middle and bottom read them; `kept` is int64 [B, T]
+    of each level that has codes already, top first.
+    """
+
+    songs: Sequence[tuple[SongLabels, ...]]
+    kept: Sequence[Tensor]
+
+
+def draw_cascade(
+    prior_of: Callable[[Level], JukeboxPrior],
+    plan: SongPlan,
+    song: Song,
+    rows: Rows,
+    options: SongOptions,
+) -> list[Tensor]:
+    """Draw every level of the plan, each under the one before.
+
+    `prior_of` is asked once for each level, when its turn comes.
+
+    Returns:
+        int64 [B, heard_tokens] per level, top first.
+    """
+    timing = SongTiming(total_samples=plan.total_samples, offset_samples=plan.offset_samples)
+    noise = options.get("noise")
+    drawn: list[Tensor] = []
+    for index, level in enumerate(song.levels):
+        task = LevelTask(
+            prior=prior_of(level),
+            plan=plan.levels[level],
+            songs=[labels[index] for labels in rows.songs],
+            timing=timing,
+            params=song.sampling[level],
+            noise=CounterNoise(song.seed) if noise is None else noise,
+            max_batch_size=options.get("max_batch_size", 16),
+            first_sample=options.get("first_sample", 0),
+        )
+        drawn.append(
+            draw_level(
+                task,
+                prompt=rows.kept[index] if index < len(rows.kept) else None,
+                upper_codes=drawn[-1] if drawn else None,
+                on_progress=options.get("progress"),
+            )
+        )
+    levels = plan.levels.values()
+    return [codes[:, : level.heard_tokens] for codes, level in zip(drawn, levels, strict=True)]
+
+
+def song_from_options(
+    config: JukeboxConfig, duration_sec: float, num_samples: int, options: SongOptions
+) -> Song:
+    """The options as a `Song`; its words stay empty, since labels are ids already.
+
+    Raises:
+        SongError: an option makes no sense for any model.
+    """
+    offset_sec = options.get("offset_sec", 0.0)
+    song_duration_sec = options.get("song_duration_sec")
+    if song_duration_sec is None:
+        song_duration_sec = default_song_duration_sec(config, duration_sec, offset_sec)
+    return Song(
+        artist="",
+        genre="",
+        duration_sec=duration_sec,
+        song_duration_sec=song_duration_sec,
+        offset_sec=offset_sec,
+        num_samples=num_samples,
+        seed=options.get("seed", 0),
+        sampling={**default_sampling(), **(options.get("sampling") or {})},
+        levels=levels_of(options),
+    )
+
+
+def levels_of(options: SongOptions) -> tuple[Level, ...]:
+    """The levels to draw, coarsest first."""
+    return tuple(Level(level) for level in options.get("levels", COARSE_TO_FINE))
+
+
+def count_rows(n_samples: int, labels: Labels, codes: Sequence[Tensor] = ()) -> int:
+    """How many songs are drawn: what there is one of serves all of them.
+
+    Raises:
+        SongError: several of one kind meet another number of another kind.
+    """
+    kept_rows = len(codes[0]) if codes else 1
+    num_rows = max(n_samples, len(labels), kept_rows)
+    if not {n_samples, len(labels), kept_rows} <= {1, num_rows}:
+        raise SongError(
+            f"{n_samples=}, {len(labels)} songs to sing and {kept_rows} rows of codes do not go "
+            f"together: each must be 1 or {num_rows}",
+            field="num_samples",
+        )
+    return num_rows
+
+
+def repeat_songs(labels: Labels, num_rows: int) -> list[tuple[SongLabels, ...]]:
+    """Labels of every row: those of a single song for all, or one song each."""
+    return list(labels.songs) * (num_rows // len(labels))
+
+
+def repeat_codes(codes: Sequence[Tensor], num_rows: int) -> list[Tensor]:
+    """Codes [num_rows, T] of every level: those of a single row for all, or a row each."""
+    return [stream.expand(num_rows, -1) for stream in codes]
+
+
+def checked_codes(
+    config: JukeboxConfig, codes: Sequence[Tensor], row: int | None = None
+) -> list[Tensor]:
+    """Codes that somebody gave, as int64.
+
+    Args:
+        config: of the model that is to sing on.
+        codes: integers [B, T] per level, top first; levels may be left out at the end.
+        row: the only row to keep; all of them when None.
+
+    Raises:
+        SongError: they are no codes of this model, or have no such row (`field` is `codes` or
+            `row`).
+    """
+    if len(codes) > len(COARSE_TO_FINE):
+        raise SongError(f"codes of {len(codes)} levels are given, of 3", field="codes")
+    for level, stream in zip(COARSE_TO_FINE, codes, strict=False):
+        _check_stream(level, stream, len(codes[0]), config.vqvae.num_codes)
+    if row is None:
+        return [stream.long() for stream in codes]
+    num_rows = len(codes[0]) if codes else 0
+    if not 0 <= row < num_rows:
+        raise SongError(f"{row=}, but the codes have {num_rows} rows, from 0 on", field="row")
+    return [stream[row : row + 1].long() for stream in codes]
+
+
+def _check_stream(level: Level, stream: Tensor, num_rows: int, num_codes: int) -> None:
+    is_integer = not (stream.is_floating_point() or stream.is_complex())
+    if not is_integer or stream.dtype == torch.bool or stream.ndim != 2 or len(stream) != num_rows:
+        raise SongError(
+            f"codes of the {level.label} level are {stream.dtype} {list(stream.shape)}; wanted "
+            f"whole numbers [{num_rows}, tokens]",
+            field="codes",
+        )
+    if stream.numel() and not (stream.min() >= 0 and stream.max() < num_codes):
+        raise SongError(
+            f"codes of the {level.label} level lie between {stream.min()} and {stream.max()}; "
+            f"this model has 0 to {num_codes - 1}",
+            field="codes",
+        )
+
+
+def lengths_of(codes: Sequence[Tensor]) -> dict[Level, int]:
+    """Tokens of every level that is there, coarsest first."""
+    return {level: stream.shape[1] for level, stream in zip(COARSE_TO_FINE, codes, strict=False)}
+
+
+def whole_tokens(raw_audio: Tensor, hop_samples: int) -> Tensor:
+    """The prompt without what does not fill a token of `hop_samples` at its end.
+
+    Raises:
+        AudioError: it is not [B, samples, 1], or holds no whole token.
+    """
+    num_samples = raw_audio.shape[1] // hop_samples * hop_samples if raw_audio.ndim == 3 else 0
+    if num_samples == 0:
+        raise AudioError(
+            f"the prompt has the shape {tuple(raw_audio.shape)}; wanted [batch, samples, 1] with "
+            f"at least {hop_samples} samples, one token of the top level"
+        )
+    return raw_audio[:, :num_samples]

@@ -1,0 +1,304 @@
+"""Ways to sing: from nothing, from sound, from codes; on small models of the original's shape."""
+
+from collections import Counter
+from functools import cache
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jukebox_core.errors import AudioError, SongError
+from jukebox_core.units import COARSE_TO_FINE, Level
+from tests.parity.golden import expected, labels_of_both_songs, model_with, top_seconds
+
+TOP = (Level.TOP,)
+TOKENS_PER_TOP = (1, 4, 16)
+CONTEXT = 64
+WHOLE = 70  # top tokens: more than one window at every level
+SHORT = 10  # top tokens: less than the middle level's context, which takes 16
+
+
+def model():
+    return model_with("prior_5b_lyrics")
+
+
+def labels():
+    return labels_of_both_songs(model().tokenizer)
+
+
+def other_labels():
+    return model().tokenizer("Céline Dion", "Classic Pop", "other words " * 9)
+
+
+def options(**changes):
+    return {"seed": 7, "song_duration_sec": 62.0, **changes}
+
+
+@cache
+def song_of(num_top_tokens, levels=COARSE_TO_FINE):
+    """Two rows of codes, drawn from nothing."""
+    duration_sec = top_seconds(num_top_tokens)
+    return model().ancestral_sample(labels(), duration_sec=duration_sec, **options(levels=levels))
+
+
+def lengths(codes):
+    return [stream.shape[1] for stream in codes]
+
+
+def assert_equal(codes, wanted):
+    assert lengths(codes) == lengths(wanted)
+    assert all(torch.equal(stream, want) for stream, want in zip(codes, wanted, strict=True))
+
+
+# The same song on every way ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("num_top_tokens", [WHOLE, SHORT])
+def test_an_upsampled_draft_is_the_song_that_would_have_been_drawn_at_once(num_top_tokens):
+    draft = song_of(num_top_tokens, TOP)
+    assert_equal(model().upsample(draft, labels(), **options()), song_of(num_top_tokens))
+
+
+@pytest.mark.parametrize("keep", [1, 5, 63, 69])
+def test_a_song_cut_anywhere_goes_on_as_it_went_on_before(keep):
+    codes = model().continue_sample(
+        song_of(WHOLE),
+        labels(),
+        duration_sec=top_seconds(WHOLE),
+        keep_sec=top_seconds(keep),
+        **options(levels=COARSE_TO_FINE[:2]),
+    )
+    assert_equal(codes, song_of(WHOLE)[:2])
+
+
+def test_small_steps_inside_a_window_end_at_the_same_song_as_one_large_one():
+    codes = song_of(20, TOP)
+    for num_top_tokens in (21, 40, CONTEXT):
+        codes = model().continue_sample(
+            codes, labels(), duration_sec=top_seconds(num_top_tokens), **options(levels=TOP)
+        )
+    assert_equal(codes, song_of(CONTEXT, TOP))
+
+
+@pytest.mark.parametrize("row", [0, 1])
+def test_a_chosen_row_meets_the_chance_it_had_among_the_others(row):
+    codes = model().upsample(song_of(SHORT, TOP), labels().song(row), row=row, **options())
+    assert_equal(codes, [stream[row : row + 1] for stream in song_of(SHORT)])
+
+
+def test_a_take_can_be_drawn_alone():
+    """Takes need no seeds of their own: one seed gives each its chance."""
+    duration_sec = top_seconds(SHORT)
+    song = labels().song(0)
+    three = model().ancestral_sample(song, 3, duration_sec=duration_sec, **options(levels=TOP))[0]
+    assert len({tuple(row) for row in three.tolist()}) == 3
+    for take in range(3):
+        (alone,) = model().ancestral_sample(
+            song, duration_sec=duration_sec, **options(levels=TOP, first_sample=take)
+        )
+        assert torch.equal(alone, three[take : take + 1])
+
+
+def test_takes_of_a_chosen_row_are_numbered_from_it_on():
+    draft = song_of(SHORT, TOP)
+    variants = {"duration_sec": top_seconds(20), **options(levels=TOP, seed=8)}
+    two = model().continue_sample(draft, labels().song(1), 2, row=1, **variants)[0]
+    assert torch.equal(two[:, :SHORT], draft[0][1].expand(2, -1))
+    assert not torch.equal(two[0], two[1])
+    both = model().continue_sample(draft, labels(), **variants)[0]
+    assert torch.equal(two[0], both[1])
+
+
+# What is kept is kept ------------------------------------------------------------------------
+
+
+@st.composite
+def begun(draw):
+    """(kept top, middle and bottom tokens, top tokens of the whole, levels to draw)."""
+    total = draw(st.integers(1, 24))
+    top = draw(st.integers(1, total))
+    middle = draw(st.integers(0, 4 * top))
+    bottom = draw(st.integers(0, 4 * middle))
+    return (top, middle, bottom), total, COARSE_TO_FINE[: draw(st.integers(1, 3))]
+
+
+@settings(deadline=None, max_examples=12)
+@given(begun())
+def test_nothing_kept_is_changed_and_exactly_the_missing_codes_are_drawn(song):
+    kept_tokens, total, levels = song
+    kept = [stream[:, :n] for stream, n in zip(song_of(WHOLE), kept_tokens, strict=True)]
+    before = [stream.clone() for stream in kept]
+    drawn = Counter()
+    codes = model().continue_sample(
+        kept,
+        other_labels(),
+        duration_sec=top_seconds(total),
+        **options(
+            seed=99, levels=levels, progress=lambda level, done, of: drawn.update({level: 1})
+        ),
+    )
+    assert lengths(codes) == [total * n for n in TOKENS_PER_TOP[: len(levels)]]
+    for stream, given_codes, old in zip(codes, kept, before, strict=False):
+        assert torch.equal(given_codes, old)
+        assert torch.equal(stream[:, : old.shape[1]], old)
+    finest = levels[-1]
+    assert drawn[finest] == codes[-1].shape[1] - kept_tokens[COARSE_TO_FINE.index(finest)]
+    # The top draws a lead-out if the middle level draws anything, and never more than it takes.
+    missing = total - kept_tokens[0]
+    below = len(levels) > 1 and drawn[Level.MIDDLE] > 0
+    assert drawn[Level.TOP] == (max(total, 16) - kept_tokens[0] if below else missing)
+
+
+def test_a_finished_song_is_given_back_as_it_is():
+    assert_equal(model().upsample(song_of(SHORT), labels(), **options()), song_of(SHORT))
+
+
+def test_the_levels_below_those_asked_for_are_left_aside():
+    codes = model().continue_sample(
+        song_of(SHORT), labels(), duration_sec=top_seconds(20), **options(levels=TOP)
+    )
+    assert_equal(codes, song_of(20, TOP))
+
+
+# Other words below ---------------------------------------------------------------------------
+
+
+def test_a_draft_can_be_upsampled_with_other_labels():
+    draft = song_of(SHORT, TOP)
+    same = model().upsample(draft, labels().song(0), row=0, **options())
+    other = model().upsample(draft, labels().song(1), row=0, **options())
+    assert torch.equal(other[0], same[0])
+    assert not torch.equal(other[1], same[1])
+
+
+def test_several_songs_make_several_versions_of_one_row():
+    draft = song_of(SHORT, TOP)
+    versions = model().upsample(draft, labels(), row=1, **options(levels=COARSE_TO_FINE[:2]))
+    assert torch.equal(versions[0], draft[0][1].expand(2, -1))
+    assert versions[1].shape == (2, 4 * SHORT)
+
+
+# Short songs ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("num_top_tokens", [1, 3, SHORT, 15, 16])
+def test_a_short_song_has_exactly_the_codes_and_the_sound_of_its_duration(num_top_tokens):
+    codes = song_of(num_top_tokens)
+    assert lengths(codes) == [num_top_tokens * n for n in TOKENS_PER_TOP]
+    assert model().decode(codes).shape == (2, num_top_tokens * 128, 1)
+
+
+def test_a_short_song_is_heard_as_the_beginning_of_a_longer_draft():
+    """The lead-out comes after what is heard, and changes nothing in it."""
+    assert torch.equal(song_of(SHORT)[0], song_of(16, TOP)[0][:, :SHORT])
+
+
+# Prompts -------------------------------------------------------------------------------------
+
+
+def prompt(num_samples):
+    return expected()["x"][:, :num_samples]
+
+
+def test_a_song_from_sound_begins_with_its_codes_at_every_level():
+    num_samples = 12 * 128 + 100
+    codes = model().primed_sample(
+        prompt(num_samples), labels(), duration_sec=top_seconds(20), **options()
+    )
+    assert lengths(codes) == [20 * n for n in TOKENS_PER_TOP]
+    encoded = model().vqvae.encode(prompt(12 * 128))[::-1]
+    for stream, beginning in zip(codes, encoded, strict=True):
+        assert torch.equal(stream[:, : beginning.shape[1]], beginning)
+    continued = model().continue_sample(
+        encoded, labels(), duration_sec=top_seconds(20), **options()
+    )
+    assert_equal(codes, continued)
+
+
+def test_several_takes_of_one_prompt_differ_after_it():
+    (codes,) = model().primed_sample(
+        prompt(5 * 128)[:1],
+        other_labels(),
+        2,
+        duration_sec=top_seconds(20),
+        **options(levels=TOP),
+    )
+    assert torch.equal(codes[0, :5], codes[1, :5])
+    assert not torch.equal(codes[0], codes[1])
+
+
+@pytest.mark.parametrize(
+    "audio", [torch.zeros(1, 127, 1), torch.zeros(1, 0, 1), torch.zeros(1280), torch.zeros(1, 1280)]
+)
+def test_a_prompt_that_is_no_sound_is_refused(audio):
+    with pytest.raises(AudioError, match="at least 128 samples"):
+        model().primed_sample(audio, other_labels(), duration_sec=1.0, **options())
+
+
+def test_a_prompt_longer_than_the_song_is_refused():
+    with pytest.raises(SongError, match="10 codes of the top level are there already") as caught:
+        model().primed_sample(
+            prompt(1280), labels(), duration_sec=top_seconds(9), **options(levels=TOP)
+        )
+    assert caught.value.field == "duration_sec"
+
+
+# What cannot be gone on with -----------------------------------------------------------------
+
+
+def refusal(codes, *arguments, **changes):
+    values = {"duration_sec": top_seconds(20), **options(levels=COARSE_TO_FINE[:2]), **changes}
+    with pytest.raises(SongError) as caught:
+        model().continue_sample(codes, *(arguments or (labels(),)), **values)
+    return caught.value.field, str(caught.value)
+
+
+def test_codes_that_are_none_of_this_model_are_refused():
+    top, middle = (stream.clone() for stream in song_of(SHORT)[:2])
+    top[0, 3] = 64
+    assert refusal([top])[0] == "codes"
+    assert "this model has 0 to 63" in refusal([top])[1]
+    top[0, 3] = -1
+    for broken in ([top], [middle.float()], [middle[0]], [middle > 3], []):
+        assert refusal(broken)[0] == "codes"
+    assert "wanted whole numbers [1, tokens]" in refusal([middle[:1, :9], middle])[1]
+
+
+def test_codes_kept_in_fewer_bits_are_the_same_codes():
+    draft = [song_of(SHORT, TOP)[0].to(torch.int32)]
+    assert_equal(model().upsample(draft, labels(), **options()), song_of(SHORT))
+
+
+def test_four_levels_are_too_many():
+    streams = [song_of(SHORT)[0]] * 4
+    with pytest.raises(SongError, match="4 levels are given, of 3"):
+        model()._sample(streams, labels(), duration_sec=1.0)
+
+
+@pytest.mark.parametrize("row", [-1, 2])
+def test_a_row_that_is_not_there_is_refused(row):
+    field, message = refusal(song_of(SHORT), row=row)
+    assert field == "row"
+    assert message == f"row={row}, but the codes have 2 rows, from 0 on"
+
+
+def test_rows_labels_and_takes_that_do_not_go_together_are_refused():
+    field, message = refusal(song_of(SHORT), labels(), 3)
+    assert field == "num_samples"
+    assert "n_samples=3, 2 songs to sing and 2 rows of codes do not go together" in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"keep_sec": top_seconds(SHORT + 1)}, "keep_sec"),
+        ({"keep_sec": 0.0}, "keep_sec"),
+        ({"duration_sec": top_seconds(SHORT - 1)}, "duration_sec"),
+        ({"song_duration_sec": 700.0}, "song_duration_sec"),
+        ({"seed": -1}, "seed"),
+        ({"levels": (Level.TOP, Level.BOTTOM)}, "levels"),
+    ],
+)
+def test_what_cannot_be_sung_on_names_the_field_at_fault(changes, field):
+    assert refusal(song_of(SHORT), **changes)[0] == field
