@@ -1,6 +1,7 @@
 """Puts a worker together and runs it until somebody asks it to stop."""
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -41,7 +42,9 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
         queue=CeleryJobQueue(settings.redis_url),
         artifacts=LocalArtifacts(settings.data_dir / "artifacts"),
         catalog=catalog,
-        engine=EngineThread(ModelShelf(load, max_models=settings.max_models)),
+        engine=EngineThread(
+            ModelShelf(load, max_models=settings.max_models), on_broken=_end_at_once
+        ),
         device_name=_describe_device(device),
     )
 
@@ -115,6 +118,11 @@ def _background_threads(worker: WorkerParts) -> Iterator[Presence]:
             thread.stop()
         for thread in threads:
             thread.join(JOIN_SEC)
+
+
+def _end_at_once() -> None:
+    # Not by an exception: threads that wait for the device would keep the process alive.
+    os._exit(1)
 
 
 def _leave_logging_alone(**_: object) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Collection
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -96,11 +97,16 @@ class EngineThread(threading.Thread):
     """Steps the engines of all loaded models, and does sliced work between the steps.
 
     The other threads only put commands into its inbox and wait on what they get back.
+
+    After a fault of the device itself nothing runs on it any more in this process, and whoever
+    waits would wait for ever: then `on_broken` is called, which should end the process. The leases
+    run out and count as a crash, so that a song that breaks devices is not tried without end.
     """
 
-    def __init__(self, shelf: ModelShelf) -> None:
+    def __init__(self, shelf: ModelShelf, *, on_broken: Callable[[], None]) -> None:
         super().__init__(name="engine", daemon=True)
         self._shelf = shelf
+        self._on_broken = on_broken
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._drawings: dict[str, Drawing] = {}
         self._slices: list[SlicedWork] = []
@@ -127,14 +133,22 @@ class EngineThread(threading.Thread):
         self._inbox.put(self._end)
 
     def run(self) -> None:
-        """Until `stop`: commands first, then one step of everything that has work."""
-        while not self._stopped:
-            self._take_commands()
-            for name, model in self._shelf.loaded():
-                if model.engine.has_work:
-                    self._step(name, model)
-            for work in list(self._slices):
-                self._advance(work)
+        """Until `stop`, or until the device is broken."""
+        try:
+            while not self._stopped:
+                self._turn()
+        except Exception:
+            log.critical("the engine thread cannot go on", exc_info=True)
+            self._on_broken()
+
+    def _turn(self) -> None:
+        """Commands first, then one step of everything that has work."""
+        self._take_commands()
+        for name, model in self._shelf.loaded():
+            if model.engine.has_work:
+                self._step(name, model)
+        for work in list(self._slices):
+            self._advance(work)
 
     def _take_commands(self) -> None:
         busy = bool(self._drawings or self._slices)
@@ -159,7 +173,8 @@ class EngineThread(threading.Thread):
         try:
             updates = model.engine.step()
         except Exception as error:
-            # The engine looks after its songs' faults; this is the device's, or a bug's.
+            _require_device(error)
+            # The engine looks after its songs' faults; this is a bug's.
             log.exception("an engine broke", extra={"model": name})
             self._shelf.forget(name)
             for drawing in {d for d in self._drawings.values() if d.model == name}:
@@ -175,6 +190,7 @@ class EngineThread(threading.Thread):
         if update.codes is not None:
             drawing.settle(update.id, update.codes)
         elif update.error is not None:
+            _require_device(update.error)
             self._give_up(drawing, update.error)
 
     def _advance(self, work: SlicedWork) -> None:
@@ -182,6 +198,7 @@ class EngineThread(threading.Thread):
             if not work.advance(self._shelf.get(work.model)):
                 self._slices.remove(work)
         except Exception as error:
+            _require_device(error)
             log.exception("work on a model failed", extra={"model": work.model})
             self._slices.remove(work)
             work.fail(error)
@@ -201,3 +218,9 @@ class EngineThread(threading.Thread):
 
     def _end(self) -> None:
         self._stopped = True
+
+
+def _require_device(error: Exception) -> None:
+    """Raise the error again if it is the device's own; lack of memory is not."""
+    if isinstance(error, torch.AcceleratorError):
+        raise error

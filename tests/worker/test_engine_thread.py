@@ -1,5 +1,6 @@
 """The thread that owns the device: work of many tasks, and faults that stay where they belong."""
 
+import threading
 import time
 
 import numpy as np
@@ -28,7 +29,7 @@ def shelf(models_dir):
 
 @pytest.fixture
 def engine(shelf):
-    thread = EngineThread(shelf)
+    thread = EngineThread(shelf, on_broken=lambda: None)
     thread.start()
     yield thread
     thread.stop()
@@ -113,6 +114,24 @@ def test_an_engine_that_breaks_is_replaced(engine, catalog, shelf, caplog):
         wait(drawing).codes()
     again, _ = top_window(catalog, "again", duration_seconds=1.1)
     assert wait(engine.draw("tiny", again)).codes().shape == (1, 68)
+
+
+def test_a_broken_device_ends_the_worker_and_not_its_songs(shelf, catalog, caplog):
+    broken = threading.Event()
+    engine = EngineThread(shelf, on_broken=broken.set)
+    engine.start()
+    sequences, _ = top_window(catalog, "song", duration_seconds=4.0)
+    drawing = engine.draw("tiny", sequences)
+    while drawing.num_drawn == 0:
+        time.sleep(0.01)
+
+    def fail(*_, **__):
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    shelf.peek("tiny").engine._runners[Level.TOP].decode = fail
+    assert broken.wait(10)
+    engine.join(10)
+    assert not drawing.wait(0), "the song is left to the next worker"
 
 
 def test_sliced_work_runs_between_the_steps_of_songs(engine, catalog):

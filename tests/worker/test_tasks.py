@@ -4,6 +4,7 @@ import itertools
 import shutil
 import threading
 import time
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -206,3 +207,23 @@ def test_a_full_device_is_told_as_such():
     for error in (MemoryError(), torch.OutOfMemoryError("CUDA out of memory")):
         assert to_job_error(error).code == "out_of_memory"
         assert to_job_error(error).retryable
+
+
+def test_a_worker_that_lost_its_lease_writes_nothing_more(service, worker, models_dir):
+    """It misses its heartbeats, another takes the job over and ends it; then it wakes up."""
+    job = service.admit(levels=("top",), duration_seconds=60.0, num_samples=4)
+    sleepy = worker.settings.model_copy(update={"lease_sec": 0.1, "heartbeat_sec": 30.0})
+    zombie = threading.Thread(
+        target=run_stage, args=(replaced(worker, settings=sleepy), job.id, Stage.TOP)
+    )
+    zombie.start()
+    service.wait(job.id, lambda job: job.codes and job.lease_expires_at < datetime.now(UTC))
+    run_stage(worker, job.id, Stage.TOP)
+    taken_over = service.store.get(job.id)
+    zombie.join(20)
+    assert service.store.get(job.id) == taken_over
+    assert (taken_over.attempt, taken_over.stage) == (2, Stage.RENDER)
+    fences = [file.name.partition("fence")[2][:6] for file in taken_over.codes]
+    assert set(fences) == {"000001", "000002"}
+    assert fences == sorted(fences)
+    assert_song(service, models_dir, taken_over)
