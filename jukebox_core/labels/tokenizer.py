@@ -9,6 +9,7 @@ from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig, LabelConfig, 
 from jukebox_core.errors import ConfigError, LabelError
 from jukebox_core.labels.labels import Labels, SongLabels
 from jukebox_core.labels.lyrics import LyricAlphabet
+from jukebox_core.labels.raw_ids import ArtistId, GenreIds, RawIds
 from jukebox_core.labels.vocabulary import UNKNOWN_ID, ResolvedName, Vocabulary
 
 _LABELS_FOLDER = "labels"
@@ -63,24 +64,46 @@ class JukeboxTokenizer:
         artist: str | Sequence[str],
         genres: str | Sequence[str],
         lyrics: str | Sequence[str] = "",
+        *,
+        artist_id: ArtistId | None = None,
+        genre_ids: GenreIds | None = None,
     ) -> Labels:
         """Labels of one song, or of a batch; a single string serves every song of a batch.
 
+        Several genres are words of one text for v2 (`"Blues, Rock"`).
+
+        Args:
+            artist: a name for each song.
+            genres: a text for each song.
+            lyrics: empty for an instrumental.
+            artist_id: instead of all names; a mapping from label versions to ids where the model's
+                priors read several (names stay in force for those left out).
+            genre_ids: instead of all genres, likewise.
+
         Raises:
-            LabelError: the sequences differ in length, or a genre has too many words.
+            LabelError: the sequences differ in length, a genre has too many words, or an id is
+                none of the model.
         """
         asked = list(zip(*_broadcast(artist, genres, lyrics), strict=True))
         priors = self.config.priors
+        raw = self._raw_ids(artist_id, genre_ids)
         return Labels(
-            songs=tuple(tuple(self._read(prior, *song) for prior in priors) for song in asked),
-            resolution=tuple(self.resolve(artist, genre) for artist, genre, _ in asked),
+            songs=tuple(tuple(self._read(prior, raw, *song) for prior in priors) for song in asked),
+            resolution=tuple(self._resolve(artist, genre, raw) for artist, genre, _ in asked),
             max_genres=tuple(_max_genres(prior) for prior in priors),
         )
 
-    def _read(self, prior: JukeboxPriorConfig, artist: str, genre: str, lyrics: str) -> SongLabels:
+    def _raw_ids(self, artist_id: ArtistId | None, genre_ids: GenreIds | None) -> RawIds:
+        raw = RawIds(artist_id=artist_id, genre_ids=genre_ids)
+        raw.check_versions({p.labels.version for p in self.config.priors if p.labels is not None})
+        return raw
+
+    def _read(
+        self, prior: JukeboxPriorConfig, raw: RawIds, artist: str, genre: str, lyrics: str
+    ) -> SongLabels:
         if prior.labels is None:
             return SongLabels(artist_id=UNKNOWN_ID, genre_ids=())
-        artist_name, genre_names = self._resolve_for(prior.labels, artist, genre)
+        artist_name, genre_names = self._resolve_for(prior.labels, artist, genre, raw)
         alphabet = self.alphabets[prior.labels.version]
         return SongLabels(
             artist_id=artist_name.id,
@@ -88,25 +111,37 @@ class JukeboxTokenizer:
             lyric_ids=alphabet.encode(lyrics) if prior.lyrics is not None else (),
         )
 
-    def resolve(self, artist: str, genre: str) -> dict[str, dict[str, Any]]:
-        """What a name becomes at each level, JSON-ready.
+    def resolve(
+        self,
+        artist: str,
+        genre: str,
+        *,
+        artist_id: ArtistId | None = None,
+        genre_ids: GenreIds | None = None,
+    ) -> dict[str, dict[str, Any]]:
+        """What a name becomes at each level, JSON-ready; ids as in `__call__`.
 
         `{"top": {"version": "v3", "artist": {"name", "id", "known"}, "genres": [{...}]}, ...}`;
         `version` is None for a prior that was trained without labels.
 
         Raises:
-            LabelError: the genre has more words than a prior reads.
+            LabelError: the genre has more words than a prior reads, or an id is none of the model.
         """
+        return self._resolve(artist, genre, self._raw_ids(artist_id, genre_ids))
+
+    def _resolve(self, artist: str, genre: str, raw: RawIds) -> dict[str, dict[str, Any]]:
         return {
-            prior.level.label: self._resolution(prior.labels, artist, genre)
+            prior.level.label: self._resolution(prior.labels, artist, genre, raw)
             for prior in self.config.priors
         }
 
-    def _resolution(self, labels: LabelConfig | None, artist: str, genre: str) -> dict[str, Any]:
+    def _resolution(
+        self, labels: LabelConfig | None, artist: str, genre: str, raw: RawIds
+    ) -> dict[str, Any]:
         if labels is None:
             unheard = ResolvedName(name=artist, id=UNKNOWN_ID, known=False, matched=None)
             return {"version": None, "artist": _as_json(unheard), "genres": []}
-        artist_name, genre_names = self._resolve_for(labels, artist, genre)
+        artist_name, genre_names = self._resolve_for(labels, artist, genre, raw)
         return {
             "version": labels.version,
             "artist": _as_json(artist_name),
@@ -114,10 +149,13 @@ class JukeboxTokenizer:
         }
 
     def _resolve_for(
-        self, labels: LabelConfig, artist: str, genre: str
+        self, labels: LabelConfig, artist: str, genre: str, raw: RawIds
     ) -> tuple[ResolvedName, tuple[ResolvedName, ...]]:
         vocabulary = self.vocabularies[labels.version]
-        return vocabulary.resolve_artist(artist), vocabulary.resolve_genre(genre, labels.max_genres)
+        genres = raw.genres(labels, vocabulary)
+        if genres is None:
+            genres = vocabulary.resolve_genre(genre, labels.max_genres)
+        return raw.artist(labels, vocabulary) or vocabulary.resolve_artist(artist), genres
 
     @classmethod
     def from_pretrained(cls, directory: Path | str) -> "JukeboxTokenizer":
