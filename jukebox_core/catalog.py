@@ -9,17 +9,29 @@ Each model is a directory in our own format (`checkpoints/native.py`):
 
 import json
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from jukebox_core.config import JukeboxConfig
-from jukebox_core.errors import ConfigError, ModelNotFound
+from jukebox_core.errors import ConfigError, LabelError, ModelNotFound
 from jukebox_core.labels import JukeboxTokenizer
+from jukebox_core.labels.search import LabelSearch
+from jukebox_core.pulling import is_pulling
+from jukebox_core.released import RELEASED_MODELS, ReleasedModel, released_model
 
 FORMAT = "jukebox"
 FORMAT_VERSION = 1
 CONFIG_FILE = "config.json"
 LABELS_FOLDER = "labels"
+
+
+class ModelState(StrEnum):
+    """Whether a model can sing: `PULLING` while a process is fetching it."""
+
+    ABSENT = "absent"
+    PULLING = "pulling"
+    READY = "ready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +60,7 @@ class ModelCatalog:
     def __init__(self, models_dir: Path) -> None:
         self.models_dir = models_dir
         self._cards: dict[str, tuple[int, ModelCard]] = {}
+        self._searches: dict[str, tuple[ModelCard, LabelSearch]] = {}
 
     def names(self) -> tuple[str, ...]:
         """All directories that hold a `config.json`, in alphabetical order."""
@@ -64,8 +77,7 @@ class ModelCatalog:
         """
         known = self.names()
         if name not in known:
-            there = f"there are {', '.join(known)}" if known else "there is none at all"
-            raise ModelNotFound(f"no model is called {name!r}: {there}")
+            raise ModelNotFound(self._why_not(name, known))
         directory = self.models_dir / name
         changed_ns = (directory / CONFIG_FILE).stat().st_mtime_ns
         cached = self._cards.get(name)
@@ -73,6 +85,45 @@ class ModelCatalog:
             cached = (changed_ns, read_card(directory))
             self._cards[name] = cached
         return cached[1]
+
+    def state(self, name: str) -> ModelState:
+        """Whether a model is there, on its way, or neither."""
+        if name in self.names():
+            return ModelState.READY
+        is_coming = name in RELEASED_MODELS and is_pulling(self.models_dir, name)
+        return ModelState.PULLING if is_coming else ModelState.ABSENT
+
+    def absent(self) -> tuple[ReleasedModel, ...]:
+        """The released models that are not there (yet), and can be fetched by name."""
+        known = self.names()
+        return tuple(released_model(name) for name in RELEASED_MODELS if name not in known)
+
+    def search(self, name: str) -> LabelSearch:
+        """The artists and genres of one model.
+
+        Raises:
+            ModelNotFound: there is no such model.
+            ConfigError: its `config.json` is broken.
+            LabelError: it has no label lists, or broken ones.
+        """
+        card = self.get(name)
+        if card.tokenizer is None:
+            raise LabelError(f"{name} came without lists of artists and genres")
+        cached = self._searches.get(name)
+        if cached is None or cached[0] is not card:
+            cached = (card, LabelSearch(card.tokenizer))
+            self._searches[name] = cached
+        return cached[1]
+
+    def _why_not(self, name: str, known: tuple[str, ...]) -> str:
+        there = f"there are {', '.join(known)}" if known else "there is none at all"
+        sentence = f"no model is called {name!r}: {there}"
+        match self.state(name) if name in RELEASED_MODELS else None:
+            case ModelState.PULLING:
+                return f"{name} is still being fetched"
+            case ModelState.ABSENT:
+                return f"{sentence}. `jukebox models pull {name}` fetches it"
+        return sentence
 
 
 def read_card(directory: Path) -> ModelCard:

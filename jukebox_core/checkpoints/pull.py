@@ -20,6 +20,7 @@ from jukebox_core.checkpoints.convert import (
     PARTS,
     OpenAIFiles,
     WeightsSource,
+    WritingPart,
     part_file,
     write_part,
 )
@@ -171,6 +172,7 @@ def pull(
     *,
     licence_accepted: bool,
     progress: Progress | None = None,
+    on_part: WritingPart | None = None,
 ) -> Path:
     """Fetch `model` into `models_dir/NAME`, which appears only when it is whole.
 
@@ -183,6 +185,7 @@ def pull(
         origin: where from.
         licence_accepted: whether the user accepts the terms of the weights.
         progress: called with the name of a file, its bytes so far, and its size where known.
+        on_part: called with the name of each part when it is there and about to be converted.
 
     Returns:
         The model's directory.
@@ -205,7 +208,7 @@ def pull(
             return destination
         supply = _supply(model, origin, place / "fetched", progress)
         unfinished = place / model.name
-        _write_parts(supply, model.config, unfinished, models_dir)
+        _write_parts(supply, model.config, unfinished, models_dir, on_part or _silent)
         finish_pulling(place, unfinished, destination)
     return destination
 
@@ -231,7 +234,7 @@ def _write_parts(supply: Supply, config: JukeboxConfig, unfinished: Path, models
         if origin.has(file, fetched_from=address):
             continue
         if not _link_from_other_models(file, address, models_dir):
-            _convert_part(supply, part, unfinished, _original_dtype(config, part))
+            _convert_part(supply, part, unfinished, _original_dtype(config, part), on_part)
         origin.add(file, fetched_from=address)
 
 
@@ -257,14 +260,25 @@ def _origin_in(unfinished: Path, source: str) -> Origin:
     return origin
 
 
-def _convert_part(supply: Supply, part: Level | None, unfinished: Path, dtype: torch.dtype) -> None:
+def _convert_part(
+    supply: Supply,
+    part: Level | None,
+    unfinished: Path,
+    dtype: torch.dtype,
+    on_part: WritingPart,
+) -> None:
     source = supply.fetch(part)
+    on_part(part_file(part))
     try:
         write_part(source, part, unfinished, dtype)
     except CheckpointError as error:
         supply.forget(part, is_broken=True)
         raise CheckpointError(f"{error} (what was fetched was thrown away)") from error
     supply.forget(part, is_broken=False)
+
+
+def _silent(_: str) -> None:
+    """Nobody wants to hear of it."""
 
 
 def _original_dtype(config: JukeboxConfig, part: Level | None) -> torch.dtype:
