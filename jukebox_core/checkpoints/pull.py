@@ -224,7 +224,13 @@ def _supply(
     return OpenAISupply(origin=origin, model=model, folder=folder / "openai", progress=progress)
 
 
-def _write_parts(supply: Supply, config: JukeboxConfig, unfinished: Path, models_dir: Path) -> None:
+def _write_parts(
+    supply: Supply,
+    config: JukeboxConfig,
+    unfinished: Path,
+    models_dir: Path,
+    on_part: WritingPart,
+) -> None:
     origin = _origin_in(unfinished, str(supply))
     write_config(unfinished, config)
     if not (unfinished / LABELS_FOLDER).is_dir():
