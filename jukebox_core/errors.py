@@ -26,7 +26,8 @@ class ConfigError(JukeboxError):
 class SongError(JukeboxError):
     """A song asks for what its model cannot sing.
 
-    `field` names the member of `Song` at fault (dotted, e.g. `sampling.top.hop_fraction`).
+    `field` names the member of `Song` at fault (dotted, e.g. `sampling.top.hop_fraction`); or
+    `codes`, `keep_sec` or `row`, where a song is gone on with.
     """
 
     def __init__(self, message: str, *, field: str) -> None:

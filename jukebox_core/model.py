@@ -349,10 +349,11 @@ class JukeboxModel(nn.Module):
             offset_samples=time_base.seconds_to_samples(offset_sec),
         )
         hop = hop_tokens(prior.config, hop_fraction, 1)
-        songs = repeat_songs(labels, count_rows(len(top_codes), labels))
+        num_rows = count_rows(1, labels, [top_codes])
+        songs = repeat_songs(labels, num_rows)
         return [
             align_lyrics(prior, codes, song[0], timing, hop)
-            for codes, song in zip(top_codes, songs, strict=True)
+            for codes, song in zip(repeat_codes([top_codes], num_rows)[0], songs, strict=True)
         ]
 
 

@@ -179,6 +179,13 @@ def test_several_songs_make_several_versions_of_one_row():
     assert versions[1].shape == (2, 4 * SHORT)
 
 
+def test_one_row_of_codes_is_aligned_with_several_lyrics():
+    alignments = model().align(song_of(SHORT)[0][:1], labels(), song_duration_sec=62.0)
+    assert [len(alignment) for alignment in alignments] == [SHORT, SHORT]
+    characters = [len(song[0].lyric_ids) for song in labels().songs]
+    assert [alignment.shape[1] for alignment in alignments] == characters
+
+
 # Short songs ---------------------------------------------------------------------------------
 
 
