@@ -1,10 +1,11 @@
 """Building a module from stored tensors, without ever holding it twice."""
 
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from jukebox_core.checkpoints.tensor_files import StoredTensor
 from jukebox_core.errors import CheckpointError
@@ -26,6 +27,25 @@ def rename_tensors(
         else:
             renamed[our_name] = tensor
     return renamed, unknown
+
+
+class _WithoutInit(TorchFunctionMode):
+    """Leave tensors as they are where `torch.nn.init` would fill them.
+
+    There is nothing to fill on the meta device, and the first try imports torch's compiler (0.8 s).
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Collection[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 - torch's own protocol
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
 
 
 def assemble(
@@ -53,7 +73,7 @@ def assemble(
     Raises:
         CheckpointError: names every tensor that is unknown, missing or misshapen.
     """
-    with torch.device("meta"):
+    with _WithoutInit(), torch.device("meta"):
         module = build()
     wanted = module.state_dict()
     _check_fit(wanted, stored, unknown or [], where)

@@ -2,6 +2,8 @@
 
 import json
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -178,3 +180,13 @@ def test_a_model_without_labels_has_no_tokenizer(tiny, tmp_path):
 def test_what_is_no_model_directory_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"it has no config\.json"):
         load_directory(tmp_path)
+
+
+def test_loading_fills_nothing_that_it_will_replace(tiny_model_dir):
+    program = (
+        "import sys\n"
+        "from jukebox_core.model import JukeboxModel\n"
+        f"JukeboxModel.from_pretrained({str(tiny_model_dir)!r})\n"
+        "sys.exit('torch._dynamo' in sys.modules)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
