@@ -13,6 +13,7 @@ from typing import Any
 from api.errors import InvalidRequest, invalid_field
 from jobs.job import Job, JobStatus, LevelPlan, Stage, new_job_id
 from jobs.request import MAX_SEED, JobRequest
+from jobs.request_body import AncestralBody
 from jukebox_core.catalog import ModelCard
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import LabelError, SongError
@@ -52,12 +53,18 @@ def admit(request: JobRequest, card: ModelCard, *, now: datetime) -> Job:
     )
 
 
+def to_request(body: AncestralBody) -> JobRequest:
+    """The body as the record keeps it; what is filled in at admission is missing yet."""
+    given = {name: getattr(body, name) for name in AncestralBody.model_fields}
+    return JobRequest(**{**given, "artist": body.artist or "", "genre": body.genre or ""})
+
+
 def complete_request(request: JobRequest, config: JukeboxConfig) -> JobRequest:
     """The request with seed and song duration filled in. Raises SongError."""
     song_duration_sec = request.song_duration_seconds
     if song_duration_sec is None:
         song_duration_sec = default_song_duration_sec(
-            config, request.duration_seconds, request.offset_seconds
+            config, request.duration_seconds or 0.0, request.offset_seconds
         )
     seed = secrets.randbelow(MAX_SEED + 1) if request.seed is None else request.seed
     return request.model_copy(update={"song_duration_seconds": song_duration_sec, "seed": seed})
@@ -69,7 +76,7 @@ def song_of(request: JobRequest) -> Song:
         artist=request.artist,
         genre=request.genre,
         lyrics=request.lyrics,
-        duration_sec=request.duration_seconds,
+        duration_sec=request.duration_seconds or 0.0,
         song_duration_sec=request.song_duration_seconds or 0.0,
         offset_sec=request.offset_seconds,
         num_samples=request.num_samples,
@@ -109,10 +116,21 @@ def resolve_labels(request: JobRequest, card: ModelCard) -> dict[str, Any]:
     if card.tokenizer is None:
         return {}
     try:
-        resolved = card.tokenizer.resolve(request.artist, request.genre)
+        resolved = card.tokenizer.resolve(
+            request.artist,
+            request.genre,
+            artist_id=request.artist_id,
+            genre_ids=request.genre_ids,
+        )
     except LabelError as error:
-        raise invalid_field("body", ["genre"], str(error)) from error
+        raise invalid_field("body", [_label_field(str(error))], str(error)) from error
     return {level: resolved[level] for level in request.levels if level in resolved}
+
+
+def _label_field(sentence: str) -> str:
+    """Only ids and genres can be wrong: every artist's name means something."""
+    named = (field for field in ("artist_id", "genre_ids") if field in sentence)
+    return next(named, "genre")
 
 
 def _refusal(error: SongError, request: JobRequest) -> InvalidRequest:

@@ -190,6 +190,13 @@ EXAMPLE_JOB: dict[str, Any] = {
     },
     "input": {
         **EXAMPLE_REQUEST,
+        "mode": "ancestral",
+        "artist_id": None,
+        "genre_ids": None,
+        "prompt": None,
+        "parent_id": None,
+        "sample": None,
+        "cut_seconds": None,
         "offset_seconds": 0.0,
         "num_samples": 1,
         "levels": ["top", "middle", "bottom"],

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import safetensors
@@ -87,10 +88,12 @@ class LocalArtifacts:
         fence: int,
         codes: Mapping[str, NDArray[np.integer]],
         metadata: Mapping[str, str],
+        kind: Literal["codes", "prompt"] = "codes",
     ) -> str:
         """Keep whole levels in one safetensors file of int32 [num_samples, T]; returns its name.
 
-        `metadata` goes into the file's header, where any reader of safetensors finds it.
+        The name tells apart what a job has made and the prompt that it began with. `metadata` goes
+        into the file's header, where any reader of safetensors finds it.
         Raises ValueError for a level that does not exist or codes of another shape or type.
         """
         for level, level_codes in codes.items():
@@ -102,7 +105,7 @@ class LocalArtifacts:
         }
         header = {**metadata, _CHECKSUM_KEY: _checksum(tensors)}
         finest = next(reversed(tensors), "no")
-        name = f"codes-to-{finest}-fence{fence:06d}.safetensors"
+        name = f"{kind}-to-{finest}-fence{fence:06d}.safetensors"
         with self.new_file(job_id, name) as path:
             path.write_bytes(safetensors.numpy.save(tensors, metadata=header))
         return name

@@ -64,11 +64,22 @@ def stages_of(request: JobRequest) -> tuple[Stage, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LevelPlan:
-    """What a level will cost; known when the job is accepted. Tokens are per sample."""
+    """What a level will cost; known when the job is accepted. Tokens are per sample.
+
+    `tokens_total` is everything that the level holds at its end. The first `prompt_tokens` of it
+    are kept from the prompt or the parent and never drawn again. The first `heard_tokens` are the
+    song; what follows only fills the context of the level below and is cut off every result.
+    """
 
     tokens_total: int
     windows_total: int
     samples_per_token: int
+    prompt_tokens: int = 0
+    heard_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.heard_tokens:
+            object.__setattr__(self, "heard_tokens", self.tokens_total)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +143,13 @@ class Job:
     name resolved to. `stage` is what runs or waits to run. `fence` rises with every claim;
     `attempt` only when a worker died with the job. `lease_expires_at` is None while nobody holds
     it. `codes_name` is the file with all finished levels. All moments are UTC.
+
+    `duration_sec` is the whole length that is heard, whatever the mode; when it is not given, it is
+    the request's. A job that goes on from another has its `parent_id`, and the `parent_sample` that
+    was chosen (None: every take goes on by itself); `root_id` is the first of the line, its own id
+    when it has no parent. What a job begins with lies in its own folder: `prompt_codes_name` is a
+    file of `write_all_codes` with one row, or with one for each sample; `prompt_audio_name` a mono
+    WAV file at the model's rate, from which a worker makes such codes.
     """
 
     id: str
@@ -155,6 +173,18 @@ class Job:
     metrics: Mapping[str, LevelMetrics] = field(default_factory=dict)
     error: JobError | None = None
     worker: str | None = None
+    duration_sec: float = 0.0
+    parent_id: str | None = None
+    root_id: str = ""
+    parent_sample: int | None = None
+    prompt_codes_name: str | None = None
+    prompt_audio_name: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.root_id:
+            object.__setattr__(self, "root_id", self.id)
+        if not self.duration_sec:
+            object.__setattr__(self, "duration_sec", self.request.duration_seconds or 0.0)
 
     @property
     def is_terminal(self) -> bool:

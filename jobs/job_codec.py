@@ -26,6 +26,14 @@ from jobs.request import LEVEL_NAMES, JobRequest
 _Part = TypeVar("_Part")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TEXTS = (
+    "codes_name",
+    "worker",
+    "parent_id",
+    "root_id",
+    "prompt_codes_name",
+    "prompt_audio_name",
+)
 _MOMENTS = ("created_at", "started_at", "completed_at", "expires_at", "lease_expires_at")
 
 
@@ -68,6 +76,7 @@ def job_to_fields(job: Job) -> dict[str, str]:
         "attempt": str(job.attempt),
         "fence": str(job.fence),
         "progress_value": repr(job.progress_value),
+        "duration_sec": repr(job.duration_sec),
     }
     moments = {name: getattr(job, name) for name in _MOMENTS}
     fields |= {n: str(to_microseconds(m)) for n, m in moments.items() if m is not None}
@@ -75,18 +84,24 @@ def job_to_fields(job: Job) -> dict[str, str]:
     fields |= {output_field(output): to_json(output) for output in job.outputs}
     fields |= {f"progress:{level}": to_json(part) for level, part in job.progress.items()}
     fields |= {f"metrics:{level}": to_json(part) for level, part in job.metrics.items()}
-    if job.codes_name is not None:
-        fields["codes_name"] = job.codes_name
+    texts = {name: getattr(job, name) for name in _TEXTS}
+    fields |= {name: text for name, text in texts.items() if text is not None}
+    if job.parent_sample is not None:
+        fields["parent_sample"] = str(job.parent_sample)
     if job.error is not None:
         fields["error"] = to_json(job.error)
-    if job.worker is not None:
-        fields["worker"] = job.worker
     return fields
 
 
 def job_from_fields(fields: Mapping[str, str]) -> Job:
-    """Inverse of `job_to_fields`. Windows and outputs come coarse to fine, then in order."""
-    moments = {name: from_microseconds(fields[name]) for name in _MOMENTS if name in fields}
+    """Inverse of `job_to_fields`. Windows and outputs come coarse to fine, then in order.
+
+    Fields that an older release did not write take their defaults.
+    """
+    optional: dict[str, Any] = {name: fields[name] for name in _TEXTS if name in fields}
+    optional |= {name: from_microseconds(fields[name]) for name in _MOMENTS if name in fields}
+    if "parent_sample" in fields:
+        optional["parent_sample"] = int(fields["parent_sample"])
     windows = [CodesFile(**part) for part in _parts(fields, "window:").values()]
     outputs = [Output(**part) for part in _parts(fields, "output:").values()]
     progress = {level: LevelProgress(**p) for level, p in _parts(fields, "progress:").items()}
@@ -104,12 +119,11 @@ def job_from_fields(fields: Mapping[str, str]) -> Job:
         progress_value=float(fields["progress_value"]),
         progress=_coarse_to_fine(progress),
         codes=tuple(sorted(windows, key=lambda w: (LEVEL_NAMES.index(w.level), w.start))),
-        codes_name=fields.get("codes_name"),
         outputs=tuple(sorted(outputs, key=lambda o: (LEVEL_NAMES.index(o.level), o.sample))),
         metrics=_coarse_to_fine(metrics),
         error=JobError(**json.loads(fields["error"])) if "error" in fields else None,
-        worker=fields.get("worker"),
-        **moments,
+        duration_sec=float(fields.get("duration_sec", 0.0)),
+        **optional,
     )
 
 

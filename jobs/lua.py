@@ -5,6 +5,7 @@ All keys begin with `jukebox:`:
     job:{id}                         hash    the record (`jobs/job_codec.py`)
     job:{id}:events                  stream  what happened to it
     jobs[:status=S][:model=M]        zset    ids by created_at, for lists, counts and the queue
+    jobs:root=R, jobs:parent=P       zset    ids by created_at: a tree of jobs, and one generation
     due                              zset    ids by the moment at which somebody should look
     rates:{model}                    hash    stage -> mean tokens per second
     workers, worker_ends             hash and zset: who lives, and until when we believe it
@@ -40,6 +41,16 @@ def index_key(*, status: str | None = None, model: str | None = None) -> str:
     by_status = f":status={status}" if status is not None else ""
     by_model = f":model={model}" if model is not None else ""
     return f"{KEY_PREFIX}jobs{by_status}{by_model}"
+
+
+def root_index_key(root_id: str) -> str:
+    """The sorted set of a job and everything that goes on from it."""
+    return f"{KEY_PREFIX}jobs:root={root_id}"
+
+
+def parent_index_key(parent_id: str) -> str:
+    """The sorted set of the jobs that go on from this one directly."""
+    return f"{KEY_PREFIX}jobs:parent={parent_id}"
 
 
 def _lua_set(words: Iterable[str]) -> str:
@@ -90,8 +101,13 @@ local function status_indexes(status, model)
   return {by_status, by_status .. ':model=' .. model}
 end
 
-local function any_indexes(model)
-  return {PREFIX .. 'jobs', PREFIX .. 'jobs:model=' .. model}
+-- The record must be there.
+local function lasting_indexes(model)
+  local indexes = {PREFIX .. 'jobs', PREFIX .. 'jobs:model=' .. model}
+  local root, parent = unpack(redis.call('HMGET', RECORD, 'root_id', 'parent_id'))
+  if root then indexes[#indexes + 1] = PREFIX .. 'jobs:root=' .. root end
+  if parent then indexes[#indexes + 1] = PREFIX .. 'jobs:parent=' .. parent end
+  return indexes
 end
 
 local function add_to(indexes, created_us)
@@ -148,17 +164,24 @@ _BODIES = {
     "create": """
 if redis.call('EXISTS', RECORD) == 1 then return {'refused', get('status')} end
 redis.call('HSET', RECORD, unpack(ARGV, 5))
-add_to(any_indexes(ARGV[3]), ARGV[2])
+add_to(lasting_indexes(ARGV[3]), ARGV[2])
 add_to(status_indexes('queued', ARGV[3]), ARGV[2])
 look_again_at(now_us() + tonumber(ARGV[4]))
 emit_status()
 return {'ok'}
 """,
-    # index, newest created_us, oldest, cursor id or '', limit
+    # index, newest created_us, oldest, cursor id or '', limit, status or '', model or ''
     "list_jobs": """
-local index, newest, oldest, cursor, limit = unpack(ARGV)
+local index, newest, oldest, cursor, limit, status, model = unpack(ARGV)
 local found, offset = {}, 0
 limit = tonumber(limit)
+
+local function is_wanted(record)
+  if status == '' and model == '' then return true end
+  local its_status, its_model = unpack(redis.call('HMGET', record, 'status', 'model'))
+  return (status == '' or status == its_status) and (model == '' or model == its_model)
+end
+
 while #found < limit do
   local batch = redis.call('ZREVRANGEBYSCORE', index, newest, oldest, 'LIMIT', offset, limit,
                            'WITHSCORES')
@@ -167,8 +190,9 @@ while #found < limit do
     -- Jobs created in the same microsecond are told apart by their ids.
     local passed = cursor ~= '' and tonumber(batch[at + 1]) == tonumber(newest)
                    and batch[at] >= cursor
-    if not passed and #found < limit then
-      found[#found + 1] = redis.call('HGETALL', PREFIX .. 'job:' .. batch[at])
+    local record = PREFIX .. 'job:' .. batch[at]
+    if not passed and #found < limit and is_wanted(record) then
+      found[#found + 1] = redis.call('HGETALL', record)
     end
   end
   offset = offset + limit
@@ -192,7 +216,7 @@ return {'ok', redis.call('HGETALL', RECORD)}
 local status, model = unpack(redis.call('HMGET', RECORD, 'status', 'model'))
 if not status then return {'missing'} end
 if not TERMINAL[status] then return {'refused', status} end
-remove_from(any_indexes(model))
+remove_from(lasting_indexes(model))
 remove_from(status_indexes(status, model))
 redis.call('ZREM', DUE, ID)
 redis.call('DEL', RECORD, EVENTS)
@@ -253,7 +277,7 @@ end
 return {'ok', get('status')}
 """,
     # id, fence, field, value
-    "record_window": """
+    "set_field": """
 if not owns(ARGV[2]) then return {'lost'} end
 redis.call('HSET', RECORD, ARGV[3], ARGV[4])
 return {'ok'}

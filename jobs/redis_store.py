@@ -28,7 +28,15 @@ from jobs.job_codec import (
     to_microseconds,
     window_field,
 )
-from jobs.lua import KEY_PREFIX, RATE_WEIGHT, SCRIPTS, index_key, record_key
+from jobs.lua import (
+    KEY_PREFIX,
+    RATE_WEIGHT,
+    SCRIPTS,
+    index_key,
+    parent_index_key,
+    record_key,
+    root_index_key,
+)
 from jobs.redis_connection import connect, errors_as_store_unavailable
 from jobs.redis_watcher import RedisJobWatcher
 from jobs.store import Claim, DueJob, JobPage, WorkerInfo
@@ -85,18 +93,37 @@ class RedisJobStore:
         *,
         status: JobStatus | None = None,
         model: str | None = None,
+        root: str | None = None,
         created_after: datetime | None = None,
         limit: int = 20,
         cursor: str | None = None,
     ) -> JobPage:
         """Records, newest first. Raises InvalidCursor.
 
-        Jobs created or deleted between two pages neither repeat nor hide the others.
+        `root` asks for one job and everything that goes on from it. Jobs created or deleted between
+        two pages neither repeat nor hide the others.
         """
-        newest, after_id = _parse_cursor(cursor) if cursor is not None else ("+inf", "")
         oldest = f"({to_microseconds(created_after)}" if created_after is not None else "-inf"
-        index = index_key(status=status, model=model)
-        found = self._run("list_jobs", index, newest, oldest, after_id, limit + 1)
+        if root is None:
+            index, filters = index_key(status=status, model=model), ("", "")
+        else:
+            _check_id(root)
+            index, filters = root_index_key(root), (status or "", model or "")
+        return self._page(index, oldest, filters, limit=limit, cursor=cursor)
+
+    def children(self, job_id: str, *, limit: int = 20, cursor: str | None = None) -> JobPage:
+        """The jobs that go on from this one, newest first; also when it is deleted.
+
+        Raises JobNotFound for what is no id, InvalidCursor.
+        """
+        _check_id(job_id)
+        return self._page(parent_index_key(job_id), "-inf", ("", ""), limit=limit, cursor=cursor)
+
+    def _page(
+        self, index: str, oldest: str, filters: tuple[str, str], *, limit: int, cursor: str | None
+    ) -> JobPage:
+        newest, after_id = _parse_cursor(cursor) if cursor is not None else ("+inf", "")
+        found = self._run("list_jobs", index, newest, oldest, after_id, limit + 1, *filters)
         jobs = tuple(_job(fields) for fields in found)
         has_more = len(jobs) > limit
         return JobPage(
@@ -164,7 +191,11 @@ class RedisJobStore:
 
     def record_window(self, claim: Claim, codes: CodesFile) -> None:
         """Add one kept window, or replace the one that began there. Raises LeaseLost."""
-        self._run_as_owner("record_window", claim, window_field(codes), to_json(codes))
+        self._run_as_owner("set_field", claim, window_field(codes), to_json(codes))
+
+    def record_prompt(self, claim: Claim, codes_name: str) -> None:
+        """The codes of the job's audio prompt are in this file. Raises LeaseLost."""
+        self._run_as_owner("set_field", claim, "prompt_codes_name", codes_name)
 
     def forget_windows(self, claim: Claim, names: Sequence[str]) -> None:
         """Take windows whose files are gone or corrupt out of the record. Raises LeaseLost."""

@@ -1,7 +1,8 @@
-"""What a client may ask for: the body of `POST /jobs`, shape and bounds only.
+"""What a job was asked for, complete: what is kept in the record and shown as `input`.
 
-Whether a model can sing it is decided where models are known (`api/admission.py`). Types are
-strict: `"10"` is no number and `true` no count, so that a client's mistake shows at once.
+`jobs/request_body.py` has the bodies that clients may send, mode by mode. Whether a model can sing
+it is decided where models are known (`api/admission.py`). Types are strict: `"10"` is no number
+and `true` no count, so that a client's mistake shows at once.
 """
 
 from typing import Annotated, Literal
@@ -10,12 +11,29 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 LevelName = Literal["top", "middle", "bottom"]
 AudioFormat = Literal["wav", "flac", "ogg", "mp3"]
+Mode = Literal["ancestral", "primed", "continue", "upsample"]
 
 LEVEL_NAMES: tuple[LevelName, ...] = ("top", "middle", "bottom")
 MAX_LYRICS_CHARACTERS = 20_000
 MAX_SAMPLES = 16
+MAX_SECONDS = 600.0
 MAX_SEED = 2**53 - 1
 """Largest integer that every JSON reader keeps exactly."""
+
+ModelName = Annotated[
+    str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_.-]*$", examples=["tiny"])
+]
+Name = Annotated[str, Field(max_length=200)]
+RawId = Annotated[int, Field(ge=0, le=1_000_000)]
+RawIds = Annotated[tuple[RawId, ...], Field(strict=False, min_length=1, max_length=16)]
+LabelVersion = Literal["v2", "v3"]
+ArtistIds = RawId | dict[LabelVersion, RawId]
+"""Models whose levels read several label versions take an id for each, or for some of them."""
+GenreIds = RawIds | dict[LabelVersion, RawIds]
+Seconds = Annotated[float, Field(gt=0.0, le=MAX_SECONDS)]
+SecondsFromZero = Annotated[float, Field(ge=0.0, le=MAX_SECONDS)]
+JobIdText = Annotated[str, Field(pattern=r"^job_[0-9a-f]{32}$", max_length=36)]
+AssetIdText = Annotated[str, Field(pattern=r"^asset_[0-9a-f]{32}$", max_length=38)]
 
 
 class LevelSampling(BaseModel):
@@ -42,42 +60,18 @@ class SamplingRequest(BaseModel):
     bottom: LevelSampling = LevelSampling()
 
 
-class JobRequest(BaseModel):
-    """One song to sing.
+class SongOptions(BaseModel):
+    """What every mode may say, and what it means when it is not said."""
 
-    `seed` and `song_duration_seconds` are filled in at admission when absent, so that the stored
-    request always names them.
-    """
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        json_schema_extra={
-            "examples": [
-                {
-                    "model": "tiny",
-                    "artist": "The Sawtooths",
-                    "genre": "drone",
-                    "lyrics": "Hello, hello, is anybody there?",
-                    "duration_seconds": 10,
-                    "seed": 7,
-                }
-            ]
-        },
-    )
-
-    model: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
-    artist: Annotated[str, Field(max_length=200)]
-    genre: Annotated[str, Field(max_length=200)]
     lyrics: Annotated[str, Field(max_length=MAX_LYRICS_CHARACTERS)] = ""
-    duration_seconds: Annotated[float, Field(gt=0.0, le=600.0)]
     song_duration_seconds: Annotated[
-        float | None,
-        Field(gt=0.0, le=600.0, description="Length of the whole imagined song: paces the lyrics"),
+        Seconds | None,
+        Field(description="Length of the whole imagined song: paces the lyrics"),
     ] = None
     offset_seconds: Annotated[
-        float, Field(ge=0.0, le=600.0, description="Where in that song the drawn part begins")
+        SecondsFromZero, Field(description="Where in that song the drawn part begins")
     ] = 0.0
     num_samples: Annotated[int, Field(ge=1, le=MAX_SAMPLES)] = 1
     seed: Annotated[int | None, Field(ge=0, le=MAX_SEED)] = None
@@ -99,3 +93,49 @@ class JobRequest(BaseModel):
                 'levels must be ["top"], ["top", "middle"] or ["top", "middle", "bottom"]'
             )
         return levels
+
+
+class AudioPrompt(BaseModel):
+    """The recording that a song begins with, or a part of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    asset_id: Annotated[AssetIdText, Field(description="A sound that was sent to `POST /assets`")]
+    start_seconds: Annotated[
+        SecondsFromZero, Field(description="Where in the recording the prompt begins")
+    ] = 0.0
+    seconds: Annotated[
+        Seconds | None, Field(description="Length of the prompt; null: to the recording's end")
+    ] = None
+
+
+class CodesPrompt(BaseModel):
+    """Codes that stand in for those of a parent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    asset_id: Annotated[AssetIdText, Field(description="Codes that were sent to `POST /assets`")]
+
+
+class JobRequest(SongOptions):
+    """One song to sing, in any mode.
+
+    Complete: what the client left out is filled in at admission, from the parent if there is one.
+    `duration_seconds` keeps the meaning that it has in its mode; `Job.duration_sec` is the whole
+    length. With raw ids (`artist_id`, `genre_ids`) the name in their place may be empty.
+    """
+
+    mode: Mode = "ancestral"
+    model: ModelName
+    artist: Name
+    genre: Name
+    artist_id: ArtistIds | None = None
+    genre_ids: GenreIds | None = None
+    duration_seconds: Annotated[
+        Seconds | None,
+        Field(description="ancestral, primed: the whole length; continue: how much more"),
+    ] = None
+    prompt: AudioPrompt | CodesPrompt | None = None
+    parent_id: JobIdText | None = None
+    sample: Annotated[int | None, Field(ge=0, lt=MAX_SAMPLES)] = None
+    cut_seconds: Seconds | None = None

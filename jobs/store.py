@@ -87,11 +87,18 @@ class JobStore(Protocol):
         *,
         status: JobStatus | None = None,
         model: str | None = None,
+        root: str | None = None,
         created_after: datetime | None = None,
         limit: int = 20,
         cursor: str | None = None,
     ) -> JobPage:
-        """Records, newest first. Raises InvalidCursor."""
+        """Records, newest first; `root`: one job and all that goes on from it.
+
+        Raises InvalidCursor.
+        """
+
+    def children(self, job_id: str, *, limit: int = 20, cursor: str | None = None) -> JobPage:
+        """The jobs that go on from this one, newest first. Raises InvalidCursor."""
 
     def queue_position(self, job_id: str) -> int | None:
         """How many queued jobs come before this one; None when it is not queued."""
@@ -120,6 +127,9 @@ class JobStore(Protocol):
 
     def record_window(self, claim: Claim, codes: CodesFile) -> None:
         """Add one kept window to the record. Raises LeaseLost."""
+
+    def record_prompt(self, claim: Claim, codes_name: str) -> None:
+        """The codes of the job's audio prompt are in this file. Raises LeaseLost."""
 
     def forget_windows(self, claim: Claim, names: Sequence[str]) -> None:
         """Take windows whose files are gone or corrupt out of the record. Raises LeaseLost."""

@@ -58,7 +58,7 @@ def to_song(job: Job) -> Song:
         artist=request.artist,
         genre=request.genre,
         lyrics=request.lyrics,
-        duration_sec=request.duration_seconds,
+        duration_sec=job.duration_sec,
         song_duration_sec=request.song_duration_seconds,
         offset_sec=request.offset_seconds,
         num_samples=request.num_samples,
@@ -96,7 +96,13 @@ class JobSong:
             config=config,
             song=song,
             plan=plan_song(config, song),
-            labels=tokenizer(song.artist, song.genre, song.lyrics),
+            labels=tokenizer(
+                song.artist,
+                song.genre,
+                song.lyrics,
+                artist_id=job.request.artist_id,
+                genre_ids=job.request.genre_ids,
+            ),
             noise=CounterNoise(song.seed),
         )
 

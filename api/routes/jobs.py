@@ -11,7 +11,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from api.admission import admit
+from api.admission import admit, to_request
 from api.dependencies import JobId, JobReader, JobReaderDep, Services, ServicesDep
 from api.errors import invalid_field
 from api.openapi import DRAFT_REQUEST, EXAMPLE_REQUEST, problems
@@ -20,7 +20,7 @@ from api.views import poll_after_sec
 from api.waiting import ServiceStopping, next_events
 from jobs.errors import QueueUnavailable, StoreUnavailable
 from jobs.job import Job, JobStatus
-from jobs.request import JobRequest
+from jobs.request_body import AncestralBody
 from jukebox_core.catalog import ModelCard
 from jukebox_core.errors import JukeboxError, ModelNotFound
 
@@ -61,8 +61,8 @@ class ListQuery(BaseModel):
     },
 )
 def create_job(
-    request: Annotated[
-        JobRequest,
+    body: Annotated[
+        AncestralBody,
         Body(
             openapi_examples={
                 "song": {"summary": "Ten seconds with lyrics", "value": EXAMPLE_REQUEST},
@@ -79,8 +79,8 @@ def create_job(
     Whatever cannot be sung is refused here. An unknown artist or genre can be sung: `labels` says
     what each name resolved to at each level. The seed is drawn when absent, and always returned.
     """
-    card = _model_card(services, request.model)
-    job = admit(request, card, now=datetime.now(UTC))
+    card = _model_card(services, body.model)
+    job = admit(to_request(body), card, now=datetime.now(UTC))
     _record(services, job)
     _publish(services, job)
     view = _view_of_new(services, reader, job)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from api.schemas import JobView
-from jobs.request import JobRequest
+from jobs.request_body import AncestralBody
 from tests.api.conftest import Service
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
@@ -97,10 +97,10 @@ async def test_the_examples_are_true(document: dict[str, Any], service: Service)
     post = document["paths"]["/jobs"]["post"]
     examples = post["requestBody"]["content"]["application/json"]["examples"]
     for example in examples.values():
-        JobRequest.model_validate(example["value"])
+        AncestralBody.model_validate(example["value"])
         response = await service.client.post("/jobs", json=example["value"])
         assert response.status_code == 202, response.text
-    schema_examples = document["components"]["schemas"]["JobRequest"]["examples"]
+    schema_examples = document["components"]["schemas"]["AncestralBody"]["examples"]
     for example in schema_examples:
         assert (await service.client.post("/jobs", json=example)).status_code == 202
     real = await service.post()

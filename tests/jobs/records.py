@@ -25,8 +25,14 @@ METRICS = LevelMetrics(seconds=1.5, tokens_per_second=83.3)
 ERROR = JobError(code="out_of_memory", message="the device is full", retryable=True)
 
 
-def new_job(*, model: str = "tiny", created_at: datetime | None = None, **request: Any) -> Job:
-    """A queued record of a short song."""
+def new_job(
+    *,
+    model: str = "tiny",
+    created_at: datetime | None = None,
+    parent: Job | None = None,
+    **request: Any,
+) -> Job:
+    """A queued record of a short song, or of one that goes on from `parent`."""
     complete = {
         "model": model,
         "artist": "The Sawtooths",
@@ -45,6 +51,8 @@ def new_job(*, model: str = "tiny", created_at: datetime | None = None, **reques
         plan={"top": LevelPlan(tokens_total=125, windows_total=2, samples_per_token=256)},
         stage=Stage.TOP,
         created_at=created_at if created_at is not None else datetime.now(UTC),
+        parent_id=parent.id if parent is not None else None,
+        root_id=parent.root_id if parent is not None else "",
     )
 
 

@@ -77,6 +77,12 @@ changes = st.fixed_dictionaries(
         "error": st.none()
         | st.builds(JobError, code=texts, message=texts, retryable=st.booleans()),
         "worker": st.none() | texts,
+        "duration_sec": st.floats(0.1, 600),
+        "parent_id": st.none() | texts,
+        "root_id": st.text(min_size=1, max_size=20),
+        "parent_sample": st.none() | st.integers(0, 15),
+        "prompt_codes_name": st.none() | texts,
+        "prompt_audio_name": st.none() | texts,
     }
 )
 
@@ -97,3 +103,13 @@ def test_a_moment_of_any_time_zone_becomes_utc():
     moment = datetime(2026, 11, 22, 9, 0, tzinfo=timezone(timedelta(hours=2)))
     assert from_microseconds(to_microseconds(moment)) == moment
     assert from_microseconds(to_microseconds(moment)).tzinfo is UTC
+
+
+def test_a_record_of_an_older_release_is_its_own_root_and_lasts_as_long_as_it_asked_for():
+    fields = job_to_fields(new_job(duration_seconds=2.5))
+    for name in ("root_id", "duration_sec"):
+        del fields[name]
+    fields["plan"] = '{"top":{"tokens_total":5,"windows_total":1,"samples_per_token":256}}'
+    job = job_from_fields(fields)
+    assert (job.root_id, job.parent_id, job.duration_sec) == (job.id, None, 2.5)
+    assert (job.plan["top"].heard_tokens, job.plan["top"].prompt_tokens) == (5, 0)
