@@ -89,8 +89,9 @@ class JukeboxClient:
         return self._json("POST", f"{job_path(job_id)}/cancel")
 
     def models(self) -> list[dict[str, Any]]:
-        """The models that the service offers."""
-        return list(self._json("GET", "/models")["data"])
+        """The models that can sing now; the service also tells of those it could fetch."""
+        models = self._json("GET", "/models")["data"]
+        return [model for model in models if model.get("state", "ready") == "ready"]
 
     def system(self) -> dict[str, Any]:
         """Workers, counts of jobs, version."""

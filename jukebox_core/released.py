@@ -164,6 +164,19 @@ class ReleasedModel:
     num_bytes: int
     label_hashes: Mapping[str, str] = field(default_factory=lambda: LABEL_FILES)
 
+    @classmethod
+    def of_original_files(cls, config: JukeboxConfig) -> "ReleasedModel":
+        """Somebody's own model in the original's formats, its five files in one folder."""
+        return cls(
+            name=config.name,
+            config=config,
+            vqvae_path="vqvae.pth.tar",
+            prior_paths={level: f"prior_level_{int(level)}.pth.tar" for level in Level},
+            hub_repository=None,
+            num_bytes=0,
+            label_hashes={},
+        )
+
     @property
     def label_files(self) -> tuple[str, ...]:
         """Names of the label lists that its priors were trained with."""
@@ -178,7 +191,7 @@ _LABEL_KINDS = ("artist", "genre")
 _DESCRIPTIONS: Mapping[str, str] = {
     "5b": "OpenAI's largest top prior without lyrics (2020)",
     "5b_lyrics": "OpenAI's largest top prior, sings lyrics (2020)",
-    "1b_lyrics": "OpenAI's small top prior, sings lyrics; a song fits a 16 GB card (2020)",
+    "1b_lyrics": "OpenAI's small top prior, sings lyrics (2020)",
 }
 
 _HUB_REPOSITORIES: Mapping[str, str] = {

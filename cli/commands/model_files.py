@@ -1,0 +1,202 @@
+"""`jukebox models pull`, `convert` and `verify`: models from elsewhere; are they whole?"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from cli import options
+from cli.console import escape, notes, results
+from cli.errors import CliError, UsageError
+from cli.transfer import TransferLines
+from jukebox_core.catalog import ModelCatalog
+from jukebox_core.config import JukeboxConfig
+from jukebox_core.released import (
+    LABELS_URL,
+    LICENCE_URL,
+    WEIGHTS_URL,
+    ReleasedModel,
+    released_model,
+)
+
+if TYPE_CHECKING:
+    from jukebox_core.checkpoints.convert import WeightsSource
+    from jukebox_core.checkpoints.hub import HubRepository
+    from jukebox_core.checkpoints.pull import OpenAIAddress
+
+Place = Literal["hub", "original"]
+Dtype = Literal["keep", "float32", "float16", "bfloat16"]
+
+
+def pull(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="5b_lyrics, 5b or 1b_lyrics.")],
+    accept_license: Annotated[
+        bool, typer.Option("--accept-license", help=f"You accept {LICENCE_URL}")
+    ] = False,
+    place: Annotated[
+        Place | None,
+        typer.Option("--from", help="The hub (default where it has the model), or the original."),
+    ] = None,
+    weights_url: Annotated[
+        str,
+        typer.Option(envvar="JUKEBOX_WEIGHTS_URL", help="The original's files, or a mirror."),
+    ] = WEIGHTS_URL,
+    labels_url: Annotated[
+        str,
+        typer.Option(envvar="JUKEBOX_LABELS_URL", help="Lists of artists and genres for them."),
+    ] = LABELS_URL,
+    hub_url: Annotated[
+        str | None, typer.Option(envvar="HF_ENDPOINT", help="The hub, or a mirror of it.")
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, tag or commit of the hub's repository.")
+    ] = None,
+    data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
+    models_dir: options.ModelsDir = None,
+) -> None:
+    """Fetch a released model. Interrupted, the same command goes on where it stopped."""
+    model = released_model(name)
+    if not accept_license:
+        raise UsageError(
+            f"the weights of {name} are under the {model.config.licence}: no commercial use, "
+            f"neither of them nor of songs made with them. Read {LICENCE_URL}, and if you accept "
+            "it, add --accept-license"
+        )
+    if place is None:
+        # Whoever names a mirror of the original's files means those.
+        place = "hub" if model.hub_repository and weights_url == WEIGHTS_URL else "original"
+    origin = _origin(model, place, weights_url, labels_url, hub_url, revision)
+    notes().print(escape(f"fetching {name} from {origin} (about {model.num_bytes / 1e9:.1f} GB)"))
+    directory = _pull(model, options.models_folder(data_dir, models_dir), origin)
+    results().print(escape(str(directory)))
+
+
+def _origin(
+    model: ReleasedModel,
+    place: Place,
+    weights_url: str,
+    labels_url: str,
+    hub_url: str | None,
+    revision: str | None,
+) -> "OpenAIAddress | HubRepository":
+    from jukebox_core.checkpoints.hub import HubRepository
+    from jukebox_core.checkpoints.pull import OpenAIAddress
+
+    if place == "original":
+        return OpenAIAddress(weights_url=weights_url, labels_url=labels_url)
+    if model.hub_repository is None:
+        raise UsageError(f"the hub has no port of {model.name}: fetch it with --from original")
+    return HubRepository(name=model.hub_repository, endpoint=hub_url, revision=revision)
+
+
+def _pull(model: ReleasedModel, models_dir: Path, origin: "OpenAIAddress | HubRepository") -> Path:
+    # Imported here: torch takes seconds to load, and most commands do not need it.
+    from jukebox_core.checkpoints.pull import pull as pull_model
+
+    lines = TransferLines(notes())
+    return pull_model(
+        model, models_dir, origin, licence_accepted=True, progress=lines, on_part=lines.part
+    )
+
+
+def convert(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SRC", help="A directory of transformers, or with the original's files."
+        ),
+    ],
+    destination: Annotated[Path, typer.Argument(metavar="DST", help="The new model directory.")],
+    model: Annotated[
+        str | None, typer.Option("--model", help="Which released model the original's files are.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help='Hyperparameters of other original files: {"vqvae": ..., "priors": []}.'),
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Folder with v2_artist_ids.txt and so on.")
+    ] = None,
+    dtype: Annotated[Dtype, typer.Option(help="Precision of the transformers' weights.")] = "keep",
+) -> None:
+    """Write a model from elsewhere, or one of ours in another precision, in our own format."""
+    import torch
+
+    from jukebox_core.checkpoints.convert import convert as convert_model
+
+    lines = TransferLines(notes())
+    convert_model(
+        _source(source, destination.name, model, config, labels),
+        destination,
+        described_as=str(source),
+        dtype=None if dtype == "keep" else getattr(torch, dtype),
+        on_part=lines.part,
+    )
+    results().print(escape(str(destination)))
+
+
+def _source(
+    folder: Path, name: str, model: str | None, config: Path | None, labels: Path | None
+) -> "WeightsSource":
+    from jukebox_core.checkpoints.convert import open_directory, open_openai_folder
+
+    if (folder / "config.json").is_file():
+        return open_directory(folder)
+    if model is not None:
+        return open_openai_folder(folder, released_model(model), labels)
+    if config is not None:
+        return open_openai_folder(folder, _own_model(config, name), labels)
+    raise UsageError(
+        f"{folder} has no config.json. If it holds the original's .pth.tar files, say which model "
+        "they are with --model, or give their hyperparameters with --config"
+    )
+
+
+def _own_model(config: Path, name: str) -> ReleasedModel:
+    values = _read_json(config)
+    try:
+        architecture = JukeboxConfig.from_openai(values["vqvae"], values["priors"], name=name)
+    except (KeyError, TypeError) as error:
+        raise UsageError(f'{config} should hold "vqvae" and a list "priors": {error}') from error
+    return ReleasedModel.of_original_files(architecture)
+
+
+def _read_json(file: Path) -> Any:  # noqa: ANN401 (whatever the file holds)
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read {file}: {error}") from error
+
+
+def verify(
+    models: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Names or folders; all if none.")
+    ] = None,
+    data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
+    models_dir: options.ModelsDir = None,
+) -> None:
+    """Read every file of the models: are they whole, and as they were written?"""
+    from jukebox_core.checkpoints.verify import verify as findings_of
+
+    folder = options.models_folder(data_dir, models_dir)
+    directories = [_directory(model, folder) for model in models or ModelCatalog(folder).names()]
+    broken = set()
+    for directory in directories:
+        for finding in findings_of(directory):
+            mark = "[green]fine[/]" if finding.is_fine else "[bold red]broken[/]"
+            line = escape(f"{directory.name} {finding.part}: {finding.detail}")
+            results().print(f"{mark} {line}")
+            if not finding.is_fine:
+                broken.add(directory.name)
+    if broken:
+        raise CliError(f"not whole: {', '.join(sorted(broken))}. Fetch or convert them again")
+    if not directories:
+        notes().print(escape(f"No model in {folder}."))
+
+
+def _directory(model: str, folder: Path) -> Path:
+    for directory in (folder / model, Path(model)):
+        if directory.is_dir():
+            return directory
+    raise UsageError(f"no model in {model!r}, nor one of that name in {folder}")

@@ -1,0 +1,137 @@
+"""`jukebox models`: from a server of files, without a service."""
+
+import json
+
+import pytest
+from safetensors import safe_open
+from typer.testing import CliRunner
+
+from cli.commands import model_files
+from cli.errors import CliError
+from cli.main import build_app
+from jukebox_core.errors import DownloadError, JukeboxError, ModelNotFound
+from tests.fixtures.file_server import file_server
+from tests.fixtures.released_models import GOLDEN, golden_files, serve_original, small_model
+
+__all__ = ["file_server"]
+
+UPSAMPLER = "/models/5b/prior_level_0.pth.tar"
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Run `jukebox models ARGUMENTS` in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        result = CliRunner().invoke(build_app(), ["models", *map(str, arguments)])
+        if isinstance(result.exception, (CliError, JukeboxError)):
+            raise result.exception
+        assert result.exit_code == 0, result.output
+        return result
+
+    return run
+
+
+@pytest.fixture
+def small_1b(monkeypatch):
+    """The command fetches a small model where the real one would take 12 GB."""
+    monkeypatch.setattr(model_files, "released_model", small_model)
+    return small_model("1b_lyrics")
+
+
+def states(result):
+    rows = [line.split("│") for line in result.stdout.splitlines() if "│" in line]
+    return {cells[0].strip(): cells[1].strip() for cells in rows}
+
+
+def pull_arguments(server):
+    urls = ("--weights-url", f"{server.url}/models", "--labels-url", f"{server.url}/ids")
+    return ("pull", "1b_lyrics", "--accept-license", "--models-dir", "m", *urls)
+
+
+def test_the_list_tells_what_is_there_and_what_could_be(run, models_dir, tmp_path):
+    (tmp_path / "m" / "wrong").mkdir(parents=True)
+    (tmp_path / "m" / "wrong" / "config.json").write_text("{")
+    (tmp_path / "m" / "tiny").symlink_to(models_dir / "tiny")
+    wanted = {"tiny": "ready", "wrong": "broken"}
+    wanted |= dict.fromkeys(("5b", "5b_lyrics", "1b_lyrics"), "absent")
+    assert states(run("list", "--models-dir", "m")) == wanted
+    assert states(run("--models-dir", "m")) == wanted
+
+
+def test_nothing_is_fetched_before_the_licence_is_accepted(run, tmp_path):
+    with pytest.raises(CliError, match=r"no commercial use.*--accept-license"):
+        run("pull", "5b", "--models-dir", "m")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_released_models_have_names(run):
+    with pytest.raises(ModelNotFound, match="5b, 5b_lyrics, 1b_lyrics"):
+        run("pull", "9b", "--accept-license")
+
+
+def test_what_the_hub_has_not_is_said_at_once(run):
+    with pytest.raises(CliError, match=r"hub has no port of 5b: .*--from original"):
+        run("pull", "5b", "--accept-license", "--from", "hub")
+
+
+def test_a_pulled_model_is_listed_and_whole(run, file_server, small_1b, tmp_path):
+    serve_original(file_server, small_1b)
+    result = run(*pull_arguments(file_server))
+    assert result.stdout.strip() == "m/1b_lyrics"
+    assert "writing prior_top.safetensors" in result.stderr
+    assert states(run("list", "--models-dir", "m"))["1b_lyrics"] == "ready"
+    report = run("verify", "--models-dir", "m").stdout
+    assert report.count("fine 1b_lyrics") == 6
+    assert report.count("the hash is right") == 4
+
+
+def test_the_same_command_goes_on_after_a_failure(run, file_server, small_1b):
+    serve_original(file_server, small_1b)
+    content = file_server.files.pop(UPSAMPLER)
+    with pytest.raises(DownloadError, match="404"):
+        run(*pull_arguments(file_server))
+    assert states(run("list", "--models-dir", "m"))["1b_lyrics"] == "absent"
+    file_server.files[UPSAMPLER] = content
+    file_server.requests.clear()
+    run(*pull_arguments(file_server))
+    assert {path for _, path, _ in file_server.requests} == {UPSAMPLER}
+
+
+def test_verify_names_the_model_that_is_broken(run, models_dir, tmp_path):
+    (tmp_path / "half").mkdir()
+    for file in (models_dir / "tiny").iterdir():
+        if file.name != "vqvae.safetensors":
+            (tmp_path / "half" / file.name).symlink_to(file)
+    with pytest.raises(CliError, match="not whole: half"):
+        run("verify", models_dir / "tiny", "half")
+    with pytest.raises(CliError, match="no model in 'nothing'"):
+        run("verify", "nothing")
+
+
+def test_the_original_s_files_are_converted_with_their_hyperparameters(run, tmp_path):
+    model = small_model("5b_lyrics")
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for path, file in golden_files(model).items():
+        (folder / path.rpartition("/")[2]).symlink_to(file)
+    with pytest.raises(CliError, match=r"--model.*--config"):
+        run("convert", folder, "mine")
+    case = json.loads((GOLDEN / "case.json").read_text())
+    names = ("prior_5b_lyrics", "upsampler_level_1", "upsampler_level_0")
+    own = {"vqvae": case["vqvae"], "priors": [case["priors"][name] for name in names]}
+    (tmp_path / "own.json").write_text(json.dumps(own))
+    run("convert", folder, "mine", "--config", "own.json", "--labels", GOLDEN / "labels")
+    assert run("verify", "mine").stdout.count("fine mine") == 6
+    (tmp_path / "wrong.json").write_text("[]")
+    with pytest.raises(CliError, match="should hold"):
+        run("convert", folder, "mine", "--config", "wrong.json")
+
+
+def test_our_own_models_are_written_in_another_precision(run, models_dir, tmp_path):
+    run("convert", models_dir / "tiny", "half", "--dtype", "float16")
+    with safe_open(tmp_path / "half" / "prior_top.safetensors", "pt") as file:
+        stack = file.get_tensor("transformer.layers.0.mlp.input.weight")
+    assert str(stack.dtype) == "torch.float16"
+    assert "half config.json" in run("verify", "half").stdout
