@@ -8,9 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from jukebox_core.checkpoints import LoadedParts, load_directory, load_openai, save_directory
+from jukebox_core.checkpoints.load import read_directory_config
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import LabelError
 from jukebox_core.labels import JukeboxTokenizer, Labels
+from jukebox_core.placed_priors import PlacedPriors, decide_placement, home_device
+from jukebox_core.placement import AUTO, Placement
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.sampling.alignment import align_lyrics
 from jukebox_core.sampling.ancestral import SongTiming
@@ -44,15 +47,27 @@ class JukeboxModel(nn.Module):
     audio = model.decode(codes)
     ```
 
-    `priors[0]` is the top, as in the Hugging Face documentation; `prior(level)` asks by name.
+    `priors[0]` is the top, as in the Hugging Face documentation; `prior(level)` asks by name, and
+    brings the prior to the device first where not all have room there (see `Placement`).
     `tokenizer` is None when the model came without label lists.
     """
 
-    def __init__(self, parts: LoadedParts) -> None:
+    def __init__(
+        self,
+        parts: LoadedParts,
+        *,
+        device: torch.device | str | None = None,
+        placement: Placement = Placement.RESIDENT,
+    ) -> None:
         super().__init__()
         self.config: JukeboxConfig = parts.config
         self.vqvae: JukeboxVQVAE = parts.vqvae
         self.priors = nn.ModuleList(parts.priors)
+        if placement is not Placement.RESIDENT:
+            self.vqvae.to(device)
+        self._placed = PlacedPriors(
+            self._loaded_prior, device=torch.device(device or "cpu"), placement=placement
+        )
         self._tokenizer = (
             JukeboxTokenizer.from_directory(parts.labels_dir, parts.config)
             if parts.labels_dir is not None
@@ -66,6 +81,7 @@ class JukeboxModel(nn.Module):
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype | None = None,
+        placement: Placement | str = AUTO,
     ) -> Self:
         """Load a directory in our own format or in that of transformers 4.
 
@@ -74,13 +90,25 @@ class JukeboxModel(nn.Module):
             device: where the weights go.
             dtype: of the transformer stacks and their caches; by default float32 on the CPU and
                 float16 elsewhere. What the original keeps in float32 stays so.
+            placement: "resident", "one_at_a_time" or "offloaded"; "auto" takes the first of them
+                for which `device` has enough free memory now.
 
         Raises:
             CheckpointError: tensors are unknown, missing or misshapen, or the files are not there.
+            ConfigError: the configuration is broken, or there is no such placement.
         """
-        return cls(
-            load_directory(Path(directory), device=device, dtype=dtype or default_dtype(device))
+        chosen = decide_placement(
+            read_directory_config(Path(directory)),
+            device=torch.device(device),
+            dtype=dtype or default_dtype(device),
+            wanted=placement,
         )
+        parts = load_directory(
+            Path(directory),
+            device=home_device(chosen, torch.device(device)),
+            dtype=dtype or default_dtype(device),
+        )
+        return cls(parts, device=device, placement=chosen)
 
     @classmethod
     def from_openai(
@@ -116,11 +144,12 @@ class JukeboxModel(nn.Module):
 
     def save_pretrained(self, directory: str | Path) -> None:
         """Write our own format: `config.json`, one safetensors file per part, the label lists."""
+        self._placed.come_home()
         save_directory(
             Path(directory),
             self.config,
             self.vqvae,
-            [self.prior(level) for level in COARSE_TO_FINE],
+            [self._placed.where_it_is(level) for level in COARSE_TO_FINE],
             self._tokenizer,
         )
 
@@ -135,7 +164,10 @@ class JukeboxModel(nn.Module):
         return self._tokenizer
 
     def prior(self, level: Level) -> JukeboxPrior:
-        """The prior of one level."""
+        """The prior of one level, ready on the device; asking for another may take it away."""
+        return self._placed[level]
+
+    def _loaded_prior(self, level: Level, _: torch.device) -> JukeboxPrior:
         return cast(JukeboxPrior, self.priors[COARSE_TO_FINE.index(level)])
 
     def ancestral_sample(

@@ -5,13 +5,28 @@ from pathlib import Path
 import torch
 
 from jukebox_core.catalog import CONFIG_FILE, FORMAT, read_config, read_config_values
-from jukebox_core.checkpoints.huggingface import HuggingFaceDirectory, load_huggingface
+from jukebox_core.checkpoints.huggingface import (
+    HuggingFaceDirectory,
+    load_huggingface,
+    read_huggingface_config,
+)
 from jukebox_core.checkpoints.native import load_native, load_native_prior, load_native_vqvae
 from jukebox_core.checkpoints.parts import LoadedParts
+from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import CheckpointError
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.units import Level
 from jukebox_core.vqvae import JukeboxVQVAE
+
+
+def read_directory_config(directory: Path) -> JukeboxConfig:
+    """The configuration of a model directory of either format.
+
+    Raises:
+        CheckpointError: it is no model directory.
+        ConfigError: the configuration is broken or not supported.
+    """
+    return read_config(directory) if _is_native(directory) else read_huggingface_config(directory)
 
 
 def load_directory(
