@@ -8,7 +8,7 @@ that it holds through an instrumental break counts only where it is attended to.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -57,6 +57,30 @@ class LyricTimes:
     lines: tuple[TimedText, ...] = field(repr=False)
 
 
+def frame_tokens(tokens_per_second: float) -> int:
+    """Rows of an alignment in one frame of about `FRAME_SEC`."""
+    return max(round(tokens_per_second * FRAME_SEC), 1)
+
+
+def iter_frames(
+    blocks: Iterable[NDArray[np.float32]], tokens_per_frame: int
+) -> Iterator[NDArray[np.float32]]:
+    """The frames of `pool_alignment`, float32 [n, characters], as soon as their rows are there.
+
+    One piece for every block (n may be 0), and one for the rows that are left at the end, if any.
+    """
+    rest: NDArray[np.float32] | None = None
+    for block in blocks:
+        rows = block if rest is None else np.concatenate((rest, block))
+        whole = len(rows) - len(rows) % tokens_per_frame
+        frames = [part.mean(axis=0) for part in _cut(rows[:whole], tokens_per_frame)]
+        yield np.stack(frames) if frames else np.zeros((0, rows.shape[1]), np.float32)
+        # A copy, or the whole block would stay in memory.
+        rest = rows[whole:].copy()
+    if rest is not None and len(rest):
+        yield rest.mean(axis=0, keepdims=True)
+
+
 def pool_alignment(
     blocks: Iterable[NDArray[np.float32]], tokens_per_frame: int
 ) -> NDArray[np.float32]:
@@ -65,21 +89,16 @@ def pool_alignment(
     `blocks` are the rows of an alignment piece by piece, float32 [n, characters] of any n, so that
     a long song needs never be held whole.
     """
-    frames: list[NDArray[np.float32]] = []
-    rest: NDArray[np.float32] | None = None
-    for block in blocks:
-        rows = block if rest is None else np.concatenate((rest, block))
-        whole = len(rows) - len(rows) % tokens_per_frame
-        frames += [part.mean(axis=0) for part in _cut(rows[:whole], tokens_per_frame)]
-        rest = rows[whole:]
-    if rest is not None and len(rest):
-        frames.append(rest.mean(axis=0))
-    width = 0 if rest is None else rest.shape[1]
-    return np.stack(frames).astype(np.float32) if frames else np.zeros((0, width), np.float32)
+    pieces = list(iter_frames(blocks, tokens_per_frame))
+    return np.concatenate(pieces) if pieces else np.zeros((0, 0), np.float32)
 
 
 def lyric_times(
-    alignment: NDArray[np.float32], text: str, *, tokens_per_second: float
+    alignment: NDArray[np.float32],
+    text: str,
+    *,
+    tokens_per_second: float,
+    duration_sec: float | None = None,
 ) -> LyricTimes:
     """When `text` is sung.
 
@@ -88,6 +107,8 @@ def lyric_times(
             `pool_alignment` made) to each character; rows need not sum to 1.
         text: the characters that the alignment has columns for, lines parted by line breaks.
         tokens_per_second: rows of `alignment` for each second.
+        duration_sec: length of the song; None: that of all rows. The last frame of
+            `pool_alignment` may stand for fewer tokens than the others, so there it must be given.
 
     Raises:
         ValueError: text and alignment do not fit each other, or an attention is no number.
@@ -96,8 +117,9 @@ def lyric_times(
         raise ValueError(
             f"an alignment of {alignment.shape} does not fit lyrics of {len(text)} characters"
         )
-    duration_sec = len(alignment) / tokens_per_second
-    tokens_per_frame = max(round(tokens_per_second * FRAME_SEC), 1)
+    if duration_sec is None:
+        duration_sec = len(alignment) / tokens_per_second
+    tokens_per_frame = frame_tokens(tokens_per_second)
     frames = alignment
     if tokens_per_frame > 1:
         frames = pool_alignment(_cut(alignment, 256 * tokens_per_frame), tokens_per_frame)

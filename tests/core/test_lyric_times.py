@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from jukebox_core.lyric_formats import to_json, to_lrc, to_webvtt
-from jukebox_core.lyric_times import FRAME_SEC, best_path, lyric_times, pool_alignment
+from jukebox_core.lyric_times import (
+    FRAME_SEC,
+    best_path,
+    frame_tokens,
+    lyric_times,
+    pool_alignment,
+)
 
 TEXT = "One fine\nday, <we> sang\n\n  two & more  "
 TOKENS_PER_SECOND = 344.53125
@@ -172,6 +178,18 @@ def test_rows_may_come_in_any_pieces(num_rows, tokens_per_frame, data):
     pieces = pool_alignment(np.split(rows, cuts), tokens_per_frame)
     assert whole.shape == (-(-num_rows // tokens_per_frame), 3)
     np.testing.assert_allclose(pieces, whole, atol=1e-6)
+
+
+def test_a_pooled_alignment_gives_the_times_of_the_whole_one():
+    text = "one two"
+    alignment = sung(text, evenly(text, 0.5, 2.5), 3.03, tokens_per_second=100.0)
+    whole = lyric_times(alignment, text, tokens_per_second=100.0)
+    per_frame = frame_tokens(100.0)
+    frames = pool_alignment(np.array_split(alignment, 7), per_frame)
+    pooled = lyric_times(
+        frames, text, tokens_per_second=100.0 / per_frame, duration_sec=len(alignment) / 100.0
+    )
+    assert pooled == whole
 
 
 def test_an_instrumental_has_empty_files():
