@@ -23,8 +23,8 @@ from jobs.errors import ArtifactCorrupt, ArtifactNotFound
 from jobs.job import CodesFile, is_job_id
 from jobs.request import LEVEL_NAMES
 
-ABANDONED_AFTER_SEC = 3600.0
-"""A file that nobody finished in this time belongs to a process that died."""
+ABANDONED_AFTER_SEC = 600.0
+"""An unfinished file that nobody wrote to for so long belongs to a process that died."""
 
 _NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*", re.ASCII)
 _MAX_NAME_CHARACTERS = 120
@@ -211,7 +211,8 @@ def _is_name(name: str) -> bool:
 
 
 def _is_being_written(path: Path) -> bool:
-    if not path.name.startswith(_UNFINISHED_PREFIX):
+    # No finished file begins with a dot; encoders have unfinished files of their own names.
+    if not path.name.startswith("."):
         return False
     try:
         return time.time() - path.lstat().st_mtime < ABANDONED_AFTER_SEC

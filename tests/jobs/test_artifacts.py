@@ -227,6 +227,16 @@ def test_pruning_keeps_what_it_is_told_and_what_is_being_written(artifacts):
     assert names(artifacts) == sorted([kept.name, "top-0.flac"])
 
 
+def test_pruning_keeps_what_an_encoder_writes_under_a_name_of_its_own(artifacts):
+    kept = write_window(artifacts)
+    written = artifacts.path(JOB_ID, kept.name).with_name(".0123-.unfinished-0123-top-0.flac")
+    written.write_bytes(b"encoding")
+    assert artifacts.prune(JOB_ID, {kept.name}) == []
+    long_ago = written.stat().st_mtime - 2 * ABANDONED_AFTER_SEC
+    os.utime(written, (long_ago, long_ago))
+    assert artifacts.prune(JOB_ID, {kept.name}) == [written.name]
+
+
 def test_pruning_takes_what_a_dead_process_left(artifacts):
     kept = write_window(artifacts)
     folder = artifacts.path(JOB_ID, kept.name).parent
