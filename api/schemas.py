@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from jobs.job import JobStatus, Stage
 from jobs.request import JobRequest, LevelName
+from jukebox_core.catalog import ModelState
 
 EXAMPLE_ID = "job_0123456789abcdef0123456789abcdef"
 
@@ -132,10 +133,14 @@ class ModelLimits(BaseModel):
 
 
 class ModelView(BaseModel):
-    """One model that jobs may name."""
+    """One model. Jobs may name it when it is ready; others can be fetched by who runs the service.
+
+    What is said of a model that is not ready is what it will be.
+    """
 
     object: Literal["model"] = "model"
     name: str
+    state: ModelState = Field(description="`pulling` while it is being fetched")
     description: str
     licence: str
     sample_rate_hz: int
@@ -146,10 +151,28 @@ class ModelView(BaseModel):
 
 
 class ModelList(BaseModel):
-    """All models."""
+    """All models, those that are ready first."""
 
     object: Literal["list"] = "list"
     data: list[ModelView]
+
+
+class NameView(BaseModel):
+    """An artist or a genre that a model knows."""
+
+    name: str = Field(description="As it may be sent in a request")
+    ids: dict[LevelName, list[int]] = Field(
+        description="What each level reads: several ids for a genre read word by word, none where "
+        "the level does not know the name"
+    )
+    score: float = Field(description="1 for the name itself, less the less alike it is")
+
+
+class NameList(BaseModel):
+    """The names most like the text, best first; the first of all names if there was no text."""
+
+    object: Literal["list"] = "list"
+    data: list[NameView]
 
 
 class HealthView(BaseModel):

@@ -12,6 +12,7 @@ from api.schemas import (
     ModelLevelView,
     ModelLimits,
     ModelView,
+    NameView,
     OutputView,
     ProgressView,
     WorkerView,
@@ -19,8 +20,10 @@ from api.schemas import (
 from jobs.job import Job, JobStatus, LevelProgress, Output, Stage
 from jobs.request import LevelName
 from jobs.store import WorkerInfo
-from jukebox_core.catalog import ModelCard
+from jukebox_core.catalog import ModelCard, ModelState
 from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig
+from jukebox_core.labels.search import NameMatch
+from jukebox_core.released import ReleasedModel
 from jukebox_core.units import COARSE_TO_FINE, Level
 
 MAX_REQUEST_DURATION_SEC = 600.0
@@ -159,18 +162,33 @@ def poll_after_sec(view: JobView) -> int:
 
 
 def model_view(card: ModelCard) -> ModelView:
-    """A model as clients see it."""
-    config = card.config
+    """A model that is ready, as clients see it."""
+    return _model_view(card.name, ModelState.READY, card.config, card.num_bytes)
+
+
+def released_view(model: ReleasedModel, state: ModelState) -> ModelView:
+    """A model that could be fetched, or is being fetched."""
+    return _model_view(model.name, state, model.config, model.num_bytes)
+
+
+def _model_view(name: str, state: ModelState, config: JukeboxConfig, num_bytes: int) -> ModelView:
     return ModelView(
-        name=card.name,
-        description=card.description,
-        licence=card.licence,
+        name=name,
+        state=state,
+        description=config.description,
+        licence=config.licence,
         sample_rate_hz=config.vqvae.sample_rate_hz,
         reads_lyrics=any(prior.lyrics is not None for prior in config.priors),
         levels=[_model_level_view(prior) for prior in config.priors],
         limits=model_limits(config),
-        bytes=card.num_bytes,
+        bytes=num_bytes,
     )
+
+
+def name_view(match: NameMatch) -> NameView:
+    """An artist or genre as clients see it."""
+    ids = {_level_name(level): list(ids) for level, ids in match.ids.items()}
+    return NameView(name=match.name, ids=ids, score=match.score)
 
 
 def _model_level_view(prior: JukeboxPriorConfig) -> ModelLevelView:

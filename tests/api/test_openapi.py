@@ -22,6 +22,8 @@ OPERATION_IDS = {
     "downloadCodes",
     "checkCodes",
     "listModels",
+    "searchArtists",
+    "searchGenres",
     "checkHealth",
     "checkReadiness",
     "getSystem",

@@ -50,7 +50,8 @@ async def test_one_broken_model_hides_no_other(clean_redis_url, models_dir, tmp_
     (together / "broken" / "config.json").write_text("{")
     async with serving(clean_redis_url, together, tmp_path / "data") as service:
         models = (await service.client.get("/models")).json()["data"]
-        assert [model["name"] for model in models] == ["tiny"]
+        assert [model["name"] for model in models if model["state"] == "ready"] == ["tiny"]
+        assert "broken" not in [model["name"] for model in models]
         response = await service.client.post("/jobs", json=song(model="broken"))
         assert_problem(response, 422, "invalid_request")
 
