@@ -3,12 +3,13 @@
 import json
 import multiprocessing
 import os
+import time
 from dataclasses import replace
 
 import pytest
 import torch
 
-from jukebox_core.catalog import ModelCatalog
+from jukebox_core.catalog import ModelCatalog, ModelState
 from jukebox_core.checkpoints import load_directory, load_openai
 from jukebox_core.checkpoints.origin import Origin
 from jukebox_core.checkpoints.pull import OpenAIAddress, pull
@@ -222,6 +223,36 @@ def test_one_process_at_a_time_and_a_dead_one_is_in_nobody_s_way(model, server, 
     assert not is_pulling(folder, "1b_lyrics")
     fetch(model, folder, server)
     assert not is_pulling(folder, "1b_lyrics")
+
+
+def pull_in_a_process(model, models_dir, origin):
+    pull(model, models_dir, origin, licence_accepted=True)
+
+
+def test_a_killed_pull_leaves_no_model_and_loses_no_finished_part(model, server, folder):
+    server.stalled = {MIDDLE}
+    context = multiprocessing.get_context("spawn")
+    arguments = (model, folder, address(server))
+    process = context.Process(target=pull_in_a_process, args=arguments)
+    process.start()
+    try:
+        deadline = time.monotonic() + 60
+        while not server.asked(MIDDLE):
+            assert process.is_alive()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert ModelCatalog(folder).state("1b_lyrics") is ModelState.PULLING
+    finally:
+        process.kill()
+        process.join(30)
+        server.go_on.set()
+    catalog = ModelCatalog(folder)
+    assert (catalog.names(), catalog.state("1b_lyrics")) == ((), ModelState.ABSENT)
+    server.stalled.clear()
+    server.requests.clear()
+    assert_same_weights(fetch(model, folder, server), model)
+    assert {path for _, path, _ in server.requests} == {MIDDLE, "/models/5b/prior_level_0.pth.tar"}
+    assert [file.name for file in folder.iterdir()] == ["1b_lyrics"]
 
 
 def test_the_record_of_origin_is_readable(model, server, folder):
