@@ -7,6 +7,7 @@ JobsError
 ├── LeaseLost            another worker owns the job now; write nothing
 ├── StoreUnavailable     the job store cannot be reached; try again soon
 ├── QueueUnavailable     the message queue cannot be reached; try again soon
+├── AssetNotFound        no asset has this id
 ├── ArtifactNotFound     a file that the record names is gone
 └── ArtifactCorrupt      a file does not have the hash that the record names
 """
@@ -46,6 +47,14 @@ class StoreUnavailable(JobsError):
 
 class QueueUnavailable(JobsError):
     """The message queue cannot be reached; try again soon."""
+
+
+class AssetNotFound(JobsError):
+    """No asset has this id."""
+
+    def __init__(self, asset_id: str) -> None:
+        super().__init__(f"no asset has the id {asset_id!r}")
+        self.asset_id = asset_id
 
 
 class ArtifactNotFound(JobsError):

@@ -1,0 +1,141 @@
+"""What clients have sent to begin songs with: sound and codes, a folder for each, for good or none.
+
+A folder gets its name when everything in it is on disk. Jobs copy what they need, so that an asset
+may be deleted at any time.
+"""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from jobs.errors import AssetNotFound
+
+ABANDONED_AFTER_SEC = 3600.0
+"""A draft that nobody finished in this time belongs to a process that died."""
+
+AssetKind = Literal["audio", "codes"]
+
+_ASSET_ID = re.compile(r"asset_[0-9a-f]{32}", re.ASCII)
+_DRAFT_PREFIX = ".draft-"
+_FACTS_NAME = "asset.json"
+_CONTENT_NAMES: Mapping[AssetKind, str] = {"audio": "sound.wav", "codes": "codes.safetensors"}
+
+
+def new_asset_id() -> str:
+    """An id that nobody can guess, safe in URLs and file names."""
+    return f"asset_{secrets.token_hex(16)}"
+
+
+def is_asset_id(text: str) -> bool:
+    """Whether `text` could have come from `new_asset_id`; asked before any look-up."""
+    return _ASSET_ID.fullmatch(text) is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """One file that was sent.
+
+    `sha256` and `num_bytes` are of the file as it was sent; what is kept is a mono WAV file at the
+    sound's own rate, or int32 codes. Fields that the kind has no use for are None: `num_samples`,
+    `num_tokens` (per song, by level) and `model` are of codes, the others of sound.
+    """
+
+    id: str
+    kind: AssetKind
+    sha256: str
+    num_bytes: int
+    created_at: datetime
+    audio_format: str | None = None
+    duration_sec: float | None = None
+    sample_rate_hz: int | None = None
+    num_channels: int | None = None
+    num_samples: int | None = None
+    num_tokens: Mapping[str, int] | None = None
+    model: str | None = None
+
+
+class LocalAssets:
+    """Assets beneath `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.absolute()
+
+    @contextmanager
+    def draft(self) -> Iterator[Path]:
+        """A folder to put a new asset together in; at the end it is gone, unless it was kept."""
+        self._root.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self._remove_abandoned()
+        folder = self._root / f"{_DRAFT_PREFIX}{secrets.token_hex(8)}"
+        folder.mkdir(mode=0o750)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def keep(self, content: Path, asset: Asset) -> None:
+        """Make an asset of a file in a draft's folder. Raises ValueError for an id that is none."""
+        if not is_asset_id(asset.id):
+            raise ValueError(f"{asset.id!r} was not made by new_asset_id")
+        with self.draft() as folder:
+            kept = folder / _CONTENT_NAMES[asset.kind]
+            content.replace(kept)
+            facts = asdict(asset) | {"created_at": asset.created_at.isoformat()}
+            (folder / _FACTS_NAME).write_text(json.dumps(facts), encoding="utf-8")
+            for path in (kept, folder / _FACTS_NAME, folder):
+                _sync(path)
+            folder.rename(self._root / asset.id)
+        _sync(self._root)
+
+    def get(self, asset_id: str) -> Asset:
+        """What is known of an asset. Raises AssetNotFound."""
+        path = self._folder(asset_id) / _FACTS_NAME
+        try:
+            facts = json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            raise AssetNotFound(asset_id) from None
+        return Asset(**{**facts, "created_at": datetime.fromisoformat(facts["created_at"])})
+
+    def path(self, asset: Asset) -> Path:
+        """Where its sound or its codes lie. Raises AssetNotFound when it was deleted meanwhile."""
+        path = self._folder(asset.id) / _CONTENT_NAMES[asset.kind]
+        if not path.is_file():
+            raise AssetNotFound(asset.id)
+        return path
+
+    def delete(self, asset_id: str) -> None:
+        """Forget an asset and its file, at once and altogether. Raises AssetNotFound."""
+        doomed = self._root / f"{_DRAFT_PREFIX}{secrets.token_hex(8)}"
+        try:
+            self._folder(asset_id).rename(doomed)
+        except FileNotFoundError:
+            raise AssetNotFound(asset_id) from None
+        shutil.rmtree(doomed, ignore_errors=True)
+
+    def _folder(self, asset_id: str) -> Path:
+        if not is_asset_id(asset_id):
+            raise AssetNotFound(asset_id[:64])
+        return self._root / asset_id
+
+    def _remove_abandoned(self) -> None:
+        for folder in self._root.glob(f"{_DRAFT_PREFIX}*"):
+            with suppress(FileNotFoundError):
+                if time.time() - folder.stat().st_mtime > ABANDONED_AFTER_SEC:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, would survive a power cut."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,110 @@
+"""Codes in a safetensors file, as `GET /jobs/{id}/codes` gives them; no torch.
+
+Tensors `top`, `middle` and `bottom` of whole numbers [num_samples, tokens]; finer levels may be
+absent, and a single song may be [tokens]. The metadata `model` names the model they belong to.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from jukebox_core.errors import SongError
+from jukebox_core.units import COARSE_TO_FINE
+
+MAX_CODES = 2**24
+"""Of all levels together: 16 songs of three minutes."""
+
+MAX_ROWS = 16
+_LEVELS = tuple(level.label for level in COARSE_TO_FINE)
+_DTYPES = ("U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64")
+_MAX_CODE = 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodesFacts:
+    """What a file of codes holds; `num_tokens` is per row, for each level that is there."""
+
+    num_samples: int
+    num_tokens: Mapping[str, int]
+    model: str | None
+
+
+def ingest_codes(source: Path, destination: Path) -> CodesFacts:
+    """Check a file of codes and write it anew as int32 [num_samples, tokens] for each level.
+
+    Raises:
+        SongError: it is no such file; the sentence says why.
+    """
+    try:
+        with safetensors.safe_open(source, framework="numpy") as file:
+            names = _checked_names(file)
+            codes = {name: _checked_codes(name, file.get_tensor(name)) for name in names}
+            model = (file.metadata() or {}).get("model")
+    except (safetensors.SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+        raise _refusal("the file cannot be read as safetensors") from error
+    num_rows = {name: len(rows) for name, rows in codes.items()}
+    if len(set(num_rows.values())) != 1:
+        raise _refusal(f"the levels hold different numbers of songs: {num_rows}")
+    model = model if model is not None and len(model) <= 64 else None
+    safetensors.numpy.save_file(codes, destination, metadata={"model": model} if model else None)
+    return CodesFacts(
+        num_samples=num_rows["top"],
+        num_tokens={name: codes[name].shape[1] for name in names},
+        model=model,
+    )
+
+
+def read_codes_file(path: Path) -> dict[str, NDArray[np.int64]]:
+    """Codes that `ingest_codes` wrote, int64 [num_samples, tokens], coarsest first.
+
+    Raises:
+        SongError: the file is damaged.
+    """
+    try:
+        tensors = safetensors.numpy.load_file(path)
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise _refusal("the file cannot be read as safetensors") from error
+    return {name: tensors[name].astype(np.int64) for name in _LEVELS if name in tensors}
+
+
+def _checked_names(file: Any) -> tuple[str, ...]:  # noqa: ANN401  (safetensors has no types)
+    """Judge names, types and shapes by the header alone."""
+    found = list(file.keys())
+    names = _LEVELS[: len(found)]
+    if not found or set(found) != set(names):
+        shown = ", ".join(sorted(found)[:5]) or "nothing"
+        raise _refusal(
+            f"the file holds {shown[:100]}: wanted are the tensors top; top and middle; or top, "
+            "middle and bottom"
+        )
+    num_codes = 0
+    for name in names:
+        part = file.get_slice(name)
+        shape, dtype = part.get_shape(), part.get_dtype()
+        if dtype not in _DTYPES or len(shape) not in (1, 2):
+            raise _refusal(f"{name} is {dtype} {shape}: wanted are whole numbers [songs, tokens]")
+        num_rows = shape[0] if len(shape) == 2 else 1
+        if not 1 <= num_rows <= MAX_ROWS or shape[-1] < 1:
+            raise _refusal(f"{name} is {shape}: wanted are 1 to {MAX_ROWS} songs of some tokens")
+        num_codes += num_rows * shape[-1]
+    if num_codes > MAX_CODES:
+        raise _refusal(f"the file holds {num_codes} codes; {MAX_CODES} are taken")
+    return names
+
+
+def _checked_codes(name: str, tensor: NDArray[np.integer]) -> NDArray[np.int32]:
+    if tensor.min() < 0 or tensor.max() >= _MAX_CODE:
+        raise _refusal(
+            f"{name} holds numbers from {tensor.min()} to {tensor.max()}, which are no codes"
+        )
+    return np.ascontiguousarray(np.atleast_2d(tensor), dtype=np.int32)
+
+
+def _refusal(sentence: str) -> SongError:
+    return SongError(sentence, field="codes")

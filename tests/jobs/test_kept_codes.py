@@ -1,0 +1,96 @@
+"""Whatever a job has drawn, and nothing else, can be gone on from."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from jobs.artifacts import LocalArtifacts
+from jobs.job import Job, LevelPlan
+from jobs.kept_codes import kept_codes
+from tests.jobs.records import new_job
+
+TOP = np.arange(2 * 10).reshape(2, 10)
+MIDDLE = np.arange(2 * 40).reshape(2, 40) + 100
+
+
+@pytest.fixture
+def artifacts(tmp_path):
+    return LocalArtifacts(tmp_path)
+
+
+def plan(tokens: int, *, prompt: int = 0, heard: int = 0) -> LevelPlan:
+    return LevelPlan(
+        tokens_total=tokens,
+        windows_total=2,
+        samples_per_token=1,
+        prompt_tokens=prompt,
+        heard_tokens=heard,
+    )
+
+
+def job_of(**changes) -> Job:
+    plans = {"top": plan(10), "middle": plan(40), "bottom": plan(160)}
+    job = new_job(num_samples=2)
+    return replace(job, **{"plan": plans, **changes})
+
+
+def with_windows(artifacts, job, level, codes, *borders):
+    files = [
+        artifacts.write_codes(job.id, fence=1, level=level, start=a, codes=codes[:, a:b])
+        for a, b in borders
+    ]
+    return replace(job, codes=(*job.codes, *files))
+
+
+def test_a_job_without_codes_has_nothing_to_go_on_from(artifacts):
+    assert kept_codes(artifacts, job_of()) == {}
+
+
+def test_finished_levels_come_from_their_file_and_the_rest_from_windows(artifacts):
+    job = job_of()
+    name = artifacts.write_all_codes(job.id, fence=1, codes={"top": TOP}, metadata={})
+    job = with_windows(artifacts, job, "middle", MIDDLE, (0, 16), (16, 24))
+    codes = kept_codes(artifacts, replace(job, codes_name=name))
+    assert list(codes) == ["top", "middle"]
+    np.testing.assert_array_equal(codes["top"], TOP)
+    np.testing.assert_array_equal(codes["middle"], MIDDLE[:, :24])
+
+
+def test_windows_count_as_far_as_they_follow_each_other(artifacts):
+    job = with_windows(artifacts, job_of(), "top", TOP, (0, 4), (6, 10))
+    np.testing.assert_array_equal(kept_codes(artifacts, job)["top"], TOP[:, :4])
+
+
+def test_a_damaged_window_ends_what_can_be_kept(artifacts):
+    job = with_windows(artifacts, job_of(), "top", TOP, (0, 4), (4, 6), (6, 10))
+    artifacts.path(job.id, job.codes[1].name).write_bytes(b"x")
+    np.testing.assert_array_equal(kept_codes(artifacts, job)["top"], TOP[:, :4])
+
+
+def test_a_lost_file_is_made_up_for_by_the_windows(artifacts):
+    job = with_windows(artifacts, job_of(codes_name="gone"), "top", TOP, (0, 10))
+    np.testing.assert_array_equal(kept_codes(artifacts, job)["top"], TOP)
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_prompt_comes_first_repeated_when_it_is_one(artifacts, rows):
+    job = job_of(plan={"top": plan(10, prompt=4), "middle": plan(40), "bottom": plan(160)})
+    name = artifacts.write_all_codes(
+        job.id, fence=0, codes={"top": TOP[:rows, :4]}, metadata={}, kind="prompt"
+    )
+    job = with_windows(artifacts, replace(job, prompt_codes_name=name), "top", TOP, (4, 7))
+    codes = kept_codes(artifacts, job)["top"]
+    np.testing.assert_array_equal(codes[:, :4], TOP[[0, rows - 1], :4])
+    np.testing.assert_array_equal(codes[:, 4:], TOP[:, 4:7])
+
+
+def test_without_its_prompt_a_level_has_nothing(artifacts):
+    job = job_of(plan={"top": plan(10, prompt=4)}, prompt_codes_name="gone")
+    assert kept_codes(artifacts, with_windows(artifacts, job, "top", TOP, (4, 7))) == {}
+
+
+def test_what_only_filled_a_context_is_cut_off(artifacts):
+    job = job_of(plan={"top": plan(10, heard=6), "middle": plan(40), "bottom": plan(160)})
+    job = with_windows(artifacts, job, "top", TOP, (0, 10))
+    np.testing.assert_array_equal(kept_codes(artifacts, job)["top"], TOP[:, :6])
