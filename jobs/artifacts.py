@@ -34,6 +34,15 @@ _CHECKSUM_KEY = "codes_sha256"
 _CHUNK_BYTES = 1 << 20
 
 
+def alignment_name(sample: int) -> str:
+    """The file of a job that says when the lyrics of one sample are sung.
+
+    Without a fence: its content depends on the top level's codes alone, so whoever writes it writes
+    the same.
+    """
+    return f"alignment-{sample}.json"
+
+
 class LocalArtifacts:
     """Files of jobs beneath `root`, a folder that the API and the workers share.
 
