@@ -9,7 +9,7 @@ import typer
 from cli import options
 from cli.console import escape, notes, results
 from cli.errors import CliError, UsageError
-from cli.transfer import TransferLines
+from cli.transfer import TransferLines, transfer_display
 from jukebox_core.catalog import ModelCatalog
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.released import (
@@ -92,12 +92,19 @@ def _origin(
 
 def _pull(model: ReleasedModel, models_dir: Path, origin: "OpenAIAddress | HubRepository") -> Path:
     # Imported here: torch takes seconds to load, and most commands do not need it.
+    from jukebox_core.checkpoints.pull import OpenAIAddress
     from jukebox_core.checkpoints.pull import pull as pull_model
 
-    lines = TransferLines(notes())
-    return pull_model(
-        model, models_dir, origin, licence_accepted=True, progress=lines, on_part=lines.part
-    )
+    # The hub's library draws bars of its own.
+    with transfer_display(notes(), bars=isinstance(origin, OpenAIAddress)) as display:
+        return pull_model(
+            model,
+            models_dir,
+            origin,
+            licence_accepted=True,
+            progress=display.show,
+            on_part=display.part,
+        )
 
 
 def convert(
@@ -125,13 +132,12 @@ def convert(
 
     from jukebox_core.checkpoints.convert import convert as convert_model
 
-    lines = TransferLines(notes())
     convert_model(
         _source(source, destination.name, model, config, labels),
         destination,
         described_as=str(source),
         dtype=None if dtype == "keep" else getattr(torch, dtype),
-        on_part=lines.part,
+        on_part=TransferLines(notes()).part,
     )
     results().print(escape(str(destination)))
 
