@@ -77,10 +77,7 @@ def assemble(
         module = build()
     wanted = module.state_dict()
     _check_fit(wanted, stored, unknown or [], where)
-    placed = {
-        name: stored.pop(name).read().to(device=device, dtype=tensor.dtype)
-        for name, tensor in wanted.items()
-    }
+    placed = {name: stored.pop(name).to(device, tensor.dtype) for name, tensor in wanted.items()}
     module.load_state_dict(placed, assign=True)
     _check_complete(module, where)
     return module.eval()

@@ -2,8 +2,9 @@
 
 import pickle
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,27 @@ _SAFETENSORS_DTYPES = {
     "BF16": torch.bfloat16,
 }
 
+_PASSING_BYTES = 2**25
+
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """One tensor of a file: what it looks like, and how to get it."""
+    """One tensor of a file: what it looks like, and how to get it.
+
+    `read` gives it to be kept. `read_in_passing` is for a tensor that is copied at once, to another
+    type or device, and dropped: then the process does not keep what it has read of the file.
+    """
 
     shape: tuple[int, ...]
     dtype: torch.dtype
     read: Callable[[], Tensor]
+    read_in_passing: Callable[[], Tensor]
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> Tensor:
+        """The tensor in `dtype` on `device`."""
+        stays = torch.device(device).type == "cpu" and dtype == self.dtype
+        tensor = self.read() if stays else self.read_in_passing()
+        return tensor.to(device=device, dtype=dtype)
 
 
 def open_tensors(path: Path) -> dict[str, StoredTensor]:
@@ -46,30 +60,66 @@ def open_tensors(path: Path) -> dict[str, StoredTensor]:
     return _open_pickle(path)
 
 
+class _MappedFile:
+    """One file, mapped twice: for good, and for a while.
+
+    What is read through a mapping counts as memory of this process until the mapping ends, and it
+    lasts as long as any tensor of it. The second is therefore made anew after every
+    `_PASSING_BYTES`.
+    """
+
+    def __init__(self, tensor_reader: Callable[[], Callable[[str], Tensor]]) -> None:
+        self._tensor_reader = tensor_reader
+        self.read = self._read_in_passing = tensor_reader()
+        self._num_bytes = _PASSING_BYTES
+
+    def read_in_passing(self, name: str) -> Tensor:
+        """The tensor called `name`, which nobody will keep."""
+        if self._num_bytes >= _PASSING_BYTES:
+            self._read_in_passing, self._num_bytes = self._tensor_reader(), 0
+        tensor = self._read_in_passing(name)
+        self._num_bytes += tensor.nbytes
+        return tensor
+
+    def stored(self, name: str, shape: Sequence[int], dtype: torch.dtype) -> StoredTensor:
+        """The entry of one tensor."""
+        return StoredTensor(
+            tuple(shape), dtype, partial(self.read, name), partial(self.read_in_passing, name)
+        )
+
+
 def _open_safetensors(path: Path) -> dict[str, StoredTensor]:
+    def tensor_reader() -> Callable[[str], Tensor]:
+        opened: Any = safe_open(path, framework="pt")
+        return lambda name: opened.get_tensor(name)
+
     try:
-        file: Any = safe_open(path, framework="pt")
-        return {name: _mapped_tensor(file, name) for name in file.keys()}  # noqa: SIM118
+        mapped = _MappedFile(tensor_reader)
+        header: Any = safe_open(path, framework="pt")
+        slices = {name: header.get_slice(name) for name in header.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is not a whole safetensors file: {error}") from error
-
-
-def _mapped_tensor(file: Any, name: str) -> StoredTensor:  # noqa: ANN401 (safe_open is untyped)
-    header = file.get_slice(name)
-    dtype = _SAFETENSORS_DTYPES.get(header.get_dtype(), torch.uint8)
-    return StoredTensor(tuple(header.get_shape()), dtype, lambda: file.get_tensor(name))
+    return {
+        name: mapped.stored(
+            name, part.get_shape(), _SAFETENSORS_DTYPES.get(part.get_dtype(), torch.uint8)
+        )
+        for name, part in slices.items()
+    }
 
 
 def _open_pickle(path: Path) -> dict[str, StoredTensor]:
     tensors = _state_dict(_unpickle(path), path)
-    return {
-        name: StoredTensor(tuple(tensor.shape), tensor.dtype, _handing_over(tensor))
-        for name, tensor in tensors.items()
-    }
+    if zipfile.is_zipfile(path):
+        mapped = _MappedFile(lambda: _state_dict(_unpickle(path), path).__getitem__)
+        return {
+            name: mapped.stored(name, tensor.shape, tensor.dtype)
+            for name, tensor in tensors.items()
+        }
+    return {name: _in_memory(tensor) for name, tensor in tensors.items()}
 
 
-def _handing_over(tensor: Tensor) -> Callable[[], Tensor]:
-    return lambda: tensor
+def _in_memory(tensor: Tensor) -> StoredTensor:
+    return StoredTensor(tuple(tensor.shape), tensor.dtype, lambda: tensor, lambda: tensor)
 
 
 def _unpickle(path: Path) -> object:
