@@ -38,11 +38,14 @@ class Engine:
     when the first sequence of the level comes, so a mapping may load them only then.
 
     Args:
-        priors: the prior of each level that will be drawn, on `device`.
+        priors: the prior of each level that will be drawn, on `device`; with `one_level_at_a_time`
+            each is asked for anew whenever its turn comes, and may leave when another's does.
         max_rows: slots for each prior: how many sequences of a level run at the same time.
         device: where the priors are.
         min_rows: rows that every step computes at least (see `ModelRunner`). By default 4 on the
             CPU, and all `max_rows` elsewhere, where idle rows are nearly free.
+        one_level_at_a_time: the device holds one prior only: windows of one level are finished
+            before those of another begin, whose cache and weights take the place of the first.
     """
 
     def __init__(
@@ -52,10 +55,11 @@ class Engine:
         max_rows: int,
         device: torch.device | str = "cpu",
         min_rows: int | None = None,
+        one_level_at_a_time: bool = False,
     ) -> None:
         self.device = torch.device(device)
         self._priors = priors
-        self._scheduler = Scheduler(max_rows)
+        self._scheduler = Scheduler(max_rows, one_level_at_a_time=one_level_at_a_time)
         self._runners: dict[Level, ModelRunner] = {}
         self._sequences: dict[str, Sequence] = {}
         default_rows = MIN_CPU_ROWS if self.device.type == "cpu" else max_rows
@@ -230,6 +234,8 @@ class Engine:
         if level in self._runners and self._runners[level].num_slots != num_slots:
             # The slots were halved, and those who held the old ones have finished.
             del self._runners[level]
+            return_free_memory(self.device)
+        if self._scheduler.one_level_at_a_time and self._drop_idle_runners(level):
             return_free_memory(self.device)
         if level not in self._runners:
             if level not in self._priors:

@@ -79,12 +79,16 @@ class Scheduler:
 
     Where memory is short, the slots of a prior are halved (`halve_slots`: those who run finish
     first, and nobody joins meanwhile), or the rows that it steps together (`limit_step_rows`).
+
+    With `one_level_at_a_time`, which is for devices that hold one prior only, a level goes on until
+    nobody of it runs, and nobody joins it while another level waits.
     """
 
-    def __init__(self, max_rows: int) -> None:
+    def __init__(self, max_rows: int, *, one_level_at_a_time: bool = False) -> None:
         if max_rows < 1:
             raise SamplingError(f"{max_rows=} must be at least 1")
         self.max_rows = max_rows
+        self.one_level_at_a_time = one_level_at_a_time
         self._rows = {level: _Rows(max_rows) for level in COARSE_TO_FINE}
         self._order = deque(COARSE_TO_FINE)
 
@@ -103,6 +107,11 @@ class Scheduler:
 
     def next_turn(self) -> Turn | None:
         """The next prior with work, and who joins it; None when there is nothing to do."""
+        if self.one_level_at_a_time:
+            for level, rows in self._rows.items():
+                if rows.running:
+                    waited_for = any(o.waiting for o in self._rows.values() if o is not rows)
+                    return Turn(level=level, admitted=None if waited_for else rows.admit())
         for _ in range(len(self._order)):
             level = self._order[0]
             self._order.rotate(-1)

@@ -149,6 +149,28 @@ def test_a_window_may_be_canceled_while_it_waits_for_room(priors):
     assert results == alone({name: draws[name] for name in ("top 1", "top 2")})
 
 
+def test_a_device_for_one_prior_draws_level_after_level():
+    """Nothing is kept of the other priors: each is asked for anew when its turn comes."""
+    reference, present = golden_priors(TOP), []
+
+    class OneAtATime(dict):
+        def __getitem__(self, level):
+            present[:] = [level]
+            return reference[level]
+
+    engine = Engine(OneAtATime(reference), max_rows=3, one_level_at_a_time=True)
+    draws = windows(4) | windows(3, Level.MIDDLE) | windows(2, Level.BOTTOM)
+    submit(engine, draws)
+    results = {}
+    while engine.has_work:
+        for update in engine.step():
+            results[update.id] = update.codes.tolist()
+        running = [level for level in Level if engine._scheduler.running(level)]
+        assert running in ([], present)
+        assert list(engine._runners) == present
+    assert results == alone(draws)
+
+
 def test_what_allocators_say_is_understood():
     with pytest.raises(RuntimeError) as refused:
         torch.empty(10**15)

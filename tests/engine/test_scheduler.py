@@ -133,3 +133,35 @@ def test_nothing_to_do_is_said_plainly():
 def test_a_scheduler_without_rows_is_refused():
     with pytest.raises(SamplingError, match="at least 1"):
         Scheduler(max_rows=0)
+
+
+@given(arrivals, st.integers(1, 4))
+def test_one_level_at_a_time_finishes_what_it_began_and_starves_nobody(jobs, max_rows):
+    scheduler = Scheduler(max_rows, one_level_at_a_time=True)
+    everybody = [a_sequence(f"{n}", level, num_new) for n, (level, num_new, _) in enumerate(jobs)]
+    for sequence in everybody:
+        scheduler.submit(sequence)
+    turns, level_before, switches = 0, None, 0
+    while scheduler.has_work:
+        turn, _ = run_turn(scheduler)
+        others = [level for level in COARSE_TO_FINE if level is not turn.level]
+        assert not any(scheduler.running(level) for level in others)
+        switches += turn.level is not level_before
+        level_before = turn.level
+        turns += 1
+        assert turns <= sum(sequence.num_new for sequence in everybody)
+    assert all(sequence.status is SequenceStatus.FINISHED for sequence in everybody)
+    assert switches <= len(everybody)
+
+
+def test_one_level_at_a_time_fills_its_rows_while_no_other_level_waits():
+    scheduler = Scheduler(max_rows=3, one_level_at_a_time=True)
+    for name in "abc":
+        scheduler.submit(a_sequence(name, num_new=50))
+    for _ in range(2):
+        run_turn(scheduler)
+    assert len(scheduler.running(Level.TOP)) == 2
+    scheduler.submit(a_sequence("other", Level.BOTTOM))
+    for _ in range(3):
+        run_turn(scheduler)
+    assert len(scheduler.running(Level.TOP)) == 2
