@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -40,6 +41,9 @@ class LevelDrawer:
     Windows whose files are there and intact are read; from the first that is not, everything is
     drawn (again). That gives the same codes, because a window depends only on the song and on what
     lies before it. Levels of earlier stages are mended in the same way, should their files be lost.
+
+    `read_prompt` gives what each level begins with, int64 [num_samples, n], when it is needed; that
+    is never drawn. A level with nothing to draw is read and passed.
     """
 
     store: JobStore
@@ -47,24 +51,32 @@ class LevelDrawer:
     engine: EngineThread
     hold: Hold
     song: JobSong
+    read_prompt: Callable[[], Mapping[Level, NDArray[np.int64]]]
     times: dict[Level, DrawingTime] = field(default_factory=dict)
 
     def codes_through(self, last: Level) -> dict[Level, NDArray[np.int64]]:
         """Codes of every level down to `last`: int64 [num_samples, total_tokens] each.
 
+        They end with the lead-out, if the plan has any.
+
         Raises what `Hold.check` raises, and what stopped a drawing.
         """
+        prompt = self.read_prompt()
         codes: dict[Level, NDArray[np.int64]] = {}
         for level in self.song.song.levels:
             upper = None if level.upper is None else codes[level.upper]
-            codes[level] = self._complete(level, upper)
+            codes[level] = self._complete(level, prompt.get(level), upper)
             if level is last:
                 break
         return codes
 
-    def _complete(self, level: Level, upper: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    def _complete(
+        self, level: Level, prompt: NDArray[np.int64] | None, upper: NDArray[np.int64] | None
+    ) -> NDArray[np.int64]:
         plan = self.song.plan.levels[level]
         codes = np.zeros((self.song.song.num_samples, plan.total_tokens), dtype=np.int64)
+        if prompt is not None:
+            codes[:, : prompt.shape[1]] = prompt
         num_kept = self._read_kept(level, codes)
         self._report_kept(level, num_kept)
         for number, window in enumerate(plan.windows[num_kept:], start=num_kept):
@@ -115,10 +127,7 @@ class LevelDrawer:
         started = time.monotonic()
         drawing = self.engine.draw(claim.job.request.model, sequences)
         self.hold.progress.begin_window(level.label, drawing)
-        try:
-            self.hold.wait(drawing)
-        finally:
-            self.engine.cancel(drawing)
+        self.hold.wait(self.engine, drawing)
         new_codes = drawing.codes()
         spent = self.times.setdefault(level, DrawingTime())
         spent.seconds += time.monotonic() - started
@@ -135,7 +144,8 @@ class LevelDrawer:
 
     def _report_kept(self, level: Level, num_windows: int) -> None:
         windows = self.song.plan.levels[level].windows
-        tokens = windows[num_windows - 1].end if num_windows else 0
+        prompt_tokens = self.song.prompt_tokens.get(level, 0)
+        tokens = windows[num_windows - 1].end if num_windows else prompt_tokens
         self.hold.progress.set_kept(level.label, tokens=tokens, windows=num_windows)
 
     def _extra(self, window: Window) -> dict[str, object]:

@@ -8,7 +8,7 @@ from typing import Self, TypeVar
 
 from jobs.errors import LeaseLost, StoreUnavailable
 from jobs.store import Claim, JobStore
-from worker.engine_thread import Pending
+from worker.engine_thread import EngineThread, Pending
 from worker.progress import StageProgress
 
 log = logging.getLogger(__name__)
@@ -102,11 +102,17 @@ class Hold:
         if self._draining.is_set():
             raise WorkerDraining
 
-    def wait(self, pending: Pending) -> None:
-        """Until `pending` has ended. Raises what `check` raises."""
-        self.check()
-        while not pending.wait(POLL_SEC):
+    def wait(self, engine: EngineThread, pending: Pending) -> None:
+        """Until `pending` has ended; `engine` lets go of it when the stage must stop.
+
+        Raises what `check` raises.
+        """
+        try:
             self.check()
+            while not pending.wait(POLL_SEC):
+                self.check()
+        finally:
+            engine.cancel(pending)
 
     def write(self, change: Callable[[], Result]) -> Result:
         """Make a change in the store, as often as it takes until the store can be reached.

@@ -1,5 +1,6 @@
 """A job's words as the model library's: the one border between `jobs` and `jukebox_core`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,6 +69,15 @@ def to_song(job: Job) -> Song:
     )
 
 
+def prompt_tokens_of(job: Job) -> dict[Level, int]:
+    """How many codes of each level the job begins with; levels without any are left out."""
+    return {
+        Level.from_label(label): plan.prompt_tokens
+        for label, plan in job.plan.items()
+        if plan.prompt_tokens
+    }
+
+
 def _to_params(job: Job, level: Level) -> SamplingParams:
     sampling = getattr(job.request.sampling, level.label)
     return SamplingParams(
@@ -80,22 +90,29 @@ def _to_params(job: Job, level: Level) -> SamplingParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSong:
-    """A job as the library sees it: everything that is known before a code is drawn."""
+    """A job as the library sees it: everything that is known before a code is drawn.
+
+    `prompt_tokens` are those of each level that the job begins with. Takes of a chosen row are
+    numbered for the noise from that row on, as `JukeboxModel.continue_sample` does.
+    """
 
     config: JukeboxConfig
     song: Song
     plan: SongPlan
     labels: Labels
     noise: NoiseSource
+    prompt_tokens: Mapping[Level, int]
+    first_sample: int
 
     @classmethod
     def from_job(cls, job: Job, config: JukeboxConfig, tokenizer: JukeboxTokenizer) -> "JobSong":
         """Raises SongError or LabelError where the model cannot sing it after all."""
         song = to_song(job)
+        prompt_tokens = prompt_tokens_of(job)
         return cls(
             config=config,
             song=song,
-            plan=plan_song(config, song),
+            plan=plan_song(config, song, prompt_tokens, lead_out=True),
             labels=tokenizer(
                 song.artist,
                 song.genre,
@@ -104,7 +121,13 @@ class JobSong:
                 genre_ids=job.request.genre_ids,
             ),
             noise=CounterNoise(song.seed),
+            prompt_tokens=prompt_tokens,
+            first_sample=job.parent_sample or 0,
         )
+
+    def heard(self, level: Level, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Codes [num_samples, T] of a level without the lead-out at their end."""
+        return codes[:, : self.plan.levels[level].heard_tokens]
 
     def sequences(
         self,
@@ -138,7 +161,7 @@ class JobSong:
                 upper_codes=None if upper_codes is None else upper_codes[sample, above],
                 start_token=window.start,
                 num_new=window.num_new,
-                sample=sample,
+                sample=self.first_sample + sample,
                 params=self.song.sampling[level],
                 noise=self.noise,
             )

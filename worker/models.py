@@ -71,7 +71,8 @@ class LoadedModel:
     ) -> None:
         self._directory, self._device, self._dtype = directory, device, dtype
         self.device = device
-        self.engine = Engine(_LazyPriors(self._load_prior), max_rows=max_rows, device=device)
+        self.priors: Mapping[Level, JukeboxPrior] = _LazyPriors(self._load_prior)
+        self.engine = Engine(self.priors, max_rows=max_rows, device=device)
 
     @cached_property
     def vqvae(self) -> JukeboxVQVAE:

@@ -14,7 +14,10 @@ class StageProgress:
 
     def __init__(self, job: Job) -> None:
         self._totals = {level: plan.tokens_total for level, plan in job.plan.items()}
-        self._levels = {level: job.progress.get(level, LevelProgress()) for level in self._totals}
+        self._levels = {
+            level: job.progress.get(level, LevelProgress(tokens_done=plan.prompt_tokens))
+            for level, plan in job.plan.items()
+        }
         self._drawing: tuple[str, Drawing] | None = None
         self._rendered = 0.0
 

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from jobs.artifacts import alignment_name
 from jobs.errors import ArtifactNotFound
 from jobs.job import Job, Output
 from jukebox_core.audio import AudioFormat, write_audio
@@ -74,10 +75,7 @@ def _decode(worker: WorkerParts, hold: Hold, level: Level, codes: NDArray[np.int
             yield piece[0].cpu()
 
     work = worker.engine.run_slices(hold.claim.job.request.model, slices)
-    try:
-        hold.wait(work)
-    finally:
-        worker.engine.cancel(work)
+    hold.wait(worker.engine, work)
     return torch.cat(work.pieces())
 
 
@@ -90,7 +88,8 @@ def finish_song(worker: WorkerParts, drawer: LevelDrawer, hold: Hold) -> None:
     finest = Level.from_label(job.request.levels[-1])
     outputs = [output for output in job.outputs if output.level == finest.label]
     if not _are_whole(worker, job, outputs):
-        outputs = decode_level(worker, hold, finest, drawer.codes_through(finest)[finest])
+        codes = drawer.codes_through(finest)[finest]
+        outputs = decode_level(worker, hold, finest, drawer.song.heard(finest, codes))
         hold.write(lambda: worker.store.record_outputs(hold.claim, outputs))
     for number, output in enumerate(outputs, start=1):
         hold.check()
@@ -98,16 +97,19 @@ def finish_song(worker: WorkerParts, drawer: LevelDrawer, hold: Hold) -> None:
             _encode(worker, hold, output)
         hold.progress.set_rendered(number / len(outputs))
     _write_manifest(worker, job, outputs)
-    others = [output for output in job.outputs if output.level != finest.label]
-    worker.artifacts.prune(job.id, _names_to_keep(job, [*outputs, *others]))
+    # What is lost is made again under new names, so the record knows more than the claim.
+    now = hold.write(lambda: worker.store.get(job.id))
+    hold.check()
+    worker.artifacts.prune(job.id, _names_to_keep(now))
 
 
-def _names_to_keep(job: Job, outputs: list[Output]) -> set[str]:
+def _names_to_keep(job: Job) -> set[str]:
     """What the record names, and its sound in every format that somebody may have asked for."""
-    stems = (Path(output.name).stem for output in outputs)
+    stems = (Path(output.name).stem for output in job.outputs)
     sounds = {f"{stem}.{each}" for stem in stems for each in AudioFormat}
-    codes = {file.name for file in job.codes} | ({job.codes_name} if job.codes_name else set())
-    return {MANIFEST_NAME} | sounds | codes
+    named = {job.codes_name, job.prompt_codes_name, job.prompt_audio_name}
+    times = {alignment_name(sample) for sample in range(job.request.num_samples)}
+    return {MANIFEST_NAME, *sounds, *times, *filter(None, named)} | {f.name for f in job.codes}
 
 
 def _are_whole(worker: WorkerParts, job: Job, outputs: list[Output]) -> bool:
@@ -172,11 +174,14 @@ def _manifest(worker: WorkerParts, job: Job, outputs: list[Output]) -> dict[str,
         "created_at": job.created_at.isoformat(),
         "model": {"name": card.name, "description": card.description, "licence": card.licence},
         "request": job.request.model_dump(mode="json"),
+        "duration_seconds": job.duration_sec,
+        "parent": {"job_id": job.parent_id, "sample": job.parent_sample, "root_id": job.root_id},
         "seed": job.request.seed,
         "labels": dict(job.labels),
         "levels": {
             level: {
-                "tokens": plan.tokens_total,
+                "tokens": plan.heard_tokens,
+                "prompt_tokens": plan.prompt_tokens,
                 "windows": plan.windows_total,
                 "seconds": job.metrics[level].seconds if level in job.metrics else None,
                 "tokens_per_second": (

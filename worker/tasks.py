@@ -13,9 +13,11 @@ from jukebox_core.errors import LabelError
 from jukebox_core.units import Level
 from worker.drawing import LevelDrawer
 from worker.hold import Hold, JobCanceled, WorkerDraining
+from worker.lyric_timing import keep_lyric_times
 from worker.mapping import JobSong, level_of, to_job_error
 from worker.parts import WorkerParts
 from worker.progress import StageProgress
+from worker.prompts import read_prompt
 from worker.rendering import decode_level, finish_song
 
 log = logging.getLogger(__name__)
@@ -77,12 +79,14 @@ def _work(worker: WorkerParts, claim: Claim) -> None:
         heartbeat_sec=worker.settings.heartbeat_sec,
         draining=worker.draining,
     ) as hold:
+        song = _song_of(worker, claim)
         drawer = LevelDrawer(
             store=worker.store,
             artifacts=worker.artifacts,
             engine=worker.engine,
             hold=hold,
-            song=_song_of(worker, claim),
+            song=song,
+            read_prompt=lambda: read_prompt(worker, hold, song),
         )
         if job.stage is Stage.RENDER:
             finish_song(worker, drawer, hold)
@@ -93,9 +97,13 @@ def _work(worker: WorkerParts, claim: Claim) -> None:
 
 
 def _draw_level(worker: WorkerParts, drawer: LevelDrawer, hold: Hold, level: Level) -> None:
-    """Draw, let it be heard, hand over to the next stage."""
+    """Draw, let it be heard, hand over to the next stage.
+
+    The windows on disk keep the lead-out for the levels below; clients get what is heard.
+    """
     claim, job = hold.claim, hold.claim.job
-    codes = drawer.codes_through(level)
+    drawn = drawer.codes_through(level)
+    codes = {each: drawer.song.heard(each, array) for each, array in drawn.items()}
     codes_name = worker.artifacts.write_all_codes(
         job.id,
         fence=claim.fence,
@@ -104,6 +112,8 @@ def _draw_level(worker: WorkerParts, drawer: LevelDrawer, hold: Hold, level: Lev
     )
     outputs = decode_level(worker, hold, level, codes[level])
     hold.write(lambda: worker.store.record_outputs(claim, outputs))
+    if level is Level.TOP:
+        keep_lyric_times(worker, hold, drawer.song, codes[level])
     spent = drawer.times.get(level)
     metrics = LevelMetrics(
         seconds=spent.seconds if spent else 0.0,

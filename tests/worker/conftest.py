@@ -7,6 +7,8 @@ import redis
 
 from jukebox_core.tiny import write_tiny
 from tests.worker.jobs_and_processes import Service, running_worker
+from worker.app import build_parts
+from worker.settings import WorkerSettings
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +22,26 @@ def models_dir(tmp_path_factory) -> Path:
 def service(clean_redis_url, tmp_path, models_dir) -> Service:
     """Without a worker."""
     return Service(redis_url=clean_redis_url, data_dir=tmp_path, models_dir=models_dir)
+
+
+@pytest.fixture
+def worker(service):
+    """The parts of a worker, with a running engine and no Celery."""
+    parts = build_parts(
+        WorkerSettings(
+            redis_url=service.redis_url,
+            data_dir=service.data_dir,
+            models_dir=service.models_dir,
+            device="cpu",
+            name="me",
+            lease_sec=3.0,
+            heartbeat_sec=0.1,
+        )
+    )
+    parts.engine.start()
+    yield parts
+    parts.engine.stop()
+    parts.engine.join(10)
 
 
 @pytest.fixture(scope="module")

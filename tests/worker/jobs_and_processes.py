@@ -18,6 +18,7 @@ from jobs.job import Job, JobStatus, LevelPlan, Stage, new_job_id
 from jobs.queue import CeleryJobQueue
 from jobs.redis_store import RedisJobStore
 from jobs.request import JobRequest
+from jukebox_core.audio import write_audio
 from jukebox_core.catalog import ModelCatalog
 from jukebox_core.model import JukeboxModel
 from jukebox_core.sampling.cascade import default_song_duration_sec, plan_song
@@ -46,9 +47,21 @@ class Service:
         self.artifacts = LocalArtifacts(self.data_dir / "artifacts")
         self.catalog = ModelCatalog(self.models_dir)
 
-    def admit(self, **wanted) -> Job:
-        """Create a job without sending it."""
-        job = make_job(self.catalog, **wanted)
+    def admit(self, *, codes=None, recording=None, **wanted) -> Job:
+        """Create a job without sending it.
+
+        `codes` by level, int [rows, n], or a `recording`, float32 [samples], is what it begins with
+        and is put into its folder.
+        """
+        job = make_job(self.catalog, codes=codes, recording=recording, **wanted)
+        if codes is not None:
+            name = self.artifacts.write_all_codes(
+                job.id, fence=0, codes=codes, metadata={}, kind="prompt"
+            )
+            assert name == job.prompt_codes_name
+        if recording is not None:
+            with self.artifacts.new_file(job.id, job.prompt_audio_name) as path:
+                write_audio(path, recording, 16_000)
         self.store.create(job)
         return job
 
@@ -90,7 +103,21 @@ class Service:
         }
 
 
-def make_job(catalog: ModelCatalog, **wanted) -> Job:
+def recording(seconds, rate_hz=16_000):
+    time = np.arange(int(seconds * rate_hz)) / rate_hz
+    sound = 0.2 * np.sin(2 * np.pi * 220 * time) + 0.1 * np.sin(2 * np.pi * 331 * time**1.3)
+    return sound.astype(np.float32)
+
+
+def random_codes(num_rows, **num_tokens):
+    random = np.random.default_rng(5)
+    return {level: random.integers(0, 256, (num_rows, n)) for level, n in num_tokens.items()}
+
+
+def make_job(
+    catalog: ModelCatalog, *, codes=None, recording=None, parent_sample=None, **wanted
+) -> Job:
+    """A job of any mode; `duration_seconds` is the whole length here."""
     values = {
         "model": "tiny",
         "artist": "The Sawtooths",
@@ -113,39 +140,99 @@ def make_job(catalog: ModelCatalog, **wanted) -> Job:
         plan={},
         stage=Stage.TOP,
         created_at=datetime.now(UTC),
+        parent_sample=parent_sample,
+        prompt_codes_name=_prompt_name(codes) if codes is not None else None,
+        prompt_audio_name="prompt.wav" if recording is not None else None,
     )
-    return _with_plan(job, card.config)
+    return _with_plan(job, card.config, _prompt_tokens(job, card.config, codes, recording))
 
 
-def _with_plan(job, config):
+def _prompt_name(codes):
+    return f"prompt-to-{list(codes)[-1]}-fence000000.safetensors"
+
+
+def _prompt_tokens(job, config, codes, recording):
+    if codes is not None:
+        return {Level.from_label(level): rows.shape[1] for level, rows in codes.items()}
+    if recording is None:
+        return {}
+    return {
+        level: config.time_base.seconds_to_tokens(len(recording) / 16_000, level)
+        for level in to_song(job).levels
+    }
+
+
+def _with_plan(job, config, prompt_tokens):
+    planned = plan_song(config, to_song(job), prompt_tokens, lead_out=True)
     plan = {
         level.label: LevelPlan(
             tokens_total=level_plan.total_tokens,
             windows_total=len(level_plan.windows),
             samples_per_token=config.time_base.samples_per_token[level],
+            prompt_tokens=prompt_tokens.get(level, 0),
+            heard_tokens=level_plan.heard_tokens,
         )
-        for level, level_plan in plan_song(config, to_song(job)).levels.items()
+        for level, level_plan in planned.levels.items()
     }
     values = {name: getattr(job, name) for name in Job.__dataclass_fields__}
     return Job(**(values | {"plan": plan}))
 
 
+class Alone:
+    """The song of a job as the library sings it: no service, no neighbours."""
+
+    def __init__(self, models_dir: Path, job: Job) -> None:
+        self.model = JukeboxModel.from_pretrained(models_dir / job.request.model)
+        self.song = song = to_song(job)
+        request = job.request
+        self.labels = self.model.tokenizer(
+            song.artist,
+            song.genre,
+            song.lyrics,
+            artist_id=request.artist_id,
+            genre_ids=request.genre_ids,
+        )
+        self.options = {
+            "song_duration_sec": song.song_duration_sec,
+            "offset_sec": song.offset_sec,
+            "sampling": song.sampling,
+            "levels": song.levels,
+            "seed": song.seed,
+        }
+
+    def ancestral(self):
+        return self._drawn(self.model.ancestral_sample)
+
+    def primed(self, recording):
+        return self._drawn(self.model.primed_sample, recording)
+
+    def continued(self, codes, **choice):
+        return self._drawn(self.model.continue_sample, _tensors(codes), **choice)
+
+    def upsampled(self, codes, **choice):
+        options = self.options | choice
+        drawn = self.model.upsample(_tensors(codes), self.labels, self.song.num_samples, **options)
+        return self._named(drawn)
+
+    def _drawn(self, sample, *prompt, **choice):
+        length = {"duration_sec": self.song.duration_sec}
+        drawn = sample(
+            *prompt, self.labels, self.song.num_samples, **length, **self.options, **choice
+        )
+        return self._named(drawn)
+
+    def _named(self, drawn):
+        levels = zip(self.song.levels, drawn, strict=True)
+        return {level.label: rows.numpy() for level, rows in levels}
+
+
+def _tensors(codes):
+    return [torch.as_tensor(rows) for rows in codes.values()]
+
+
 def sing_alone(models_dir: Path, job: Job) -> dict[str, np.ndarray]:
-    """The codes of a job as the library draws them: no service, no neighbours."""
-    model = JukeboxModel.from_pretrained(models_dir / job.request.model)
-    song = to_song(job)
-    labels = model.tokenizer(song.artist, song.genre, song.lyrics)
-    codes = model.ancestral_sample(
-        labels,
-        song.num_samples,
-        duration_sec=song.duration_sec,
-        song_duration_sec=song.song_duration_sec,
-        offset_sec=song.offset_sec,
-        sampling=song.sampling,
-        levels=song.levels,
-        seed=song.seed,
-    )
-    return {level.label: rows.numpy() for level, rows in zip(song.levels, codes, strict=True)}
+    """The codes of a job without a prompt as the library draws them."""
+    return Alone(models_dir, job).ancestral()
 
 
 def decode_alone(models_dir: Path, codes: np.ndarray, level: str) -> np.ndarray:
@@ -153,6 +240,26 @@ def decode_alone(models_dir: Path, codes: np.ndarray, level: str) -> np.ndarray:
     model = JukeboxModel.from_pretrained(models_dir / "tiny")
     audio = model.vqvae.decode([torch.as_tensor(codes)], start_level=Level.from_label(level))
     return audio[..., 0].numpy()
+
+
+def assert_codes(service: Service, job: Job, expected: dict[str, np.ndarray]) -> None:
+    """The job's file holds these codes."""
+    found = service.codes(job)
+    assert list(found) == list(expected)
+    for level, codes in expected.items():
+        np.testing.assert_array_equal(found[level], codes)
+
+
+def assert_song(service: Service, job: Job, expected: dict[str, np.ndarray]) -> None:
+    """The job ended well, with these codes."""
+    assert job.status is JobStatus.SUCCEEDED, job.error
+    assert_codes(service, job, expected)
+
+
+def replaced(parts, **changes):
+    """The same parts of a worker but for some."""
+    values = {name: getattr(parts, name) for name in type(parts).__dataclass_fields__}
+    return type(parts)(**(values | changes))
 
 
 class WorkerProcess:

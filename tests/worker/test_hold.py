@@ -8,8 +8,9 @@ import pytest
 from jobs.errors import LeaseLost, StoreUnavailable
 from jobs.job import JobStatus, Stage
 from jobs.redis_store import RedisJobStore
-from worker.engine_thread import Pending
+from worker.engine_thread import EngineThread, Pending
 from worker.hold import Hold, JobCanceled, WorkerDraining
+from worker.models import ModelShelf
 from worker.progress import StageProgress
 
 pytestmark = pytest.mark.redis
@@ -24,6 +25,10 @@ def hold_of(store, claim, *, lease_sec=2.0, heartbeat_sec=0.05, draining=None):
         heartbeat_sec=heartbeat_sec,
         draining=draining or threading.Event(),
     )
+
+
+def idle_engine():
+    return EngineThread(ModelShelf(lambda name: None, max_models=1), on_broken=lambda: None)
 
 
 def claim_of(service, *, lease_sec=2.0):
@@ -76,7 +81,7 @@ def test_draining_interrupts_waiting(service):
     with hold_of(service.store, claim_of(service), draining=draining) as hold:
         threading.Timer(0.2, draining.set).start()
         with pytest.raises(WorkerDraining):
-            hold.wait(Pending("tiny"))
+            hold.wait(idle_engine(), Pending("tiny"))
 
 
 def test_a_write_is_repeated_until_the_store_is_back(service):

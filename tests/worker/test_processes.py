@@ -2,24 +2,25 @@
 
 import time
 
-import numpy as np
 import pytest
 
 from jobs.job import JobStatus, Stage
-from tests.worker.jobs_and_processes import Service, running_worker, sing_alone
+from jukebox_core.audio import read_audio
+from tests.worker.jobs_and_processes import (
+    Alone,
+    Service,
+    assert_song,
+    random_codes,
+    recording,
+    running_worker,
+    sing_alone,
+)
 
 pytestmark = pytest.mark.redis
 
 
 def has_kept(job, level, windows):
     return level in job.progress and job.progress[level].windows_done >= windows
-
-
-def assert_same_song(service, models_dir, job):
-    assert job.status is JobStatus.SUCCEEDED, job.error
-    found = service.codes(job)
-    for level, codes in sing_alone(models_dir, job).items():
-        np.testing.assert_array_equal(found[level], codes)
 
 
 def test_a_killed_worker_costs_at_most_a_window_and_the_next_finishes_the_same_song(
@@ -35,7 +36,34 @@ def test_a_killed_worker_costs_at_most_a_window_and_the_next_finishes_the_same_s
         job = service.wait_end(job_id)
     assert (job.attempt, job.progress_value) == (2, 1.0)
     assert set(killed.codes) < set(job.codes)
-    assert_same_song(service, models_dir, job)
+    assert_song(service, job, sing_alone(models_dir, job))
+
+
+def test_a_song_that_goes_on_survives_a_worker_that_is_killed(service, models_dir):
+    begun = random_codes(1, top=60, middle=240, bottom=960)
+    with running_worker(service) as first:
+        job_id = service.post(mode="continue", codes=begun, duration_seconds=3.0, parent_sample=4)
+        service.wait(job_id, lambda job: has_kept(job, "bottom", 3))
+        first.kill()
+    killed = service.store.get(job_id)
+    with running_worker(service):
+        job = service.wait_end(job_id)
+    assert job.attempt == 2
+    assert set(killed.codes) < set(job.codes)
+    assert_song(service, job, Alone(models_dir, job).continued(begun, first_sample=4))
+
+
+def test_a_song_from_a_recording_survives_a_worker_that_is_killed(service, models_dir):
+    with running_worker(service) as first:
+        job_id = service.post(mode="primed", recording=recording(1.0), duration_seconds=2.5)
+        service.wait(job_id, lambda job: has_kept(job, "middle", 1))
+        first.kill()
+    encoded = service.store.get(job_id).prompt_codes_name
+    with running_worker(service):
+        job = service.wait_end(job_id)
+    assert job.prompt_codes_name == encoded, "encoded once"
+    prompt = read_audio(service.artifacts.path(job.id, "prompt.wav"), sample_rate_hz=16_000)[None]
+    assert_song(service, job, Alone(models_dir, job).primed(prompt))
 
 
 def test_a_worker_told_to_stop_gives_its_job_back_within_seconds(service, models_dir):
@@ -55,7 +83,7 @@ def test_a_worker_told_to_stop_gives_its_job_back_within_seconds(service, models
     with running_worker(service):
         job = service.wait_end(job_id)
     assert job.attempt == 1
-    assert_same_song(service, models_dir, job)
+    assert_song(service, job, sing_alone(models_dir, job))
 
 
 def test_a_worker_told_to_stop_while_it_starts_ends_in_peace(service):
@@ -78,7 +106,7 @@ def test_a_song_goes_on_while_the_store_is_away(redis_server, tmp_path, models_d
         redis_server.start()
         job = service.wait_end(job_id)
     assert job.attempt == 1
-    assert_same_song(service, models_dir, job)
+    assert_song(service, job, sing_alone(models_dir, job))
 
 
 @pytest.mark.parametrize(

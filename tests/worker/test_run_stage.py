@@ -56,7 +56,7 @@ def _check_folder(served, job):
     named = {output.name for output in job.outputs} | {file.name for file in job.codes}
     folder = served.artifacts.path(job.id, "manifest.json").parent
     assert {path.name for path in folder.iterdir()} == (
-        named | flac | {job.codes_name, "manifest.json"}
+        named | flac | {job.codes_name, "manifest.json", "alignment-0.json", "alignment-1.json"}
     )
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["request"]["seed"] == manifest["seed"] == 7
