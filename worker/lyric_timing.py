@@ -30,14 +30,20 @@ log = logging.getLogger(__name__)
 
 
 def keep_lyric_times(
-    worker: WorkerParts, hold: Hold, song: JobSong, top_codes: NDArray[np.int64]
+    worker: WorkerParts,
+    hold: Hold,
+    song: JobSong,
+    top_codes: NDArray[np.int64],
+    *,
+    are_codes_new: bool,
 ) -> None:
     """Write `alignment-<sample>.json` of every sample, where lyrics are sung and can be timed.
 
     top_codes  int64 [num_samples, heard tokens]
 
-    Files that are there already stay: what they say depends on the codes alone. A song is not lost
-    for the want of its times: a model or a device that cannot give them is only told in the log.
+    Files that are there already stay unless the codes are new: what they say depends on these
+    alone. A song is not lost for the want of its times: a model or a device that cannot give them
+    is only told in the log.
 
     Raises what `Hold.check` raises, and OSError when the disk refuses.
     """
@@ -45,7 +51,7 @@ def keep_lyric_times(
     if not _can_be_timed(song):
         return
     for sample, codes in enumerate(top_codes):
-        if _is_there(worker, job, sample):
+        if not are_codes_new and _is_there(worker, job, sample):
             continue
         try:
             times = _lyric_times(worker, hold, song, codes)
@@ -54,6 +60,7 @@ def keep_lyric_times(
                 raise
             log.warning("the lyrics have no times: %s", error, extra={"job_id": job.id})
             return
+        hold.check()
         with worker.artifacts.new_file(job.id, alignment_name(sample)) as path:
             path.write_text(to_json(times), encoding="utf-8")
 

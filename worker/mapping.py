@@ -92,8 +92,8 @@ def _to_params(job: Job, level: Level) -> SamplingParams:
 class JobSong:
     """A job as the library sees it: everything that is known before a code is drawn.
 
-    `prompt_tokens` are those of each level that the job begins with. Takes of a chosen row are
-    numbered for the noise from that row on, as `JukeboxModel.continue_sample` does.
+    `prompt_tokens` are those of each level that the job begins with. Takes of a row that was chosen
+    are numbered for the noise from that row on, as `JukeboxModel.continue_sample` does.
     """
 
     config: JukeboxConfig
@@ -122,7 +122,7 @@ class JobSong:
             ),
             noise=CounterNoise(song.seed),
             prompt_tokens=prompt_tokens,
-            first_sample=job.parent_sample or 0,
+            first_sample=job.request.sample or 0,
         )
 
     def heard(self, level: Level, codes: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -113,7 +113,8 @@ def _draw_level(worker: WorkerParts, drawer: LevelDrawer, hold: Hold, level: Lev
     outputs = decode_level(worker, hold, level, codes[level])
     hold.write(lambda: worker.store.record_outputs(claim, outputs))
     if level is Level.TOP:
-        keep_lyric_times(worker, hold, drawer.song, codes[level])
+        are_new = level in drawer.times
+        keep_lyric_times(worker, hold, drawer.song, codes[level], are_codes_new=are_new)
     spent = drawer.times.get(level)
     metrics = LevelMetrics(
         seconds=spent.seconds if spent else 0.0,

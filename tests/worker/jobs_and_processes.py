@@ -114,9 +114,7 @@ def random_codes(num_rows, **num_tokens):
     return {level: random.integers(0, 256, (num_rows, n)) for level, n in num_tokens.items()}
 
 
-def make_job(
-    catalog: ModelCatalog, *, codes=None, recording=None, parent_sample=None, **wanted
-) -> Job:
+def make_job(catalog: ModelCatalog, *, codes=None, recording=None, **wanted) -> Job:
     """A job of any mode; `duration_seconds` is the whole length here."""
     values = {
         "model": "tiny",
@@ -140,7 +138,6 @@ def make_job(
         plan={},
         stage=Stage.TOP,
         created_at=datetime.now(UTC),
-        parent_sample=parent_sample,
         prompt_codes_name=_prompt_name(codes) if codes is not None else None,
         prompt_audio_name="prompt.wav" if recording is not None else None,
     )

@@ -1,6 +1,7 @@
 """The times of the lyrics: those of the library, written once, and never worth a song."""
 
 import json
+import threading
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from jobs.errors import ArtifactNotFound
 from jobs.job import JobStatus, Stage
 from jukebox_core.lyric_formats import to_json
 from jukebox_core.lyric_times import lyric_times
-from tests.worker.jobs_and_processes import Alone
+from tests.worker.jobs_and_processes import Alone, replaced
 from worker.tasks import run_stage
 
 pytestmark = pytest.mark.redis
@@ -77,12 +78,36 @@ def test_an_instrumental_has_no_times(service, worker):
         times_of(service, job)
 
 
-def test_times_that_are_there_are_not_read_off_again(service, worker):
+def test_times_that_are_there_are_not_read_off_again(service, worker, monkeypatch):
+    job = service.admit(levels=("top",), num_samples=2)
+    _stop_after_the_first_sample(worker, job, monkeypatch)
+    first = service.artifacts.path(job.id, alignment_name(0))
+    first.write_text("as the first worker left it")
+    run_stage(worker, job.id, Stage.TOP)
+    assert first.read_text() == "as the first worker left it"
+    assert json.loads(times_of(service, job, 1))["characters"]
+
+
+def _stop_after_the_first_sample(worker, job, monkeypatch):
+    drained = replaced(worker, draining=threading.Event())
+    new_file = worker.artifacts.new_file
+
+    def write_and_drain(job_id, name):
+        if name == alignment_name(0):
+            drained.draining.set()
+        return new_file(job_id, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker.artifacts, "new_file", write_and_drain)
+        run_stage(drained, job.id, Stage.TOP)
+
+
+def test_old_times_do_not_outlive_new_codes(service, worker):
     job = service.admit(levels=("top",))
     with service.artifacts.new_file(job.id, alignment_name(0)) as path:
-        path.write_text("written by the worker before")
+        path.write_text("of codes that were lost")
     run_stage(worker, job.id, Stage.TOP)
-    assert times_of(service, job) == "written by the worker before"
+    assert json.loads(times_of(service, job))["characters"]
 
 
 def test_a_device_too_small_for_the_times_still_sings_the_song(

@@ -51,7 +51,7 @@ def test_one_chosen_take_goes_on_as_in_the_library(served, models_dir):
     job_id = served.post(
         mode="continue",
         codes=cut(codes, 50, row=1),
-        parent_sample=1,
+        sample=1,
         duration_seconds=1.9,
         num_samples=2,
         genre="polka",
@@ -127,3 +127,13 @@ def test_a_short_draft_is_upsampled_under_a_lead_out_of_its_own(served, models_d
     assert_song(served, job, Alone(models_dir, job).upsampled(draft))
     assert_begins_with(served.codes(job), draft)
     assert [(file.start, file.end) for file in job.codes_of("top")] == [(20, 64)]
+
+
+def test_a_song_with_nothing_left_to_draw_passes_through_all_stages(served):
+    whole = random_codes(2, top=70, middle=280, bottom=1120)
+    job = served.wait_end(
+        served.post(mode="upsample", codes=whole, duration_seconds=70 * 256 / 16_000, num_samples=2)
+    )
+    assert_song(served, job, whole)
+    assert job.codes == ()
+    assert len(job.outputs) == 6
