@@ -68,11 +68,7 @@ class JukeboxModel(nn.Module):
         self._placed = PlacedPriors(
             self._loaded_prior, device=torch.device(device or "cpu"), placement=placement
         )
-        self._tokenizer = (
-            JukeboxTokenizer.from_directory(parts.labels_dir, parts.config)
-            if parts.labels_dir is not None
-            else None
-        )
+        self._tokenizer: JukeboxTokenizer | None = parts.tokenizer
 
     @classmethod
     def from_pretrained(
