@@ -7,13 +7,13 @@ workers use, so that nothing is refused an hour later on a GPU.
 import re
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from api.errors import InvalidRequest, invalid_field
-from jobs.job import Job, JobStatus, LevelPlan, Stage, new_job_id
-from jobs.request import MAX_SEED, JobRequest
-from jobs.request_body import AncestralBody
+from jobs.job import Job, JobStatus, LevelPlan, LevelProgress, Stage, new_job_id
+from jobs.request import MAX_SECONDS, MAX_SEED, JobRequest
 from jukebox_core.catalog import ModelCard
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import LabelError, SongError
@@ -25,58 +25,116 @@ _REQUEST_FIELDS: Mapping[str, str] = {
     "duration_sec": "duration_seconds",
     "song_duration_sec": "song_duration_seconds",
     "offset_sec": "offset_seconds",
+    "keep_sec": "cut_seconds",
 }
-"""Fields of `Song` that requests call otherwise."""
+"""Fields of `Song`, and words of the planners, that requests call otherwise."""
 
 _SECONDS = re.compile(r"(?<=_)sec\b")
 
 
-def admit(request: JobRequest, card: ModelCard, *, now: datetime) -> Job:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginning:
+    """What is there before anything is drawn.
+
+    `kept_tokens` are codes of each level that are never drawn again, per sample. `duration_sec` is
+    the whole length that is wanted, None for the request's own. `pointer` is the field of the
+    request that named all this.
+    """
+
+    job_id: str = field(default_factory=new_job_id)
+    kept_tokens: Mapping[Level, int] = field(default_factory=dict)
+    duration_sec: float | None = None
+    parent: Job | None = None
+    pointer: tuple[str, ...] = ()
+
+
+def admit(
+    request: JobRequest, card: ModelCard, *, now: datetime, beginning: Beginning | None = None
+) -> Job:
     """A complete record, status queued, of a request that `card`'s model can sing.
 
     Raises:
         InvalidRequest: the model cannot; names the field at fault.
     """
+    start = beginning or Beginning()
+    duration_sec = start.duration_sec or request.duration_seconds or 0.0
     try:
-        complete = complete_request(request, card.config)
-        plan = plan_song(card.config, song_of(complete))
+        complete = complete_request(request, card.config, duration_sec, start.parent)
+        plan = _plan(complete, card.config, duration_sec, start)
     except SongError as error:
-        raise _refusal(error, request) from error
+        raise refusal(error, request, start.pointer) from error
+    plans = level_plans(plan, card.config, start.kept_tokens)
+    parent = start.parent
     return Job(
-        id=new_job_id(),
+        id=start.job_id,
         status=JobStatus.QUEUED,
         request=complete,
         labels=resolve_labels(complete, card),
-        plan=level_plans(plan, card.config),
+        plan=plans,
         stage=Stage(complete.levels[0]),
         created_at=now,
+        progress={
+            level: LevelProgress(tokens_done=level_plan.prompt_tokens)
+            for level, level_plan in plans.items()
+            if level_plan.prompt_tokens
+        },
+        duration_sec=duration_sec,
+        parent_id=parent.id if parent is not None else None,
+        root_id=parent.root_id if parent is not None else "",
+        parent_sample=request.sample if parent is not None else None,
     )
 
 
-def to_request(body: AncestralBody) -> JobRequest:
-    """The body as the record keeps it; what is filled in at admission is missing yet."""
-    given = {name: getattr(body, name) for name in AncestralBody.model_fields}
-    return JobRequest(**{**given, "artist": body.artist or "", "genre": body.genre or ""})
+def _plan(
+    request: JobRequest, config: JukeboxConfig, duration_sec: float, start: Beginning
+) -> SongPlan:
+    """Raises SongError."""
+    if duration_sec > MAX_SECONDS:
+        raise SongError(
+            f"duration_sec={duration_sec:.10g} is more than {MAX_SECONDS:g} s, the longest song",
+            field="duration_sec",
+        )
+    plan = plan_song(
+        config,
+        song_of(request, duration_sec),
+        start.kept_tokens,
+        lead_out=request.mode != "ancestral",
+    )
+    if not any(level.windows for level in plan.levels.values()):
+        raise SongError(
+            f"there are codes of {', '.join(request.levels)} already, so nothing is left to draw: "
+            "ask for more levels",
+            field="levels",
+        )
+    return plan
 
 
-def complete_request(request: JobRequest, config: JukeboxConfig) -> JobRequest:
-    """The request with seed and song duration filled in. Raises SongError."""
+def complete_request(
+    request: JobRequest, config: JukeboxConfig, duration_sec: float, parent: Job | None
+) -> JobRequest:
+    """The request with seed and song duration filled in. Raises SongError.
+
+    The song of a parent stays as long as it was, unless what is drawn now would not fit in.
+    """
     song_duration_sec = request.song_duration_seconds
     if song_duration_sec is None:
-        song_duration_sec = default_song_duration_sec(
-            config, request.duration_seconds or 0.0, request.offset_seconds
-        )
+        song_duration_sec = default_song_duration_sec(config, duration_sec, request.offset_seconds)
+        if parent is not None and parent.request.song_duration_seconds is not None:
+            song_duration_sec = max(song_duration_sec, parent.request.song_duration_seconds)
     seed = secrets.randbelow(MAX_SEED + 1) if request.seed is None else request.seed
     return request.model_copy(update={"song_duration_seconds": song_duration_sec, "seed": seed})
 
 
-def song_of(request: JobRequest) -> Song:
-    """A complete request in the library's words. Raises SongError."""
+def song_of(request: JobRequest, duration_sec: float) -> Song:
+    """A complete request in the library's words; `duration_sec` is the whole length.
+
+    Raises SongError.
+    """
     return Song(
         artist=request.artist,
         genre=request.genre,
         lyrics=request.lyrics,
-        duration_sec=request.duration_seconds or 0.0,
+        duration_sec=duration_sec,
         song_duration_sec=request.song_duration_seconds or 0.0,
         offset_sec=request.offset_seconds,
         num_samples=request.num_samples,
@@ -94,7 +152,9 @@ def _sampling_params(request: JobRequest, level: Level) -> SamplingParams:
         raise SongError(str(error), field=f"sampling.{level.label}.{error.field}") from error
 
 
-def level_plans(plan: SongPlan, config: JukeboxConfig) -> dict[str, LevelPlan]:
+def level_plans(
+    plan: SongPlan, config: JukeboxConfig, kept_tokens: Mapping[Level, int]
+) -> dict[str, LevelPlan]:
     """What each level will cost, for the record."""
     samples_per_token = config.vqvae.samples_per_token
     return {
@@ -102,6 +162,8 @@ def level_plans(plan: SongPlan, config: JukeboxConfig) -> dict[str, LevelPlan]:
             tokens_total=level_plan.total_tokens,
             windows_total=len(level_plan.windows),
             samples_per_token=samples_per_token[level],
+            prompt_tokens=kept_tokens.get(level, 0),
+            heard_tokens=level_plan.heard_tokens,
         )
         for level, level_plan in plan.levels.items()
     }
@@ -133,9 +195,17 @@ def _label_field(sentence: str) -> str:
     return next(named, "genre")
 
 
-def _refusal(error: SongError, request: JobRequest) -> InvalidRequest:
+def refusal(error: SongError, request: JobRequest, pointer: tuple[str, ...]) -> InvalidRequest:
+    """What a planner found, in the words of the request; `pointer` named what is kept."""
     path = [_REQUEST_FIELDS.get(step, step) for step in error.field.split(".")]
     # A default cannot be at fault; what it was made from can.
     if path == ["song_duration_seconds"] and request.song_duration_seconds is None:
         path = ["duration_seconds"]
-    return invalid_field("body", path, _SECONDS.sub("seconds", str(error)))
+    if path == ["duration_seconds"] and request.mode == "upsample":
+        path = ["cut_seconds"] if request.cut_seconds is not None else list(pointer)
+    if path == ["codes"]:
+        path = list(pointer)
+    sentence = _SECONDS.sub("seconds", str(error))
+    if request.mode == "continue" and "duration_seconds=" in sentence:
+        sentence += " (duration_seconds is here the whole length, what is kept included)"
+    return invalid_field("body", path, sentence)

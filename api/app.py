@@ -11,16 +11,22 @@ from fastapi.responses import RedirectResponse
 from api.audio_files import Transcoder
 from api.dependencies import Services
 from api.error_handlers import install_error_handlers
+from api.ingest import Ingest
 from api.middleware import BodyLimit, SecurityHeaders
 from api.openapi import DESCRIPTION, TAGS, openapi_of
-from api.routes import audio, events, health, jobs, models
+from api.routes import alignment, audio, events, health, jobs, models
+from api.routes import assets as assets_routes
 from api.settings import ApiSettings
 from api.version import VERSION
 from api.withdrawals import Withdrawals
 from jobs.artifacts import LocalArtifacts
+from jobs.assets import LocalAssets
 from jobs.queue import JobQueue
 from jobs.store import JobStore, JobWatcher
 from jukebox_core.catalog import ModelCatalog
+
+_FORM_BYTES = 4096
+"""What the form around a file may take."""
 
 
 def create_app(
@@ -29,6 +35,7 @@ def create_app(
     watcher: JobWatcher,
     queue: JobQueue,
     artifacts: LocalArtifacts,
+    assets: LocalAssets,
     catalog: ModelCatalog,
 ) -> FastAPI:
     """The HTTP service over these parts. It closes `watcher` when it stops."""
@@ -47,17 +54,23 @@ def create_app(
         watcher=watcher,
         queue=queue,
         artifacts=artifacts,
+        assets=assets,
         catalog=catalog,
         transcoder=Transcoder(artifacts, timeout_sec=settings.transcode_timeout_sec),
+        ingest=Ingest(timeout_sec=settings.ingest_timeout_sec),
         withdrawals=withdrawals,
         stopping=asyncio.Event(),
     )
-    for routes in (jobs, events, audio, models, health):
+    for routes in (jobs, events, audio, alignment, assets_routes, models, health):
         app.include_router(routes.router)
     app.add_api_route("/", _to_docs, include_in_schema=False)
     install_error_handlers(app)
     # The last one added is the first to see a request.
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(
+        BodyLimit,
+        max_bytes=settings.max_body_bytes,
+        uploads={"/assets": settings.max_asset_bytes + _FORM_BYTES},
+    )
     app.add_middleware(SecurityHeaders)
     app.openapi = openapi_of(app)  # type: ignore[method-assign]  # FastAPI's own way to do it.
     return app

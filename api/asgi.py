@@ -5,6 +5,7 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.settings import ApiSettings, read_settings
 from jobs.artifacts import LocalArtifacts
+from jobs.assets import LocalAssets
 from jobs.queue import CeleryJobQueue
 from jobs.redis_store import RedisJobStore
 from jobs.redis_watcher import RedisJobWatcher
@@ -24,5 +25,6 @@ def build_app(settings: ApiSettings) -> FastAPI:
         RedisJobWatcher(settings.redis_url),
         CeleryJobQueue(settings.redis_url),
         LocalArtifacts(settings.data_dir / "artifacts"),
+        LocalAssets(settings.data_dir / "assets"),
         ModelCatalog(settings.models_dir),
     )

@@ -141,7 +141,7 @@ def file_response(request: Request, path: Path, *, sha256: str, filename: str) -
     """
     etag = f'"{sha256}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
-    if _has_already(request, etag):
+    if has_already(request, etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     try:
         stat = os.stat(path)
@@ -158,7 +158,8 @@ def file_response(request: Request, path: Path, *, sha256: str, filename: str) -
     return response
 
 
-def _has_already(request: Request, etag: str) -> bool:
+def has_already(request: Request, etag: str) -> bool:
+    """Whether the client holds what `etag` names (`If-None-Match`)."""
     known = request.headers.get("if-none-match", "")
     tags = [tag.strip().removeprefix("W/") for tag in known.split(",")]
     return "*" in tags or etag in tags

@@ -9,11 +9,13 @@ from fastapi import Depends, Path, Request
 from fastapi.concurrency import run_in_threadpool
 
 from api.audio_files import Transcoder
+from api.ingest import Ingest
 from api.schemas import EXAMPLE_ID, JobView
 from api.settings import ApiSettings
 from api.views import eta_sec, job_view
 from api.withdrawals import Withdrawals
 from jobs.artifacts import LocalArtifacts
+from jobs.assets import LocalAssets
 from jobs.errors import JobNotFound
 from jobs.job import Job, Stage, is_job_id
 from jobs.queue import JobQueue
@@ -33,8 +35,10 @@ class Services:
     watcher: JobWatcher
     queue: JobQueue
     artifacts: LocalArtifacts
+    assets: LocalAssets
     catalog: ModelCatalog
     transcoder: Transcoder
+    ingest: Ingest
     withdrawals: Withdrawals
     stopping: asyncio.Event
 
@@ -46,6 +50,11 @@ def services_of(request: Request) -> Services:
 
 
 ServicesDep = Annotated[Services, Depends(services_of)]
+
+
+def root_path(request: Request) -> str:
+    """What a proxy puts before every path."""
+    return str(request.scope.get("root_path", "")).rstrip("/")
 
 
 def checked_job_id(
@@ -70,7 +79,7 @@ class JobReader:
     def __init__(self, services: ServicesDep, request: Request) -> None:
         self._store = services.store
         self._rates: dict[str, Mapping[Stage, float]] = {}
-        self._root = str(request.scope.get("root_path", "")).rstrip("/")
+        self._root = root_path(request)
 
     def view(self, job: Job) -> JobView:
         """A record with its place in the queue and its likely end. Blocking."""

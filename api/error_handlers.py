@@ -22,12 +22,15 @@ from api.errors import (
 from jobs.errors import (
     ArtifactCorrupt,
     ArtifactNotFound,
+    AssetNotFound,
     IllegalTransition,
     InvalidCursor,
     JobNotFound,
     JobsError,
     StoreUnavailable,
 )
+from jobs.request import JobRequest
+from jobs.request_body import MODES
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +40,11 @@ _SENTENCES: Mapping[str, str] = {
     "extra_forbidden": "no such field exists here; see /docs for those that do",
     "string_unicode": "this text holds half a surrogate pair, which is no character",
     "finite_number": "NaN and infinity are no numbers here",
+}
+_RAW_IDS: Mapping[str, str] = {
+    "artist_id": 'must be a whole number from 0 on, or one for each label version, as {"v2": 7}',
+    "genre_ids": "must be a list of whole numbers from 0 on, or one for each label version, as "
+    '{"v2": [3, 7]}',
 }
 _LOCATIONS = ("body", "query", "path", "header")
 
@@ -70,6 +78,12 @@ def _from_jobs_error(error: JobsError) -> ApiError:
                 "job_not_found",
                 "No job has this id: it was mistyped, deleted, or never accepted.",
             )
+        case AssetNotFound():
+            return ApiError(
+                HTTPStatus.NOT_FOUND,
+                "asset_not_found",
+                "No asset has this id: it was mistyped or deleted.",
+            )
         case IllegalTransition():
             return ApiError(
                 HTTPStatus.CONFLICT,
@@ -97,6 +111,7 @@ async def _validation_error(request: Request, error: RequestValidationError) -> 
 
 
 def _from_validation_error(request: Request, errors: Sequence[Mapping[str, Any]]) -> ApiError:
+    errors = [_without_mode(entry) for entry in errors]
     first = errors[0]
     if first["type"] == "json_invalid":
         return ApiError(
@@ -112,11 +127,31 @@ def _from_validation_error(request: Request, errors: Sequence[Mapping[str, Any]]
             f"The body came as {content_type[:100] or 'no type at all'!r}: send JSON with the "
             "header Content-Type: application/json.",
         )
-    return InvalidRequest([_from_pydantic(entry) for entry in errors])
+    fields = [_from_pydantic(entry) for entry in errors]
+    return InvalidRequest(_once(fields))
+
+
+def _without_mode(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The body of a job is one of several, and the framework puts the one it took into the path."""
+    location, *path = entry["loc"]
+    if location == "body" and path and path[0] in MODES:
+        return {**entry, "loc": (location, *path[1:])}
+    return entry
+
+
+def _once(fields: Sequence[FieldError]) -> list[FieldError]:
+    """Each mistake once: a field that takes several shapes is tried as each of them."""
+    return list({(field.pointer, field.detail): field for field in fields}.values())
 
 
 def _from_pydantic(entry: Mapping[str, Any]) -> FieldError:
     location, *path = entry["loc"]
+    if entry["type"] == "union_tag_invalid":
+        return _field_error(location, ["mode"], f"must be one of {', '.join(MODES)}")
+    if location == "body" and path and path[0] in _RAW_IDS:
+        return _field_error(location, path[:1], _RAW_IDS[path[0]])
+    if entry["type"] == "extra_forbidden" and path[-1] in JobRequest.model_fields:
+        return _field_error(location, path, "this field is of no use in this mode")
     detail = _SENTENCES.get(entry["type"], entry["msg"].removeprefix("Value error, "))
     return _field_error(location, path, detail)
 

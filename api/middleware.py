@@ -1,5 +1,6 @@
 """What every request passes through: a limit on its body, and careful headers on its answer."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
 
@@ -16,21 +17,24 @@ class _BodyTooLarge(Exception):
 class BodyLimit:
     """Refuses bodies over `max_bytes` with a 413 problem, announced or not.
 
-    FastAPI's `max_body_size` answers in plain text when the length was announced, so this stands
-    in its place.
+    `uploads` has other limits, by path. FastAPI's `max_body_size` answers in plain text when the
+    length was announced, so this stands in its place.
     """
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
-        self._app, self._max_bytes = app, max_bytes
+    def __init__(
+        self, app: ASGIApp, *, max_bytes: int, uploads: Mapping[str, int] | None = None
+    ) -> None:
+        self._app, self._max_bytes, self._uploads = app, max_bytes, dict(uploads or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, counting its bytes."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        max_bytes = self._limit_of(scope)
         length = Headers(scope=scope).get("content-length", "")
-        if length.isdecimal() and (len(length) > 18 or int(length) > self._max_bytes):
-            await self._refuse(scope, send)
+        if length.isdecimal() and (len(length) > 18 or int(length) > max_bytes):
+            await self._refuse(scope, send, max_bytes)
             return
         num_bytes, started = 0, False
 
@@ -39,7 +43,7 @@ class BodyLimit:
             message = await receive()
             if not started:
                 num_bytes += len(message.get("body", b""))
-            if num_bytes > self._max_bytes:
+            if num_bytes > max_bytes:
                 raise _BodyTooLarge
             return message
 
@@ -47,19 +51,24 @@ class BodyLimit:
             nonlocal started
             started = True
             # The framework may have turned the exception into an answer of its own.
-            if num_bytes <= self._max_bytes:
+            if num_bytes <= max_bytes:
                 await send(message)
 
         with suppress(_BodyTooLarge):
             await self._app(scope, counting_receive, noting_send)
-        if num_bytes > self._max_bytes:
-            await self._refuse(scope, send)
+        if num_bytes > max_bytes:
+            await self._refuse(scope, send, max_bytes)
 
-    async def _refuse(self, scope: Scope, send: Send) -> None:
+    def _limit_of(self, scope: Scope) -> int:
+        path: str = scope["path"].removeprefix(str(scope.get("root_path", "")).rstrip("/"))
+        is_upload = scope["method"] == "POST" and path in self._uploads
+        return self._uploads[path] if is_upload else self._max_bytes
+
+    async def _refuse(self, scope: Scope, send: Send, max_bytes: int) -> None:
         error = ApiError(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             "body_too_large",
-            f"The body is larger than {self._max_bytes:,} bytes, which no song needs.",
+            f"The body is larger than {max_bytes:,} bytes, which no song needs.",
         )
         body = problem_body(scope["path"], error)
         headers = [

@@ -8,10 +8,11 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api.errors import PROBLEM_JSON, Problem
-from api.schemas import EXAMPLE_ID
+from api.schemas import EXAMPLE_ASSET_ID, EXAMPLE_ID
 
 DESCRIPTION = """
-Post an artist, a genre and lyrics; some time later, download a song.
+Post an artist, a genre and lyrics; some time later, download a song. Or begin with a recording, go
+on from a song, or refine a draft.
 
 A job is drawn level by level, from the coarsest (`top`) to the finest (`bottom`), and each finished
 level can be heard before the next is done. Follow the links in `urls`; watch a job by asking again
@@ -23,6 +24,7 @@ loads its own script from a public CDN; the service itself needs no network.
 
 TAGS = [
     {"name": "jobs", "description": "Ask for songs, watch them, stop them."},
+    {"name": "assets", "description": "Sound and codes that songs may begin with."},
     {"name": "files", "description": "What a job has made."},
     {"name": "models", "description": "What can sing."},
     {"name": "service", "description": "Is everything well?"},
@@ -117,6 +119,26 @@ DRAFT_REQUEST: dict[str, Any] = {
 }
 
 
+PRIMED_REQUEST: dict[str, Any] = {
+    "mode": "primed",
+    "model": "tiny",
+    "artist": "The Sawtooths",
+    "genre": "drone",
+    "prompt": {"asset_id": EXAMPLE_ASSET_ID, "start_seconds": 5, "seconds": 4},
+    "duration_seconds": 10,
+}
+
+CONTINUE_REQUEST: dict[str, Any] = {
+    "mode": "continue",
+    "parent_id": EXAMPLE_ID,
+    "sample": 1,
+    "cut_seconds": 8.5,
+    "duration_seconds": 10,
+}
+
+UPSAMPLE_REQUEST: dict[str, Any] = {"mode": "upsample", "parent_id": EXAMPLE_ID, "sample": 1}
+
+
 def _example_resolution(version: str) -> dict[str, Any]:
     return {
         "version": version,
@@ -157,6 +179,9 @@ EXAMPLE_JOB: dict[str, Any] = {
             _example_progress("bottom", 0, 10_000, 40),
         ],
     },
+    "duration_seconds": 10.0,
+    "parent_id": None,
+    "root_id": EXAMPLE_ID,
     "outputs": [
         {
             "level": "top",
@@ -187,6 +212,8 @@ EXAMPLE_JOB: dict[str, Any] = {
         "cancel": f"{_PATH}/cancel",
         "audio": f"{_PATH}/audio",
         "codes": f"{_PATH}/codes",
+        "alignment": f"{_PATH}/alignment",
+        "children": f"{_PATH}/children",
     },
     "input": {
         **EXAMPLE_REQUEST,

@@ -8,11 +8,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from jobs.assets import AssetKind
 from jobs.job import JobStatus, Stage
 from jobs.request import JobRequest, LevelName
 from jukebox_core.catalog import ModelState
 
 EXAMPLE_ID = "job_0123456789abcdef0123456789abcdef"
+EXAMPLE_ASSET_ID = "asset_0123456789abcdef0123456789abcdef"
 
 
 class LevelProgressView(BaseModel):
@@ -76,6 +78,8 @@ class JobUrls(BaseModel):
     cancel: str
     audio: str
     codes: str
+    alignment: str
+    children: str
 
 
 class JobView(BaseModel):
@@ -92,6 +96,9 @@ class JobView(BaseModel):
     queue_position: int | None = Field(description="Queued jobs before it; null if not queued")
     eta_seconds: float | None = Field(description="An estimate; null before any measurement")
     progress: ProgressView
+    duration_seconds: float = Field(description="Whole length, whatever the mode")
+    parent_id: str | None = Field(description="The job that this one goes on from")
+    root_id: str = Field(description="The first job of the line; its own id without a parent")
     outputs: list[OutputView] = Field(description="Grows as each level is finished")
     labels: dict[str, Any] = Field(description="What artist and genre resolved to, per level")
     seed: int
@@ -109,6 +116,31 @@ class JobList(BaseModel):
     data: list[JobView]
     has_more: bool
     next_cursor: str | None
+
+
+class AssetUrls(BaseModel):
+    """Where an asset is found."""
+
+    self: str
+
+
+class AssetView(BaseModel):
+    """A file that was sent. What its kind has no use for is null."""
+
+    object: Literal["asset"] = "asset"
+    id: str = Field(examples=[EXAMPLE_ASSET_ID])
+    kind: AssetKind
+    format: str = Field(description="`wav`, `flac`, `ogg`, `mp3` or `safetensors`")
+    sha256: str = Field(description="Of the file as it was sent")
+    bytes: int = Field(description="Of the file as it was sent")
+    created_at: datetime
+    duration_seconds: float | None
+    sample_rate_hz: int | None
+    channels: int | None = Field(description="Of the file as it was sent; mono is kept")
+    num_samples: int | None = Field(description="Songs in a file of codes")
+    tokens: dict[str, int] | None = Field(description="Codes of each level, for each song")
+    model: str | None = Field(description="The model that codes belong to, if the file says so")
+    urls: AssetUrls
 
 
 class ModelLevelView(BaseModel):

@@ -40,6 +40,12 @@ class ApiSettings(BaseSettings):
     max_body_bytes: Annotated[
         int, Field(validation_alias="JUKEBOX_MAX_BODY_BYTES", ge=1024, le=64 * 1024 * 1024)
     ] = 256 * 1024
+    max_asset_bytes: Annotated[
+        int, Field(validation_alias="JUKEBOX_MAX_ASSET_BYTES", ge=1024, le=1024 * 1024 * 1024)
+    ] = 64 * 1024 * 1024
+    ingest_timeout_sec: Annotated[
+        float, Field(validation_alias="JUKEBOX_INGEST_TIMEOUT_SEC", gt=0.0, le=3600.0)
+    ] = 60.0
     transcode_timeout_sec: Annotated[
         float, Field(validation_alias="JUKEBOX_TRANSCODE_TIMEOUT_SEC", gt=0.0, le=3600.0)
     ] = 120.0

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 
 from api.schemas import (
+    AssetUrls,
+    AssetView,
     JobErrorView,
     JobUrls,
     JobView,
@@ -17,6 +19,7 @@ from api.schemas import (
     ProgressView,
     WorkerView,
 )
+from jobs.assets import Asset
 from jobs.job import Job, JobStatus, LevelProgress, Output, Stage
 from jobs.request import LevelName
 from jobs.store import WorkerInfo
@@ -45,6 +48,9 @@ def job_view(job: Job, *, queue_position: int | None, eta_sec: float | None, roo
         queue_position=queue_position,
         eta_seconds=eta_sec,
         progress=_progress_view(job),
+        duration_seconds=job.duration_sec,
+        parent_id=job.parent_id,
+        root_id=job.root_id,
         outputs=[_output_view(output, urls.audio) for output in job.outputs],
         labels=dict(job.labels),
         seed=job.request.seed or 0,
@@ -66,6 +72,27 @@ def job_urls(job_id: str, root: str) -> JobUrls:
         cancel=f"{path}/cancel",
         audio=f"{path}/audio",
         codes=f"{path}/codes",
+        alignment=f"{path}/alignment",
+        children=f"{path}/children",
+    )
+
+
+def asset_view(asset: Asset, root: str) -> AssetView:
+    """An asset as clients see it."""
+    return AssetView(
+        id=asset.id,
+        kind=asset.kind,
+        format=asset.audio_format or "safetensors",
+        sha256=asset.sha256,
+        bytes=asset.num_bytes,
+        created_at=asset.created_at,
+        duration_seconds=asset.duration_sec,
+        sample_rate_hz=asset.sample_rate_hz,
+        channels=asset.num_channels,
+        num_samples=asset.num_samples,
+        tokens=None if asset.num_tokens is None else dict(asset.num_tokens),
+        model=asset.model,
+        urls=AssetUrls(self=f"{root}/assets/{asset.id}"),
     )
 
 
@@ -92,7 +119,7 @@ def _output_view(output: Output, audio_path: str) -> OutputView:
 def _progress_view(job: Job) -> ProgressView:
     levels = []
     for level in job.request.levels:
-        plan, done = job.plan[level], job.progress.get(level, LevelProgress())
+        plan, done = job.plan[level], _done(job, level)
         levels.append(
             LevelProgressView(
                 level=level,
@@ -108,6 +135,12 @@ def _progress_view(job: Job) -> ProgressView:
         level=_level_name(job.stage) if drawing else None,
         levels=levels,
     )
+
+
+def _done(job: Job, level: str) -> LevelProgress:
+    """What is kept from a prompt was there before anything was drawn."""
+    nothing_drawn = LevelProgress(tokens_done=job.plan[level].prompt_tokens)
+    return job.progress.get(level, nothing_drawn)
 
 
 def _metrics_view(job: Job) -> MetricsView:
@@ -132,7 +165,7 @@ def remaining_sec(job: Job, rates: Mapping[Stage, float]) -> float | None:
     """Seconds of work left in a job itself; None while a stage it needs was never measured."""
     total_sec = 0.0
     for level in job.request.levels:
-        tokens_done = job.progress.get(level, LevelProgress()).tokens_done
+        tokens_done = _done(job, level).tokens_done
         tokens_left = max(job.plan[level].tokens_total - tokens_done, 0)
         if tokens_left and not rates.get(Stage(level)):
             return None

@@ -3,7 +3,7 @@
 `python -m jukebox_core.ingest (sound|codes|cut) SOURCE DESTINATION` runs as a process of its own,
 with limits on its memory, its time and its output, because decoders have been seen to crash and a
 few kilobytes can claim to be hours. It writes one line of JSON about what it found, or one sentence
-about what is wrong and status 1. Without torch.
+about what is wrong with the file and status 65 (`EX_DATAERR`). Without torch.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from jukebox_core.errors import AudioError, JukeboxError
 from jukebox_core.sound_file import BLOCK_FRAMES, AudioFormat, PcmBlock, to_pcm, write_blocks
 from jukebox_core.sound_header import check_is_whole, sniff_format
 
+REFUSED_STATUS = 65
 MAX_SOUND_SEC = 600.0
 MAX_CHANNELS = 8
 SAMPLE_RATES_HZ = (8_000, 192_000)
@@ -269,7 +270,7 @@ def _facts(wanted: argparse.Namespace) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; the exit status is 1, and one line tells why, when a file is refused."""
+    """The command line; its status is 65, and one line tells why, when a file is refused."""
     wanted = _arguments(arguments)
     limit_resources(
         memory_bytes=wanted.memory_bytes, cpu_sec=wanted.cpu_sec, file_bytes=wanted.file_bytes
@@ -277,11 +278,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         facts = _facts(wanted)
     except JukeboxError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+        # What is said here is for strangers, who need not know where files lie.
+        sys.stderr.write(str(error).replace(str(wanted.destination), "the result") + "\n")
+        return REFUSED_STATUS
     except MemoryError:
         sys.stderr.write("the file needs more memory than any that is taken\n")
-        return 1
+        return REFUSED_STATUS
     sys.stdout.write(json.dumps(facts) + "\n")
     return 0
 

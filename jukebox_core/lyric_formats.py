@@ -36,6 +36,28 @@ def _json_part(part: TimedText) -> dict[str, Any]:
     }
 
 
+def from_json(text: str) -> LyricTimes:
+    """Inverse of `to_json`, to the millisecond. Raises ValueError, KeyError or TypeError."""
+    values = json.loads(text)
+    return LyricTimes(
+        text=values["text"],
+        duration_sec=values["duration_seconds"],
+        characters=tuple(_part_from_json(part) for part in values["characters"]),
+        words=tuple(_part_from_json(part) for part in values["words"]),
+        lines=tuple(_part_from_json(part) for part in values["lines"]),
+    )
+
+
+def _part_from_json(values: dict[str, Any]) -> TimedText:
+    return TimedText(
+        text=values["text"],
+        first_character=values["first_character"],
+        start_sec=values["start_seconds"],
+        end_sec=values["end_seconds"],
+        confidence=values["confidence"],
+    )
+
+
 def to_lrc(times: LyricTimes, *, word_times: bool = True) -> str:
     """`[mm:ss.xx]` before each line that is sung, and `<mm:ss.xx>` before each word of it."""
     lines = [f"[length:{_minutes(times.duration_sec)}]"]

@@ -4,25 +4,31 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated
 
+from anyio import to_thread
 from fastapi import APIRouter, Body, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from api.admission import admit, to_request
+from api.creation import create, remove_files
 from api.dependencies import JobId, JobReader, JobReaderDep, Services, ServicesDep
-from api.errors import invalid_field
-from api.openapi import DRAFT_REQUEST, EXAMPLE_REQUEST, problems
+from api.openapi import (
+    CONTINUE_REQUEST,
+    DRAFT_REQUEST,
+    EXAMPLE_REQUEST,
+    PRIMED_REQUEST,
+    UPSAMPLE_REQUEST,
+    problems,
+)
 from api.schemas import JobList, JobView
 from api.views import poll_after_sec
 from api.waiting import ServiceStopping, next_events
 from jobs.errors import QueueUnavailable, StoreUnavailable
 from jobs.job import Job, JobStatus
-from jobs.request_body import AncestralBody
-from jukebox_core.catalog import ModelCard
-from jukebox_core.errors import JukeboxError, ModelNotFound
+from jobs.request import JobIdText
+from jobs.request_body import JobBody, PrimedBody
+from jobs.store import JobPage
 
 _log = logging.getLogger(__name__)
 
@@ -31,19 +37,27 @@ router = APIRouter(tags=["jobs"])
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer"}}}
 
 
-class ListQuery(BaseModel):
-    """Which jobs to list."""
+class PageQuery(BaseModel):
+    """Which page of a list."""
 
     model_config = ConfigDict(extra="forbid")
 
-    status: JobStatus | None = None
-    model: Annotated[str | None, Field(max_length=64)] = None
-    created_after: Annotated[
-        AwareDatetime | None, Field(description="RFC 3339, e.g. 2026-11-22T07:30:00Z")
-    ] = None
     limit: Annotated[int, Field(ge=1, le=100)] = 20
     cursor: Annotated[
         str | None, Field(max_length=500, description="`next_cursor` of the page before")
+    ] = None
+
+
+class ListQuery(PageQuery):
+    """Which jobs to list."""
+
+    status: JobStatus | None = None
+    model: Annotated[str | None, Field(max_length=64)] = None
+    root: Annotated[
+        JobIdText | None, Field(description="One job and everything that goes on from it")
+    ] = None
+    created_after: Annotated[
+        AwareDatetime | None, Field(description="RFC 3339, e.g. 2026-11-22T07:30:00Z")
     ] = None
 
 
@@ -60,13 +74,16 @@ class ListQuery(BaseModel):
         **problems(400, 413, 415, 503),
     },
 )
-def create_job(
+async def create_job(
     body: Annotated[
-        AncestralBody,
+        JobBody,
         Body(
             openapi_examples={
                 "song": {"summary": "Ten seconds with lyrics", "value": EXAMPLE_REQUEST},
                 "draft": {"summary": "Three quick drafts", "value": DRAFT_REQUEST},
+                "primed": {"summary": "On from a recording", "value": PRIMED_REQUEST},
+                "continue": {"summary": "Ten seconds more of take 1", "value": CONTINUE_REQUEST},
+                "upsample": {"summary": "The finer levels of a draft", "value": UPSAMPLE_REQUEST},
             }
         ),
     ],
@@ -78,34 +95,24 @@ def create_job(
 
     Whatever cannot be sung is refused here. An unknown artist or genre can be sung: `labels` says
     what each name resolved to at each level. The seed is drawn when absent, and always returned.
+
+    `mode` tells what is there already: nothing (`ancestral`), a recording (`primed`), or codes of
+    another job or of an asset, which go on for `duration_seconds` more (`continue`) or get finer
+    levels (`upsample`). What is there is kept as it is. A job has a copy of what it begins with:
+    its parent and its asset may be deleted.
     """
-    card = _model_card(services, body.model)
-    job = admit(to_request(body), card, now=datetime.now(UTC))
-    _record(services, job)
-    _publish(services, job)
-    view = _view_of_new(services, reader, job)
+    # A prompt is cut by a child; whoever waits for it must not keep the others waiting.
+    limiter = services.ingest.limiter if isinstance(body, PrimedBody) else None
+    view = await to_thread.run_sync(_create_and_publish, services, reader, body, limiter=limiter)
     response.headers["Location"] = view.urls.self
     response.headers["Retry-After"] = str(poll_after_sec(view))
     return view
 
 
-def _model_card(services: Services, name: str) -> ModelCard:
-    try:
-        return services.catalog.get(name)
-    except ModelNotFound as error:
-        raise invalid_field("body", ["model"], str(error)) from error
-    except JukeboxError as error:
-        _log.error("model %s cannot be used: %s", name, error)
-        detail = "this model is installed but broken; the service's log says how"
-        raise invalid_field("body", ["model"], detail) from error
-
-
-def _record(services: Services, job: Job) -> None:
-    try:
-        services.store.create(job)
-    except StoreUnavailable:
-        services.withdrawals.add(job.id)
-        raise
+def _create_and_publish(services: Services, reader: JobReader, body: JobBody) -> JobView:
+    job = create(services, body)
+    _publish(services, job)
+    return _view_of_new(services, reader, job)
 
 
 def _view_of_new(services: Services, reader: JobReader, job: Job) -> JobView:
@@ -137,15 +144,38 @@ def list_jobs(
     page = services.store.list_jobs(
         status=query.status,
         model=query.model,
+        root=query.root,
         created_after=query.created_after,
         limit=query.limit,
         cursor=query.cursor,
     )
+    return _job_list(page, reader)
+
+
+def _job_list(page: JobPage, reader: JobReader) -> JobList:
     return JobList(
         data=[reader.view(job) for job in page.jobs],
         has_more=page.next_cursor is not None,
         next_cursor=page.next_cursor,
     )
+
+
+@router.get(
+    "/jobs/{job_id}/children",
+    operation_id="listChildren",
+    summary="List the jobs that go on from this one, newest first",
+    responses=problems(404, 503),
+)
+def list_children(
+    job_id: JobId,
+    query: Annotated[PageQuery, Query()],
+    services: ServicesDep,
+    reader: JobReaderDep,
+) -> JobList:
+    """One generation; `GET /jobs?root=` has the whole tree, with `parent_id` in each job."""
+    services.store.get(job_id)
+    page = services.store.children(job_id, limit=query.limit, cursor=query.cursor)
+    return _job_list(page, reader)
 
 
 @router.get(
@@ -215,8 +245,4 @@ def cancel_job(job_id: JobId, services: ServicesDep, reader: JobReaderDep) -> Jo
 def delete_job(job_id: JobId, services: ServicesDep) -> None:
     """Remove the record and all files of a job that has ended; one that has not is a conflict."""
     services.store.delete(job_id)
-    try:
-        services.artifacts.remove_job(job_id)
-    except OSError as error:
-        # The record is gone, so nobody finds the files any more; they only take room.
-        _log.warning("files of a deleted job stay behind: %s", error, extra={"job_id": job_id})
+    remove_files(services, job_id)

@@ -13,6 +13,7 @@ import redis
 from api.app import create_app
 from api.settings import ApiSettings
 from jobs.artifacts import LocalArtifacts
+from jobs.assets import LocalAssets
 from jobs.queue import CeleryJobQueue
 from jobs.redis_store import RedisJobStore
 from jobs.redis_watcher import RedisJobWatcher
@@ -35,6 +36,7 @@ class Service:
     watcher: RedisJobWatcher
     queue: CeleryJobQueue
     artifacts: LocalArtifacts
+    assets: LocalAssets
     worker: ScriptedWorker
     redis_url: str
     data_dir: Path
@@ -53,7 +55,8 @@ class Service:
         """Every key and every file."""
         with redis.Redis.from_url(self.redis_url, protocol=2) as client:
             keys = [key.decode() for key in client.keys("*")]
-        return keys + [str(path) for path in files_below(self.data_dir / "artifacts")]
+        folders = (self.data_dir / "artifacts", self.data_dir / "assets")
+        return keys + [str(path) for folder in folders for path in files_below(folder)]
 
 
 def song(**changes: Any) -> dict[str, Any]:
@@ -76,7 +79,8 @@ async def serving(redis_url: str, models_dir: Path, data_dir: Path) -> AsyncIter
     settings = ApiSettings(redis_url=redis_url, data_dir=data_dir, models_dir=models_dir)
     store, watcher = RedisJobStore(redis_url), RedisJobWatcher(redis_url)
     queue, artifacts = CeleryJobQueue(redis_url), LocalArtifacts(data_dir / "artifacts")
-    app = create_app(settings, store, watcher, queue, artifacts, ModelCatalog(models_dir))
+    assets, catalog = LocalAssets(data_dir / "assets"), ModelCatalog(models_dir)
+    app = create_app(settings, store, watcher, queue, artifacts, assets, catalog)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
@@ -88,6 +92,7 @@ async def serving(redis_url: str, models_dir: Path, data_dir: Path) -> AsyncIter
             watcher=watcher,
             queue=queue,
             artifacts=artifacts,
+            assets=assets,
             worker=ScriptedWorker(store, artifacts),
             redis_url=redis_url,
             data_dir=data_dir,

@@ -46,14 +46,22 @@ class ScriptedWorker:
     def finish_level(self, claim: Claim) -> None:
         """Write one level's codes and sounds, and hand on to the next stage."""
         job, level = claim.job, str(claim.job.stage)
-        total, samples = job.plan[level].tokens_total, job.request.num_samples
+        plan, samples = job.plan[level], job.request.num_samples
+        total, prompt = plan.tokens_total, plan.prompt_tokens
         codes = np.arange(samples * total, dtype=np.int64).reshape(samples, total) % 64
+        if prompt:
+            kept_codes = self._artifacts.read_all_codes(job.id, job.prompt_codes_name or "")
+            codes[:, :prompt] = kept_codes[level]
         kept = self._artifacts.write_codes(
-            job.id, fence=claim.fence, level=level, start=0, codes=codes
+            job.id, fence=claim.fence, level=level, start=prompt, codes=codes[:, prompt:]
         )
         self._store.record_window(claim, kept)
+        finished = {}
+        if job.codes_name is not None:
+            finished = self._artifacts.read_all_codes(job.id, job.codes_name)
+        finished[level] = codes[:, : plan.heard_tokens]
         name = self._artifacts.write_all_codes(
-            job.id, fence=claim.fence, codes={level: codes}, metadata={"seed": "7"}
+            job.id, fence=claim.fence, codes=finished, metadata={"model": job.request.model}
         )
         outputs = [self._write_tone(claim, sample) for sample in range(samples)]
         self._store.record_outputs(claim, outputs)
@@ -67,7 +75,7 @@ class ScriptedWorker:
         job, level = claim.job, str(claim.job.stage)
         plan = job.plan[level]
         name = f"{level}-{sample}-{claim.fence}.wav"
-        num_samples = plan.tokens_total * plan.samples_per_token
+        num_samples = plan.heard_tokens * plan.samples_per_token
         pitch_hz = 110.0 * (1 + Level.from_label(level)) * (sample + 1)
         tone = 0.1 * np.sin(2 * np.pi * pitch_hz * np.arange(num_samples) / self._rate_hz)
         with self._artifacts.new_file(job.id, name) as path:

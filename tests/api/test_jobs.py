@@ -32,7 +32,15 @@ async def test_a_post_answers_202_with_the_whole_job_and_where_it_lives(service:
     assert job["attempt"] == 1
     assert datetime.fromisoformat(job["created_at"]).tzinfo is not None
     assert job["created_at"].endswith("Z")
-    assert set(job["urls"]) == {"self", "events", "cancel", "audio", "codes"}
+    assert set(job["urls"]) == {
+        "self",
+        "events",
+        "cancel",
+        "audio",
+        "codes",
+        "alignment",
+        "children",
+    }
 
 
 async def test_the_plan_of_every_level_is_known_when_the_job_is_accepted(service: Service):

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save, save_file
 
 from jukebox_core.codes_file import ingest_codes, read_codes_file
 from jukebox_core.errors import AudioError, SongError
-from jukebox_core.ingest import cut_sound, ingest_sound
+from jukebox_core.ingest import REFUSED_STATUS, cut_sound, ingest_sound
 
 RATE_HZ = 22_050
 
@@ -162,7 +162,7 @@ def test_ten_minutes_of_silence_in_80_kilobytes_cost_little_memory(tmp_path):
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     child = run_child("sound", str(source), str(tmp_path / "taken.wav"))
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert (child.returncode, child.stdout) == (1, "")
+    assert (child.returncode, child.stdout) == (REFUSED_STATUS, "")
     assert "silent" in child.stderr
     assert after.ru_utime - before.ru_utime < 20.0
     if after.ru_maxrss > before.ru_maxrss:

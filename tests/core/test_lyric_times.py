@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from jukebox_core.lyric_formats import to_json, to_lrc, to_webvtt
+from jukebox_core.lyric_formats import from_json, to_json, to_lrc, to_webvtt
 from jukebox_core.lyric_times import (
     FRAME_SEC,
     best_path,
@@ -263,3 +263,11 @@ assert "torch" not in sys.modules
 def test_what_is_no_alignment_of_the_text_is_refused(alignment):
     with pytest.raises(ValueError, match=r"does not fit|attention is a finite number"):
         lyric_times(alignment, "four", tokens_per_second=10.0)
+
+
+def test_what_is_written_as_json_can_be_read_again():
+    times = lyric_times(np.eye(5, dtype=np.float32).repeat(7, axis=0), "la lo", tokens_per_second=9)
+    again = from_json(to_json(times))
+    assert to_json(again) == to_json(times)
+    assert to_webvtt(again) == to_webvtt(times)
+    assert [word.text for word in again.words] == ["la", "lo"]

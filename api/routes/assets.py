@@ -1,0 +1,217 @@
+"""Assets: sound and codes that jobs may begin with."""
+
+import hashlib
+from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import IO, Annotated, Any
+
+from anyio import to_thread
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Path as PathParameter
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+
+from api.dependencies import Services, ServicesDep, root_path
+from api.errors import ApiError, InvalidRequest, invalid_field
+from api.ingest import FileRefused, IngestFailed
+from api.openapi import problems
+from api.schemas import EXAMPLE_ASSET_ID, AssetView
+from api.views import asset_view
+from jobs.assets import Asset, is_asset_id, new_asset_id
+from jobs.errors import AssetNotFound
+from jukebox_core.errors import AudioError
+from jukebox_core.sound_header import sniff_format
+
+router = APIRouter(tags=["assets"])
+
+_CHUNK_BYTES = 1 << 20
+_SUFFIXES = {
+    ".wav": "wav",
+    ".wave": "wav",
+    ".flac": "flac",
+    ".ogg": "ogg",
+    ".oga": "ogg",
+    ".mp3": "mp3",
+    ".safetensors": "safetensors",
+}
+"""Endings that promise something."""
+
+_FORM = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {"file": {"type": "string", "format": "binary"}},
+}
+_MULTIPART = {
+    "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}
+}
+
+
+def checked_asset_id(
+    asset_id: Annotated[str, PathParameter(description="An asset", examples=[EXAMPLE_ASSET_ID])],
+) -> str:
+    """A text that may be an id. Raises AssetNotFound for any other."""
+    if not is_asset_id(asset_id):
+        raise AssetNotFound(asset_id[:64])
+    return asset_id
+
+
+AssetId = Annotated[str, Depends(checked_asset_id)]
+
+
+@router.post(
+    "/assets",
+    operation_id="createAsset",
+    summary="Send a sound, or codes, to begin songs with",
+    status_code=HTTPStatus.CREATED,
+    response_description="Taken in",
+    responses={
+        201: {
+            "headers": {"Location": {"description": "The asset", "schema": {"type": "string"}}},
+        },
+        **problems(400, 413, 415),
+    },
+    openapi_extra=_MULTIPART,
+)
+async def create_asset(request: Request, services: ServicesDep, response: Response) -> AssetView:
+    """Send one file as the field `file` of a form.
+
+    A sound may be WAV, FLAC, OGG or MP3 of at most 600 seconds and 8 channels, at 8 to 192 kHz; it
+    is folded to mono. Codes are a safetensors file as `GET /jobs/{job_id}/codes` gives it: tensors
+    `top`, `middle` and `bottom` of whole numbers [songs, tokens], of which finer ones may be
+    absent. A file that breaks off, is silent, or is not what its name says is refused.
+    """
+    _check_is_form(request)
+    try:
+        async with request.form(max_files=1, max_fields=8) as form:
+            upload = _upload_of(form)
+            asset = await to_thread.run_sync(
+                _take_in,
+                services,
+                upload.file,
+                upload.filename or "",
+                limiter=services.ingest.limiter,
+            )
+    except HTTPException as error:
+        detail = f"The form cannot be read: {error.detail}"
+        raise ApiError(HTTPStatus.BAD_REQUEST, "malformed_form", detail) from error
+    view = asset_view(asset, root_path(request))
+    response.headers["Location"] = view.urls.self
+    return view
+
+
+def _check_is_form(request: Request) -> None:
+    content_type = request.headers.get("content-type", "")
+    if content_type.partition(";")[0].strip().lower() != "multipart/form-data":
+        raise ApiError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            f"The body came as {content_type[:100] or 'no type at all'!r}: send a form "
+            "(multipart/form-data) with the file in its field `file`.",
+        )
+
+
+def _upload_of(form: FormData) -> UploadFile:
+    strange = [name for name in form if name != "file"]
+    if strange:
+        raise invalid_field("body", strange[:1], "no such field exists here, only `file`")
+    upload = form.get("file")
+    if not isinstance(upload, UploadFile):
+        raise invalid_field("body", ["file"], "this field is required, and is a file with a name")
+    return upload
+
+
+def _take_in(services: Services, content: IO[bytes], filename: str) -> Asset:
+    with services.assets.draft() as folder:
+        source, taken = folder / "sent", folder / "taken"
+        sha256, num_bytes = _copy(content, source)
+        try:
+            facts = _facts(services, source, taken, _suffix_of(filename))
+        except FileRefused as error:
+            raise _refusal(str(error)) from error
+        except IngestFailed as error:
+            raise ApiError(
+                HTTPStatus.INTERNAL_SERVER_ERROR, "ingest_failed", f"Sorry, {error}."
+            ) from error
+        asset = Asset(
+            id=new_asset_id(),
+            sha256=sha256,
+            num_bytes=num_bytes,
+            created_at=datetime.now(UTC),
+            **facts,
+        )
+        services.assets.keep(taken, asset)
+        return asset
+
+
+def _copy(content: IO[bytes], target: Path) -> tuple[str, int]:
+    digest, num_bytes = hashlib.sha256(), 0
+    with target.open("wb") as file:
+        while chunk := content.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            num_bytes += len(chunk)
+            file.write(chunk)
+    return digest.hexdigest(), num_bytes
+
+
+def _suffix_of(filename: str) -> str | None:
+    """What the name promises; None when it promises nothing."""
+    return _SUFFIXES.get(Path(filename.lower()).suffix) if len(filename) < 1000 else None
+
+
+def _facts(services: Services, source: Path, taken: Path, promised: str | None) -> dict[str, Any]:
+    """Fields of the asset. Raises FileRefused, IngestFailed."""
+    found = _format_of(source)
+    if promised not in (None, found):
+        raise FileRefused(f"the file is called {promised} and is {found}: name it as what it is")
+    if found == "safetensors":
+        codes = services.ingest.codes(source, taken)
+        return {"kind": "codes", **codes}
+    sound = services.ingest.sound(source, taken)
+    return {
+        "kind": "audio",
+        "audio_format": found,
+        "duration_sec": sound["num_frames"] / sound["sample_rate_hz"],
+        "sample_rate_hz": sound["sample_rate_hz"],
+        "num_channels": sound["num_channels"],
+    }
+
+
+def _format_of(source: Path) -> str:
+    with source.open("rb") as file:
+        head = file.read(9)
+    # A safetensors file is a length in 8 bytes and a JSON object of that length.
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= source.stat().st_size:
+        return "safetensors"
+    try:
+        return sniff_format(source)
+    except AudioError as error:
+        raise FileRefused(f"{error}, and no codes in safetensors") from error
+
+
+def _refusal(sentence: str) -> InvalidRequest:
+    return invalid_field("body", ["file"], sentence)
+
+
+@router.get(
+    "/assets/{asset_id}",
+    operation_id="getAsset",
+    summary="Look at an asset",
+    responses=problems(404),
+)
+def get_asset(asset_id: AssetId, services: ServicesDep, request: Request) -> AssetView:
+    """What was found in the file when it was sent."""
+    return asset_view(services.assets.get(asset_id), root_path(request))
+
+
+@router.delete(
+    "/assets/{asset_id}",
+    operation_id="deleteAsset",
+    summary="Forget an asset",
+    status_code=HTTPStatus.NO_CONTENT,
+    response_description="The asset and its file are gone",
+    responses=problems(404),
+)
+def delete_asset(asset_id: AssetId, services: ServicesDep) -> None:
+    """Remove an asset. Jobs that began with it have a copy of what they need."""
+    services.assets.delete(asset_id)
