@@ -94,12 +94,7 @@ def _plan(
             f"duration_sec={duration_sec:.10g} is more than {MAX_SECONDS:g} s, the longest song",
             field="duration_sec",
         )
-    plan = plan_song(
-        config,
-        song_of(request, duration_sec),
-        start.kept_tokens,
-        lead_out=request.mode != "ancestral",
-    )
+    plan = plan_song(config, song_of(request, duration_sec), start.kept_tokens, lead_out=True)
     if not any(level.windows for level in plan.levels.values()):
         raise SongError(
             f"there are codes of {', '.join(request.levels)} already, so nothing is left to draw: "

@@ -158,7 +158,7 @@ class ModelLevelView(BaseModel):
 class ModelLimits(BaseModel):
     """What a model can sing. The song is the whole imagined one, of which a part may be drawn."""
 
-    min_duration_seconds: float = Field(description="Of the drawn part, for all three levels")
+    min_duration_seconds: float = Field(description="Of the drawn part")
     max_duration_seconds: float
     min_song_duration_seconds: float
     max_song_duration_seconds: float

@@ -27,7 +27,7 @@ from jukebox_core.catalog import ModelCard, ModelState
 from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig
 from jukebox_core.labels.search import NameMatch
 from jukebox_core.released import ReleasedModel
-from jukebox_core.units import COARSE_TO_FINE, Level
+from jukebox_core.units import Level
 
 MAX_REQUEST_DURATION_SEC = 600.0
 """Bound of `JobRequest.duration_seconds`, whatever the model."""
@@ -239,19 +239,15 @@ def _model_level_view(prior: JukeboxPriorConfig) -> ModelLevelView:
 def model_limits(config: JukeboxConfig) -> ModelLimits:
     """Shortest and longest songs of a model, as `plan_song` enforces them.
 
-    Every upsampler needs one full window, in whole tokens of the top level. The song's length is
-    bounded by the top prior's timing embedding.
+    A song of one top token can be sung: the levels above draw what the contexts below need. The
+    song's length is bounded by the top prior's timing embedding.
     """
-    time_base = config.time_base
-    top_token_samples = time_base.samples_per_token[Level.TOP]
-    upsamplers = [config.prior(level) for level in COARSE_TO_FINE if level.upper is not None]
-    num_top_tokens = max(-(-prior.context_samples // top_token_samples) for prior in upsamplers)
     labels = config.prior(Level.TOP).labels
     max_song_sec = MAX_REQUEST_DURATION_SEC
     if labels is not None:
         max_song_sec = min(max_song_sec, labels.max_duration_sec)
     return ModelLimits(
-        min_duration_seconds=time_base.tokens_to_seconds(num_top_tokens, Level.TOP),
+        min_duration_seconds=config.time_base.tokens_to_seconds(1, Level.TOP),
         max_duration_seconds=max_song_sec,
         min_song_duration_seconds=labels.min_duration_sec if labels is not None else 0.0,
         max_song_duration_seconds=max_song_sec,

@@ -82,9 +82,24 @@ def test_a_hop_of_a_level_that_is_not_drawn_does_not_matter(card: ModelCard):
     admitted(card, levels=["top"], sampling={"middle": {"hop_fraction": 1e-6}})
 
 
-def test_a_draft_may_be_shorter_than_a_song(card: ModelCard):
-    assert refused(card, duration_seconds=0.1) == "/duration_seconds"
-    assert set(admitted(card, duration_seconds=0.1, levels=["top"]).plan) == {"top"}
+def test_a_song_may_be_short_and_draws_a_lead_out_then(card: ModelCard):
+    plan = admitted(card, duration_seconds=0.1).plan
+    assert [level.heard_tokens for level in plan.values()] == [6, 24, 96]
+    assert plan["top"].tokens_total > 6
+    assert plan["middle"].tokens_total > 24
+    assert plan["bottom"].tokens_total == 96
+    assert admitted(card, duration_seconds=0.1, levels=["top"]).plan["top"].tokens_total == 6
+
+
+def test_a_song_shorter_than_a_token_is_refused(card: ModelCard):
+    assert refused(card, duration_seconds=0.015) == "/duration_seconds"
+
+
+def test_a_song_of_the_usual_length_has_no_lead_out(card: ModelCard):
+    assert all(
+        level.heard_tokens == level.tokens_total and level.prompt_tokens == 0
+        for level in admitted(card).plan.values()
+    )
 
 
 def test_a_song_shorter_than_what_is_drawn_is_refused(card: ModelCard):
@@ -94,8 +109,8 @@ def test_a_song_shorter_than_what_is_drawn_is_refused(card: ModelCard):
 
 def test_sentences_use_the_words_of_the_request(card: ModelCard):
     with pytest.raises(InvalidRequest) as caught:
-        admitted(card, duration_seconds=0.1)
-    assert "duration_seconds=0.1" in caught.value.detail
+        admitted(card, duration_seconds=0.01)
+    assert "duration_seconds=0.01" in caught.value.detail
     assert "_sec=" not in caught.value.detail
 
 

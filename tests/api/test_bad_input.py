@@ -31,7 +31,7 @@ def pointers(problem: dict[str, Any]) -> list[str]:
         ({"duration_seconds": float("inf")}, "/duration_seconds"),
         ({"duration_seconds": float("-inf")}, "/duration_seconds"),
         ({"duration_seconds": 0.0001}, "/duration_seconds"),
-        ({"duration_seconds": 0.5}, "/duration_seconds"),
+        ({"duration_seconds": 0.015}, "/duration_seconds"),
         ({"song_duration_seconds": float("nan")}, "/song_duration_seconds"),
         ({"song_duration_seconds": 5}, "/song_duration_seconds"),
         ({"offset_seconds": -0.1}, "/offset_seconds"),
