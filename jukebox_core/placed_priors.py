@@ -1,6 +1,6 @@
 """Priors that are on the device when they are asked for, however small it is."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -46,8 +46,9 @@ def decide_placement(
     dtype: torch.dtype,
     num_rows: int = 1,
     wanted: Placement | str = AUTO,
+    levels: Collection[Level] = COARSE_TO_FINE,
 ) -> Placement:
-    """`plan_placement` for a whole model on a device as it is now.
+    """`plan_placement` for those `levels` of a model that are drawn, on a device as it is now.
 
     Raises:
         ConfigError: `wanted` is no placement.
@@ -55,7 +56,7 @@ def decide_placement(
     free_bytes = free_memory_bytes(device)
     needs = {}
     if wanted == AUTO and free_bytes is not None:
-        needs = {prior.level: prior_needs(prior, dtype) for prior in config.priors}
+        needs = {level: prior_needs(config.prior(level), dtype) for level in levels}
     return plan_placement(needs, free_bytes=free_bytes, num_rows=num_rows, wanted=wanted)
 
 

@@ -64,7 +64,7 @@ def plan_placement(
     room_bytes = free_bytes - WORKING_BYTES
     if sum(sizes) <= room_bytes:
         return Placement.RESIDENT
-    return Placement.ONE_AT_A_TIME if max(sizes) <= room_bytes else Placement.OFFLOADED
+    return Placement.ONE_AT_A_TIME if max(sizes, default=0) <= room_bytes else Placement.OFFLOADED
 
 
 def _parsed(wanted: str) -> Placement:

@@ -13,8 +13,10 @@ from jobs.job import Stage
 from jobs.queue import RUN_STAGE_TASK, CeleryJobQueue, celery_app, queue_name
 from jobs.redis_store import RedisJobStore
 from jukebox_core.catalog import ModelCatalog
+from jukebox_core.placed_priors import decide_placement
 from worker.engine_thread import EngineThread
 from worker.health import Presence, describe_worker
+from worker.mapping import level_of
 from worker.models import LoadedModel, ModelShelf, choose_device, choose_dtype
 from worker.parts import WorkerParts
 from worker.reaper import Reaper
@@ -33,8 +35,23 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
     dtype = choose_dtype(settings.dtype, device)
 
     def load(name: str) -> LoadedModel:
-        directory = catalog.get(name).directory
-        return LoadedModel(directory, device=device, dtype=dtype, max_rows=settings.max_rows)
+        card = catalog.get(name)
+        placement = decide_placement(
+            card.config,
+            device=device,
+            dtype=dtype,
+            num_rows=settings.max_rows,
+            wanted=settings.placement,
+            levels=[level_of(stage) for stage in settings.stages if stage is not Stage.RENDER],
+        )
+        log.info("model placed", extra={"model": name, "placement": placement})
+        return LoadedModel(
+            card.directory,
+            device=device,
+            dtype=dtype,
+            max_rows=settings.max_rows,
+            placement=placement,
+        )
 
     return WorkerParts(
         settings=settings,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jukebox_core.engine import Sequence, SequenceUpdate
+from jukebox_core.units import Level
 from worker.models import LoadedModel, ModelShelf
 
 log = logging.getLogger(__name__)
@@ -70,14 +71,18 @@ class Drawing(Pending):
 class SlicedWork(Pending):
     """Something else that needs the device, done a slice at a time between the steps of songs."""
 
-    def __init__(self, model: str, make: Slices) -> None:
+    def __init__(self, model: str, make: Slices, level: Level | None) -> None:
         super().__init__(model)
+        self.level = level
         self._make = make
         self._running: Iterator[Tensor] | None = None
         self._pieces: list[Tensor] = []
 
     def advance(self, model: LoadedModel) -> bool:
         """Do one slice; False after the last."""
+        if self.level is not None:
+            # On a small device songs may have taken its place since the slice before.
+            model.priors[self.level]
         if self._running is None:
             self._running = self._make(model)
         piece = next(self._running, None)
@@ -118,9 +123,9 @@ class EngineThread(threading.Thread):
         self._inbox.put(lambda: self._begin(drawing))
         return drawing
 
-    def run_slices(self, model: str, make: Slices) -> SlicedWork:
-        """Do other work on a model, see `SlicedWork`."""
-        work = SlicedWork(model, make)
+    def run_slices(self, model: str, make: Slices, *, level: Level | None = None) -> SlicedWork:
+        """Do other work on a model, see `SlicedWork`; `level` names the prior that it uses."""
+        work = SlicedWork(model, make, level)
         self._inbox.put(lambda: self._slices.append(work))
         return work
 
@@ -195,7 +200,10 @@ class EngineThread(threading.Thread):
 
     def _advance(self, work: SlicedWork) -> None:
         try:
-            if not work.advance(self._shelf.get(work.model)):
+            model = self._shelf.get(work.model)
+            if work.level is not None and not model.engine.is_free_for(work.level):
+                return
+            if not work.advance(model):
                 self._slices.remove(work)
         except Exception as error:
             _require_device(error)

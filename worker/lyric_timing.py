@@ -123,7 +123,7 @@ def _attention(
         for frames in iter_frames((block.numpy() for block in blocks), tokens_per_frame):
             yield torch.from_numpy(frames)
 
-    work = worker.engine.run_slices(hold.claim.job.request.model, slices)
+    work = worker.engine.run_slices(hold.claim.job.request.model, slices, level=Level.TOP)
     hold.wait(worker.engine, work)
     return torch.cat(work.pieces()).numpy()
 

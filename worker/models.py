@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
@@ -11,8 +11,10 @@ import torch
 
 from jukebox_core.checkpoints import load_prior_of, load_vqvae_of
 from jukebox_core.engine import Engine
+from jukebox_core.placed_priors import PlacedPriors
+from jukebox_core.placement import Placement
 from jukebox_core.prior import JukeboxPrior
-from jukebox_core.units import COARSE_TO_FINE, Level
+from jukebox_core.units import Level
 from jukebox_core.vqvae import JukeboxVQVAE
 
 log = logging.getLogger(__name__)
@@ -38,50 +40,40 @@ def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
     }[wanted]
 
 
-class _LazyPriors(Mapping[Level, JukeboxPrior]):
-    """The three priors of a directory, each read when it is first asked for.
+class LoadedModel:
+    """One model on the device, with the engine that draws with it.
 
-    A worker that serves one level of a large model never holds the others.
+    Each prior is read when it is first asked for, so that a worker that serves one level of a
+    large model never holds the others.
     """
 
-    def __init__(self, load: Callable[[Level], JukeboxPrior]) -> None:
-        self._load = load
-        self._loaded: dict[Level, JukeboxPrior] = {}
-
-    def __getitem__(self, level: Level) -> JukeboxPrior:
-        if level not in self._loaded:
-            self._loaded[level] = self._load(level)
-        return self._loaded[level]
-
-    def __contains__(self, level: object) -> bool:
-        return level in COARSE_TO_FINE
-
-    def __iter__(self) -> Iterator[Level]:
-        return iter(COARSE_TO_FINE)
-
-    def __len__(self) -> int:
-        return len(COARSE_TO_FINE)
-
-
-class LoadedModel:
-    """One model on the device, with the engine that draws with it."""
-
     def __init__(
-        self, directory: Path, *, device: torch.device, dtype: torch.dtype, max_rows: int
+        self,
+        directory: Path,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        max_rows: int,
+        placement: Placement = Placement.RESIDENT,
     ) -> None:
         self._directory, self._device, self._dtype = directory, device, dtype
         self.device = device
-        self.priors: Mapping[Level, JukeboxPrior] = _LazyPriors(self._load_prior)
-        self.engine = Engine(self.priors, max_rows=max_rows, device=device)
+        self.priors = PlacedPriors(self._load_prior, device=device, placement=placement)
+        self.engine = Engine(
+            self.priors,
+            max_rows=max_rows,
+            device=device,
+            one_level_at_a_time=placement is Placement.ONE_AT_A_TIME,
+        )
 
     @cached_property
     def vqvae(self) -> JukeboxVQVAE:
         """Codes to sound. Raises CheckpointError when its file does not fit."""
         return load_vqvae_of(self._directory, device=self._device)
 
-    def _load_prior(self, level: Level) -> JukeboxPrior:
+    def _load_prior(self, level: Level, home: torch.device) -> JukeboxPrior:
         started = time.monotonic()
-        prior = load_prior_of(self._directory, level, device=self._device, dtype=self._dtype)
+        prior = load_prior_of(self._directory, level, device=home, dtype=self._dtype)
         seconds = round(time.monotonic() - started, 3)
         log.info(
             "prior loaded",

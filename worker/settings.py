@@ -51,7 +51,8 @@ class WorkerSettings(BaseSettings):
 
     `stages` says which queues it serves; `concurrency` how many jobs it works on at the same time.
     `max_rows` sequences of one prior step together, and each takes memory for its cache;
-    `max_models` models stay loaded. `dtype` is that of the transformer stacks.
+    `max_models` models stay loaded. `dtype` is that of the transformer stacks. `placement` says
+    where the priors are (`jukebox_core/placement.py`); `auto` decides by the free memory.
 
     `cpu_threads` are those of one matrix product. With one, the numbers of a song on the CPU are
     the same to the bit in any company, and small models are faster: several threads wait for each
@@ -70,6 +71,10 @@ class WorkerSettings(BaseSettings):
     ] = "auto"
     dtype: Annotated[
         Literal["auto", "float32", "float16", "bfloat16"], Field(validation_alias="JUKEBOX_DTYPE")
+    ] = "auto"
+    placement: Annotated[
+        Literal["auto", "resident", "one_at_a_time", "offloaded"],
+        Field(validation_alias="JUKEBOX_PLACEMENT"),
     ] = "auto"
     log_format: Annotated[Literal["text", "json"], Field(validation_alias="JUKEBOX_LOG_FORMAT")] = (
         "text"

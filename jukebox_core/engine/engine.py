@@ -70,6 +70,13 @@ class Engine:
         """`step` would do something."""
         return self._scheduler.has_work
 
+    def is_free_for(self, level: Level) -> bool:
+        """Whether somebody else may use the prior of `level` between this step and the next.
+
+        Where the device holds one prior only, not while windows of another level run.
+        """
+        return self._scheduler.is_free_for(level)
+
     def submit(self, sequence: Sequence) -> None:
         """Put a sequence in line; `step` reports it when it ends.
 

@@ -120,6 +120,11 @@ class Scheduler:
                 return Turn(level=level, admitted=rows.admit())
         return None
 
+    def is_free_for(self, level: Level) -> bool:
+        """Whether the prior of `level` may be brought to the device now."""
+        others = (rows for other, rows in self._rows.items() if other is not level)
+        return not self.one_level_at_a_time or not any(rows.running for rows in others)
+
     def running(self, level: Level) -> tuple[Sequence, ...]:
         """The sequences that hold a slot of `level` now, in order of arrival."""
         return tuple(self._rows[level].running)

@@ -165,3 +165,20 @@ def test_one_level_at_a_time_fills_its_rows_while_no_other_level_waits():
     for _ in range(3):
         run_turn(scheduler)
     assert len(scheduler.running(Level.TOP)) == 2
+
+
+def test_a_prior_is_lent_unless_windows_of_another_run_on_a_device_for_one():
+    scheduler = Scheduler(2, one_level_at_a_time=True)
+    assert scheduler.is_free_for(Level.TOP)
+    scheduler.submit(a_sequence("a", Level.MIDDLE))
+    assert scheduler.is_free_for(Level.TOP)
+    scheduler.next_turn()
+    assert scheduler.is_free_for(Level.MIDDLE)
+    assert not scheduler.is_free_for(Level.TOP)
+
+
+def test_a_prior_is_always_lent_where_all_fit():
+    scheduler = Scheduler(2)
+    scheduler.submit(a_sequence("a", Level.MIDDLE))
+    scheduler.next_turn()
+    assert scheduler.is_free_for(Level.TOP)
