@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -23,7 +24,8 @@ _MAX_RETRY_SEC = 30.0
 _EVENTS_READ_TIMEOUT_SEC = 45.0
 """Three missed pings of the event stream (one every 15 s)."""
 _FILE_TIMEOUT_SEC = 300.0
-"""The service may have to encode the file first."""
+"""The service may have to encode the file first, or to decode what it is sent."""
+_PAGE_JOBS = 100
 
 
 def is_over(job: JobView) -> bool:
@@ -77,12 +79,41 @@ class JukeboxClient:
         return self._json("GET", job_path(job_id))
 
     def list_jobs(
-        self, *, status: str | None = None, limit: int = 20, cursor: str | None = None
+        self,
+        *,
+        status: str | None = None,
+        root: str | None = None,
+        limit: int = 20,
+        cursor: str | None = None,
     ) -> dict[str, Any]:
         """One page of jobs, newest first: `data`, `has_more`, `next_cursor`."""
-        wanted = {"status": status, "limit": limit, "cursor": cursor}
+        wanted = {"status": status, "root": root, "limit": limit, "cursor": cursor}
         params = {name: value for name, value in wanted.items() if value is not None}
         return self._json("GET", "/jobs", params=params)
+
+    def family(self, job_id: str) -> list[JobView]:
+        """Every job that is left of the line to which a job belongs, newest first."""
+        jobs, root, cursor = [], self.get(job_id)["root_id"], None
+        while True:
+            page = self.list_jobs(root=root, limit=_PAGE_JOBS, cursor=cursor)
+            jobs += page["data"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return jobs
+
+    def upload(self, path: Path) -> dict[str, Any]:
+        """Send a sound, or codes in safetensors, to begin songs with; the answer is the asset.
+
+        Raises OSError when the file cannot be read.
+        """
+        with path.open("rb") as file:
+            files = {"file": (path.name, file)}
+            return self._json("POST", "/assets", files=files, timeout=_FILE_TIMEOUT_SEC)
+
+    def alignment(self, job_id: str, *, sample: int, text_format: str) -> str:
+        """When each word of a take is sung, as `json`, `lrc` or `vtt`."""
+        params = {"sample": sample, "format": text_format}
+        return self._send("GET", f"{job_path(job_id)}/alignment", params=params).text
 
     def cancel(self, job_id: str) -> JobView:
         """Ask the job to stop; harmless when it is over."""

@@ -4,7 +4,18 @@ import sys
 
 import typer
 
-from cli.commands import demo, doctor, features, generate, jobs, models, serve
+from cli.commands import (
+    codes,
+    demo,
+    doctor,
+    features,
+    generate,
+    jobs,
+    lyrics,
+    models,
+    modes,
+    serve,
+)
 from cli.console import escape, notes
 from cli.errors import CliError
 from cli.signals import Interrupted
@@ -24,10 +35,16 @@ def build_app() -> typer.Typer:
     app.command("demo")(demo.demo)
     app.command("serve")(serve.serve)
     app.command("submit")(jobs.submit)
+    app.command("continue")(modes.continue_song)
+    app.command("upsample")(modes.upsample)
+    app.command("upload")(modes.upload_file)
+    app.command("tree")(modes.tree)
     app.command("watch")(jobs.watch)
     app.command("list")(jobs.list_jobs)
     app.command("cancel")(jobs.cancel)
     app.command("download")(jobs.download)
+    app.command("align")(lyrics.align)
+    app.add_typer(codes.codes_app, name="codes")
     app.command("generate")(generate.generate)
     app.command("features")(features.features)
     app.add_typer(models.models_app, name="models")

@@ -56,6 +56,26 @@ Temperature = Annotated[
     float | None, typer.Option("--temperature", help="Of all levels: lower is more predictable.")
 ]
 
+Prompt = Annotated[
+    str | None,
+    typer.Option("--prompt", metavar="FILE", help="Sound to go on from; or the id of an asset."),
+]
+PromptStart = Annotated[
+    float, typer.Option("--prompt-start", min=0.0, help="Second of FILE at which to begin.")
+]
+PromptSeconds = Annotated[
+    float | None,
+    typer.Option("--prompt-seconds", min=0.01, help="How much of FILE; to its end by default."),
+]
+Cut = Annotated[
+    float | None,
+    typer.Option("--cut", min=0.01, help="Keep this many seconds; all that is there by default."),
+]
+Sample = Annotated[
+    int | None,
+    typer.Option("--sample", "--take", min=0, help="Take to go on from, counted from 0."),
+]
+
 
 def models_folder(data_dir: Path, models_dir: Path | None) -> Path:
     """The folder with the models."""

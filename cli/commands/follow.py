@@ -5,6 +5,9 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import typer
+
+from cli import options
 from cli.client import JobView, JukeboxClient
 from cli.console import escape, notes, results
 from cli.download import audio_outputs, download_audio
@@ -40,6 +43,32 @@ def show_end(job: JobView) -> None:
     if job["status"] == "succeeded":
         show_figures(job)
     notes().print(escape(end_line(job)))
+
+
+def wait_for_end(
+    client: JukeboxClient, job_id: str, output: Path | None, *, should_download: bool
+) -> None:
+    """Show a job until it is over and, where that is wanted, download it.
+
+    Raises:
+        typer.Exit: it did not succeed.
+    """
+    try:
+        job = follow_on_screen(client, job_id)
+    except KeyboardInterrupt:
+        where = f" --url {client.base_url}" if client.base_url != options.DEFAULT_URL else ""
+        notes().print(
+            f"The job goes on. `jukebox watch {job_id}{where}` shows it again, "
+            f"`jukebox cancel {job_id}{where}` stops it."
+        )
+        raise
+    show_end(job)
+    if job["status"] != "succeeded":
+        raise typer.Exit(1)
+    if should_download:
+        download_all(client, job, output)
+    else:
+        notes().print(f"`jukebox download {job_id}` fetches the sound.")
 
 
 def download_all(

@@ -9,6 +9,7 @@ import typer
 from cli import options
 from cli.console import escape, notes, results
 from cli.local_model import Device, ModelName, device_and_dtype, model_directory
+from cli.local_song import Beginning, draw, write_codes
 from cli.progress import LevelDisplay, LevelState, level_display
 from jukebox_core.song import SamplingParams
 from jukebox_core.units import Level
@@ -27,7 +28,30 @@ def generate(
     artist: options.Artist = "",
     genre: options.Genre = "",
     lyrics: options.Lyrics = "",
-    seconds: options.Seconds = 10.0,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            "--seconds", min=0.01, help="Length of the sound, 10 by default; with --continue: more."
+        ),
+    ] = None,
+    prompt: Annotated[
+        Path | None, typer.Option("--prompt", help="Sound to go on from; part of --seconds.")
+    ] = None,
+    prompt_start: options.PromptStart = 0.0,
+    prompt_seconds: options.PromptSeconds = None,
+    continue_codes: Annotated[
+        Path | None,
+        typer.Option("--continue", metavar="CODES", help="Go on from codes (.safetensors)."),
+    ] = None,
+    upsample_codes: Annotated[
+        Path | None,
+        typer.Option("--upsample", metavar="CODES", help="Draw what these codes lack below."),
+    ] = None,
+    cut: options.Cut = None,
+    sample: options.Sample = None,
+    save_codes: Annotated[
+        Path | None, typer.Option(help="Also write the codes, to go on from (.safetensors).")
+    ] = None,
     song_seconds: options.SongSeconds = None,
     offset: options.Offset = 0.0,
     takes: options.Takes = 1,
@@ -38,7 +62,17 @@ def generate(
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
     models_dir: options.ModelsDir = None,
 ) -> None:
-    """Sing without a service: the library alone, on this machine."""
+    """Sing without a service: the library alone, on this machine; in every mode."""
+    beginning = Beginning(
+        seconds=seconds,
+        prompt=prompt,
+        prompt_start=prompt_start,
+        prompt_seconds=prompt_seconds,
+        continue_codes=continue_codes,
+        upsample_codes=upsample_codes,
+        cut=cut,
+        sample=sample,
+    )
     directory = model_directory(model, options.models_folder(data_dir, models_dir))
     levels = [Level.from_label(name) for name in options.levels_down_to(stop_after)]
     params = SamplingParams() if temperature is None else SamplingParams(temperature=temperature)
@@ -46,10 +80,11 @@ def generate(
     jukebox = _load(directory, device)
     labels = jukebox.tokenizer(artist, genre, options.lyrics_text(lyrics))
     with level_display(notes()) as display:
-        codes = jukebox.ancestral_sample(
+        codes = draw(
+            jukebox,
             labels,
             takes,
-            duration_sec=seconds,
+            beginning,
             song_duration_sec=song_seconds,
             offset_sec=offset,
             sampling=dict.fromkeys(levels, params),
@@ -58,6 +93,9 @@ def generate(
             progress=_Reporter(display),
         )
     notes().print(f"seed {seed}")
+    if save_codes is not None:
+        write_codes(save_codes, codes, model=jukebox.config.name)
+        results().print(escape(str(save_codes)))
     _write(jukebox, codes, output, seed=seed)
 
 

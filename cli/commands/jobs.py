@@ -2,14 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
 
 from cli import options
 from cli.client import JobView, JukeboxClient
-from cli.commands.follow import download_all, follow_on_screen, show_end
+from cli.commands.follow import download_all, wait_for_end
+from cli.commands.song_request import audio_asset, present
 from cli.console import escape, notes, results
 from cli.errors import UsageError
 
@@ -22,6 +23,13 @@ def submit(
     genre: options.Genre = "",
     lyrics: options.Lyrics = "",
     seconds: options.Seconds = 10.0,
+    mode: Annotated[
+        Literal["ancestral", "primed"] | None,
+        typer.Option(help="ancestral: from nothing. primed: on from --prompt, which implies it."),
+    ] = None,
+    prompt: options.Prompt = None,
+    prompt_start: options.PromptStart = 0.0,
+    prompt_seconds: options.PromptSeconds = None,
     song_seconds: options.SongSeconds = None,
     offset: options.Offset = 0.0,
     takes: options.Takes = 1,
@@ -35,7 +43,11 @@ def submit(
     ] = None,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
-    """Post a song and wait for it."""
+    """Post a song and wait for it; --seconds is its whole length, the prompt included."""
+    if mode is not None and (mode == "primed") != (prompt is not None):
+        raise UsageError("--prompt names the sound that --mode primed goes on from: give both")
+    if prompt is None and (prompt_start or prompt_seconds):
+        raise UsageError("--prompt-start and --prompt-seconds cut a --prompt, and there is none")
     request: dict[str, Any] = {
         "artist": artist,
         "genre": genre,
@@ -52,10 +64,16 @@ def submit(
         request["sampling"] = {level: {"temperature": temperature} for level in request["levels"]}
     with JukeboxClient(url) as client:
         request["model"] = model if model is not None else _only_model(client)
-        job = client.submit({name: value for name, value in request.items() if value is not None})
+        if prompt is not None:
+            part = {"start_seconds": prompt_start, "seconds": prompt_seconds}
+            request |= {
+                "mode": "primed",
+                "prompt": present({"asset_id": audio_asset(client, prompt), **part}),
+            }
+        job = client.submit(present(request))
         results().print(job["id"])
         if not no_wait:
-            _wait(client, job["id"], output, should_download=output is not None)
+            wait_for_end(client, job["id"], output, should_download=output is not None)
 
 
 def watch(
@@ -67,7 +85,7 @@ def watch(
 ) -> None:
     """Show a job's progress until it is over."""
     with JukeboxClient(url) as client:
-        _wait(client, job_id, output, should_download=output is not None)
+        wait_for_end(client, job_id, output, should_download=output is not None)
 
 
 def list_jobs(
@@ -110,27 +128,6 @@ def download(
         download_all(client, job, output, level=level, audio_format=audio_format)
 
 
-def _wait(
-    client: JukeboxClient, job_id: str, output: Path | None, *, should_download: bool
-) -> None:
-    try:
-        job = follow_on_screen(client, job_id)
-    except KeyboardInterrupt:
-        where = f" --url {client.base_url}" if client.base_url != options.DEFAULT_URL else ""
-        notes().print(
-            f"The job goes on. `jukebox watch {job_id}{where}` shows it again, "
-            f"`jukebox cancel {job_id}{where}` stops it."
-        )
-        raise
-    show_end(job)
-    if job["status"] != "succeeded":
-        raise typer.Exit(1)
-    if should_download:
-        download_all(client, job, output)
-    else:
-        notes().print(f"`jukebox download {job_id}` fetches the sound.")
-
-
 def _only_model(client: JukeboxClient) -> str:
     names = [str(model["name"]) for model in client.models()]
     if len(names) != 1:
@@ -150,7 +147,7 @@ def _jobs_table(jobs: list[JobView]) -> Table:
             job["status"],
             f"{job['progress']['value']:.0%}",
             *(escape(str(wanted[name])) for name in ("model", "artist", "genre")),
-            f"{wanted['duration_seconds']:g}",
+            f"{job['duration_seconds']:g}",
             job["created_at"],
         )
     return table

@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
+from typer.testing import CliRunner
 
 from cli.client import JukeboxClient
+from cli.errors import CliError
+from cli.main import build_app
 from tests.cli.scripted import ScriptedService
 
 
@@ -24,3 +27,19 @@ def slept() -> list[float]:
 def client(service: ScriptedService, slept: list[float]) -> Iterator[JukeboxClient]:
     with JukeboxClient(service.url, sleep=slept.append, patience_sec=0.2) as client:
         yield client
+
+
+@pytest.fixture
+def run(service, monkeypatch, tmp_path):
+    """Run `jukebox ARGUMENTS` against the scripted service, in an empty folder."""
+    monkeypatch.setenv("JUKEBOX_URL", service.url)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments, status=0):
+        result = CliRunner().invoke(build_app(), list(arguments))
+        if isinstance(result.exception, CliError):
+            raise result.exception
+        assert result.exit_code == status, result.output
+        return result
+
+    return run

@@ -1,11 +1,15 @@
 """A small HTTP server that answers what a test tells it to, over real sockets."""
 
+import hashlib
 import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
+
+SOUND = b"RIFF and so on"
+ETAG = {"etag": '"1"'}
 
 
 @dataclass
@@ -61,6 +65,9 @@ def job(status: str = "running", **changes: Any) -> dict[str, Any]:
         "queue_position": None,
         "eta_seconds": None,
         "progress": {"value": 0.0, "level": "top", "levels": levels},
+        "duration_seconds": 2.0,
+        "parent_id": None,
+        "root_id": "job_1",
         "outputs": [],
         "labels": {},
         "seed": 7,
@@ -69,6 +76,9 @@ def job(status: str = "running", **changes: Any) -> dict[str, Any]:
         "error": None,
         "urls": {},
         "input": {
+            "mode": "ancestral",
+            "sample": None,
+            "cut_seconds": None,
             "model": "tiny",
             "artist": "Nobody",
             "genre": "Noise",
@@ -166,3 +176,25 @@ class ScriptedService:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+def script_a_song(service, *, status="succeeded", **changes):
+    outputs = [
+        output(SOUND, sample=take, sha256=hashlib.sha256(SOUND).hexdigest()) for take in (0, 1)
+    ]
+    done = job(status, outputs=outputs, **changes)
+    service.on("GET", "/models", json_answer({"data": [{"name": "tiny"}]}))
+    service.on("POST", "/jobs", json_answer(job("queued"), 202))
+    service.on("GET", "/jobs/job_1", json_answer(done))
+    stream = event_stream(
+        ("snapshot", job("queued", queue_position=2)), ("status", {"status": status, "job": done})
+    )
+    service.on("GET", "/jobs/job_1/events", stream)
+    service.on("GET", "/jobs/job_1/audio", Answer(SOUND, 200, ETAG))
+    service.on(
+        "HEAD", "/jobs/job_1/audio", Answer(b"", 200, {**ETAG, "content-length": str(len(SOUND))})
+    )
+
+
+def posted(service):
+    return next(json.loads(body) for method, *_, body in service.requests if method == "POST")

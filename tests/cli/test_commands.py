@@ -1,54 +1,11 @@
-import hashlib
 import json
 
 import pytest
-from typer.testing import CliRunner
 
 from cli.commands.follow import with_checks
-from cli.errors import CliError, ServiceProblem, StackError, UsageError
-from cli.main import build_app, main
-from tests.cli.scripted import Answer, event_stream, job, json_answer, output, problem
-
-SOUND = b"RIFF and so on"
-ETAG = {"etag": '"1"'}
-
-
-@pytest.fixture
-def run(service, monkeypatch, tmp_path):
-    """Run `jukebox ARGUMENTS` against the scripted service, in an empty folder."""
-    monkeypatch.setenv("JUKEBOX_URL", service.url)
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments, status=0):
-        result = CliRunner().invoke(build_app(), list(arguments))
-        if isinstance(result.exception, CliError):
-            raise result.exception
-        assert result.exit_code == status, result.output
-        return result
-
-    return run
-
-
-def script_a_song(service, *, status="succeeded", **changes):
-    outputs = [
-        output(SOUND, sample=take, sha256=hashlib.sha256(SOUND).hexdigest()) for take in (0, 1)
-    ]
-    done = job(status, outputs=outputs, **changes)
-    service.on("GET", "/models", json_answer({"data": [{"name": "tiny"}]}))
-    service.on("POST", "/jobs", json_answer(job("queued"), 202))
-    service.on("GET", "/jobs/job_1", json_answer(done))
-    stream = event_stream(
-        ("snapshot", job("queued", queue_position=2)), ("status", {"status": status, "job": done})
-    )
-    service.on("GET", "/jobs/job_1/events", stream)
-    service.on("GET", "/jobs/job_1/audio", Answer(SOUND, 200, ETAG))
-    service.on(
-        "HEAD", "/jobs/job_1/audio", Answer(b"", 200, {**ETAG, "content-length": str(len(SOUND))})
-    )
-
-
-def posted(service):
-    return next(json.loads(body) for method, *_, body in service.requests if method == "POST")
+from cli.errors import ServiceProblem, StackError, UsageError
+from cli.main import main
+from tests.cli.scripted import SOUND, job, json_answer, posted, problem, script_a_song
 
 
 def test_submit_waits_shows_how_it_goes_and_says_how_to_download(service, run):
@@ -151,6 +108,7 @@ def test_a_dead_process_ends_the_wait():
 
 def test_every_command_explains_itself(run):
     commands = ["demo", "serve", "submit", "watch", "list", "cancel", "download", "generate"]
+    commands += ["continue", "upsample", "upload", "tree", "align", "codes", "features"]
     for command in [*commands, "models", "doctor"]:
         assert "Usage: " in run(command, "--help").stdout
 

@@ -1,0 +1,175 @@
+"""`jukebox continue`, `upsample`, `upload`, `tree`: songs that begin with something."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.tree import Tree
+
+from cli import options
+from cli.client import JobView, JukeboxClient
+from cli.commands.follow import wait_for_end
+from cli.commands.song_request import origin, present, upload
+from cli.console import escape, results
+
+Song = Annotated[
+    str, typer.Argument(metavar="SONG", help="Id of a job, or a file of codes (.safetensors).")
+]
+Model = Annotated[
+    str | None, typer.Option("--model", help="Needed with codes; a job's own otherwise.")
+]
+OtherArtist = Annotated[
+    str | None, typer.Option("--artist", help="Another one than before; needed with codes.")
+]
+OtherGenre = Annotated[
+    str | None, typer.Option("--genre", help="Another one than before; needed with codes.")
+]
+OtherLyrics = Annotated[
+    str | None, typer.Option("--lyrics", help="Other words than before; @FILE reads them.")
+]
+NumSamples = Annotated[
+    int | None,
+    typer.Option("--takes", "--num-samples", min=1, help="Different takes of the one chosen."),
+]
+AudioFormat = Annotated[
+    Literal["wav", "flac", "ogg", "mp3"] | None, typer.Option("--format", help="wav by default.")
+]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Only print the job's id.")]
+Output = Annotated[
+    Path | None, typer.Option("-o", "--output", help="Download to this file or folder.")
+]
+
+
+def continue_song(
+    song: Song,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.01, help="How much more.")],
+    cut: options.Cut = None,
+    sample: options.Sample = None,
+    takes: NumSamples = None,
+    model: Model = None,
+    artist: OtherArtist = None,
+    genre: OtherGenre = None,
+    lyrics: OtherLyrics = None,
+    song_seconds: options.SongSeconds = None,
+    seed: options.Seed = None,
+    temperature: options.Temperature = None,
+    stop_after: Annotated[
+        str | None, typer.Option("--stop-after", help="Last level to draw; as before by default.")
+    ] = None,
+    audio_format: AudioFormat = None,
+    no_wait: NoWait = False,
+    output: Output = None,
+    url: options.Url = options.DEFAULT_URL,
+) -> None:
+    """Draw more of a song that is over; what is kept of it is not changed."""
+    request = {
+        "mode": "continue",
+        "duration_seconds": seconds,
+        "cut_seconds": cut,
+        "sample": sample,
+        "num_samples": takes,
+        "model": model,
+        "artist": artist,
+        "genre": genre,
+        "lyrics": None if lyrics is None else options.lyrics_text(lyrics),
+        "song_duration_seconds": song_seconds,
+        "seed": seed,
+        "sampling": _sampling(temperature),
+        "levels": None if stop_after is None else options.levels_down_to(stop_after),
+        "audio_format": audio_format,
+    }
+    _go_on(song, request, url, output, no_wait=no_wait)
+
+
+def upsample(
+    song: Song,
+    sample: options.Sample = None,
+    takes: NumSamples = None,
+    model: Model = None,
+    artist: OtherArtist = None,
+    genre: OtherGenre = None,
+    lyrics: OtherLyrics = None,
+    song_seconds: options.SongSeconds = None,
+    seed: options.Seed = None,
+    temperature: options.Temperature = None,
+    stop_after: options.LastLevel = "bottom",
+    audio_format: AudioFormat = None,
+    no_wait: NoWait = False,
+    output: Output = None,
+    url: options.Url = options.DEFAULT_URL,
+) -> None:
+    """Draw the finer levels of a draft, as long as it is."""
+    request = {
+        "mode": "upsample",
+        "sample": sample,
+        "num_samples": takes,
+        "model": model,
+        "artist": artist,
+        "genre": genre,
+        "lyrics": None if lyrics is None else options.lyrics_text(lyrics),
+        "song_duration_seconds": song_seconds,
+        "seed": seed,
+        "sampling": _sampling(temperature),
+        "levels": options.levels_down_to(stop_after),
+        "audio_format": audio_format,
+    }
+    _go_on(song, request, url, output, no_wait=no_wait)
+
+
+def upload_file(
+    file: Annotated[Path, typer.Argument(help="WAV, FLAC, OGG or MP3; or codes in safetensors.")],
+    url: options.Url = options.DEFAULT_URL,
+) -> None:
+    """Send a file to begin songs with; prints the id of the asset that it becomes."""
+    with JukeboxClient(url) as client:
+        results().print(upload(client, file))
+
+
+def tree(job_id: options.JobId, url: options.Url = options.DEFAULT_URL) -> None:
+    """Show the whole line of a job: what it goes on from, and what goes on from it."""
+    with JukeboxClient(url) as client:
+        jobs = client.family(job_id)
+    for root in family_trees(jobs, marked=job_id):
+        results().print(root)
+
+
+def family_trees(jobs: list[JobView], *, marked: str) -> list[Tree]:
+    """Jobs under their parents, oldest first; those whose parent was deleted stand alone."""
+    oldest_first = sorted(jobs, key=lambda job: (job["created_at"], job["id"]))
+    nodes = {job["id"]: Tree(_job_line(job, marked=marked)) for job in oldest_first}
+    roots = []
+    for job in oldest_first:
+        node = nodes[job["id"]]
+        if job["parent_id"] in nodes:
+            nodes[job["parent_id"]].children.append(node)
+        else:
+            roots.append(node)
+    return roots
+
+
+def _job_line(job: JobView, *, marked: str) -> str:
+    wanted = job["input"]
+    chosen = "" if wanted["sample"] is None else f" of take {wanted['sample']}"
+    cut = "" if wanted["cut_seconds"] is None else f" cut at {wanted['cut_seconds']:g} s"
+    takes = "" if wanted["num_samples"] == 1 else f", {wanted['num_samples']} takes"
+    finest = job["progress"]["levels"][-1]["level"]
+    line = f"{job['id']}  {wanted['mode']}{chosen}{cut}: {job['duration_seconds']:g} s"
+    line = f"{line} down to {finest}{takes}, {job['status']}"
+    return f"[bold]{escape(line)}[/]" if job["id"] == marked else escape(line)
+
+
+def _sampling(temperature: float | None) -> dict[str, Any] | None:
+    if temperature is None:
+        return None
+    return {level: {"temperature": temperature} for level in options.levels_down_to("bottom")}
+
+
+def _go_on(
+    song: str, request: Mapping[str, Any], url: str, output: Path | None, *, no_wait: bool
+) -> None:
+    with JukeboxClient(url) as client:
+        job = client.submit({**present(request), **origin(client, song)})
+        results().print(job["id"])
+        if not no_wait:
+            wait_for_end(client, job["id"], output, should_download=output is not None)

@@ -1,0 +1,62 @@
+"""What commands put into the body of `POST /jobs`."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cli.client import JukeboxClient
+from cli.console import escape, notes
+from cli.errors import UsageError
+
+_ASSET_ID = re.compile(r"asset_[0-9a-f]{32}")
+_JOB_ID = re.compile(r"job_[0-9a-f]{32}")
+
+
+def present(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The request without what was not said."""
+    return {name: value for name, value in request.items() if value is not None}
+
+
+def audio_asset(client: JukeboxClient, prompt: str) -> str:
+    """The id of the asset that `prompt` is, or that the file of that name becomes.
+
+    Raises:
+        UsageError: there is no such file.
+        ServiceProblem: the service does not take it.
+    """
+    if _ASSET_ID.fullmatch(prompt):
+        return prompt
+    if not Path(prompt).is_file():
+        raise UsageError(f"{prompt!r} is no file, and no id of an asset")
+    return upload(client, Path(prompt))
+
+
+def origin(client: JukeboxClient, song: str) -> dict[str, Any]:
+    """The fields that name what is gone on with: a job, an asset of codes, or a file of codes.
+
+    Raises:
+        UsageError: `song` is none of them.
+        ServiceProblem: the service does not take the file.
+    """
+    if Path(song).is_file():
+        return {"prompt": {"asset_id": upload(client, Path(song))}}
+    if _ASSET_ID.fullmatch(song):
+        return {"prompt": {"asset_id": song}}
+    if not _JOB_ID.fullmatch(song):
+        raise UsageError(
+            f"{song!r} is no id of a job (job_ and 32 hexadecimal digits), and no file of codes"
+        )
+    return {"parent_id": song}
+
+
+def upload(client: JukeboxClient, path: Path) -> str:
+    """Send a file and say what it was found to be; returns the asset's id."""
+    asset = client.upload(path)
+    if asset["kind"] == "audio":
+        about = f"{asset['duration_seconds']:.2f} s at {asset['sample_rate_hz']:,} Hz"
+    else:
+        tokens = ", ".join(f"{number:,} {level}" for level, number in asset["tokens"].items())
+        about = f"codes of {asset['num_samples']} ({tokens} tokens)"
+    notes().print(escape(f"{path}: {about}"))
+    return str(asset["id"])

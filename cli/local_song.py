@@ -1,0 +1,144 @@
+"""What a song that is sung without a service begins with: nothing, a sound, or codes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+from cli.errors import UsageError
+from jukebox_core.units import COARSE_TO_FINE, Level
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from jukebox_core.labels import Labels
+    from jukebox_core.model import JukeboxModel
+    from jukebox_core.sampling.modes import SongOptions
+
+DEFAULT_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginning:
+    """What was typed about it; of `prompt`, `continue_codes` and `upsample_codes` at most one.
+
+    Raises:
+        UsageError: the options do not go together.
+    """
+
+    seconds: float | None = None
+    prompt: Path | None = None
+    prompt_start: float = 0.0
+    prompt_seconds: float | None = None
+    continue_codes: Path | None = None
+    upsample_codes: Path | None = None
+    cut: float | None = None
+    sample: int | None = None
+
+    def __post_init__(self) -> None:
+        begun = [self.prompt, self.continue_codes, self.upsample_codes]
+        if sum(path is not None for path in begun) > 1:
+            raise UsageError("a song begins with one of --prompt, --continue and --upsample")
+        if self.prompt is None and (self.prompt_start or self.prompt_seconds):
+            raise UsageError(
+                "--prompt-start and --prompt-seconds cut a --prompt, and there is none"
+            )
+        if self.continue_codes is None and self.cut is not None:
+            raise UsageError("--cut goes with --continue")
+        if self.codes is None and self.sample is not None:
+            raise UsageError("--sample chooses from codes: it goes with --continue or --upsample")
+        if self.upsample_codes is not None and self.seconds is not None:
+            raise UsageError(
+                "with --upsample the song is as long as its codes: leave out --seconds"
+            )
+
+    @property
+    def codes(self) -> Path | None:
+        """The file of codes, if there is one."""
+        return self.continue_codes if self.upsample_codes is None else self.upsample_codes
+
+
+def draw(
+    jukebox: "JukeboxModel",
+    labels: "Labels",
+    takes: int,
+    beginning: Beginning,
+    **how: "Unpack[SongOptions]",
+) -> "list[Tensor]":
+    """Sing in the mode that `beginning` asks for: int64 [takes, T] per level, top first.
+
+    Raises:
+        JukeboxError: a file cannot be read, or the model cannot sing that.
+    """
+    seconds = DEFAULT_SECONDS if beginning.seconds is None else beginning.seconds
+    if beginning.codes is not None:
+        codes = read_codes(beginning.codes)
+        if beginning.upsample_codes is not None:
+            return jukebox.upsample(codes, labels, takes, row=beginning.sample, **how)
+        kept_sec = _kept_seconds(jukebox, codes, beginning.cut)
+        return jukebox.continue_sample(
+            codes,
+            labels,
+            takes,
+            row=beginning.sample,
+            keep_sec=beginning.cut,
+            duration_sec=kept_sec + seconds,
+            **how,
+        )
+    if beginning.prompt is not None:
+        prompt = _prompt(jukebox, beginning)
+        return jukebox.primed_sample(prompt, labels, takes, duration_sec=seconds, **how)
+    return jukebox.ancestral_sample(labels, takes, duration_sec=seconds, **how)
+
+
+def read_codes(path: Path) -> "list[Tensor]":
+    """Codes int64 [songs, T] per level, top first.
+
+    Raises:
+        SongError: the file is none of codes.
+        UsageError: it is not there, or holds no codes of the top level.
+    """
+    # Imported here: torch takes seconds to load, and most commands do not need it.
+    import torch
+
+    from jukebox_core.codes_file import read_codes_file
+
+    if not path.is_file():
+        raise UsageError(f"there is no file of codes {path}")
+    codes = read_codes_file(path)
+    if Level.TOP.label not in codes:
+        raise UsageError(f"{path} holds no codes of the top level")
+    return [torch.from_numpy(rows) for rows in codes.values()]
+
+
+def write_codes(path: Path, codes: "Sequence[Tensor]", *, model: str) -> None:
+    """Write the file that `GET /jobs/{id}/codes` gives and `POST /assets` takes."""
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        level.label: stream.int().cpu().contiguous()
+        for level, stream in zip(COARSE_TO_FINE, codes, strict=False)
+    }
+    save_file(tensors, path, metadata={"model": model} if model else None)
+
+
+def _kept_seconds(jukebox: "JukeboxModel", codes: "Sequence[Tensor]", cut: float | None) -> float:
+    """Length of what is kept, in whole top tokens."""
+    time_base = jukebox.config.time_base
+    num_tokens = codes[0].shape[1]
+    if cut is not None:
+        num_tokens = min(num_tokens, time_base.seconds_to_tokens(cut, Level.TOP))
+    return time_base.tokens_to_seconds(num_tokens, Level.TOP)
+
+
+def _prompt(jukebox: "JukeboxModel", beginning: Beginning) -> "Tensor":
+    from jukebox_core.audio import read_audio
+
+    audio = read_audio(
+        beginning.prompt or Path(),
+        sample_rate_hz=jukebox.config.vqvae.sample_rate_hz,
+        offset_sec=beginning.prompt_start,
+        duration_sec=beginning.prompt_seconds,
+    )
+    return audio[None]

@@ -1,0 +1,83 @@
+"""`jukebox generate` in every mode, on the tiny model; and `jukebox codes import`."""
+
+import pytest
+import soundfile
+import torch
+from safetensors.torch import load_file
+
+from cli.errors import UsageError
+from cli.local_song import Beginning
+
+SONG = ("--genre", "drone", "--seed", "3", "--device", "cpu")
+
+
+@pytest.fixture
+def generate(run, tiny_model_dir):
+    return lambda *arguments: run("generate", "--model", str(tiny_model_dir), *SONG, *arguments)
+
+
+def lengths(path):
+    return {level: stream.shape[1] for level, stream in load_file(path).items()}
+
+
+def test_a_draft_is_continued_cut_and_upsampled_without_a_service(generate, tmp_path):
+    draft = ("--stop-after", "top", "--seconds", "4.8", "--takes", "2")
+    generate(*draft, "--save-codes", "draft.safetensors")
+    more = (
+        "--continue",
+        "draft.safetensors",
+        "--sample",
+        "1",
+        "--cut",
+        "4.48",
+        "--seconds",
+        "0.32",
+    )
+    generate(*more, "--stop-after", "top", "--save-codes", "more.safetensors")
+    generate("--upsample", "more.safetensors", "--save-codes", "song.safetensors", "-o", "song.wav")
+    assert lengths("draft.safetensors") == {"top": 300}
+    assert lengths("song.safetensors") == {"top": 300, "middle": 1200, "bottom": 4800}
+    kept = load_file("draft.safetensors")["top"][1:, :280]
+    assert torch.equal(load_file("song.safetensors")["top"][:, :280], kept)
+    assert soundfile.info("song.wav").duration == pytest.approx(4.8)
+
+
+def test_a_sound_is_gone_on_with_and_kept(generate, tmp_path):
+    generate("--stop-after", "top", "--seconds", "4.8", "-o", "first.wav")
+    primed = ("--prompt", "first.wav", "--prompt-start", "1", "--prompt-seconds", "1.6")
+    primed += ("--stop-after", "top", "--seconds", "4.8")
+    generate(*primed, "--save-codes", "a.safetensors")
+    generate(*primed, "--seed", "9", "--save-codes", "b.safetensors")
+    one, other = (load_file(name)["top"] for name in ("a.safetensors", "b.safetensors"))
+    assert one.shape == (1, 300)
+    assert torch.equal(one[:, :100], other[:, :100])
+    assert not torch.equal(one[:, 100:], other[:, 100:])
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"prompt": "a", "continue_codes": "b"}, "one of"),
+        ({"prompt_seconds": 2.0}, "there is none"),
+        ({"cut": 2.0}, "--continue"),
+        ({"sample": 1, "prompt": "a"}, "--sample"),
+        ({"upsample_codes": "a", "seconds": 5.0}, "as long as"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        Beginning(**options)
+
+
+def test_codes_that_are_not_there_are_one_sentence(generate):
+    with pytest.raises(UsageError, match="no file of codes"):
+        generate("--upsample", "nowhere.safetensors")
+
+
+def test_codes_of_the_original_become_a_file_for_the_service(run, tmp_path):
+    zs = [torch.zeros(1, n, dtype=torch.int64) for n in (64, 16, 4)]
+    torch.save({"zs": zs}, tmp_path / "data.pth.tar")
+    result = run("codes", "import", "data.pth.tar", "song.safetensors")
+    assert result.stdout == "song.safetensors\n"
+    assert "middle: 1 x 16" in result.stderr
+    assert lengths("song.safetensors") == {"top": 4, "middle": 16, "bottom": 64}
