@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Self, Unpack, cast
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from jukebox_core.checkpoints import LoadedParts, load_directory, load_openai, save_directory
@@ -35,6 +36,9 @@ from jukebox_core.sampling.modes import (
 from jukebox_core.sampling.windows import hop_tokens
 from jukebox_core.units import COARSE_TO_FINE, Level
 from jukebox_core.vqvae import JukeboxVQVAE
+
+InputIds = Sequence[ArrayLike | Tensor]
+"""What `tokenizer(...)["input_ids"]` gives: int64 [songs, ids] for each prior, top first."""
 
 
 class JukeboxModel(nn.Module):
@@ -168,7 +172,7 @@ class JukeboxModel(nn.Module):
 
     def ancestral_sample(
         self,
-        labels: Labels,
+        labels: Labels | InputIds,
         n_samples: int = 1,
         *,
         duration_sec: float,
@@ -198,7 +202,7 @@ class JukeboxModel(nn.Module):
     def primed_sample(
         self,
         raw_audio: Tensor,
-        labels: Labels,
+        labels: Labels | InputIds,
         n_samples: int = 1,
         *,
         duration_sec: float,
@@ -228,7 +232,7 @@ class JukeboxModel(nn.Module):
     def continue_sample(
         self,
         codes: Sequence[Tensor],
-        labels: Labels,
+        labels: Labels | InputIds,
         n_samples: int = 1,
         *,
         duration_sec: float,
@@ -266,7 +270,7 @@ class JukeboxModel(nn.Module):
     def upsample(
         self,
         codes: Sequence[Tensor],
-        labels: Labels,
+        labels: Labels | InputIds,
         n_samples: int = 1,
         *,
         row: int | None = None,
@@ -299,11 +303,16 @@ class JukeboxModel(nn.Module):
             **options,
         )
 
+    def _labels_of(self, labels: Labels | InputIds) -> Labels:
+        if isinstance(labels, Labels):
+            return labels
+        return Labels.from_input_ids(labels, self.config)
+
     @torch.inference_mode()
     def _sample(
         self,
         codes: Sequence[Tensor],
-        labels: Labels,
+        labels: Labels | InputIds,
         n_samples: int = 1,
         *,
         duration_sec: float,
@@ -324,6 +333,7 @@ class JukeboxModel(nn.Module):
         Raises:
             SongError: the model cannot sing that, or the codes do not fit it.
         """
+        labels = self._labels_of(labels)
         kept = checked_codes(self.config, codes)
         num_rows = count_rows(n_samples, labels, kept)
         song = song_from_options(self.config, duration_sec, num_rows, options)
@@ -348,7 +358,7 @@ class JukeboxModel(nn.Module):
     def align(
         self,
         top_codes: Tensor,
-        labels: Labels,
+        labels: Labels | InputIds,
         *,
         song_duration_sec: float,
         offset_sec: float = 0.0,
@@ -377,6 +387,7 @@ class JukeboxModel(nn.Module):
             offset_samples=time_base.seconds_to_samples(offset_sec),
         )
         hop = hop_tokens(prior.config, hop_fraction, 1)
+        labels = self._labels_of(labels)
         num_rows = count_rows(1, labels, [top_codes])
         songs = repeat_songs(labels, num_rows)
         return [

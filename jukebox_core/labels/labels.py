@@ -1,13 +1,13 @@
 """What a prior is told about a song, and about one window of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from jukebox_core.config import JukeboxPriorConfig
+from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig
 from jukebox_core.errors import LabelError
 from jukebox_core.labels.lyrics import LyricWindow, lyric_window
 from jukebox_core.units import COARSE_TO_FINE, Level
@@ -52,6 +52,25 @@ class Labels:
         """One song of the batch, for going on with it alone. Raises IndexError without it."""
         return Labels((self.songs[index],), (self.resolution[index],), self.max_genres)
 
+    @classmethod
+    def from_input_ids(cls, input_ids: Sequence[ArrayLike], config: JukeboxConfig) -> "Labels":
+        """Inverse of `labels["input_ids"]`, for code that was written for the Hugging Face class.
+
+        `input_ids` has one int64 [songs, 4 + genres + characters] for each prior, top first.
+
+        Raises:
+            LabelError: an array has another shape than the model's priors read.
+        """
+        rows = [_songs_of(ids, prior) for ids, prior in zip(input_ids, config.priors, strict=False)]
+        if len(rows) != len(config.priors) or len({len(songs) for songs in rows}) != 1:
+            raise LabelError(
+                f"input_ids needs one array for each of the {len(config.priors)} priors, with one "
+                f"row for each song; found rows: {[len(songs) for songs in rows]}"
+            )
+        songs = tuple(zip(*rows, strict=True))
+        max_genres = tuple(1 if p.labels is None else p.labels.max_genres for p in config.priors)
+        return cls(songs, tuple({} for _ in songs), max_genres)
+
     def __getitem__(self, key: str) -> list[NDArray[np.int64]]:
         """`labels["input_ids"]`: what the Hugging Face tokenizer returns, top first.
 
@@ -80,6 +99,26 @@ class Labels:
             for song in songs
         ]
         return np.array(rows, dtype=np.int64)
+
+
+def _songs_of(input_ids: ArrayLike, prior: JukeboxPriorConfig) -> list[SongLabels]:
+    """The rows of one array of `input_ids`; times, in front, are set anew for each window."""
+    ids = np.asarray(input_ids)
+    max_genres = 0 if prior.labels is None else prior.labels.max_genres
+    if ids.ndim != 2 or ids.shape[1] < 4 + max_genres:
+        raise LabelError(
+            f"input_ids of the {prior.level.label} prior have the shape {ids.shape}, but need "
+            f"[songs, {4 + max_genres} or more]"
+        )
+    has_lyrics = prior.lyrics is not None
+    return [
+        SongLabels(
+            artist_id=row[3],
+            genre_ids=tuple(id_ for id_ in row[4 : 4 + max_genres] if id_ != EMPTY_GENRE_ID),
+            lyric_ids=tuple(row[4 + max_genres :]) if has_lyrics else (),
+        )
+        for row in ids.tolist()
+    ]
 
 
 def window_labels(

@@ -3,12 +3,13 @@
 from collections import Counter
 from functools import cache
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jukebox_core.errors import AudioError, SongError
+from jukebox_core.errors import AudioError, LabelError, SongError
 from jukebox_core.units import COARSE_TO_FINE, Level
 from tests.parity.golden import expected, labels_of_both_songs, model_with, top_seconds
 
@@ -309,3 +310,19 @@ def test_rows_labels_and_takes_that_do_not_go_together_are_refused():
 )
 def test_what_cannot_be_sung_on_names_the_field_at_fault(changes, field):
     assert refusal(song_of(SHORT), **changes)[0] == field
+
+
+def test_the_arrays_of_the_hugging_face_tokenizer_sing_the_same_song():
+    one_song = labels().song(0)
+    wanted = model().ancestral_sample(one_song, duration_sec=top_seconds(SHORT), **options())
+    input_ids = one_song["input_ids"]
+    for given_ids in (input_ids, [torch.as_tensor(ids) for ids in input_ids]):
+        found = model().ancestral_sample(given_ids, duration_sec=top_seconds(SHORT), **options())
+        assert_equal(found, wanted)
+
+
+def test_arrays_that_are_no_labels_are_refused():
+    with pytest.raises(LabelError, match="each of the 3 priors"):
+        model().ancestral_sample([np.zeros((1, 12), dtype=np.int64)], duration_sec=1.0)
+    with pytest.raises(LabelError, match=r"have the shape \(12,\)"):
+        model().ancestral_sample([np.zeros(12, dtype=np.int64)] * 3, duration_sec=1.0)
