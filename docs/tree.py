@@ -13,6 +13,7 @@ PACKAGES = ("jukebox_core", "jobs", "api", "worker", "cli")
 OTHERS = {
     "tests/": "mirrors the packages; plus parity/ (golden numbers), deploy/, docs/ and e2e/",
     "docs/": "these pages",
+    "bench/": "measures that a person runs; imported by nothing, the last line of each is JSON",
     "deploy/": "images and overlays",
     "Makefile": "one command for each thing a person does here; CI runs the same ones",
     "pyproject.toml": "dependencies by part, and the settings of every tool",

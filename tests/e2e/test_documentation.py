@@ -115,3 +115,13 @@ def test_the_commands_of_the_models_page_work(stack, environment, tmp_path):
     blocks = blocks_of("docs/models.md", "models")
     (listed,) = run_blocks(blocks, url=stack.url, environment=environment, cwd=tmp_path)
     assert "tiny" in listed
+
+
+def test_the_commands_of_the_command_line_page_work_one_after_the_other(
+    stack, environment, tmp_path
+):
+    blocks = blocks_of("docs/cli.md", "cli")
+    composed, *_ = run_blocks(blocks, url=stack.url, environment=environment, cwd=tmp_path)
+    assert "upsample of take 0" in composed.splitlines()[-1]
+    for name in ("song.wav", "longer.flac", "song.lrc", "song.vtt", "polka.wav", "on.wav"):
+        assert (tmp_path / name).stat().st_size > 0
