@@ -39,7 +39,7 @@ def create_app(
     catalog: ModelCatalog,
 ) -> FastAPI:
     """The HTTP service over these parts. It closes `watcher` when it stops."""
-    withdrawals = Withdrawals(store)
+    withdrawals = Withdrawals(store, artifacts.remove_job)
     app = FastAPI(
         title="Jukebox",
         version=VERSION,

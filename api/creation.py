@@ -16,6 +16,7 @@ from api.ingest import FileRefused, IngestFailed
 from api.origins import asset_of, cut_codes, inherited_request, origin_of, request_of
 from jobs.assets import Asset
 from jobs.errors import AssetNotFound, StoreUnavailable
+from jobs.idempotency import IdempotencyKey
 from jobs.job import Job, new_job_id
 from jobs.request import AudioPrompt
 from jobs.request_body import AncestralBody, ContinueBody, PrimedBody, UpsampleBody
@@ -31,22 +32,31 @@ _FORGIVEN_SEC = 5e-4
 
 
 def create(
-    services: Services, body: AncestralBody | PrimedBody | ContinueBody | UpsampleBody
-) -> Job:
+    services: Services,
+    body: AncestralBody | PrimedBody | ContinueBody | UpsampleBody,
+    idempotency: IdempotencyKey | None = None,
+) -> tuple[Job, bool]:
     """Check, keep what the job begins with, and record it. Blocking.
+
+    Returns the job, and whether it was there before: created with the same idempotency key.
 
     Raises:
         InvalidRequest: it cannot be sung.
+        IdempotencyKeyReused: the key came with another request before.
         StoreUnavailable: it may have been recorded; if so, it will be taken back.
     """
+    # What it began with may be gone by now, and need not be looked for again.
+    earlier = services.store.replay(idempotency) if idempotency is not None else None
+    if earlier is not None:
+        return earlier, True
     job_id = new_job_id()
     try:
         job = _prepare(services, body, job_id)
-        _record(services, job)
     except BaseException:
         remove_files(services, job_id)
         raise
-    return job
+    recorded = _record(services, job, idempotency)
+    return recorded, recorded.id != job_id
 
 
 def _prepare(
@@ -187,12 +197,22 @@ def _bad_model(sentence: str) -> InvalidRequest:
     return invalid_field("body", ["model"], sentence)
 
 
-def _record(services: Services, job: Job) -> None:
+def _record(services: Services, job: Job, idempotency: IdempotencyKey | None) -> Job:
+    """The job, or the one that another request with the same key recorded meanwhile."""
     try:
-        services.store.create(job)
+        recorded = services.store.create(job, idempotency=idempotency)
     except StoreUnavailable:
         services.withdrawals.add(job.id)
+        # Through its key the client may be given this job yet, if it was recorded after all.
+        if idempotency is None:
+            remove_files(services, job.id)
         raise
+    except BaseException:
+        remove_files(services, job.id)
+        raise
+    if recorded.id != job.id:
+        remove_files(services, job.id)
+    return recorded
 
 
 def remove_files(services: Services, job_id: str) -> None:

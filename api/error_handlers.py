@@ -23,12 +23,15 @@ from jobs.errors import (
     ArtifactCorrupt,
     ArtifactNotFound,
     AssetNotFound,
+    IdempotencyKeyReused,
     IllegalTransition,
     InvalidCursor,
     JobNotFound,
     JobsError,
+    NotRetryable,
     StoreUnavailable,
 )
+from jobs.job import JobStatus
 from jobs.request import JobRequest
 from jobs.request_body import MODES
 
@@ -91,6 +94,12 @@ def _from_jobs_error(error: JobsError) -> ApiError:
                 f"The job is {error.status} and cannot be {error.wanted} yet: cancel it first, or "
                 "wait for its end.",
             )
+        case NotRetryable():
+            return ApiError(
+                HTTPStatus.CONFLICT, "job_not_retryable", _why_not_retryable(error.status)
+            )
+        case IdempotencyKeyReused():
+            return _key_reused()
         case InvalidCursor():
             detail = "take it from next_cursor of an answer of this service, or leave it out"
             return InvalidRequest([_field_error("query", ["cursor"], detail)])
@@ -104,6 +113,22 @@ def _from_jobs_error(error: JobsError) -> ApiError:
             return store_unavailable()
         case _:
             return _internal_error()
+
+
+def _why_not_retryable(status: str) -> str:
+    if status == JobStatus.FAILED:
+        return "The job's error says that it would fail again: change the request, and post that."
+    return f"The job is {status}: only one that failed can be tried again."
+
+
+def _key_reused() -> ApiError:
+    detail = "this key was sent before, with another body: take a new key for a new request"
+    return ApiError(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "idempotency_key_reused",
+        f"/Idempotency-Key: {detail}",
+        errors=[_field_error("header", ["Idempotency-Key"], detail)],
+    )
 
 
 async def _validation_error(request: Request, error: RequestValidationError) -> Response:

@@ -1,11 +1,13 @@
 """Taking back jobs whose client was told that they were not accepted.
 
 A store that hangs may still write, once it wakes, the record that nobody waits for any more. The
-client has its 503 and will ask again; without this the first song would be drawn as well.
+client has its 503 and will ask again; without this the first song would be drawn as well. Only a
+job that its client was given after all, through its idempotency key, stays.
 """
 
 import logging
 import threading
+from collections.abc import Callable
 
 from jobs.errors import IllegalTransition, JobNotFound, StoreUnavailable
 from jobs.store import JobStore
@@ -20,11 +22,14 @@ _NUM_CHECKS = 5
 class Withdrawals:
     """Cancels and deletes doubtful records as soon as the store answers; one thread, when needed.
 
-    They are remembered by this process only: if it ends first, such a job is drawn for nobody.
+    `remove_files` deletes what lies in the folder of one. They are remembered by this process only:
+    if it ends first, such a job is drawn for nobody.
     """
 
-    def __init__(self, store: JobStore, *, retry_sec: float = 1.0) -> None:
-        self._store, self._retry_sec = store, retry_sec
+    def __init__(
+        self, store: JobStore, remove_files: Callable[[str], None], *, retry_sec: float = 1.0
+    ) -> None:
+        self._store, self._remove_files, self._retry_sec = store, remove_files, retry_sec
         self._lock = threading.Lock()
         self._checks_left: dict[str, int] = {}
         self._thread: threading.Thread | None = None
@@ -57,19 +62,31 @@ class Withdrawals:
                     break
                 with self._lock:
                     self._checks_left[job_id] -= 1
-                    if done or self._checks_left[job_id] <= 0:
+                    never_came = self._checks_left[job_id] <= 0
+                    if done or never_came:
                         del self._checks_left[job_id]
+                if never_came and not done:
+                    self._forget_files(job_id)
             with self._lock:
                 if not self._checks_left:
                     self._thread = None
                     return
 
     def _withdraw(self, job_id: str) -> bool:
-        """Whether the record was there and is gone now. Raises StoreUnavailable."""
+        """Whether it is gone now, or has a client and stays. Raises StoreUnavailable."""
         try:
+            if not self._store.disown(job_id):
+                return True
             self._store.request_cancel(job_id)
             self._store.delete(job_id)
         except (JobNotFound, IllegalTransition):
             return False
         _log.info("withdrew a job that was not accepted", extra={"job_id": job_id})
+        self._forget_files(job_id)
         return True
+
+    def _forget_files(self, job_id: str) -> None:
+        try:
+            self._remove_files(job_id)
+        except OSError as error:
+            _log.warning("files of a job stay behind: %s", error, extra={"job_id": job_id})

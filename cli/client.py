@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
+from uuid import uuid4
 
 import httpx
 
@@ -37,8 +38,8 @@ class JukeboxClient:
     """Talks to one service. Close it, or use it as a context manager.
 
     Every method raises ServiceUnreachable when nobody answers and ServiceProblem, with the
-    service's own sentence, when the answer is an error. `patience_sec` is how long `follow`
-    bears a service that does not answer (it may be restarting).
+    service's own sentence, when the answer is an error. `patience_sec` is how long `follow` and
+    `submit` bear a service that does not answer (it may be restarting).
     """
 
     def __init__(
@@ -71,8 +72,24 @@ class JukeboxClient:
         self._http.close()
 
     def submit(self, request: Mapping[str, Any]) -> JobView:
-        """Post a job; the body of `POST /jobs`."""
-        return self._json("POST", "/jobs", json=dict(request))
+        """Post a job; the body of `POST /jobs`. Whatever is lost on the way, it is one job.
+
+        A lost answer and an answer that asks to come back are borne for `patience_sec`; that nobody
+        listens at all is told at once.
+        """
+        options = {"json": dict(request), "headers": {"Idempotency-Key": str(uuid4())}}
+        deadline = time.monotonic() + self.patience_sec
+        has_arrived = False
+        while True:
+            try:
+                return self._json("POST", "/jobs", **options)
+            except (ServiceUnreachable, ServiceProblem) as error:
+                has_arrived = has_arrived or not _was_never_heard(error)
+                pause_sec = getattr(error, "retry_after_sec", _DEFAULT_RETRY_SEC)
+                is_late = time.monotonic() + pause_sec > deadline
+                if is_late or not has_arrived or not _may_pass(error):
+                    raise
+                self._sleep(pause_sec)
 
     def get(self, job_id: str) -> JobView:
         """The job now."""
@@ -118,6 +135,10 @@ class JukeboxClient:
     def cancel(self, job_id: str) -> JobView:
         """Ask the job to stop; harmless when it is over."""
         return self._json("POST", f"{job_path(job_id)}/cancel")
+
+    def retry(self, job_id: str) -> JobView:
+        """Queue a job that failed again; what was drawn is kept."""
+        return self._json("POST", f"{job_path(job_id)}/retry")
 
     def models(self) -> list[dict[str, Any]]:
         """The models that can sing now; the service also tells of those it could fetch."""
@@ -218,6 +239,10 @@ def _may_pass(error: ServiceUnreachable | ServiceProblem) -> bool:
     return isinstance(error, ServiceUnreachable) or error.status in (429, 502, 503, 504)
 
 
+def _was_never_heard(error: ServiceUnreachable | ServiceProblem) -> bool:
+    return isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout)
+
+
 def job_path(job_id: str) -> str:
     """The path of a job; whatever was typed stays one path segment."""
     return f"/jobs/{quote(job_id, safe='')}"
@@ -264,6 +289,7 @@ def problem_of(response: httpx.Response) -> ServiceProblem:
             f"the service answered {reason} without a reason",
             status=response.status_code,
             code="",
+            retry_after_sec=retry_after_sec(response),
         )
     faults = [
         f"  {fault.get('pointer')}: {fault.get('detail')}" for fault in body.get("errors", ())
@@ -273,4 +299,5 @@ def problem_of(response: httpx.Response) -> ServiceProblem:
         "\n".join(["the service refuses this:", *faults]) if faults else sentence,
         status=response.status_code,
         code=str(body.get("code", "")),
+        retry_after_sec=retry_after_sec(response),
     )

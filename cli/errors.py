@@ -24,12 +24,15 @@ class ServiceUnreachable(CliError):
 class ServiceProblem(CliError):
     """The service answered with an error.
 
-    `code` is the stable word of its problem document; empty when it sent none.
+    `code` is the stable word of its problem document; empty when it sent none. `retry_after_sec` is
+    the pause that it asks for before the next try.
     """
 
-    def __init__(self, message: str, *, status: int, code: str) -> None:
+    def __init__(
+        self, message: str, *, status: int, code: str, retry_after_sec: float = 1.0
+    ) -> None:
         super().__init__(message)
-        self.status, self.code = status, code
+        self.status, self.code, self.retry_after_sec = status, code, retry_after_sec
 
 
 class DownloadError(CliError):

@@ -42,6 +42,7 @@ def build_app() -> typer.Typer:
     app.command("watch")(jobs.watch)
     app.command("list")(jobs.list_jobs)
     app.command("cancel")(jobs.cancel)
+    app.command("retry")(jobs.retry)
     app.command("download")(jobs.download)
     app.command("align")(lyrics.align)
     app.add_typer(codes.codes_app, name="codes")

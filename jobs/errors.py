@@ -3,6 +3,8 @@
 JobsError
 ├── JobNotFound          no job has this id
 ├── IllegalTransition    the job's status does not allow this
+├── NotRetryable         the job did not fail, or would fail again
+├── IdempotencyKeyReused this key was sent before, with another request
 ├── InvalidCursor        a page cursor was not made by this service
 ├── LeaseLost            another worker owns the job now; write nothing
 ├── StoreUnavailable     the job store cannot be reached; try again soon
@@ -31,6 +33,18 @@ class IllegalTransition(JobsError):
     def __init__(self, job_id: str, status: str, wanted: str) -> None:
         super().__init__(f"job {job_id} is {status} and cannot be {wanted}")
         self.job_id, self.status, self.wanted = job_id, status, wanted
+
+
+class NotRetryable(JobsError):
+    """The job did not fail, or its error says that it would fail again."""
+
+    def __init__(self, job_id: str, status: str) -> None:
+        super().__init__(f"job {job_id} is {status} and cannot be retried")
+        self.job_id, self.status = job_id, status
+
+
+class IdempotencyKeyReused(JobsError):
+    """This caller has sent this key before, with another request."""
 
 
 class InvalidCursor(JobsError):

@@ -45,6 +45,8 @@ NEXT_STATUSES: Mapping[JobStatus, frozenset[JobStatus]] = {
     # A cancel that arrives after the last code was drawn loses: the song is there.
     JobStatus.CANCELING: frozenset({JobStatus.CANCELED, JobStatus.SUCCEEDED, JobStatus.FAILED}),
     **dict.fromkeys(TERMINAL_STATUSES, frozenset()),
+    # Only at its owner's wish: what is drawn already is worth another try.
+    JobStatus.FAILED: frozenset({JobStatus.QUEUED}),
 }
 
 
@@ -141,8 +143,9 @@ class Job:
 
     `request` is complete: seed and song duration are filled in. `labels` says per level what each
     name resolved to. `stage` is what runs or waits to run. `fence` rises with every claim;
-    `attempt` only when a worker died with the job. `lease_expires_at` is None while nobody holds
-    it. `codes_name` is the file with all finished levels. All moments are UTC.
+    `attempt` only when a worker died with the job, and begins anew when a failed one is retried.
+    `lease_expires_at` is None while nobody holds it. `codes_name` is the file with all finished
+    levels. All moments are UTC.
 
     `duration_sec` is the whole length that is heard, whatever the mode; when it is not given, it is
     the request's. A job that goes on from another has its `parent_id`, and the `parent_sample` that
@@ -188,7 +191,7 @@ class Job:
 
     @property
     def is_terminal(self) -> bool:
-        """Nothing will change any more, except that it may be deleted."""
+        """No worker will change it; its owner may delete it, or retry it when it failed."""
         return self.status in TERMINAL_STATUSES
 
     def next_stage(self) -> Stage | None:

@@ -22,6 +22,7 @@ from jobs.job import (
     Stage,
 )
 from jobs.request import LEVEL_NAMES, JobRequest
+from jobs.store import WorkerInfo
 
 _Part = TypeVar("_Part")
 
@@ -124,6 +125,23 @@ def job_from_fields(fields: Mapping[str, str]) -> Job:
         error=JobError(**json.loads(fields["error"])) if "error" in fields else None,
         duration_sec=float(fields.get("duration_sec", 0.0)),
         **optional,
+    )
+
+
+def worker_to_json(worker: WorkerInfo) -> str:
+    """What a worker tells of itself. When it was seen is not its to tell."""
+    return to_json({name: getattr(worker, name) for name in ("device", "models", "stages")})
+
+
+def worker_from_fields(name: str, seen_us: str, description: str) -> WorkerInfo:
+    """Inverse of `worker_to_json`, with the server's word on when it was heard."""
+    content = json.loads(description)
+    return WorkerInfo(
+        name=name,
+        device=content["device"],
+        models=tuple(content["models"]),
+        stages=tuple(Stage(stage) for stage in content["stages"]),
+        seen_at=from_microseconds(seen_us),
     )
 
 

@@ -6,6 +6,7 @@ All keys begin with `jukebox:`:
     job:{id}:events                  stream  what happened to it
     jobs[:status=S][:model=M]        zset    ids by created_at, for lists, counts and the queue
     jobs:root=R, jobs:parent=P       zset    ids by created_at: a tree of jobs, and one generation
+    idempotency:{hash}               string  request hash and job id, forgotten after a day
     due                              zset    ids by the moment at which somebody should look
     rates:{model}                    hash    stage -> mean tokens per second
     workers, worker_ends             hash and zset: who lives, and until when we believe it
@@ -18,6 +19,7 @@ not a cluster. Lua numbers are doubles: microseconds fit (below 2**53) but must 
 from collections.abc import Iterable
 
 from jobs.job import NEXT_STATUSES, TERMINAL_STATUSES
+from jobs.lua_scripts import BODIES
 from jobs.request import LEVEL_NAMES
 
 KEY_PREFIX = "jukebox:"
@@ -51,6 +53,11 @@ def root_index_key(root_id: str) -> str:
 def parent_index_key(parent_id: str) -> str:
     """The sorted set of the jobs that go on from this one directly."""
     return f"{KEY_PREFIX}jobs:parent={parent_id}"
+
+
+def idempotency_key(digest: str) -> str:
+    """The string behind one idempotency key of one caller, of which `digest` is the hash."""
+    return f"{KEY_PREFIX}idempotency:{digest}"
 
 
 def _lua_set(words: Iterable[str]) -> str:
@@ -156,222 +163,28 @@ local function give_back(resend_us)
   redis.call('HDEL', RECORD, 'lease_expires_at')
   look_again_at(now_us() + tonumber(resend_us))
 end
+
+-- What an idempotency key stands for: nil, or the reply of the script. A job that was given out
+-- through its key has a client for good, whatever became of the first answer.
+local function replay(key, request_hash)
+  local known = redis.call('GET', key)
+  if not known then return nil end
+  local its_hash, id = known:match('^(%x+) (.*)$')
+  local record = PREFIX .. 'job:' .. id
+  if redis.call('EXISTS', record) == 0 then return nil end
+  if its_hash ~= request_hash then return {'reused'} end
+  redis.call('HSET', record, 'replayed', '1')
+  return {'replayed', redis.call('HGETALL', record)}
+end
+
+-- The key may have expired and stand for another job by now.
+local function free_idempotency_key()
+  local key = get('idempotency_key')
+  local known = key and redis.call('GET', key)
+  if known and known:match(' (.*)$') == ID then redis.call('DEL', key) end
+end
 """
 )
 
-_BODIES = {
-    # id, created_us, model, resend_us, field, value, field, value ...
-    "create": """
-if redis.call('EXISTS', RECORD) == 1 then return {'refused', get('status')} end
-redis.call('HSET', RECORD, unpack(ARGV, 5))
-add_to(lasting_indexes(ARGV[3]), ARGV[2])
-add_to(status_indexes('queued', ARGV[3]), ARGV[2])
-look_again_at(now_us() + tonumber(ARGV[4]))
-emit_status()
-return {'ok'}
-""",
-    # index, newest created_us, oldest, cursor id or '', limit, status or '', model or ''
-    "list_jobs": """
-local index, newest, oldest, cursor, limit, status, model = unpack(ARGV)
-local found, offset = {}, 0
-limit = tonumber(limit)
-
-local function is_wanted(record)
-  if status == '' and model == '' then return true end
-  local its_status, its_model = unpack(redis.call('HMGET', record, 'status', 'model'))
-  return (status == '' or status == its_status) and (model == '' or model == its_model)
-end
-
-while #found < limit do
-  local batch = redis.call('ZREVRANGEBYSCORE', index, newest, oldest, 'LIMIT', offset, limit,
-                           'WITHSCORES')
-  if #batch == 0 then break end
-  for at = 1, #batch, 2 do
-    -- Jobs created in the same microsecond are told apart by their ids.
-    local passed = cursor ~= '' and tonumber(batch[at + 1]) == tonumber(newest)
-                   and batch[at] >= cursor
-    local record = PREFIX .. 'job:' .. batch[at]
-    if not passed and #found < limit and is_wanted(record) then
-      found[#found + 1] = redis.call('HGETALL', record)
-    end
-  end
-  offset = offset + limit
-end
-return found
-""",
-    # id, resend_us
-    "request_cancel": """
-local status = get('status')
-if not status then return {'missing'} end
-if status == 'queued' then
-  become('canceled')
-elseif not TERMINAL[status] then
-  if status == 'running' then become('canceling') end
-  if not is_held() then become('canceled') end
-end
-return {'ok', redis.call('HGETALL', RECORD)}
-""",
-    # id
-    "delete": """
-local status, model = unpack(redis.call('HMGET', RECORD, 'status', 'model'))
-if not status then return {'missing'} end
-if not TERMINAL[status] then return {'refused', status} end
-remove_from(lasting_indexes(model))
-remove_from(status_indexes(status, model))
-redis.call('ZREM', DUE, ID)
-redis.call('DEL', RECORD, EVENTS)
-return {'ok'}
-""",
-    # id, stage, worker, lease_us, max_attempts, error when there were too many crashes
-    "claim": """
-local status, stage = unpack(redis.call('HMGET', RECORD, 'status', 'stage'))
-if not status or TERMINAL[status] or stage ~= ARGV[2] or is_held() then return {'none'} end
-if status == 'canceling' then
-  become('canceled')
-  return {'none'}
-end
-if get('lease_expires_at') then
-  if tonumber(get('attempt')) >= tonumber(ARGV[5]) then
-    redis.call('HSET', RECORD, 'error', ARGV[6])
-    become('failed')
-    return {'none'}
-  end
-  redis.call('HINCRBY', RECORD, 'attempt', 1)
-end
-local fence = redis.call('HINCRBY', RECORD, 'fence', 1)
-redis.call('HSET', RECORD, 'worker', ARGV[3])
-hold(ARGV[4])
-if status == 'queued' then
-  redis.call('HSET', RECORD, 'started_at', int(now_us()))
-  become('running')
-else
-  emit_status()
-end
-return {'ok', fence, redis.call('HGETALL', RECORD)}
-""",
-    # id, fence, lease_us, value, level, progress, level, progress ...
-    "heartbeat": """
-if not owns(ARGV[2]) then return {'lost'} end
-hold(ARGV[3])
-local value, changed = get('progress_value'), false
-if tonumber(ARGV[4]) > tonumber(value) then
-  value, changed = ARGV[4], true
-  redis.call('HSET', RECORD, 'progress_value', value)
-end
-for at = 5, #ARGV, 2 do
-  if get('progress:' .. ARGV[at]) ~= ARGV[at + 1] then
-    redis.call('HSET', RECORD, 'progress:' .. ARGV[at], ARGV[at + 1])
-    changed = true
-  end
-end
-if changed then
-  local stage, levels = get('stage'), {}
-  for level in pairs(LEVEL) do
-    local progress = get('progress:' .. level)
-    if progress then levels[#levels + 1] = '"' .. level .. '":' .. progress end
-  end
-  local name = LEVEL[stage] and '"' .. stage .. '"' or 'null'
-  emit('progress', '{"value":' .. value .. ',"level":' .. name
-       .. ',"levels":{' .. table.concat(levels, ',') .. '}}')
-end
-return {'ok', get('status')}
-""",
-    # id, fence, field, value
-    "set_field": """
-if not owns(ARGV[2]) then return {'lost'} end
-redis.call('HSET', RECORD, ARGV[3], ARGV[4])
-return {'ok'}
-""",
-    # id, fence, name, name ...
-    "forget_windows": """
-if not owns(ARGV[2]) then return {'lost'} end
-local gone = {}
-for at = 3, #ARGV do gone[ARGV[at]] = true end
-for _, field in ipairs(redis.call('HKEYS', RECORD)) do
-  if field:sub(1, 7) == 'window:' and gone[cjson.decode(get(field)).name] then
-    redis.call('HDEL', RECORD, field)
-  end
-end
-return {'ok'}
-""",
-    # id, fence, field, output, event, field, output, event ...
-    "record_outputs": """
-if not owns(ARGV[2]) then return {'lost'} end
-for at = 3, #ARGV, 3 do
-  redis.call('HSET', RECORD, ARGV[at], ARGV[at + 1])
-  emit('output', ARGV[at + 2])
-end
-return {'ok'}
-""",
-    # id, fence, next_stage, metrics, codes_name, resend_us
-    "finish_stage": """
-if not owns(ARGV[2]) then return {'lost'} end
-redis.call('HSET', RECORD, 'metrics:' .. get('stage'), ARGV[4],
-           'codes_name', ARGV[5], 'stage', ARGV[3])
-give_back(ARGV[6])
-emit('stage', cjson.encode({stage = ARGV[3]}))
-if get('status') == 'canceling' then become('canceled') end
-return {'ok'}
-""",
-    # id, fence, status, field, value ...
-    "finish": """
-if not owns(ARGV[2]) then return {'lost'} end
-local from = get('status')
-if not NEXT[from][ARGV[3]] then return {'refused', from} end
-if #ARGV > 3 then redis.call('HSET', RECORD, unpack(ARGV, 4)) end
-become(ARGV[3])
-return {'ok'}
-""",
-    # id, fence, resend_us
-    "release": """
-if not owns(ARGV[2]) then return {'lost'} end
-give_back(ARGV[3])
-if get('status') == 'canceling' then become('canceled') else emit_status() end
-return {'ok'}
-""",
-    # limit
-    "due": """
-local found = {}
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', int(now_us()), 'LIMIT', 0, ARGV[1])) do
-  local stage, status = unpack(redis.call('HMGET', PREFIX .. 'job:' .. id, 'stage', 'status'))
-  found[#found + 1] = {id, stage, status}
-end
-return found
-""",
-    # id, microseconds. XX: a job that ended meanwhile must not come back; GT: nor an earlier look.
-    "postpone": """
-redis.call('ZADD', DUE, 'XX', 'GT', int(now_us() + tonumber(ARGV[2])), ID)
-return {'ok'}
-""",
-    # model, stage, tokens_per_second, weight
-    "record_rate": """
-local key, measured = PREFIX .. 'rates:' .. ARGV[1], tonumber(ARGV[3])
-local mean = tonumber(redis.call('HGET', key, ARGV[2]) or ARGV[3])
-mean = mean + (measured - mean) * tonumber(ARGV[4])
-redis.call('HSET', key, ARGV[2], string.format('%.17g', mean))
-return {'ok'}
-""",
-    # name, description, ttl_us
-    "announce_worker": """
-local now = now_us()
-redis.call('ZADD', PREFIX .. 'worker_ends', int(now + tonumber(ARGV[3])), ARGV[1])
-redis.call('HSET', PREFIX .. 'workers', ARGV[1], int(now) .. ' ' .. ARGV[2])
-return {'ok'}
-""",
-    "workers": """
-local ends, workers, found = PREFIX .. 'worker_ends', PREFIX .. 'workers', {}
-for _, name in ipairs(redis.call('ZRANGEBYSCORE', ends, '-inf', int(now_us()))) do
-  redis.call('ZREM', ends, name)
-  redis.call('HDEL', workers, name)
-end
-local flat = redis.call('HGETALL', workers)
-for at = 1, #flat, 2 do
-  local seen_us, description = flat[at + 1]:match('^(%d+) (.*)$')
-  found[#found + 1] = {flat[at], seen_us, description}
-end
-return found
-""",
-}
-
-SCRIPTS = {name: _PRELUDE + body for name, body in _BODIES.items()}
-"""Name -> complete source. The comment above each body names its arguments in order."""
+SCRIPTS = {name: _PRELUDE + body for name, body in BODIES.items()}
+"""Name -> complete source."""

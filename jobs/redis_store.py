@@ -1,13 +1,18 @@
 """The job store in Redis or Valkey: each method is one script on the server (`jobs/lua.py`)."""
 
-import base64
-import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from jobs.errors import IllegalTransition, InvalidCursor, JobNotFound, LeaseLost
+from jobs.cursors import cursor_after, parse_cursor
+from jobs.errors import (
+    IdempotencyKeyReused,
+    IllegalTransition,
+    JobNotFound,
+    LeaseLost,
+    NotRetryable,
+)
+from jobs.idempotency import KEPT_SEC, IdempotencyKey
 from jobs.job import (
     CodesFile,
     Job,
@@ -20,18 +25,20 @@ from jobs.job import (
     is_job_id,
 )
 from jobs.job_codec import (
-    from_microseconds,
     job_from_fields,
     job_to_fields,
     output_field,
     to_json,
     to_microseconds,
     window_field,
+    worker_from_fields,
+    worker_to_json,
 )
 from jobs.lua import (
     KEY_PREFIX,
     RATE_WEIGHT,
     SCRIPTS,
+    idempotency_key,
     index_key,
     parent_index_key,
     record_key,
@@ -43,26 +50,34 @@ from jobs.store import Claim, DueJob, JobPage, WorkerInfo
 
 __all__ = ["RedisJobStore", "RedisJobWatcher"]
 
-_CURSOR = re.compile(r"(\d{1,17})\.(job_[0-9a-f]{32})", re.ASCII)
-
 
 class RedisJobStore:
     """Implements `jobs.store.JobStore`. Made for threads; connects when first used.
 
     A job that nobody holds is due again `resend_after_sec` after its last message should have
-    been sent.
+    been sent. An idempotency key is remembered for `keys_kept_sec`.
     """
 
     def __init__(
-        self, redis_url: str, *, max_attempts: int = 3, resend_after_sec: float = 10.0
+        self,
+        redis_url: str,
+        *,
+        max_attempts: int = 3,
+        resend_after_sec: float = 10.0,
+        keys_kept_sec: float = KEPT_SEC,
     ) -> None:
         self._redis = connect(redis_url)
         self._scripts = {name: self._redis.register_script(text) for name, text in SCRIPTS.items()}
         self._max_attempts = max_attempts
         self._resend_us = _microseconds(resend_after_sec)
+        self._keys_kept_ms = round(keys_kept_sec * 1000)
 
-    def create(self, job: Job) -> None:
-        """Write a new record. Raises IllegalTransition when it is not queued or its id is taken."""
+    def create(self, job: Job, *, idempotency: IdempotencyKey | None = None) -> Job:
+        """Write a new record, or find the one that was written before with this key.
+
+        Raises IdempotencyKeyReused, and IllegalTransition when the job is not queued or its id is
+        taken.
+        """
         if not is_job_id(job.id):
             raise ValueError(f"{job.id!r} was not made by new_job_id")
         if job.status is not JobStatus.QUEUED:
@@ -74,10 +89,31 @@ class RedisJobStore:
             to_microseconds(job.created_at),
             job.request.model,
             self._resend_us,
+            *_words_of_key(idempotency),
+            self._keys_kept_ms,
             *(word for field in fields for word in field),
         )
         if reply[0] == "refused":
             raise IllegalTransition(job.id, reply[1], "created again")
+        return _replayed(reply) or job
+
+    def replay(self, idempotency: IdempotencyKey) -> Job | None:
+        """The job that was created with this key; None when there is none.
+
+        Raises IdempotencyKeyReused.
+        """
+        return _replayed(self._run("replay", "", *_words_of_key(idempotency)))
+
+    def disown(self, job_id: str) -> bool:
+        """Make sure that nobody is given this job through its idempotency key from now on.
+
+        False when somebody has been: then it has a client, and must stay. Raises JobNotFound.
+        """
+        _check_id(job_id)
+        reply = self._run("disown", job_id)
+        if reply[0] == "missing":
+            raise JobNotFound(job_id)
+        return bool(reply[0] == "ok")
 
     def get(self, job_id: str) -> Job:
         """The record now. Raises JobNotFound."""
@@ -122,12 +158,12 @@ class RedisJobStore:
     def _page(
         self, index: str, oldest: str, filters: tuple[str, str], *, limit: int, cursor: str | None
     ) -> JobPage:
-        newest, after_id = _parse_cursor(cursor) if cursor is not None else ("+inf", "")
+        newest, after_id = parse_cursor(cursor) if cursor is not None else ("+inf", "")
         found = self._run("list_jobs", index, newest, oldest, after_id, limit + 1, *filters)
         jobs = tuple(_job(fields) for fields in found)
         has_more = len(jobs) > limit
         return JobPage(
-            jobs=jobs[:limit], next_cursor=_cursor(jobs[limit - 1]) if has_more else None
+            jobs=jobs[:limit], next_cursor=cursor_after(jobs[limit - 1]) if has_more else None
         )
 
     def queue_position(self, job_id: str) -> int | None:
@@ -147,8 +183,21 @@ class RedisJobStore:
             raise JobNotFound(job_id)
         return _job(reply[1])
 
+    def retry(self, job_id: str) -> Job:
+        """A job that failed waits again at its stage, with all that was drawn; `attempt` is 1.
+
+        Raises JobNotFound, and NotRetryable unless it failed with a retryable error.
+        """
+        _check_id(job_id)
+        reply = self._run("retry", job_id, self._resend_us)
+        if reply[0] == "missing":
+            raise JobNotFound(job_id)
+        if reply[0] != "ok":
+            raise NotRetryable(job_id, reply[1] if reply[0] == "refused" else JobStatus.FAILED)
+        return _job(reply[1])
+
     def delete(self, job_id: str) -> None:
-        """Forget a job in a terminal status. Raises JobNotFound, IllegalTransition."""
+        """Forget a job in a terminal status, and its key. Raises JobNotFound, IllegalTransition."""
         _check_id(job_id)
         reply = self._run("delete", job_id)
         if reply[0] == "missing":
@@ -264,16 +313,11 @@ class RedisJobStore:
 
         The server's clock tells `seen_at`, not the worker's.
         """
-        description = {
-            "device": worker.device,
-            "models": list(worker.models),
-            "stages": list(worker.stages),
-        }
-        self._run("announce_worker", worker.name, to_json(description), _microseconds(ttl_sec))
+        self._run("announce_worker", worker.name, worker_to_json(worker), _microseconds(ttl_sec))
 
     def workers(self) -> list[WorkerInfo]:
         """Workers heard of within their ttl, by name."""
-        workers = [_worker(*entry) for entry in self._run("workers")]
+        workers = [worker_from_fields(*entry) for entry in self._run("workers")]
         return sorted(workers, key=lambda worker: worker.name)
 
     def counts(self) -> Mapping[JobStatus, int]:
@@ -326,35 +370,18 @@ def _job(flat: Sequence[str]) -> Job:
     return job_from_fields(dict(zip(flat[::2], flat[1::2], strict=True)))
 
 
+def _words_of_key(idempotency: IdempotencyKey | None) -> tuple[str, str]:
+    if idempotency is None:
+        return "", ""
+    return idempotency_key(idempotency.digest), idempotency.request_sha256
+
+
+def _replayed(reply: Sequence[Any]) -> Job | None:
+    if reply[0] == "reused":
+        raise IdempotencyKeyReused("this idempotency key was sent before, with another request")
+    return _job(reply[1]) if reply[0] == "replayed" else None
+
+
 def _words(output: Output) -> Iterable[str]:
     event = {"level": output.level, "sample": output.sample}
     return output_field(output), to_json(output), to_json(event)
-
-
-def _worker(name: str, seen_us: str, description: str) -> WorkerInfo:
-    content = json.loads(description)
-    return WorkerInfo(
-        name=name,
-        device=content["device"],
-        models=tuple(content["models"]),
-        stages=tuple(Stage(stage) for stage in content["stages"]),
-        seen_at=from_microseconds(seen_us),
-    )
-
-
-def _cursor(job: Job) -> str:
-    text = f"{to_microseconds(job.created_at)}.{job.id}"
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _parse_cursor(cursor: str) -> tuple[str, str]:
-    """Microseconds and id of the last job of the page before."""
-    try:
-        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        text = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
-    except ValueError:
-        text = ""
-    match = _CURSOR.fullmatch(text)
-    if match is None:
-        raise InvalidCursor("this cursor was not made by this service; take next_cursor of a page")
-    return match[1], match[2]

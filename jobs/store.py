@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from jobs.idempotency import IdempotencyKey
 from jobs.job import (
     CodesFile,
     Job,
@@ -76,8 +77,21 @@ class WorkerInfo:
 class JobStore(Protocol):
     """All that API and workers do with records. Blocking; made for threads."""
 
-    def create(self, job: Job) -> None:
-        """Write a new record, status queued, and its place in the queue."""
+    def create(self, job: Job, *, idempotency: IdempotencyKey | None = None) -> Job:
+        """Write a new record, status queued, and its place in the queue; returns it.
+
+        With a key that was sent before, in the same atomic step: nothing is written, and the job
+        of that time is returned. Raises IdempotencyKeyReused when the request was another.
+        """
+
+    def replay(self, idempotency: IdempotencyKey) -> Job | None:
+        """The job that was created with this key, if any. Raises IdempotencyKeyReused."""
+
+    def disown(self, job_id: str) -> bool:
+        """Free a job's key, unless somebody was given the job through it: then False.
+
+        Raises JobNotFound.
+        """
 
     def get(self, job_id: str) -> Job:
         """The record now. Raises JobNotFound."""
@@ -107,6 +121,12 @@ class JobStore(Protocol):
         """A queued job becomes canceled, a running one canceling; others stay as they are.
 
         Raises JobNotFound.
+        """
+
+    def retry(self, job_id: str) -> Job:
+        """Queue a failed job again at its stage, with what was drawn; its attempts count anew.
+
+        Raises JobNotFound, NotRetryable.
         """
 
     def delete(self, job_id: str) -> None:

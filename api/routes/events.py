@@ -126,7 +126,8 @@ async def _events(
                 continue
             value = max(value, event.data.get("value", value))
             yield ServerSentEvent(event=event.kind, id=event.id, data=_data(event, view))
-        if any(_is_last(event) for event in events) or (not events and job.is_terminal):
+        # A job that failed may have been retried since: then that end was none.
+        if job.is_terminal and (not events or any(_is_last(event) for event in events)):
             return
 
 

@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from api.creation import create, remove_files
 from api.dependencies import JobId, JobReader, JobReaderDep, Services, ServicesDep
+from api.idempotency import IdempotencyHeader, idempotency_of
 from api.openapi import (
     CONTINUE_REQUEST,
     DRAFT_REQUEST,
@@ -25,7 +26,8 @@ from api.schemas import JobList, JobView
 from api.views import poll_after_sec
 from api.waiting import ServiceStopping, next_events
 from jobs.errors import QueueUnavailable, StoreUnavailable
-from jobs.job import Job, JobStatus
+from jobs.idempotency import ANYONE, IdempotencyKey
+from jobs.job import TERMINAL_STATUSES, Job, JobStatus
 from jobs.request import JobIdText
 from jobs.request_body import JobBody, PrimedBody
 from jobs.store import JobPage
@@ -34,6 +36,15 @@ _log = logging.getLogger(__name__)
 
 router = APIRouter(tags=["jobs"])
 
+_LOCATION = {"Location": {"description": "The job", "schema": {"type": "string"}}}
+_REPLAYED = {
+    "description": "Accepted before, with the same `Idempotency-Key`: the job as it is now",
+    "model": JobView,
+    "headers": {
+        **_LOCATION,
+        "Idempotent-Replayed": {"description": "`true`", "schema": {"type": "string"}},
+    },
+}
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer"}}}
 
 
@@ -68,9 +79,8 @@ class ListQuery(PageQuery):
     status_code=HTTPStatus.ACCEPTED,
     response_description="Accepted: the job is recorded and will be drawn",
     responses={
-        202: {
-            "headers": {"Location": {"description": "The job", "schema": {"type": "string"}}},
-        },
+        200: _REPLAYED,
+        202: {"headers": _LOCATION},
         **problems(400, 413, 415, 503),
     },
 )
@@ -90,6 +100,7 @@ async def create_job(
     services: ServicesDep,
     reader: JobReaderDep,
     response: Response,
+    idempotency_key: IdempotencyHeader = None,
 ) -> JobView:
     """Check a request against its model, record it, and hand it to the workers.
 
@@ -100,19 +111,33 @@ async def create_job(
     another job or of an asset, which go on for `duration_seconds` more (`continue`) or get finer
     levels (`upsample`). What is there is kept as it is. A job has a copy of what it begins with:
     its parent and its asset may be deleted.
+
+    With an `Idempotency-Key` a request may be sent again, after a lost connection or a 503, without
+    making a second job: the answer is then a 200 with the job that it made.
     """
     # A prompt is cut by a child; whoever waits for it must not keep the others waiting.
     limiter = services.ingest.limiter if isinstance(body, PrimedBody) else None
-    view = await to_thread.run_sync(_create_and_publish, services, reader, body, limiter=limiter)
+    idempotency = idempotency_of(ANYONE, idempotency_key, body)
+    view, is_replayed = await to_thread.run_sync(
+        _create_and_publish, services, reader, body, idempotency, limiter=limiter
+    )
     response.headers["Location"] = view.urls.self
-    response.headers["Retry-After"] = str(poll_after_sec(view))
+    if view.status not in TERMINAL_STATUSES:
+        response.headers["Retry-After"] = str(poll_after_sec(view))
+    if is_replayed:
+        response.status_code = HTTPStatus.OK
+        response.headers["Idempotent-Replayed"] = "true"
     return view
 
 
-def _create_and_publish(services: Services, reader: JobReader, body: JobBody) -> JobView:
-    job = create(services, body)
+def _create_and_publish(
+    services: Services, reader: JobReader, body: JobBody, idempotency: IdempotencyKey | None
+) -> tuple[JobView, bool]:
+    job, is_replayed = create(services, body, idempotency)
+    if is_replayed:
+        return reader.view(job), True
     _publish(services, job)
-    return _view_of_new(services, reader, job)
+    return _view_of_new(services, reader, job), False
 
 
 def _view_of_new(services: Services, reader: JobReader, job: Job) -> JobView:
@@ -232,6 +257,24 @@ async def _next_change(
 def cancel_job(job_id: JobId, services: ServicesDep, reader: JobReaderDep) -> JobView:
     """Ask a job to stop. Finished levels stay; asking twice, or too late, changes nothing."""
     return reader.view(services.store.request_cancel(job_id))
+
+
+@router.post(
+    "/jobs/{job_id}/retry",
+    operation_id="retryJob",
+    summary="Try a job that failed once more",
+    response_description="The job, `queued` again",
+    responses=problems(404, 409, 503),
+)
+def retry_job(job_id: JobId, services: ServicesDep, reader: JobReaderDep) -> JobView:
+    """Queue a failed job again, at the stage where it failed; what was drawn by then is kept.
+
+    Only a job that failed with a `retryable` error can be tried again; any other is a conflict.
+    `attempt` counts from 1 again, and `started_at` stays.
+    """
+    job = services.store.retry(job_id)
+    _publish(services, job)
+    return reader.view(job)
 
 
 @router.delete(

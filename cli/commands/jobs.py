@@ -1,4 +1,4 @@
-"""`jukebox submit`, `watch`, `list`, `cancel`, `download`: a running service, from outside."""
+"""`jukebox submit`, `watch`, `list`, `cancel`, `retry`, `download`: a service, from outside."""
 
 import json
 from pathlib import Path
@@ -109,6 +109,13 @@ def cancel(job_id: options.JobId, url: options.Url = options.DEFAULT_URL) -> Non
     """Ask a job to stop; the levels it has finished stay."""
     with JukeboxClient(url) as client:
         job = client.cancel(job_id)
+    results().print(f"{job['id']}: {job['status']}")
+
+
+def retry(job_id: options.JobId, url: options.Url = options.DEFAULT_URL) -> None:
+    """Try a job that failed once more; it goes on from what was drawn."""
+    with JukeboxClient(url) as client:
+        job = client.retry(job_id)
     results().print(f"{job['id']}: {job['status']}")
 
 

@@ -515,7 +515,7 @@ async def test_a_store_that_is_away_leaves_no_prompt_behind(service: Service, mo
     asset = await sent(service, encoded(tone()))
     before = service.left_behind()
 
-    def away(*_: object) -> None:
+    def away(*_: object, **__: object) -> None:
         raise StoreUnavailable("away")
 
     monkeypatch.setattr(service.store, "create", away)

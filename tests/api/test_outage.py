@@ -30,6 +30,7 @@ REQUESTS = [
     ("GET", "/jobs/{id}?wait=30"),
     ("DELETE", "/jobs/{id}"),
     ("POST", "/jobs/{id}/cancel"),
+    ("POST", "/jobs/{id}/retry"),
     ("GET", "/jobs/{id}/events"),
     ("GET", "/jobs/{id}/audio"),
     ("HEAD", "/jobs/{id}/audio"),

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -159,6 +160,20 @@ def test_listeners_that_hang_up_confuse_nobody(api: ApiProcess):
     listener.join(5)
     assert listener.events[-1].data["status"] == "canceled"
     assert "Traceback" not in api.log.read_text()
+
+
+def test_of_many_posts_at_once_with_one_idempotency_key_exactly_one_makes_a_job(api: ApiProcess):
+    barrier = threading.Barrier(12)
+
+    def post(_: int) -> httpx.Response:
+        barrier.wait()
+        return api.client.post("/jobs", json=song(), headers={"Idempotency-Key": "k"})
+
+    with ThreadPoolExecutor(12) as threads:
+        responses = list(threads.map(post, range(12)))
+    assert sorted(response.status_code for response in responses) == [200] * 11 + [202]
+    assert len({response.json()["id"] for response in responses}) == 1
+    assert sum(api.store.counts().values()) == 1
 
 
 def test_bad_bytes_on_the_wire_are_4xx_and_the_service_lives_on(api: ApiProcess):

@@ -1,4 +1,5 @@
 import json
+import time
 
 import pytest
 
@@ -12,6 +13,53 @@ def test_submit_posts_the_request_and_returns_the_job(service, client):
     service.on("POST", "/jobs", json_answer(job("queued"), 202))
     assert client.submit({"model": "tiny"})["status"] == "queued"
     assert json.loads(service.requests[-1][3]) == {"model": "tiny"}
+
+
+def keys_of(service):
+    return [headers["idempotency-key"] for headers in service.asked("POST", "/jobs")]
+
+
+def test_every_submit_has_a_key_of_its_own(service, client):
+    service.on("POST", "/jobs", json_answer(job("queued"), 202))
+    client.submit({"model": "tiny"})
+    client.submit({"model": "tiny"})
+    assert len(set(keys_of(service))) == 2
+
+
+def test_a_submit_whose_answer_is_lost_is_sent_again_with_the_same_key(service, client, slept):
+    lost = Answer(b"{", 202, declared_bytes=100)
+    away = problem(503, "store_unavailable", "The job store cannot be reached.")
+    away.headers["retry-after"] = "0.1"
+    client.patience_sec = 5.0
+    service.on("POST", "/jobs", [lost, away, json_answer(job("queued"), 200)])
+    assert client.submit({"model": "tiny"})["status"] == "queued"
+    assert len(keys_of(service)) == 3
+    assert len(set(keys_of(service))) == 1
+    assert slept == [1.0, 0.1]
+
+
+def test_a_submit_gives_up_on_a_service_that_stays_away(service, client):
+    away = problem(503, "store_unavailable", "The job store cannot be reached.")
+    away.headers["retry-after"] = "0.15"
+    service.on("POST", "/jobs", away)
+    client._sleep = time.sleep
+    with pytest.raises(ServiceProblem, match="cannot be reached"):
+        client.submit({"model": "tiny"})
+    assert len(keys_of(service)) == 2
+
+
+def test_a_refused_submit_is_not_sent_again(service, client):
+    service.on("POST", "/jobs", problem(422, "invalid_request", "no such model"))
+    with pytest.raises(ServiceProblem):
+        client.submit({})
+    assert len(keys_of(service)) == 1
+
+
+def test_a_submit_tells_at_once_when_nobody_listens(slept):
+    url = f"http://127.0.0.1:{free_port()}"
+    with JukeboxClient(url, sleep=slept.append) as client, pytest.raises(ServiceUnreachable):
+        client.submit({})
+    assert slept == []
 
 
 def test_a_refusal_is_the_service_s_sentence_with_the_fields_at_fault(service, client):

@@ -20,6 +20,11 @@ def test_submit_waits_shows_how_it_goes_and_says_how_to_download(service, run):
     assert "song_duration_seconds" not in request
 
 
+def test_retry_sends_a_failed_job_back_to_the_queue(service, run):
+    service.on("POST", "/jobs/job_1/retry", json_answer(job("queued")))
+    assert run("retry", "job_1").stdout == "job_1: queued\n"
+
+
 def test_submit_downloads_every_take_when_told_where_to(service, run, tmp_path):
     script_a_song(service)
     result = run("submit", "-o", "song.wav", "--takes", "2")

@@ -4,10 +4,17 @@ import random
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
-from jobs.errors import IllegalTransition, JobNotFound, LeaseLost, StoreUnavailable
+from jobs.errors import (
+    IllegalTransition,
+    JobNotFound,
+    LeaseLost,
+    NotRetryable,
+    StoreUnavailable,
+)
 from jobs.job import (
     NEXT_STATUSES,
     JobError,
@@ -190,13 +197,15 @@ class Life:
         self.job = new_job()
         self.claims = []
         self.seen = [JobStatus.QUEUED]
+        self.num_retries = 0
         store.create(self.job)
 
     def step(self):
-        action = self.chance.choice([self.claim] * 3 + [self.cancel_request] + [self.write] * 4)
+        others = [self.cancel_request, self.retry]
+        action = self.chance.choice([self.claim] * 3 + others + [self.write] * 4)
         try:
             action()
-        except (LeaseLost, IllegalTransition):
+        except (LeaseLost, IllegalTransition, NotRetryable):
             return
 
     def claim(self):
@@ -209,6 +218,10 @@ class Life:
     def cancel_request(self):
         if self.chance.random() < 0.1:
             self.store.request_cancel(self.job.id)
+
+    def retry(self):
+        self.store.retry(self.job.id)
+        self.num_retries += 1
 
     def write(self):
         if not self.claims:
@@ -227,12 +240,20 @@ class Life:
         if claim.job.stage is Stage.RENDER:
             writes.append(lambda: self.store.succeed(claim))
         if self.chance.random() < 0.05:
-            writes = [lambda: self.store.fail(claim, ERROR)]
+            error = replace(ERROR, retryable=self.chance.random() < 0.5)
+            writes = [lambda: self.store.fail(claim, error)]
         self.chance.choice(writes)()
 
-    def check(self, before):
+    def check(self, before, *, retried):
         """The laws that hold between two moments of any job's life."""
         after = self.store.get(self.job.id)
+        if retried:
+            assert before.status is JobStatus.FAILED
+            assert before.error.retryable
+            waiting = replace(before, status=JobStatus.QUEUED, error=None, completed_at=None)
+            assert after == replace(waiting, attempt=1, worker=None)
+            self.seen.append(after.status)
+            return after
         if after.status is not before.status:
             assert reachable(before.status, after.status)
             self.seen.append(after.status)
@@ -263,13 +284,18 @@ def reachable(before, after):
     )
 
 
+def one_step(life, state):
+    num_retries = life.num_retries
+    life.step()
+    return life.check(state, retried=life.num_retries > num_retries)
+
+
 @pytest.mark.parametrize("seed", range(25))
 def test_a_job_lives_by_the_laws_whatever_happens(store, seed):
     life = Life(store, seed)
     state = store.get(life.job.id)
     for _ in range(60):
-        life.step()
-        state = life.check(state)
+        state = one_step(life, state)
     life.check_indexes(state)
     if state.is_terminal:
         store.delete(life.job.id)
@@ -278,12 +304,13 @@ def test_a_job_lives_by_the_laws_whatever_happens(store, seed):
 
 
 def test_random_lives_reach_every_status(store):
-    seen = set()
-    for seed in range(100, 120):
+    seen, num_retries = set(), 0
+    for seed in range(100, 150):
         life = Life(store, seed)
         state = store.get(life.job.id)
         for _ in range(60):
-            life.step()
-            state = life.check(state)
+            state = one_step(life, state)
         seen.update(life.seen)
+        num_retries += life.num_retries
+    assert num_retries > 0
     assert seen == set(JobStatus) - {JobStatus.EXPIRED}

@@ -1,0 +1,42 @@
+"""The header `Idempotency-Key`: what it may be, and what it promises about a body."""
+
+import hashlib
+import re
+from typing import Annotated
+
+from fastapi import Header
+from pydantic import AfterValidator, BaseModel
+
+from jobs.idempotency import IdempotencyKey
+
+MAX_KEY_CHARACTERS = 255
+_KEY_PATTERN = f"^[!-~]{{1,{MAX_KEY_CHARACTERS}}}$"
+
+
+def _check_key(text: str) -> str:
+    if not re.fullmatch(_KEY_PATTERN.strip("^$"), text):
+        raise ValueError(f"must be 1 to {MAX_KEY_CHARACTERS} visible ASCII characters, no spaces")
+    return text
+
+
+IdempotencyHeader = Annotated[
+    Annotated[str, AfterValidator(_check_key)] | None,
+    Header(
+        alias="Idempotency-Key",
+        description="Your own name for this request, such as a UUID: sent again with the same "
+        "body within 24 hours, it makes no second job",
+        json_schema_extra={"pattern": _KEY_PATTERN},
+    ),
+]
+
+
+def idempotency_of(caller: str, key: str | None, body: BaseModel) -> IdempotencyKey | None:
+    """What the store compares; None when the client sent no key.
+
+    Bodies are the same when they ask for the same: white space, the order of fields and defaults
+    that were written out make no difference.
+    """
+    if key is None:
+        return None
+    request_sha256 = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
+    return IdempotencyKey(caller=caller, key=key, request_sha256=request_sha256)

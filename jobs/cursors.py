@@ -1,0 +1,29 @@
+"""Cursors of lists: where a page ended, as an opaque word."""
+
+import base64
+import re
+
+from jobs.errors import InvalidCursor
+from jobs.job import Job
+from jobs.job_codec import to_microseconds
+
+_CURSOR = re.compile(r"(\d{1,17})\.(job_[0-9a-f]{32})", re.ASCII)
+
+
+def cursor_after(job: Job) -> str:
+    """The cursor of the page that begins after `job`."""
+    text = f"{to_microseconds(job.created_at)}.{job.id}"
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def parse_cursor(cursor: str) -> tuple[str, str]:
+    """Microseconds and id of the last job of the page before. Raises InvalidCursor."""
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        text = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
+    except ValueError:
+        text = ""
+    match = _CURSOR.fullmatch(text)
+    if match is None:
+        raise InvalidCursor("this cursor was not made by this service; take next_cursor of a page")
+    return match[1], match[2]

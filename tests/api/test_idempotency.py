@@ -1,0 +1,150 @@
+"""`Idempotency-Key`: a request that is sent again makes no second job."""
+
+import asyncio
+import json
+
+import pytest
+
+from jobs.errors import StoreUnavailable
+from jobs.job import JobStatus, Stage
+from jobs.redis_store import RedisJobStore
+from tests.api.conftest import Service, assert_problem, serving, song
+from tests.api.scripted_worker import files_below
+from tests.api.sounds import encoded, tone
+from tests.api.test_modes import primed, sent
+
+pytestmark = [pytest.mark.anyio, pytest.mark.redis]
+
+
+def named(key: str) -> dict[str, str]:
+    return {"Idempotency-Key": key}
+
+
+async def test_the_same_key_and_body_give_the_same_job_and_say_so(service: Service):
+    first = await service.client.post("/jobs", json=song(seed=None), headers=named("k-1"))
+    again = await service.client.post("/jobs", json=song(seed=None), headers=named("k-1"))
+
+    assert (first.status_code, again.status_code) == (202, 200)
+    assert "idempotent-replayed" not in first.headers
+    assert again.headers["idempotent-replayed"] == "true"
+    assert again.headers["location"] == first.headers["location"]
+    assert again.json() == first.json()
+    assert service.queue.depth(Stage.TOP) == 1
+
+
+async def test_the_order_of_fields_and_white_space_make_no_other_body(service: Service):
+    body = song()
+    turned = json.dumps(dict(reversed(body.items())), indent=4)
+    first = await service.client.post("/jobs", json=body, headers=named("k"))
+    again = await service.client.post(
+        "/jobs", content=turned, headers={**named("k"), "content-type": "application/json"}
+    )
+    assert again.json()["id"] == first.json()["id"]
+
+
+async def test_the_same_key_with_another_body_is_refused(service: Service):
+    await service.client.post("/jobs", json=song(), headers=named("k"))
+    response = await service.client.post("/jobs", json=song(seed=8), headers=named("k"))
+    problem = assert_problem(response, 422, "idempotency_key_reused")
+    assert problem["errors"][0]["in"] == "header"
+    assert len((await service.client.get("/jobs")).json()["data"]) == 1
+
+
+async def test_a_refused_request_leaves_its_key_free(service: Service):
+    refused = await service.client.post("/jobs", json=song(model="nobody"), headers=named("k"))
+    assert refused.status_code == 422
+    accepted = await service.client.post("/jobs", json=song(), headers=named("k"))
+    assert accepted.status_code == 202
+
+
+async def test_a_replay_shows_the_job_as_it_is_now(service: Service):
+    first = (await service.client.post("/jobs", json=song(), headers=named("k"))).json()
+    service.worker.sing(first["id"])
+    again = await service.client.post("/jobs", json=song(), headers=named("k"))
+    assert again.json()["status"] == "succeeded"
+    assert "retry-after" not in again.headers
+
+
+@pytest.mark.parametrize("key", ["", " ", "a b", "x" * 256, "t\u00e4st", "a\tb"])
+async def test_a_key_that_is_none_is_refused(service: Service, key: str):
+    headers = [(b"Idempotency-Key", key.encode("latin-1"))]
+    response = await service.client.post("/jobs", json=song(), headers=headers)
+    problem = assert_problem(response, 422, "invalid_request")
+    assert problem["errors"][0]["pointer"] == "/Idempotency-Key"
+    assert "visible ASCII" in problem["errors"][0]["detail"]
+
+
+async def test_the_longest_key_and_every_visible_character_are_taken(service: Service):
+    visible = "".join(map(chr, range(0x21, 0x7F)))
+    key = (visible * 3)[:255]
+    for status in (202, 200):
+        response = await service.client.post("/jobs", json=song(), headers=named(key))
+        assert response.status_code == status
+
+
+async def test_requests_at_once_on_two_api_processes_make_one_job(
+    service: Service, models_dir, tmp_path
+):
+    """Two applications over one store, as two processes would be."""
+    async with serving(service.redis_url, models_dir, tmp_path) as other:
+        asset = await sent(service, encoded(tone()))
+        before = len(files_below(tmp_path / "artifacts"))
+        calls = [
+            each.client.post("/jobs", json=primed(asset), headers=named("k"))
+            for each in (service, other) * 4
+        ]
+        responses = await asyncio.gather(*calls)
+    assert sorted(response.status_code for response in responses) == [200] * 7 + [202]
+    assert len({response.json()["id"] for response in responses}) == 1
+    assert service.queue.depth(Stage.TOP) == 1
+    # Those that lost have taken their copies of the prompt away again.
+    assert len(files_below(tmp_path / "artifacts")) == before + 1
+
+
+async def test_a_replay_needs_no_asset_any_more(service: Service):
+    asset = await sent(service, encoded(tone()))
+    first = await service.client.post("/jobs", json=primed(asset), headers=named("k"))
+    await service.client.delete(asset["urls"]["self"])
+    again = await service.client.post("/jobs", json=primed(asset), headers=named("k"))
+    assert (again.status_code, again.json()["id"]) == (200, first.json()["id"])
+
+
+def lose_the_answer(store: RedisJobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record is written, and nobody hears of it."""
+    create = store.create
+
+    def lost(*arguments, **options):
+        create(*arguments, **options)
+        raise StoreUnavailable("no answer came")
+
+    monkeypatch.setattr(store, "create", lost)
+
+
+async def test_a_job_whose_503_was_asked_for_again_with_its_key_is_never_taken_back(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+):
+    asset = await sent(service, encoded(tone()))
+    with monkeypatch.context() as patched:
+        lose_the_answer(service.store, patched)
+        response = await service.client.post("/jobs", json=primed(asset), headers=named("k"))
+        assert_problem(response, 503, "store_unavailable")
+    again = await service.client.post("/jobs", json=primed(asset), headers=named("k"))
+    assert again.status_code == 200
+    await asyncio.sleep(1.5)
+    job = service.store.get(again.json()["id"])
+    assert job.status is JobStatus.QUEUED
+    assert service.artifacts.path(job.id, job.prompt_audio_name).exists()
+
+
+async def test_a_job_whose_503_nobody_asked_for_again_is_taken_back_with_its_files(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+):
+    asset = await sent(service, encoded(tone()))
+    before = sorted(service.left_behind())
+    with monkeypatch.context() as patched:
+        lose_the_answer(service.store, patched)
+        await service.client.post("/jobs", json=primed(asset), headers=named("k"))
+    await asyncio.sleep(1.5)
+    assert sorted(service.left_behind()) == before
+    late = await service.client.post("/jobs", json=primed(asset), headers=named("k"))
+    assert late.status_code == 202
