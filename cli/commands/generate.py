@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import options
+from cli import options, raw_ids
 from cli.console import escape, notes, results
 from cli.local_model import Device, ModelName, device_and_dtype, model_directory
 from cli.local_song import Beginning, draw, write_codes
@@ -27,6 +27,8 @@ def generate(
     ),
     artist: options.Artist = "",
     genre: options.Genre = "",
+    artist_ids: raw_ids.ArtistIdOption = None,
+    genre_numbers: raw_ids.GenreIdsOption = None,
     lyrics: options.Lyrics = "",
     seconds: Annotated[
         float | None,
@@ -78,7 +80,13 @@ def generate(
     params = SamplingParams() if temperature is None else SamplingParams(temperature=temperature)
     seed = secrets.randbelow(2**53) if seed is None else seed
     jukebox = _load(directory, device)
-    labels = jukebox.tokenizer(artist, genre, options.lyrics_text(lyrics))
+    labels = jukebox.tokenizer(
+        artist,
+        genre,
+        options.lyrics_text(lyrics),
+        artist_id=raw_ids.artist_id(artist_ids),
+        genre_ids=raw_ids.genre_ids(genre_numbers),
+    )
     with level_display(notes()) as display:
         codes = draw(
             jukebox,

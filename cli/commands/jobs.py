@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.table import Table
 
-from cli import options
+from cli import options, raw_ids
 from cli.client import JobView, JukeboxClient
 from cli.commands.follow import download_all, wait_for_end
 from cli.commands.song_request import audio_asset, present
@@ -21,6 +21,8 @@ def submit(
     ] = None,
     artist: options.Artist = "",
     genre: options.Genre = "",
+    artist_ids: raw_ids.ArtistIdOption = None,
+    genre_numbers: raw_ids.GenreIdsOption = None,
     lyrics: options.Lyrics = "",
     seconds: options.Seconds = 10.0,
     mode: Annotated[
@@ -51,6 +53,8 @@ def submit(
     request: dict[str, Any] = {
         "artist": artist,
         "genre": genre,
+        "artist_id": raw_ids.artist_id(artist_ids),
+        "genre_ids": raw_ids.genre_ids(genre_numbers),
         "lyrics": options.lyrics_text(lyrics),
         "duration_seconds": seconds,
         "song_duration_seconds": song_seconds,

@@ -1,0 +1,65 @@
+"""Artists and genres given by number on the command line: `7`, `v2=7,v3=12`, `v2=3+5`."""
+
+from typing import Annotated, cast
+
+import typer
+
+from cli.errors import UsageError
+from jukebox_core.config import LabelVersion
+
+ArtistIdOption = Annotated[
+    str | None,
+    typer.Option(
+        "--artist-id",
+        help="The artist by number, for names that no spelling reaches: 7, or v2=7,v3=12 where "
+        "the levels of a model read different lists.",
+    ),
+]
+GenreIdsOption = Annotated[
+    str | None,
+    typer.Option("--genre-ids", help="Genres by number, joined by +: 3+5, or v2=3+5,v3=40."),
+]
+
+
+def artist_id(text: str | None) -> int | dict[LabelVersion, int] | None:
+    """What `--artist-id` means: one number, or one for each label version that is named.
+
+    Raises:
+        UsageError: it is written in another way.
+    """
+    numbers = genre_ids(text)
+    if isinstance(numbers, dict):
+        return {version: _one(ids, text) for version, ids in numbers.items()}
+    return None if numbers is None else _one(numbers, text)
+
+
+def genre_ids(text: str | None) -> list[int] | dict[LabelVersion, list[int]] | None:
+    """What `--genre-ids` means: some numbers, or some for each label version that is named.
+
+    Raises:
+        UsageError: it is written in another way.
+    """
+    if text is None:
+        return None
+    if "=" not in text:
+        return _numbers(text)
+    found: dict[LabelVersion, list[int]] = {}
+    for part in text.split(","):
+        version, _, numbers = part.partition("=")
+        if version not in ("v2", "v3") or version in found:
+            raise UsageError(f"{text!r} is not of the form v2=7,v3=12")
+        found[cast(LabelVersion, version)] = _numbers(numbers)
+    return found
+
+
+def _one(ids: list[int], text: str | None) -> int:
+    if len(ids) != 1:
+        raise UsageError(f"{text!r} names several artists; a song has one")
+    return ids[0]
+
+
+def _numbers(text: str) -> list[int]:
+    words = text.split("+")
+    if not all(word.isascii() and word.isdigit() for word in words):
+        raise UsageError(f"{text!r} is no number, and no numbers joined by +")
+    return [int(word) for word in words]
