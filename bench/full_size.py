@@ -1,0 +1,41 @@
+"""Priors of the released sizes with random weights, made where they are needed."""
+
+from collections.abc import Iterator
+
+import torch
+
+from jukebox_core.config import JukeboxPriorConfig
+from jukebox_core.prior import JukeboxPrior
+from jukebox_core.released import released_config
+from jukebox_core.units import Level
+
+FULL_SIZE = {
+    "1b_lyrics": ("1b_lyrics", Level.TOP),
+    "5b_lyrics": ("5b_lyrics", Level.TOP),
+    "upsampler": ("5b_lyrics", Level.BOTTOM),
+}
+"""Name of the measurement: released model, and which of its priors."""
+
+
+def full_size_priors(
+    device: torch.device, dtype: torch.dtype
+) -> Iterator[tuple[str, JukeboxPrior]]:
+    """One after the other, so that only one has to fit."""
+    for name, (model, level) in FULL_SIZE.items():
+        yield name, random_prior(released_config(model).prior(level), device, dtype)
+
+
+@torch.no_grad()
+def random_prior(
+    config: JukeboxPriorConfig, device: torch.device, dtype: torch.dtype
+) -> JukeboxPrior:
+    """A prior whose projections are in `dtype`, never held in a wider one."""
+    with torch.device("meta"):
+        prior = JukeboxPrior(config).set_compute_dtype(dtype)
+    prior = prior.to_empty(device=device).eval()
+    for name, weight in prior.named_parameters():
+        if weight.ndim == 1:
+            weight.fill_(1.0 if name.endswith("norm.weight") else 0.0)
+        else:
+            weight.normal_(std=0.02)
+    return prior

@@ -1,0 +1,174 @@
+"""Tokens per second of each kind of prior, beside transformers and beside the machine's limits.
+
+See `bench/README.md`. `python -m bench.sample --help`, from the root of the repository.
+"""
+
+import argparse
+import json
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+import transformers
+
+from bench.floor import floor_sec, step_work
+from bench.full_size import full_size_priors
+from bench.machine import Machine, measure_machine
+from bench.pairs_of_priors import PriorPair, Size, prior_pairs
+from bench.stepping import our_step_times, their_step_times
+from jukebox_core.prior import JukeboxPrior
+
+_SIZES = (Size(width=256), Size(width=512))
+_QUICK_SIZES = (Size(width=64, rows=8, block_tokens=8, num_lyrics=16, num_codes=128),)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print a table, and the same as JSON in the last line."""
+    options = _parser().parse_args(arguments)
+    transformers.logging.set_verbosity_error()
+    torch.set_num_threads(options.threads)
+    device = torch.device(options.device)
+    machine = measure_machine(device)
+    if options.full:
+        dtype = getattr(torch, options.dtype)
+        rows = measure_full(machine, options.batch or [1, 8, 32, 128], options.tokens or 256, dtype)
+    else:
+        sizes = _QUICK_SIZES if options.quick else [s for s in _SIZES if s.width in options.width]
+        batches = options.batch or ([1, 4] if options.quick else [1, 4, 16])
+        repeats = 1 if options.quick else options.repeats
+        rows = measure_pairs(machine, sizes, batches, repeats, options.tokens)
+    report(machine, rows)
+
+
+def measure_pairs(
+    machine: Machine,
+    sizes: Iterable[Size],
+    batches: Sequence[int],
+    repeats: int,
+    num_tokens: int | None,
+) -> list[dict[str, Any]]:
+    """Windows of both libraries in turn (A B A B), for each prior and batch size."""
+    return [
+        _measure_pair(machine, pair, num_rows, repeats, num_tokens or size.context_tokens)
+        for size in sizes
+        for pair in prior_pairs(size)
+        for num_rows in batches
+    ]
+
+
+def _measure_pair(
+    machine: Machine, pair: PriorPair, num_rows: int, repeats: int, num_tokens: int
+) -> dict[str, Any]:
+    ours, theirs, ratios = [], [], []
+    for _ in range(repeats):
+        our_times = our_step_times(
+            pair.ours, pair.labels(num_rows), pair.upper_codes(num_rows), num_tokens
+        )
+        their_times = their_step_times(pair, num_rows, num_tokens)
+        ours.append(our_times)
+        theirs.append(their_times)
+        ratios.append(statistics.mean(their_times) / statistics.mean(our_times))
+    found = _summary(machine, pair.name, pair.ours, num_rows, ours)
+    their_sec = statistics.median(statistics.mean(times) for times in theirs)
+    return {
+        **found,
+        "transformers_tokens_per_sec": round(num_rows / their_sec, 1),
+        "transformers_step_ms": round(1e3 * their_sec, 3),
+        "transformers_last_over_first_tenth": _drift(theirs),
+        "times_transformers": round(statistics.median(ratios), 2),
+    }
+
+
+def measure_full(
+    machine: Machine, batches: Sequence[int], num_tokens: int, dtype: torch.dtype
+) -> list[dict[str, Any]]:
+    """This library alone, on priors of the released sizes with random weights."""
+    rows = []
+    for name, prior in full_size_priors(torch.device(machine.device), dtype):
+        pair = PriorPair(name=name, theirs=None, ours=prior)
+        for num_rows in batches:
+            times = our_step_times(
+                prior, pair.labels(num_rows), pair.upper_codes(num_rows), num_rows + num_tokens
+            )
+            rows.append(_summary(machine, name, prior, num_rows, [times]))
+        del prior, pair
+    return rows
+
+
+def _summary(
+    machine: Machine, name: str, prior: JukeboxPrior, num_rows: int, windows: list[list[float]]
+) -> dict[str, Any]:
+    step_sec = statistics.median(statistics.mean(times) for times in windows)
+    work = step_work(prior, num_rows)
+    floor = floor_sec(work, prior, machine.flop_per_sec)
+    return {
+        "prior": name,
+        "width": prior.config.transformer.width,
+        "layers": prior.config.transformer.num_layers,
+        "batch": num_rows,
+        "dtype": str(prior.compute_dtype).removeprefix("torch."),
+        "tokens_per_sec": round(num_rows / step_sec, 1),
+        "step_ms": round(1e3 * step_sec, 3),
+        "floor_ms": round(1e3 * floor, 3),
+        "floor_share": round(floor / step_sec, 3),
+        "weight_mb": round(work.weight_bytes / 1e6, 1),
+        "last_over_first_tenth": _drift(windows),
+    }
+
+
+def _drift(windows: list[list[float]]) -> float:
+    """Cost of a token in the last tenth of a window over that in the first: 1 is flat."""
+    tenth = max(len(windows[0]) // 10, 1)
+    return round(
+        statistics.median(
+            statistics.median(times[-tenth:]) / statistics.median(times[:tenth])
+            for times in windows
+        ),
+        3,
+    )
+
+
+def report(machine: Machine, rows: list[dict[str, Any]]) -> None:
+    """Print what was measured, for people and, in the last line, for programs."""
+    print(
+        f"{machine.name} ({machine.device}, {machine.num_threads} threads): reads "
+        f"{machine.memory_bytes_per_sec / 1e9:.0f} GB/s, {machine.flop_per_sec / 1e9:.0f} GFLOP/s"
+    )
+    columns = [key for key in rows[0] if key not in {"layers", "dtype", "weight_mb"}]
+    print("| " + " | ".join(columns) + " |")
+    print("|" + " --- |" * len(columns))
+    for row in rows:
+        print("| " + " | ".join(str(row[key]) for key in columns) + " |")
+    print(
+        json.dumps(
+            {
+                "machine": machine.name,
+                "device": machine.device,
+                "threads": machine.num_threads,
+                "memory_bytes_per_sec": round(machine.memory_bytes_per_sec),
+                "flop_per_sec": round(machine.flop_per_sec),
+                "torch": torch.__version__,
+                "transformers": transformers.__version__,
+                "rows": rows,
+            }
+        )
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="tiny priors; for a test")
+    parser.add_argument("--full", action="store_true", help="released sizes, random weights")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float16", help="of --full")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=3, help="windows per library")
+    parser.add_argument("--tokens", type=int, help="per row; default: a whole window")
+    parser.add_argument("--width", type=int, nargs="+", default=[256, 512])
+    parser.add_argument("--batch", type=int, nargs="+")
+    return parser
+
+
+if __name__ == "__main__":
+    main()
