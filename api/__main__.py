@@ -7,7 +7,10 @@ from types import FrameType
 import uvicorn
 
 from api.asgi import build_app
-from api.settings import InvalidSettings, read_settings
+from api.door import is_loopback
+from api.settings import ApiSettings, InvalidSettings, read_settings
+from jobs.api_keys import ApiKeyFile
+from jobs.errors import ApiKeysUnreadable
 from jobs.telemetry import configure_logging
 
 _SHUTDOWN_SEC = 5
@@ -33,6 +36,7 @@ def main() -> None:
         settings = read_settings()
     except InvalidSettings as error:
         raise SystemExit(str(error)) from error
+    _refuse_to_stand_open(settings)
     configure_logging(settings.log_format, settings.log_level)
     app = build_app(settings)
     config = uvicorn.Config(
@@ -49,6 +53,20 @@ def main() -> None:
         server.run()
     if not server.started:
         raise SystemExit(1)
+
+
+def _refuse_to_stand_open(settings: ApiSettings) -> None:
+    """Raises SystemExit when others reach the service and nobody has a key, or none can be read."""
+    try:
+        has_keys = bool(ApiKeyFile(settings.data_dir).all_keys())
+    except ApiKeysUnreadable as error:
+        raise SystemExit(f"The API cannot start: {error}.") from error
+    if not (has_keys or is_loopback(settings.host)):
+        raise SystemExit(
+            f"The API cannot start. JUKEBOX_HOST={settings.host} lets others in, and there is no "
+            f"API key in {settings.data_dir}: make one first with `jukebox keys create NAME "
+            f"--data-dir {settings.data_dir}`, or listen on 127.0.0.1."
+        )
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from fastapi.responses import RedirectResponse
 
 from api.audio_files import Transcoder
 from api.dependencies import Services
+from api.door import Door, is_loopback
 from api.error_handlers import install_error_handlers
 from api.ingest import Ingest
 from api.middleware import BodyLimit, SecurityHeaders
@@ -19,6 +20,7 @@ from api.routes import assets as assets_routes
 from api.settings import ApiSettings
 from api.version import VERSION
 from api.withdrawals import Withdrawals
+from jobs.api_keys import ApiKeyFile
 from jobs.artifacts import LocalArtifacts
 from jobs.assets import LocalAssets
 from jobs.queue import JobQueue
@@ -37,6 +39,7 @@ def create_app(
     artifacts: LocalArtifacts,
     assets: LocalAssets,
     catalog: ModelCatalog,
+    keys: ApiKeyFile,
 ) -> FastAPI:
     """The HTTP service over these parts. It closes `watcher` when it stops."""
     withdrawals = Withdrawals(store, artifacts.remove_job)
@@ -71,6 +74,7 @@ def create_app(
         max_bytes=settings.max_body_bytes,
         uploads={"/assets": settings.max_asset_bytes + _FORM_BYTES},
     )
+    app.add_middleware(Door, keys=keys, always_locked=not is_loopback(settings.host))
     app.add_middleware(SecurityHeaders)
     app.openapi = openapi_of(app)  # type: ignore[method-assign]  # FastAPI's own way to do it.
     return app

@@ -4,6 +4,7 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.settings import ApiSettings, read_settings
+from jobs.api_keys import ApiKeyFile
 from jobs.artifacts import LocalArtifacts
 from jobs.assets import LocalAssets
 from jobs.queue import CeleryJobQueue
@@ -27,4 +28,5 @@ def build_app(settings: ApiSettings) -> FastAPI:
         LocalArtifacts(settings.data_dir / "artifacts"),
         LocalAssets(settings.data_dir / "assets"),
         ModelCatalog(settings.models_dir),
+        ApiKeyFile(settings.data_dir),
     )

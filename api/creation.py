@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 
 from api.admission import Beginning, admit, refusal
+from api.callers import Caller
 from api.dependencies import Services
 from api.errors import ApiError, InvalidRequest, invalid_field
 from api.ingest import FileRefused, IngestFailed
@@ -33,6 +34,7 @@ _FORGIVEN_SEC = 5e-4
 
 def create(
     services: Services,
+    caller: Caller,
     body: AncestralBody | PrimedBody | ContinueBody | UpsampleBody,
     idempotency: IdempotencyKey | None = None,
 ) -> tuple[Job, bool]:
@@ -51,33 +53,34 @@ def create(
         return earlier, True
     job_id = new_job_id()
     try:
-        job = _prepare(services, body, job_id)
+        job = _prepare(services, caller, body, job_id)
     except BaseException:
         remove_files(services, job_id)
         raise
-    recorded = _record(services, job, idempotency)
+    recorded = _record(services, replace(job, owner=caller.owner), idempotency)
     return recorded, recorded.id != job_id
 
 
 def _prepare(
     services: Services,
+    caller: Caller,
     body: AncestralBody | PrimedBody | ContinueBody | UpsampleBody,
     job_id: str,
 ) -> Job:
     match body:
         case PrimedBody():
-            return _primed(services, body, job_id)
+            return _primed(services, caller, body, job_id)
         case ContinueBody() | UpsampleBody():
-            return _from_codes(services, body, job_id)
+            return _from_codes(services, caller, body, job_id)
         case _:
             card = model_card(services, body.model)
             beginning = Beginning(job_id=job_id)
             return admit(request_of(body), card, now=datetime.now(UTC), beginning=beginning)
 
 
-def _primed(services: Services, body: PrimedBody, job_id: str) -> Job:
+def _primed(services: Services, caller: Caller, body: PrimedBody, job_id: str) -> Job:
     card = model_card(services, body.model)
-    asset = asset_of(services, body.prompt.asset_id, "audio")
+    asset = asset_of(services, caller, body.prompt.asset_id, "audio")
     _check_part(asset, body.prompt)
     num_samples = _cut_sound(services, job_id, asset, body.prompt, card.config)
     time_base = card.config.time_base
@@ -138,8 +141,10 @@ def _cut_sound(
         ) from error
 
 
-def _from_codes(services: Services, body: ContinueBody | UpsampleBody, job_id: str) -> Job:
-    origin = origin_of(services, body)
+def _from_codes(
+    services: Services, caller: Caller, body: ContinueBody | UpsampleBody, job_id: str
+) -> Job:
+    origin = origin_of(services, caller, body)
     request = inherited_request(body, origin)
     card = model_card(services, request.model)
     try:

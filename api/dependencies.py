@@ -9,6 +9,7 @@ from fastapi import Depends, Path, Request
 from fastapi.concurrency import run_in_threadpool
 
 from api.audio_files import Transcoder
+from api.callers import CallerDep
 from api.ingest import Ingest
 from api.schemas import EXAMPLE_ID, JobView
 from api.settings import ApiSettings
@@ -59,14 +60,18 @@ def root_path(request: Request) -> str:
 
 def checked_job_id(
     job_id: Annotated[str, Path(description="Id of a job", examples=[EXAMPLE_ID])],
+    caller: CallerDep,
+    services: ServicesDep,
 ) -> str:
-    """A text that may be an id. Anything else is unknown already here, before store and disk.
+    """The id of a job that this caller may see. What is no id never reaches store and disk.
 
     Raises:
-        JobNotFound: no id of ours looks like this.
+        JobNotFound: no id of ours looks like this, or the job is somebody else's.
     """
     if not is_job_id(job_id):
         raise JobNotFound(job_id[:64])
+    if not (caller.sees_all or caller.may_see(services.store.owner_of(job_id))):
+        raise JobNotFound(job_id)
     return job_id
 
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from fastapi import Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.types import Send
 
 PROBLEM_JSON = "application/problem+json"
 UNAVAILABLE_RETRY_SEC = 5
@@ -114,6 +115,23 @@ def problem_body(path: str, error: ApiError) -> bytes:
     if error.errors:
         document["errors"] = [entry.model_dump(by_alias=True) for entry in error.errors]
     return json.dumps(document, ensure_ascii=True).encode("ascii")
+
+
+async def send_problem(send: Send, path: str, error: ApiError) -> None:
+    """Answer from a middleware, before any endpoint is reached.
+
+    What is left of the body is never read, so the connection serves no other request.
+    """
+    body = problem_body(path, error)
+    headers = {
+        "content-type": PROBLEM_JSON,
+        "content-length": str(len(body)),
+        "connection": "close",
+        **error.headers,
+    }
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": error.status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})
 
 
 def store_unavailable() -> ApiError:

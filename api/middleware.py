@@ -7,7 +7,8 @@ from http import HTTPStatus
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import PROBLEM_JSON, ApiError, problem_body
+from api.door import path_of
+from api.errors import ApiError, send_problem
 
 
 class _BodyTooLarge(Exception):
@@ -60,7 +61,7 @@ class BodyLimit:
             await self._refuse(scope, send, max_bytes)
 
     def _limit_of(self, scope: Scope) -> int:
-        path: str = scope["path"].removeprefix(str(scope.get("root_path", "")).rstrip("/"))
+        path = path_of(scope)
         is_upload = scope["method"] == "POST" and path in self._uploads
         return self._uploads[path] if is_upload else self._max_bytes
 
@@ -70,19 +71,33 @@ class BodyLimit:
             "body_too_large",
             f"The body is larger than {max_bytes:,} bytes, which no song needs.",
         )
-        body = problem_body(scope["path"], error)
-        headers = [
-            (b"content-type", PROBLEM_JSON.encode()),
-            (b"content-length", str(len(body)).encode()),
-            # The rest of the body is never read, so the connection cannot serve another request.
-            (b"connection", b"close"),
-        ]
-        await send({"type": "http.response.start", "status": error.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await send_problem(send, scope["path"], error)
+
+
+_HEADERS: Mapping[str, str] = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_NOTHING = "default-src 'none'; frame-ancestors 'none'"
+_DOCS = "; ".join(
+    [
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net",
+        "style-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net",
+        "img-src 'self' data: https://fastapi.tiangolo.com",
+        "frame-ancestors 'none'",
+    ]
+)
 
 
 class SecurityHeaders:
-    """Answers are never guessed at (`nosniff`) and, unless they say otherwise, never stored."""
+    """Answers are never guessed at (`nosniff`) nor framed, never stored unless they say otherwise.
+
+    No answer may load anything, except the page at /docs: its script comes from a public CDN.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -93,9 +108,10 @@ class SecurityHeaders:
         async def completing_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers.setdefault("X-Content-Type-Options", "nosniff")
-                headers.setdefault("Referrer-Policy", "no-referrer")
-                headers.setdefault("Cache-Control", "no-store")
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+                policy = _DOCS if path_of(scope) == "/docs" else _NOTHING
+                headers.setdefault("Content-Security-Policy", policy)
             await send(message)
 
         await self._app(scope, receive, completing_send)

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from api.door import OPEN_PATHS
 from api.errors import PROBLEM_JSON, Problem
 from api.schemas import EXAMPLE_ASSET_ID, EXAMPLE_ID
 
@@ -32,6 +33,8 @@ TAGS = [
 
 _PROBLEMS: dict[int, tuple[str, str, str]] = {
     400: ("malformed_json", "The body cannot be read", "The body is not JSON: ..."),
+    401: ("api_key_missing", "An API key is needed", "This service needs an API key: ..."),
+    403: ("scope_missing", "Not allowed", "This API key does not have the scope ..."),
     404: ("job_not_found", "There is no such job or file", "No job has this id: ..."),
     409: ("job_not_finished", "The job's status forbids it", "The job is running and cannot ..."),
     410: ("file_gone", "The file is lost", "The job's record names this file, but ..."),
@@ -44,9 +47,12 @@ _PROBLEMS: dict[int, tuple[str, str, str]] = {
 }
 
 
+_ALWAYS = (401, 403, 422, 500, 503)
+
+
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of an operation that may end in these problems; 422 and 500 always may."""
-    return {status: _problem_response(status) for status in sorted({*statuses, 422, 500})}
+    """The `responses` of an operation that may end in these problems; some always may."""
+    return {status: _problem_response(status) for status in sorted({*statuses, *_ALWAYS})}
 
 
 def _problem_response(status: int) -> dict[str, Any]:
@@ -80,6 +86,13 @@ def openapi_of(app: FastAPI) -> Callable[[], dict[str, Any]]:
     return openapi
 
 
+_API_KEY = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "`jbx_...`; not needed by a service that serves only its own machine",
+}
+
+
 def _document(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(
         title=app.title,
@@ -92,6 +105,11 @@ def _document(app: FastAPI) -> dict[str, Any]:
     components = document.setdefault("components", {}).setdefault("schemas", {})
     components.update(schema.pop("$defs", {}))
     components["Problem"] = schema
+    document["components"]["securitySchemes"] = {"apiKey": _API_KEY}
+    for path, methods in document["paths"].items():
+        if path not in OPEN_PATHS:
+            for operation in methods.values():
+                operation["security"] = [{"apiKey": []}, {}]
     # Put in last: the framework drops every null from examples that it is given.
     components["JobView"]["examples"] = [EXAMPLE_JOB]
     return document
@@ -182,6 +200,7 @@ EXAMPLE_JOB: dict[str, Any] = {
     "duration_seconds": 10.0,
     "parent_id": None,
     "root_id": EXAMPLE_ID,
+    "owner": None,
     "outputs": [
         {
             "level": "top",

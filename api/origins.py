@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from api.callers import Caller
 from api.dependencies import Services
 from api.errors import InvalidRequest, invalid_field
 from jobs.assets import Asset, AssetKind
@@ -53,12 +54,12 @@ class Origin:
     parent: Job | None = None
 
 
-def origin_of(services: Services, body: ContinueBody | UpsampleBody) -> Origin:
+def origin_of(services: Services, caller: Caller, body: ContinueBody | UpsampleBody) -> Origin:
     """The codes that a body names. Raises InvalidRequest when there are none to go on from."""
     if body.parent_id is not None:
-        return _origin_of_job(services, body.parent_id)
+        return _origin_of_job(services, caller, body.parent_id)
     asset_id = body.prompt.asset_id if body.prompt is not None else ""
-    asset = asset_of(services, asset_id, "codes")
+    asset = asset_of(services, caller, asset_id, "codes")
     try:
         codes = read_codes_file(services.assets.path(asset))
     except (AssetNotFound, SongError) as error:
@@ -66,9 +67,11 @@ def origin_of(services: Services, body: ContinueBody | UpsampleBody) -> Origin:
     return Origin(codes=_by_level(codes), pointer=("prompt", "asset_id"), model=asset.model)
 
 
-def _origin_of_job(services: Services, job_id: str) -> Origin:
+def _origin_of_job(services: Services, caller: Caller, job_id: str) -> Origin:
     try:
         job = services.store.get(job_id)
+        if not caller.may_see(job.owner):
+            raise JobNotFound(job_id)
     except JobNotFound as error:
         sentence = "no job has this id: it was mistyped or deleted"
         raise invalid_field("body", ["parent_id"], sentence) from error
@@ -84,10 +87,12 @@ def _origin_of_job(services: Services, job_id: str) -> Origin:
     )
 
 
-def asset_of(services: Services, asset_id: str, kind: AssetKind) -> Asset:
+def asset_of(services: Services, caller: Caller, asset_id: str, kind: AssetKind) -> Asset:
     """An asset of this kind. Raises InvalidRequest."""
     try:
         asset = services.assets.get(asset_id)
+        if not caller.may_see(asset.owner):
+            raise AssetNotFound(asset_id)
     except AssetNotFound as error:
         raise _no_asset() from error
     if asset.kind != kind:

@@ -99,6 +99,7 @@ class JobView(BaseModel):
     duration_seconds: float = Field(description="Whole length, whatever the mode")
     parent_id: str | None = Field(description="The job that this one goes on from")
     root_id: str = Field(description="The first job of the line; its own id without a parent")
+    owner: str | None = Field(description="Id of its API key; null where none is needed")
     outputs: list[OutputView] = Field(description="Grows as each level is finished")
     labels: dict[str, Any] = Field(description="What artist and genre resolved to, per level")
     seed: int

@@ -51,6 +51,7 @@ def job_view(job: Job, *, queue_position: int | None, eta_sec: float | None, roo
         duration_seconds=job.duration_sec,
         parent_id=job.parent_id,
         root_id=job.root_id,
+        owner=job.owner,
         outputs=[_output_view(output, urls.audio) for output in job.outputs],
         labels=dict(job.labels),
         seed=job.request.seed or 0,

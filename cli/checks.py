@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from cli.client import JukeboxClient
-from cli.errors import CliError, UsageError
+from cli.errors import CliError, ServiceProblem, UsageError
 from cli.stack import require_free_port
 from jukebox_core.catalog import ModelCatalog
 from jukebox_core.errors import JukeboxError
@@ -173,6 +173,9 @@ def check_service(place: Surroundings) -> Finding:
     try:
         with JukeboxClient(place.url, timeout_sec=5.0) as client:
             workers = client.system()["workers"]
+    except ServiceProblem as problem:
+        remedy = "export JUKEBOX_API_KEY=..., a key that may read"
+        return Finding("service", Verdict.NOTE, f"{place.url}: {problem}", remedy)
     except CliError:
         return Finding("service", Verdict.NOTE, f"none at {place.url}", "jukebox serve starts one")
     if not workers:

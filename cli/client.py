@@ -1,6 +1,7 @@
 """The HTTP client: what the service offers, as methods."""
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from uuid import uuid4
 
 import httpx
 
-from cli.errors import ServiceProblem, ServiceUnreachable
+from cli.errors import ServiceProblem, ServiceUnreachable, UsageError
 from cli.sse import ServerEvent, parse_events
 
 JobView = dict[str, Any]
@@ -39,13 +40,15 @@ class JukeboxClient:
 
     Every method raises ServiceUnreachable when nobody answers and ServiceProblem, with the
     service's own sentence, when the answer is an error. `patience_sec` is how long `follow` and
-    `submit` bear a service that does not answer (it may be restarting).
+    `submit` bear a service that does not answer (it may be restarting). `api_key` is that of the
+    environment (JUKEBOX_API_KEY) unless another is given.
     """
 
     def __init__(
         self,
         base_url: str,
         *,
+        api_key: str | None = None,
         timeout_sec: float = 30.0,
         patience_sec: float = 60.0,
         sleep: Callable[[float], None] = time.sleep,
@@ -54,7 +57,12 @@ class JukeboxClient:
         self.patience_sec = patience_sec
         self._sleep = sleep
         # trust_env off: a proxy in the environment must not swallow calls to the loopback.
-        self._http = httpx.Client(base_url=self.base_url, timeout=timeout_sec, trust_env=False)
+        self._http = httpx.Client(
+            base_url=self.base_url,
+            headers=_authorization(api_key or os.environ.get("JUKEBOX_API_KEY", "")),
+            timeout=timeout_sec,
+            trust_env=False,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -237,6 +245,15 @@ class JukeboxClient:
 
 def _may_pass(error: ServiceUnreachable | ServiceProblem) -> bool:
     return isinstance(error, ServiceUnreachable) or error.status in (429, 502, 503, 504)
+
+
+def _authorization(api_key: str) -> dict[str, str]:
+    """Raises UsageError for what cannot stand in a header."""
+    if not api_key:
+        return {}
+    if not (api_key.isascii() and api_key.isprintable()):
+        raise UsageError("JUKEBOX_API_KEY holds characters that no key has")
+    return {"Authorization": f"Bearer {api_key}"}
 
 
 def _was_never_heard(error: ServiceUnreachable | ServiceProblem) -> bool:

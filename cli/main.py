@@ -11,6 +11,7 @@ from cli.commands import (
     features,
     generate,
     jobs,
+    keys,
     lyrics,
     models,
     modes,
@@ -49,6 +50,7 @@ def build_app() -> typer.Typer:
     app.command("generate")(generate.generate)
     app.command("features")(features.features)
     app.add_typer(models.models_app, name="models")
+    app.add_typer(keys.keys_app, name="keys")
     app.command("doctor")(doctor.doctor)
     return app
 

@@ -46,7 +46,8 @@ class Asset:
 
     `sha256` and `num_bytes` are of the file as it was sent; what is kept is a mono WAV file at the
     sound's own rate, or int32 codes. Fields that the kind has no use for are None: `num_samples`,
-    `num_tokens` (per song, by level) and `model` are of codes, the others of sound.
+    `num_tokens` (per song, by level) and `model` are of codes, the others of sound. `owner` is the
+    id of the API key that sent it; None where nobody needed one.
     """
 
     id: str
@@ -61,6 +62,7 @@ class Asset:
     num_samples: int | None = None
     num_tokens: Mapping[str, int] | None = None
     model: str | None = None
+    owner: str | None = None
 
 
 class LocalAssets:

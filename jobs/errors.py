@@ -9,6 +9,8 @@ JobsError
 ├── LeaseLost            another worker owns the job now; write nothing
 ├── StoreUnavailable     the job store cannot be reached; try again soon
 ├── QueueUnavailable     the message queue cannot be reached; try again soon
+├── ApiKeyNotFound       no key has this name
+├── ApiKeysUnreadable    the file with the keys is damaged or locked away
 ├── AssetNotFound        no asset has this id
 ├── ArtifactNotFound     a file that the record names is gone
 └── ArtifactCorrupt      a file does not have the hash that the record names
@@ -61,6 +63,18 @@ class StoreUnavailable(JobsError):
 
 class QueueUnavailable(JobsError):
     """The message queue cannot be reached; try again soon."""
+
+
+class ApiKeyNotFound(JobsError):
+    """No key has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no key is called {name!r}")
+        self.name = name
+
+
+class ApiKeysUnreadable(JobsError):
+    """The file with the API keys is damaged, or may not be read."""
 
 
 class AssetNotFound(JobsError):

@@ -153,6 +153,8 @@ class Job:
     when it has no parent. What a job begins with lies in its own folder: `prompt_codes_name` is a
     file of `write_all_codes` with one row, or with one for each sample; `prompt_audio_name` a mono
     WAV file at the model's rate, from which a worker makes such codes.
+
+    `owner` is the id of the API key that asked for it; None where nobody needed one.
     """
 
     id: str
@@ -182,6 +184,7 @@ class Job:
     parent_sample: int | None = None
     prompt_codes_name: str | None = None
     prompt_audio_name: str | None = None
+    owner: str | None = None
 
     def __post_init__(self) -> None:
         if not self.root_id:

@@ -34,6 +34,7 @@ _TEXTS = (
     "root_id",
     "prompt_codes_name",
     "prompt_audio_name",
+    "owner",
 )
 _MOMENTS = ("created_at", "started_at", "completed_at", "expires_at", "lease_expires_at")
 

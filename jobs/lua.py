@@ -6,6 +6,7 @@ All keys begin with `jukebox:`:
     job:{id}:events                  stream  what happened to it
     jobs[:status=S][:model=M]        zset    ids by created_at, for lists, counts and the queue
     jobs:root=R, jobs:parent=P       zset    ids by created_at: a tree of jobs, and one generation
+    jobs:owner=O                     zset    ids by created_at: the jobs of one API key
     idempotency:{hash}               string  request hash and job id, forgotten after a day
     due                              zset    ids by the moment at which somebody should look
     rates:{model}                    hash    stage -> mean tokens per second
@@ -60,6 +61,11 @@ def idempotency_key(digest: str) -> str:
     return f"{KEY_PREFIX}idempotency:{digest}"
 
 
+def owner_index_key(owner: str) -> str:
+    """The sorted set of the jobs that one API key asked for."""
+    return f"{KEY_PREFIX}jobs:owner={owner}"
+
+
 def _lua_set(words: Iterable[str]) -> str:
     return "{" + ", ".join(f"['{word}'] = true" for word in sorted(words)) + "}"
 
@@ -111,9 +117,11 @@ end
 -- The record must be there.
 local function lasting_indexes(model)
   local indexes = {PREFIX .. 'jobs', PREFIX .. 'jobs:model=' .. model}
-  local root, parent = unpack(redis.call('HMGET', RECORD, 'root_id', 'parent_id'))
+  local root, parent, owner = unpack(
+    redis.call('HMGET', RECORD, 'root_id', 'parent_id', 'owner'))
   if root then indexes[#indexes + 1] = PREFIX .. 'jobs:root=' .. root end
   if parent then indexes[#indexes + 1] = PREFIX .. 'jobs:parent=' .. parent end
+  if owner then indexes[#indexes + 1] = PREFIX .. 'jobs:owner=' .. owner end
   return indexes
 end
 

@@ -33,16 +33,19 @@ if get('replayed') then return {'kept'} end
 free_idempotency_key()
 return {'ok'}
 """,
-    # index, newest created_us, oldest, cursor id or '', limit, status or '', model or ''
+    # index, newest created_us, oldest, cursor id or '', limit, status or '', model or '',
+    # owner or ''
     "list_jobs": """
-local index, newest, oldest, cursor, limit, status, model = unpack(ARGV)
+local index, newest, oldest, cursor, limit, status, model, owner = unpack(ARGV)
 local found, offset = {}, 0
 limit = tonumber(limit)
 
 local function is_wanted(record)
-  if status == '' and model == '' then return true end
-  local its_status, its_model = unpack(redis.call('HMGET', record, 'status', 'model'))
+  if status == '' and model == '' and owner == '' then return true end
+  local its_status, its_model, its_owner = unpack(
+    redis.call('HMGET', record, 'status', 'model', 'owner'))
   return (status == '' or status == its_status) and (model == '' or model == its_model)
+         and (owner == '' or owner == its_owner)
 end
 
 while #found < limit do

@@ -1,10 +1,8 @@
 """The job store in Redis or Valkey: each method is one script on the server (`jobs/lua.py`)."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
-from jobs.cursors import cursor_after, parse_cursor
 from jobs.errors import (
     IdempotencyKeyReused,
     IllegalTransition,
@@ -25,33 +23,25 @@ from jobs.job import (
     is_job_id,
 )
 from jobs.job_codec import (
-    job_from_fields,
     job_to_fields,
     output_field,
     to_json,
     to_microseconds,
     window_field,
-    worker_from_fields,
     worker_to_json,
 )
 from jobs.lua import (
-    KEY_PREFIX,
     RATE_WEIGHT,
-    SCRIPTS,
     idempotency_key,
-    index_key,
-    parent_index_key,
-    record_key,
-    root_index_key,
 )
-from jobs.redis_connection import connect, errors_as_store_unavailable
+from jobs.redis_reader import RedisJobReader, check_id, job_of
 from jobs.redis_watcher import RedisJobWatcher
-from jobs.store import Claim, DueJob, JobPage, WorkerInfo
+from jobs.store import Claim, DueJob, WorkerInfo
 
 __all__ = ["RedisJobStore", "RedisJobWatcher"]
 
 
-class RedisJobStore:
+class RedisJobStore(RedisJobReader):
     """Implements `jobs.store.JobStore`. Made for threads; connects when first used.
 
     A job that nobody holds is due again `resend_after_sec` after its last message should have
@@ -66,8 +56,7 @@ class RedisJobStore:
         resend_after_sec: float = 10.0,
         keys_kept_sec: float = KEPT_SEC,
     ) -> None:
-        self._redis = connect(redis_url)
-        self._scripts = {name: self._redis.register_script(text) for name, text in SCRIPTS.items()}
+        super().__init__(redis_url)
         self._max_attempts = max_attempts
         self._resend_us = _microseconds(resend_after_sec)
         self._keys_kept_ms = round(keys_kept_sec * 1000)
@@ -109,96 +98,39 @@ class RedisJobStore:
 
         False when somebody has been: then it has a client, and must stay. Raises JobNotFound.
         """
-        _check_id(job_id)
+        check_id(job_id)
         reply = self._run("disown", job_id)
         if reply[0] == "missing":
             raise JobNotFound(job_id)
         return bool(reply[0] == "ok")
-
-    def get(self, job_id: str) -> Job:
-        """The record now. Raises JobNotFound."""
-        _check_id(job_id)
-        with errors_as_store_unavailable():
-            fields = cast(dict[str, str], self._redis.hgetall(record_key(job_id)))
-        if not fields:
-            raise JobNotFound(job_id)
-        return job_from_fields(fields)
-
-    def list_jobs(
-        self,
-        *,
-        status: JobStatus | None = None,
-        model: str | None = None,
-        root: str | None = None,
-        created_after: datetime | None = None,
-        limit: int = 20,
-        cursor: str | None = None,
-    ) -> JobPage:
-        """Records, newest first. Raises InvalidCursor.
-
-        `root` asks for one job and everything that goes on from it. Jobs created or deleted between
-        two pages neither repeat nor hide the others.
-        """
-        oldest = f"({to_microseconds(created_after)}" if created_after is not None else "-inf"
-        if root is None:
-            index, filters = index_key(status=status, model=model), ("", "")
-        else:
-            _check_id(root)
-            index, filters = root_index_key(root), (status or "", model or "")
-        return self._page(index, oldest, filters, limit=limit, cursor=cursor)
-
-    def children(self, job_id: str, *, limit: int = 20, cursor: str | None = None) -> JobPage:
-        """The jobs that go on from this one, newest first; also when it is deleted.
-
-        Raises JobNotFound for what is no id, InvalidCursor.
-        """
-        _check_id(job_id)
-        return self._page(parent_index_key(job_id), "-inf", ("", ""), limit=limit, cursor=cursor)
-
-    def _page(
-        self, index: str, oldest: str, filters: tuple[str, str], *, limit: int, cursor: str | None
-    ) -> JobPage:
-        newest, after_id = parse_cursor(cursor) if cursor is not None else ("+inf", "")
-        found = self._run("list_jobs", index, newest, oldest, after_id, limit + 1, *filters)
-        jobs = tuple(_job(fields) for fields in found)
-        has_more = len(jobs) > limit
-        return JobPage(
-            jobs=jobs[:limit], next_cursor=cursor_after(jobs[limit - 1]) if has_more else None
-        )
-
-    def queue_position(self, job_id: str) -> int | None:
-        """How many queued jobs come before this one; None when it is not queued."""
-        with errors_as_store_unavailable():
-            rank = self._redis.zrank(index_key(status=JobStatus.QUEUED), job_id)
-        return cast(int | None, rank)
 
     def request_cancel(self, job_id: str) -> Job:
         """A queued job becomes canceled, a running one canceling; others stay as they are.
 
         A job that no worker holds at the moment becomes canceled at once. Raises JobNotFound.
         """
-        _check_id(job_id)
+        check_id(job_id)
         reply = self._run("request_cancel", job_id)
         if reply[0] == "missing":
             raise JobNotFound(job_id)
-        return _job(reply[1])
+        return job_of(reply[1])
 
     def retry(self, job_id: str) -> Job:
         """A job that failed waits again at its stage, with all that was drawn; `attempt` is 1.
 
         Raises JobNotFound, and NotRetryable unless it failed with a retryable error.
         """
-        _check_id(job_id)
+        check_id(job_id)
         reply = self._run("retry", job_id, self._resend_us)
         if reply[0] == "missing":
             raise JobNotFound(job_id)
         if reply[0] != "ok":
             raise NotRetryable(job_id, reply[1] if reply[0] == "refused" else JobStatus.FAILED)
-        return _job(reply[1])
+        return job_of(reply[1])
 
     def delete(self, job_id: str) -> None:
         """Forget a job in a terminal status, and its key. Raises JobNotFound, IllegalTransition."""
-        _check_id(job_id)
+        check_id(job_id)
         reply = self._run("delete", job_id)
         if reply[0] == "missing":
             raise JobNotFound(job_id)
@@ -223,7 +155,7 @@ class RedisJobStore:
         )
         if reply[0] == "none":
             return None
-        return Claim(job=_job(reply[2]), fence=int(reply[1]), worker=worker)
+        return Claim(job=job_of(reply[2]), fence=int(reply[1]), worker=worker)
 
     def heartbeat(
         self, claim: Claim, progress: Mapping[str, LevelProgress], value: float, *, lease_sec: float
@@ -302,44 +234,12 @@ class RedisJobStore:
         """Fold a measured speed into the running mean of a model's stage."""
         self._run("record_rate", model, stage, repr(float(tokens_per_second)), RATE_WEIGHT)
 
-    def rates(self, model: str) -> Mapping[Stage, float]:
-        """Mean tokens per second of each stage that has been measured."""
-        with errors_as_store_unavailable():
-            rates = cast(dict[str, str], self._redis.hgetall(f"{KEY_PREFIX}rates:{model}"))
-        return {Stage(stage): float(rate) for stage, rate in rates.items()}
-
     def announce_worker(self, worker: WorkerInfo, *, ttl_sec: float) -> None:
         """Say that a worker lives; forgotten after `ttl_sec` without another word.
 
         The server's clock tells `seen_at`, not the worker's.
         """
         self._run("announce_worker", worker.name, worker_to_json(worker), _microseconds(ttl_sec))
-
-    def workers(self) -> list[WorkerInfo]:
-        """Workers heard of within their ttl, by name."""
-        workers = [worker_from_fields(*entry) for entry in self._run("workers")]
-        return sorted(workers, key=lambda worker: worker.name)
-
-    def counts(self) -> Mapping[JobStatus, int]:
-        """How many jobs have each status; all statuses are there."""
-        with errors_as_store_unavailable(), self._redis.pipeline(transaction=True) as pipeline:
-            for status in JobStatus:
-                pipeline.zcard(index_key(status=status))
-            counts = pipeline.execute()
-        return dict(zip(JobStatus, counts, strict=True))
-
-    def ping(self) -> None:
-        """Raise StoreUnavailable unless the server answers."""
-        with errors_as_store_unavailable():
-            self._redis.ping()
-
-    def close(self) -> None:
-        """Drop the connections; the next call opens new ones."""
-        self._redis.close()
-
-    def _run(self, script: str, *arguments: str | int | float) -> Any:  # noqa: ANN401  (a reply)
-        with errors_as_store_unavailable():
-            return self._scripts[script](args=arguments)
 
     def _run_as_owner(self, script: str, claim: Claim, *arguments: str | int) -> list[str]:
         """Run a script that writes with the claim's fence. Raises LeaseLost."""
@@ -356,18 +256,8 @@ class RedisJobStore:
             raise IllegalTransition(claim.job.id, reply[1], status)
 
 
-def _check_id(job_id: str) -> None:
-    """A malformed id must never become a key. Raises JobNotFound."""
-    if not is_job_id(job_id):
-        raise JobNotFound(job_id)
-
-
 def _microseconds(seconds: float) -> int:
     return round(seconds * 1_000_000)
-
-
-def _job(flat: Sequence[str]) -> Job:
-    return job_from_fields(dict(zip(flat[::2], flat[1::2], strict=True)))
 
 
 def _words_of_key(idempotency: IdempotencyKey | None) -> tuple[str, str]:
@@ -379,7 +269,7 @@ def _words_of_key(idempotency: IdempotencyKey | None) -> tuple[str, str]:
 def _replayed(reply: Sequence[Any]) -> Job | None:
     if reply[0] == "reused":
         raise IdempotencyKeyReused("this idempotency key was sent before, with another request")
-    return _job(reply[1]) if reply[0] == "replayed" else None
+    return job_of(reply[1]) if reply[0] == "replayed" else None
 
 
 def _words(output: Output) -> Iterable[str]:

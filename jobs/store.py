@@ -96,22 +96,33 @@ class JobStore(Protocol):
     def get(self, job_id: str) -> Job:
         """The record now. Raises JobNotFound."""
 
+    def owner_of(self, job_id: str) -> str | None:
+        """The API key that asked for a job, if it was asked with one. Raises JobNotFound."""
+
     def list_jobs(
         self,
         *,
         status: JobStatus | None = None,
         model: str | None = None,
         root: str | None = None,
+        owner: str | None = None,
         created_after: datetime | None = None,
         limit: int = 20,
         cursor: str | None = None,
     ) -> JobPage:
-        """Records, newest first; `root`: one job and all that goes on from it.
+        """Records, newest first; `root`: one job and all that goes on from it; `owner`: of one key.
 
         Raises InvalidCursor.
         """
 
-    def children(self, job_id: str, *, limit: int = 20, cursor: str | None = None) -> JobPage:
+    def children(
+        self,
+        job_id: str,
+        *,
+        owner: str | None = None,
+        limit: int = 20,
+        cursor: str | None = None,
+    ) -> JobPage:
         """The jobs that go on from this one, newest first. Raises InvalidCursor."""
 
     def queue_position(self, job_id: str) -> int | None:

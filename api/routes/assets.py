@@ -12,6 +12,7 @@ from fastapi import Path as PathParameter
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
+from api.callers import Caller, CallerDep
 from api.dependencies import Services, ServicesDep, root_path
 from api.errors import ApiError, InvalidRequest, invalid_field
 from api.ingest import FileRefused, IngestFailed
@@ -49,10 +50,14 @@ _MULTIPART = {
 
 def checked_asset_id(
     asset_id: Annotated[str, PathParameter(description="An asset", examples=[EXAMPLE_ASSET_ID])],
+    caller: CallerDep,
+    services: ServicesDep,
 ) -> str:
-    """A text that may be an id. Raises AssetNotFound for any other."""
+    """The id of an asset that this caller may see. Raises AssetNotFound for any other text."""
     if not is_asset_id(asset_id):
         raise AssetNotFound(asset_id[:64])
+    if not (caller.sees_all or caller.may_see(services.assets.get(asset_id).owner)):
+        raise AssetNotFound(asset_id)
     return asset_id
 
 
@@ -73,7 +78,9 @@ AssetId = Annotated[str, Depends(checked_asset_id)]
     },
     openapi_extra=_MULTIPART,
 )
-async def create_asset(request: Request, services: ServicesDep, response: Response) -> AssetView:
+async def create_asset(
+    request: Request, services: ServicesDep, caller: CallerDep, response: Response
+) -> AssetView:
     """Send one file as the field `file` of a form.
 
     A sound may be WAV, FLAC, OGG or MP3 of at most 600 seconds and 8 channels, at 8 to 192 kHz; it
@@ -88,6 +95,7 @@ async def create_asset(request: Request, services: ServicesDep, response: Respon
             asset = await to_thread.run_sync(
                 _take_in,
                 services,
+                caller,
                 upload.file,
                 upload.filename or "",
                 limiter=services.ingest.limiter,
@@ -121,7 +129,7 @@ def _upload_of(form: FormData) -> UploadFile:
     return upload
 
 
-def _take_in(services: Services, content: IO[bytes], filename: str) -> Asset:
+def _take_in(services: Services, caller: Caller, content: IO[bytes], filename: str) -> Asset:
     with services.assets.draft() as folder:
         source, taken = folder / "sent", folder / "taken"
         sha256, num_bytes = _copy(content, source)
@@ -138,6 +146,7 @@ def _take_in(services: Services, content: IO[bytes], filename: str) -> Asset:
             sha256=sha256,
             num_bytes=num_bytes,
             created_at=datetime.now(UTC),
+            owner=caller.owner,
             **facts,
         )
         services.assets.keep(taken, asset)

@@ -11,6 +11,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Body, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from api.callers import Caller, CallerDep
 from api.creation import create, remove_files
 from api.dependencies import JobId, JobReader, JobReaderDep, Services, ServicesDep
 from api.idempotency import IdempotencyHeader, idempotency_of
@@ -99,6 +100,7 @@ async def create_job(
     ],
     services: ServicesDep,
     reader: JobReaderDep,
+    caller: CallerDep,
     response: Response,
     idempotency_key: IdempotencyHeader = None,
 ) -> JobView:
@@ -117,9 +119,9 @@ async def create_job(
     """
     # A prompt is cut by a child; whoever waits for it must not keep the others waiting.
     limiter = services.ingest.limiter if isinstance(body, PrimedBody) else None
-    idempotency = idempotency_of(ANYONE, idempotency_key, body)
+    idempotency = idempotency_of(caller.owner or ANYONE, idempotency_key, body)
     view, is_replayed = await to_thread.run_sync(
-        _create_and_publish, services, reader, body, idempotency, limiter=limiter
+        _create_and_publish, services, reader, caller, body, idempotency, limiter=limiter
     )
     response.headers["Location"] = view.urls.self
     if view.status not in TERMINAL_STATUSES:
@@ -131,9 +133,13 @@ async def create_job(
 
 
 def _create_and_publish(
-    services: Services, reader: JobReader, body: JobBody, idempotency: IdempotencyKey | None
+    services: Services,
+    reader: JobReader,
+    caller: Caller,
+    body: JobBody,
+    idempotency: IdempotencyKey | None,
 ) -> tuple[JobView, bool]:
-    job, is_replayed = create(services, body, idempotency)
+    job, is_replayed = create(services, caller, body, idempotency)
     if is_replayed:
         return reader.view(job), True
     _publish(services, job)
@@ -163,13 +169,20 @@ def _publish(services: Services, job: Job) -> None:
     responses=problems(503),
 )
 def list_jobs(
-    query: Annotated[ListQuery, Query()], services: ServicesDep, reader: JobReaderDep
+    query: Annotated[ListQuery, Query()],
+    services: ServicesDep,
+    reader: JobReaderDep,
+    caller: CallerDep,
 ) -> JobList:
-    """One page; `next_cursor` leads to the next one and is null on the last."""
+    """One page; `next_cursor` leads to the next one and is null on the last.
+
+    Where API keys are needed these are the jobs of the key; those of everybody with `admin`.
+    """
     page = services.store.list_jobs(
         status=query.status,
         model=query.model,
         root=query.root,
+        owner=caller.listed_owner,
         created_after=query.created_after,
         limit=query.limit,
         cursor=query.cursor,
@@ -196,10 +209,13 @@ def list_children(
     query: Annotated[PageQuery, Query()],
     services: ServicesDep,
     reader: JobReaderDep,
+    caller: CallerDep,
 ) -> JobList:
     """One generation; `GET /jobs?root=` has the whole tree, with `parent_id` in each job."""
     services.store.get(job_id)
-    page = services.store.children(job_id, limit=query.limit, cursor=query.cursor)
+    page = services.store.children(
+        job_id, owner=caller.listed_owner, limit=query.limit, cursor=query.cursor
+    )
     return _job_list(page, reader)
 
 

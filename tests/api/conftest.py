@@ -12,6 +12,7 @@ import redis
 
 from api.app import create_app
 from api.settings import ApiSettings
+from jobs.api_keys import ApiKeyFile
 from jobs.artifacts import LocalArtifacts
 from jobs.assets import LocalAssets
 from jobs.queue import CeleryJobQueue
@@ -80,11 +81,12 @@ async def serving(redis_url: str, models_dir: Path, data_dir: Path) -> AsyncIter
     store, watcher = RedisJobStore(redis_url), RedisJobWatcher(redis_url)
     queue, artifacts = CeleryJobQueue(redis_url), LocalArtifacts(data_dir / "artifacts")
     assets, catalog = LocalAssets(data_dir / "assets"), ModelCatalog(models_dir)
-    app = create_app(settings, store, watcher, queue, artifacts, assets, catalog)
+    keys = ApiKeyFile(data_dir)
+    app = create_app(settings, store, watcher, queue, artifacts, assets, catalog, keys)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://jukebox.test") as client,
+        httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
     ):
         yield Service(
             client=client,

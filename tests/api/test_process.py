@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from jobs.api_keys import FILE_NAME, ApiKeyFile, Scope
 from jobs.artifacts import LocalArtifacts
 from jobs.redis_store import RedisJobStore
 from tests.api.conftest import song
@@ -39,7 +40,9 @@ def environment(**settings: str) -> dict[str, str]:
 class ApiProcess:
     """The process, a client, and a worker that the test plays."""
 
-    def __init__(self, redis_url: str, models_dir: Path, data_dir: Path) -> None:
+    def __init__(
+        self, redis_url: str, models_dir: Path, data_dir: Path, *, host: str = "127.0.0.1"
+    ) -> None:
         port = free_port()
         self.log = data_dir / "api.log"
         with self.log.open("wb") as log:
@@ -49,6 +52,7 @@ class ApiProcess:
                     REDIS_URL=redis_url,
                     JUKEBOX_DATA_DIR=str(data_dir),
                     JUKEBOX_MODELS_DIR=str(models_dir),
+                    JUKEBOX_HOST=host,
                     JUKEBOX_PORT=str(port),
                     JUKEBOX_LOG_FORMAT="json",
                 ),
@@ -237,6 +241,60 @@ def test_impossible_settings_refuse_to_start_with_a_sentence(
     assert process.returncode != 0
     assert named in process.stderr
     assert "Traceback" not in process.stderr
+
+
+def refusal(host: str, data_dir: Path) -> str:
+    """What a service says that listens at `host` and does not start."""
+    process = subprocess.run(
+        [sys.executable, "-m", "api"],
+        env=environment(
+            REDIS_URL="redis://localhost:1",
+            JUKEBOX_HOST=host,
+            JUKEBOX_PORT=str(free_port()),
+            JUKEBOX_DATA_DIR=str(data_dir),
+        ),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert process.returncode != 0
+    assert "Traceback" not in process.stderr
+    return process.stderr
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "songs.example"])
+def test_a_service_that_others_reach_does_not_start_without_a_key(host: str, tmp_path: Path):
+    sentence = refusal(host, tmp_path)
+    assert f"JUKEBOX_HOST={host} lets others in" in sentence
+    assert "jukebox keys create" in sentence
+
+
+def test_a_revoked_key_is_no_key_to_start_with(tmp_path: Path):
+    keys = ApiKeyFile(tmp_path)
+    keys.create("alice", [Scope.READ])
+    keys.revoke("alice")
+    assert "no API key" in refusal("0.0.0.0", tmp_path)
+
+
+def test_a_service_that_cannot_read_its_keys_does_not_start(tmp_path: Path):
+    (tmp_path / FILE_NAME).write_text("{")
+    assert "cannot be read" in refusal("127.0.0.1", tmp_path)
+
+
+def test_a_service_with_a_key_listens_wherever_it_should(
+    clean_redis_url: str, models_dir: Path, tmp_path: Path
+):
+    _, token = ApiKeyFile(tmp_path).create("alice", [Scope.READ])
+    api = ApiProcess(clean_redis_url, models_dir, tmp_path, host="0.0.0.0")
+    try:
+        api.wait_until_ready()
+        assert api.client.get("/jobs").status_code == 401
+        authorization = {"Authorization": f"Bearer {token}"}
+        assert api.client.get("/jobs", headers=authorization).status_code == 200
+        assert token not in api.log.read_text()
+    finally:
+        api.stop()
 
 
 def test_the_api_imports_no_torch_and_no_worker():

@@ -33,6 +33,7 @@ def client(service: ScriptedService, slept: list[float]) -> Iterator[JukeboxClie
 def run(service, monkeypatch, tmp_path):
     """Run `jukebox ARGUMENTS` against the scripted service, in an empty folder."""
     monkeypatch.setenv("JUKEBOX_URL", service.url)
+    monkeypatch.delenv("JUKEBOX_API_KEY", raising=False)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments, status=0):

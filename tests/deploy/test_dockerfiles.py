@@ -91,7 +91,7 @@ def test_versions_are_those_that_ci_runs(name):
     [
         ("Dockerfile.gpu", "worker", "worker"),
         ("deploy/Dockerfile.cpu", "worker", "worker"),
-        ("deploy/Dockerfile.api", "api", "api"),
+        ("deploy/Dockerfile.api", "api,cli", "api"),
     ],
 )
 def test_each_image_installs_and_runs_its_part(name, extra, process):
@@ -123,6 +123,7 @@ def test_the_api_image_has_no_torch():
                 for name in inner[1].split(","):
                     yield from requirements(name)
 
-    needed = {*requirements("api"), *(re.match(r"[\w-]+", r)[0] for r in project["dependencies"])}
+    needed = {*requirements("api"), *requirements("cli")}
+    needed |= {*(re.match(r"[\w-]+", r)[0] for r in project["dependencies"])}
     assert {"fastapi", "celery", "redis"} <= needed
     assert not needed & {"torch", "accelerate", "transformers"}

@@ -1,0 +1,157 @@
+"""Reading the job store in Redis or Valkey; what changes it is in `jobs/redis_store.py`."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, cast
+
+from jobs.cursors import cursor_after, parse_cursor
+from jobs.errors import JobNotFound
+from jobs.job import Job, JobStatus, Stage, is_job_id
+from jobs.job_codec import job_from_fields, to_microseconds, worker_from_fields
+from jobs.lua import (
+    KEY_PREFIX,
+    SCRIPTS,
+    index_key,
+    owner_index_key,
+    parent_index_key,
+    record_key,
+    root_index_key,
+)
+from jobs.redis_connection import connect, errors_as_store_unavailable
+from jobs.store import JobPage, WorkerInfo
+
+
+class RedisJobReader:
+    """The half of `jobs.store.JobStore` that changes nothing. Made for threads."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._redis = connect(redis_url)
+        self._scripts = {name: self._redis.register_script(text) for name, text in SCRIPTS.items()}
+
+    def get(self, job_id: str) -> Job:
+        """The record now. Raises JobNotFound."""
+        check_id(job_id)
+        with errors_as_store_unavailable():
+            fields = cast(dict[str, str], self._redis.hgetall(record_key(job_id)))
+        if not fields:
+            raise JobNotFound(job_id)
+        return job_from_fields(fields)
+
+    def owner_of(self, job_id: str) -> str | None:
+        """The API key that asked for a job; None where none was needed. Raises JobNotFound."""
+        check_id(job_id)
+        with errors_as_store_unavailable():
+            found = self._redis.hmget(record_key(job_id), ["id", "owner"])
+        known_id, owner = cast(list[str | None], found)
+        if known_id is None:
+            raise JobNotFound(job_id)
+        return owner
+
+    def list_jobs(
+        self,
+        *,
+        status: JobStatus | None = None,
+        model: str | None = None,
+        root: str | None = None,
+        owner: str | None = None,
+        created_after: datetime | None = None,
+        limit: int = 20,
+        cursor: str | None = None,
+    ) -> JobPage:
+        """Records, newest first. Raises InvalidCursor.
+
+        `root` asks for one job and everything that goes on from it, `owner` for what one API key
+        asked for. Jobs created or deleted between
+        two pages neither repeat nor hide the others.
+        """
+        oldest = f"({to_microseconds(created_after)}" if created_after is not None else "-inf"
+        if root is not None:
+            check_id(root)
+            index, filters = root_index_key(root), (status or "", model or "", owner or "")
+        elif owner is not None:
+            index, filters = owner_index_key(owner), (status or "", model or "", "")
+        else:
+            index, filters = index_key(status=status, model=model), ("", "", "")
+        return self._page(index, oldest, filters, limit=limit, cursor=cursor)
+
+    def children(
+        self,
+        job_id: str,
+        *,
+        owner: str | None = None,
+        limit: int = 20,
+        cursor: str | None = None,
+    ) -> JobPage:
+        """The jobs that go on from this one, newest first; also when it is deleted.
+
+        Raises JobNotFound for what is no id, InvalidCursor.
+        """
+        check_id(job_id)
+        filters = ("", "", owner or "")
+        return self._page(parent_index_key(job_id), "-inf", filters, limit=limit, cursor=cursor)
+
+    def _page(
+        self,
+        index: str,
+        oldest: str,
+        filters: tuple[str, str, str],
+        *,
+        limit: int,
+        cursor: str | None,
+    ) -> JobPage:
+        newest, after_id = parse_cursor(cursor) if cursor is not None else ("+inf", "")
+        found = self._run("list_jobs", index, newest, oldest, after_id, limit + 1, *filters)
+        jobs = tuple(job_of(fields) for fields in found)
+        has_more = len(jobs) > limit
+        return JobPage(
+            jobs=jobs[:limit], next_cursor=cursor_after(jobs[limit - 1]) if has_more else None
+        )
+
+    def queue_position(self, job_id: str) -> int | None:
+        """How many queued jobs come before this one; None when it is not queued."""
+        with errors_as_store_unavailable():
+            rank = self._redis.zrank(index_key(status=JobStatus.QUEUED), job_id)
+        return cast(int | None, rank)
+
+    def rates(self, model: str) -> Mapping[Stage, float]:
+        """Mean tokens per second of each stage that has been measured."""
+        with errors_as_store_unavailable():
+            rates = cast(dict[str, str], self._redis.hgetall(f"{KEY_PREFIX}rates:{model}"))
+        return {Stage(stage): float(rate) for stage, rate in rates.items()}
+
+    def workers(self) -> list[WorkerInfo]:
+        """Workers heard of within their ttl, by name."""
+        workers = [worker_from_fields(*entry) for entry in self._run("workers")]
+        return sorted(workers, key=lambda worker: worker.name)
+
+    def counts(self) -> Mapping[JobStatus, int]:
+        """How many jobs have each status; all statuses are there."""
+        with errors_as_store_unavailable(), self._redis.pipeline(transaction=True) as pipeline:
+            for status in JobStatus:
+                pipeline.zcard(index_key(status=status))
+            counts = pipeline.execute()
+        return dict(zip(JobStatus, counts, strict=True))
+
+    def ping(self) -> None:
+        """Raise StoreUnavailable unless the server answers."""
+        with errors_as_store_unavailable():
+            self._redis.ping()
+
+    def close(self) -> None:
+        """Drop the connections; the next call opens new ones."""
+        self._redis.close()
+
+    def _run(self, script: str, *arguments: str | int | float) -> Any:  # noqa: ANN401  (a reply)
+        with errors_as_store_unavailable():
+            return self._scripts[script](args=arguments)
+
+
+def check_id(job_id: str) -> None:
+    """A malformed id must never become a key. Raises JobNotFound."""
+    if not is_job_id(job_id):
+        raise JobNotFound(job_id)
+
+
+def job_of(flat: Sequence[str]) -> Job:
+    """A record as a script returns it."""
+    return job_from_fields(dict(zip(flat[::2], flat[1::2], strict=True)))
