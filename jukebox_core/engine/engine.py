@@ -111,9 +111,10 @@ class Engine:
         """One turn of one prior; returns the sequences that ended in it.
 
         A newcomer that cannot be prefilled ends with its error and harms nobody. When the step of
-        a prior fails, all its running sequences end with that error. Lack of memory is no such
-        failure: then fewer rows step together, or fewer run, and only a sequence that does not fit
-        even alone ends with `torch.OutOfMemoryError`.
+        a prior fails, each of its running sequences is stepped alone, and those with which that
+        fails as well end with the error. Lack of memory is no such failure: then fewer rows step
+        together, or fewer run, and only a sequence that does not fit even alone ends with
+        `torch.OutOfMemoryError`. A fault of the device itself ends them all.
         """
         turn = self._scheduler.next_turn()
         if turn is None:
@@ -159,7 +160,8 @@ class Engine:
         try:
             self._runners[level].decode(batch, max_rows=num_rows)
         except Exception as error:
-            if not is_out_of_memory(error) or not self._step_with_less(level, batch, error):
+            smaller = self._to_try_again(level, batch, error)
+            if smaller is None:
                 ids = [sequence.id for sequence in batch]
                 log.exception("a step failed", extra={"level": level.label, "sequences": ids})
                 explained = self._explained(error, level)
@@ -170,10 +172,19 @@ class Engine:
             return self._finished(batch)
         # Outside of the handler: what the failed step held is free only here.
         return_free_memory(self.device)
-        updates: list[SequenceUpdate] = []
-        for smaller in self._scheduler.batches(batch):
-            updates += self._decode(level, smaller)
-        return updates
+        return [update for part in smaller for update in self._decode(level, part)]
+
+    def _to_try_again(
+        self, level: Level, batch: tuple[Sequence, ...], error: Exception
+    ) -> list[tuple[Sequence, ...]] | None:
+        """Parts of a batch whose step failed that may go well by themselves; None if none may."""
+        if is_out_of_memory(error):
+            is_less = self._step_with_less(level, batch, error)
+            return list(self._scheduler.batches(batch)) if is_less else None
+        if len(batch) == 1 or isinstance(error, torch.AcceleratorError):
+            return None
+        log.warning("a step failed, and is tried for each alone: %r", error)
+        return [(sequence,) for sequence in batch]
 
     def _step_with_less(self, level: Level, batch: tuple[Sequence, ...], error: Exception) -> bool:
         """Free memory, or allow only half of the rows that were too many; False if it was one."""

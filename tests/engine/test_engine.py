@@ -171,6 +171,26 @@ def test_a_failing_step_ends_the_windows_of_its_prior_only(caplog):
     assert run_to_end(engine) == {"again": middle.slowly()}
 
 
+def test_a_window_whose_step_fails_also_alone_takes_nobody_along(caplog, monkeypatch):
+    priors = golden_priors("prior_5b")
+    engine = Engine(priors, max_rows=4, min_rows=1)
+    good = Draw("prior_5b", Level.TOP, num_new=20)
+    bad = good.sequence("bad")
+    for sequence in (good.sequence("good"), bad, good.sequence("good too")):
+        engine.submit(sequence)
+    decode = priors[Level.TOP].decode
+
+    def fail_for_one(ids, positions, cache, slots):
+        if bad.slot in slots.tolist() and bad.num_drawn > 5:
+            raise ArithmeticError("this window is cursed")
+        return decode(ids, positions, cache, slots)
+
+    monkeypatch.setattr(priors[Level.TOP], "decode", fail_for_one)
+    results = run_to_end(engine)
+    assert isinstance(results["bad"], ArithmeticError)
+    assert results["good"] == results["good too"] == good.slowly()
+
+
 def _fail(*args):
     raise ArithmeticError("the device has lost its mind")
 
