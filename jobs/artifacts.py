@@ -29,6 +29,8 @@ ABANDONED_AFTER_SEC = 600.0
 _NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*", re.ASCII)
 _MAX_NAME_CHARACTERS = 120
 _UNFINISHED_PREFIX = ".unfinished-"
+_FENCE = re.compile(r"[.-]fence(\d{6})(?=[.-])", re.ASCII)
+_UNFINISHED_FENCE = re.compile(r"\.unfinished-fence(\d{6})-", re.ASCII)
 _CODES_TENSOR = "codes"
 _CHECKSUM_KEY = "codes_sha256"
 _CHUNK_BYTES = 1 << 20
@@ -64,7 +66,7 @@ class LocalArtifacts:
         end = start + codes.shape[1]
         name = f"{level}-{start:08d}-{end:08d}-fence{fence:06d}.safetensors"
         content = safetensors.numpy.save({_CODES_TENSOR: _as_int32(codes)})
-        with self.new_file(job_id, name) as path:
+        with self.new_file(job_id, name, fence=fence) as path:
             path.write_bytes(content)
         return CodesFile(
             name=name,
@@ -115,7 +117,7 @@ class LocalArtifacts:
         header = {**metadata, _CHECKSUM_KEY: _checksum(tensors)}
         finest = next(reversed(tensors), "no")
         name = f"{kind}-to-{finest}-fence{fence:06d}.safetensors"
-        with self.new_file(job_id, name) as path:
+        with self.new_file(job_id, name, fence=fence) as path:
             path.write_bytes(safetensors.numpy.save(tensors, metadata=header))
         return name
 
@@ -131,16 +133,18 @@ class LocalArtifacts:
         return {level: tensors[level].astype(np.int64) for level in LEVEL_NAMES if level in tensors}
 
     @contextmanager
-    def new_file(self, job_id: str, name: str) -> Iterator[Path]:
+    def new_file(self, job_id: str, name: str, *, fence: int | None = None) -> Iterator[Path]:
         """A path to write to, with the suffix of `name`; at the end the file gets its name.
 
-        By then it is on disk. When the block raises, nothing is left behind. Raises ValueError for
-        an id or a name that is not one.
+        By then it is on disk. When the block raises, nothing is left behind. Whoever holds a claim
+        gives its `fence`: so others can tell later that what a dead process left is nobody's.
+        Raises ValueError for an id or a name that is not one.
         """
         if not _is_name(name) or not is_job_id(job_id):
             raise ValueError(f"{job_id!r}/{name!r} is not the name of a job's file")
         folder = self._make_folder(job_id)
-        unfinished = folder / f"{_UNFINISHED_PREFIX}{secrets.token_hex(8)}-{name}"
+        writer = "" if fence is None else f"fence{fence:06d}-"
+        unfinished = folder / f"{_UNFINISHED_PREFIX}{writer}{secrets.token_hex(8)}-{name}"
         try:
             yield unfinished
             _sync(unfinished)
@@ -174,18 +178,26 @@ class LocalArtifacts:
                 num_bytes += len(chunk)
         return digest.hexdigest(), num_bytes
 
-    def prune(self, job_id: str, keep: set[str]) -> list[str]:
+    def prune(self, job_id: str, keep: set[str], *, fences: range | None = None) -> list[str]:
         """Delete a job's finished files, except those to keep; returns the names that went.
 
-        Files that another process is writing now stay; those that were abandoned go.
+        Files that another process is writing now stay; those that were abandoned go. With `fences`
+        only what was written, or begun, under one of these goes; a name without a fence counts as
+        0. So nobody deletes what a later claim has just written and not yet recorded.
         """
         gone = []
         for path in self._files(job_id):
-            if path.name in keep or _is_being_written(path):
+            if path.name in keep or not _may_go(path, fences):
                 continue
             path.unlink(missing_ok=True)
             gone.append(path.name)
         return sorted(gone)
+
+    def remove_if_empty(self, job_id: str) -> None:
+        """Delete the folder of a job unless there is something in it."""
+        if is_job_id(job_id):
+            with contextlib.suppress(OSError):
+                (self._root / job_id).rmdir()
 
     def remove_job(self, job_id: str) -> None:
         """Delete all files of a job; does nothing when there are none."""
@@ -217,6 +229,18 @@ class LocalArtifacts:
 
 def _is_name(name: str) -> bool:
     return len(name) <= _MAX_NAME_CHARACTERS and _NAME.fullmatch(name) is not None
+
+
+def _may_go(path: Path, fences: range | None) -> bool:
+    writer = _UNFINISHED_FENCE.search(path.name)
+    if writer is not None and fences is not None:
+        return int(writer[1]) in fences
+    if _is_being_written(path):
+        return False
+    if fences is None:
+        return True
+    found = _FENCE.search(path.name)
+    return (int(found[1]) if found is not None else 0) in fences
 
 
 def _is_being_written(path: Path) -> bool:

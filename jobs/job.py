@@ -144,8 +144,8 @@ class Job:
     `request` is complete: seed and song duration are filled in. `labels` says per level what each
     name resolved to. `stage` is what runs or waits to run. `fence` rises with every claim;
     `attempt` only when a worker died with the job, and begins anew when a failed one is retried.
-    `lease_expires_at` is None while nobody holds it. `codes_name` is the file with all finished
-    levels. All moments are UTC.
+    `crashes` counts the deaths since the last window that was kept. `lease_expires_at` is None
+    while nobody holds it. `codes_name` is the file with all finished levels. All moments are UTC.
 
     `duration_sec` is the whole length that is heard, whatever the mode; when it is not given, it is
     the request's. A job that goes on from another has its `parent_id`, and the `parent_sample` that
@@ -168,6 +168,7 @@ class Job:
     completed_at: datetime | None = None
     expires_at: datetime | None = None
     attempt: int = 1
+    crashes: int = 0
     fence: int = 0
     lease_expires_at: datetime | None = None
     progress_value: float = 0.0

@@ -88,6 +88,8 @@ def job_to_fields(job: Job) -> dict[str, str]:
     fields |= {f"metrics:{level}": to_json(part) for level, part in job.metrics.items()}
     texts = {name: getattr(job, name) for name in _TEXTS}
     fields |= {name: text for name, text in texts.items() if text is not None}
+    if job.crashes:
+        fields["crashes"] = str(job.crashes)
     if job.parent_sample is not None:
         fields["parent_sample"] = str(job.parent_sample)
     if job.error is not None:
@@ -117,6 +119,7 @@ def job_from_fields(fields: Mapping[str, str]) -> Job:
         plan=plan,
         stage=Stage(fields["stage"]),
         attempt=int(fields["attempt"]),
+        crashes=int(fields.get("crashes", 0)),
         fence=int(fields["fence"]),
         progress_value=float(fields["progress_value"]),
         progress=_coarse_to_fine(progress),

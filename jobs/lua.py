@@ -143,7 +143,7 @@ local function become(status)
   redis.call('HSET', RECORD, 'status', status)
   if TERMINAL[status] then
     redis.call('HSET', RECORD, 'completed_at', int(now_us()))
-    redis.call('HDEL', RECORD, 'lease_expires_at')
+    redis.call('HDEL', RECORD, 'lease_expires_at', 'crashes')
     redis.call('ZREM', DUE, ID)
   end
   emit_status()

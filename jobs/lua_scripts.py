@@ -110,7 +110,7 @@ if status == 'canceling' then
   return {'none'}
 end
 if get('lease_expires_at') then
-  if tonumber(get('attempt')) >= tonumber(ARGV[5]) then
+  if redis.call('HINCRBY', RECORD, 'crashes', 1) >= tonumber(ARGV[5]) then
     redis.call('HSET', RECORD, 'error', ARGV[6])
     become('failed')
     return {'none'}
@@ -159,6 +159,7 @@ return {'ok', get('status')}
     "set_field": """
 if not owns(ARGV[2]) then return {'lost'} end
 redis.call('HSET', RECORD, ARGV[3], ARGV[4])
+if ARGV[3]:sub(1, 7) == 'window:' then redis.call('HDEL', RECORD, 'crashes') end
 return {'ok'}
 """,
     # id, fence, name, name ...
@@ -187,6 +188,7 @@ return {'ok'}
 if not owns(ARGV[2]) then return {'lost'} end
 redis.call('HSET', RECORD, 'metrics:' .. get('stage'), ARGV[4],
            'codes_name', ARGV[5], 'stage', ARGV[3])
+redis.call('HDEL', RECORD, 'crashes')
 give_back(ARGV[6])
 emit('stage', cjson.encode({stage = ARGV[3]}))
 if get('status') == 'canceling' then become('canceled') end

@@ -146,7 +146,7 @@ class RedisJobStore(RedisJobReader):
             return None
         error = JobError(
             code="too_many_crashes",
-            message=f"the worker died {self._max_attempts} times while it ran this job",
+            message=f"the worker died {self._max_attempts} times in a row while it ran this job",
             retryable=True,
         )
         lease_us = _microseconds(lease_sec)

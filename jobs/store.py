@@ -148,7 +148,8 @@ class JobStore(Protocol):
 
         None when there is nothing to do: another worker holds it, it ended, it is gone, its stage
         is another one, or this message came twice. An expired lease counts as a crash: `attempt`
-        rises, and after `max_attempts` crashes the job fails with `too_many_crashes`.
+        rises, and after `max_attempts` crashes without a window kept in between the job fails with
+        `too_many_crashes`.
         """
 
     def heartbeat(

@@ -61,7 +61,8 @@ def keep_lyric_times(
             log.warning("the lyrics have no times: %s", error, extra={"job_id": job.id})
             return
         hold.check()
-        with worker.artifacts.new_file(job.id, alignment_name(sample)) as path:
+        name, fence = alignment_name(sample), hold.claim.fence
+        with worker.artifacts.new_file(job.id, name, fence=fence) as path:
             path.write_text(to_json(times), encoding="utf-8")
 
 

@@ -40,6 +40,9 @@ _CODES: tuple[tuple[type[Exception], str, bool], ...] = (
 )
 """What a known error is called in a job record, and whether the same request may work later."""
 
+_SYSTEM_ERROR = 2
+"""What libsndfile says, without a reason, when the system refused to write or to read."""
+
 
 def level_of(stage: Stage) -> Level:
     """The level that a stage draws. Raises ValueError for `render`."""
@@ -178,7 +181,7 @@ def to_job_error(error: Exception) -> JobError:
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         message = "The worker's memory is too small for this song next to the others it sings."
         return JobError(code="out_of_memory", message=message, retryable=True)
-    if isinstance(error, OSError):
+    if _is_refused_by_disk(error):
         message = "The worker could not read or write its files."
         return JobError(code="storage_failed", message=message, retryable=True)
     for kind, code, retryable in _CODES:
@@ -186,6 +189,13 @@ def to_job_error(error: Exception) -> JobError:
             return JobError(code=code, message=_sentence(str(error)), retryable=retryable)
     message = "Something went wrong inside the service. Its log names this job."
     return JobError(code="internal_error", message=message, retryable=True)
+
+
+def _is_refused_by_disk(error: Exception) -> bool:
+    if isinstance(error, AudioError):
+        cause = error.__cause__
+        return isinstance(cause, OSError) or getattr(cause, "code", None) == _SYSTEM_ERROR
+    return isinstance(error, OSError)
 
 
 def _sentence(text: str) -> str:

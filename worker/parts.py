@@ -9,6 +9,7 @@ from jobs.store import JobStore
 from jukebox_core.catalog import ModelCatalog
 from worker.engine_thread import EngineThread
 from worker.settings import WorkerSettings
+from worker.suspects import Suspects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,3 +24,4 @@ class WorkerParts:
     engine: EngineThread
     device_name: str
     draining: threading.Event = field(default_factory=threading.Event)
+    suspects: Suspects = field(default_factory=Suspects)

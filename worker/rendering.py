@@ -17,6 +17,7 @@ from torch import Tensor
 from jobs.artifacts import alignment_name
 from jobs.errors import ArtifactNotFound
 from jobs.job import Job, Output
+from jobs.store import Claim
 from jukebox_core.audio import AudioFormat, write_audio
 from jukebox_core.errors import AudioError
 from jukebox_core.units import Level
@@ -51,7 +52,7 @@ def _decode_sample(
     sample_rate_hz = worker.catalog.get(job.request.model).config.vqvae.sample_rate_hz
     audio = _decode(worker, hold, level, codes)
     name = f"{level.label}-{sample:02d}-fence{fence:06d}.wav"
-    with worker.artifacts.new_file(job.id, name) as path:
+    with worker.artifacts.new_file(job.id, name, fence=fence) as path:
         write_audio(path, audio, sample_rate_hz, comment=AI_NOTICE)
     sha256, num_bytes = worker.artifacts.fingerprint(job.id, name)
     return Output(
@@ -96,14 +97,15 @@ def finish_song(worker: WorkerParts, drawer: LevelDrawer, hold: Hold) -> None:
         if job.request.audio_format != "wav":
             _encode(worker, hold, output)
         hold.progress.set_rendered(number / len(outputs))
-    _write_manifest(worker, job, outputs)
+    _write_manifest(worker, hold.claim, outputs)
     # What is lost is made again under new names, so the record knows more than the claim.
     now = hold.write(lambda: worker.store.get(job.id))
     hold.check()
-    worker.artifacts.prune(job.id, _names_to_keep(now))
+    fences = range(hold.claim.fence + 1)
+    worker.artifacts.prune(job.id, names_to_keep(now), fences=fences)
 
 
-def _names_to_keep(job: Job) -> set[str]:
+def names_to_keep(job: Job) -> set[str]:
     """What the record names, and its sound in every format that somebody may have asked for."""
     stems = (Path(output.name).stem for output in job.outputs)
     sounds = {f"{stem}.{each}" for stem in stems for each in AudioFormat}
@@ -132,7 +134,7 @@ def _encode(worker: WorkerParts, hold: Hold, output: Output) -> None:
     job = hold.claim.job
     name = f"{Path(output.name).stem}.{job.request.audio_format}"
     source = worker.artifacts.path(job.id, output.name)
-    with worker.artifacts.new_file(job.id, name) as target:
+    with worker.artifacts.new_file(job.id, name, fence=hold.claim.fence) as target:
         _run_transcoder(hold, source, target)
 
 
@@ -158,9 +160,9 @@ def _run_transcoder(hold: Hold, source: Path, target: Path) -> None:
         raise AudioError(f"the sound could not be encoded as {target.suffix}: {reason}")
 
 
-def _write_manifest(worker: WorkerParts, job: Job, outputs: list[Output]) -> None:
-    manifest = _manifest(worker, job, outputs)
-    with worker.artifacts.new_file(job.id, MANIFEST_NAME) as path:
+def _write_manifest(worker: WorkerParts, claim: Claim, outputs: list[Output]) -> None:
+    manifest = _manifest(worker, claim.job, outputs)
+    with worker.artifacts.new_file(claim.job.id, MANIFEST_NAME, fence=claim.fence) as path:
         path.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from jobs.errors import LeaseLost, QueueUnavailable, StoreUnavailable
+from jobs.errors import JobNotFound, LeaseLost, QueueUnavailable, StoreUnavailable
 from jobs.job import LevelMetrics, Stage
 from jobs.store import Claim
 from jukebox_core.errors import LabelError
@@ -19,6 +19,7 @@ from worker.parts import WorkerParts
 from worker.progress import StageProgress
 from worker.prompts import read_prompt
 from worker.rendering import decode_level, finish_song
+from worker.tidying import tidy
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +38,18 @@ def run_stage(worker: WorkerParts, job_id: str, stage: Stage) -> None:
     claim = _claim(worker, job_id, stage)
     if claim is None:
         log.info("nothing to do", extra={"job_id": job_id, "stage": stage})
+        # It may have ended by this very claim: as one that workers died with too often.
+        tidy(worker, job_id)
         return
     log.info("stage begins", extra={"job_id": job_id, "stage": stage, "fence": claim.fence})
+    try:
+        _run_claimed(worker, claim)
+    finally:
+        worker.suspects.leave(job_id)
+
+
+def _run_claimed(worker: WorkerParts, claim: Claim) -> None:
+    job_id, stage = claim.job.id, claim.job.stage
     try:
         _work(worker, claim)
     except WorkerDraining:
@@ -46,26 +57,42 @@ def run_stage(worker: WorkerParts, job_id: str, stage: Stage) -> None:
         _publish(worker, job_id, stage)
     except JobCanceled:
         _last_word(worker, claim, worker.store.cancel)
+        tidy(worker, job_id, fence=claim.fence)
     except LeaseLost as error:
         log.warning("stopped: %s", error, extra={"job_id": job_id, "stage": stage})
+        tidy(worker, job_id, fence=claim.fence)
     except Exception as error:
         log.exception("stage failed", extra={"job_id": job_id, "stage": stage})
         reason = to_job_error(error)
         _last_word(worker, claim, lambda claim: worker.store.fail(claim, reason))
+        tidy(worker, job_id)
 
 
 def _claim(worker: WorkerParts, job_id: str, stage: Stage) -> Claim | None:
-    settings = worker.settings
     try:
-        return _patiently(
-            worker.draining,
-            lambda: worker.store.claim(
-                job_id, stage, worker=settings.name, lease_sec=settings.lease_sec
-            ),
-        )
+        return _patiently(worker.draining, lambda: _try_to_claim(worker, job_id, stage))
     except StoreUnavailable as error:
         log.warning("cannot claim: %s", error, extra={"job_id": job_id, "stage": stage})
         return None
+
+
+def _try_to_claim(worker: WorkerParts, job_id: str, stage: Stage) -> Claim | None:
+    settings = worker.settings
+    try:
+        if not worker.suspects.admit(worker.store.get(job_id)):
+            # The reaper will send it again, by when the other may be gone.
+            return None
+    except JobNotFound:
+        return None
+    claim = None
+    try:
+        claim = worker.store.claim(
+            job_id, stage, worker=settings.name, lease_sec=settings.lease_sec
+        )
+    finally:
+        if claim is None:
+            worker.suspects.leave(job_id)
+    return claim
 
 
 def _work(worker: WorkerParts, claim: Claim) -> None:
@@ -87,6 +114,7 @@ def _work(worker: WorkerParts, claim: Claim) -> None:
             hold=hold,
             song=song,
             read_prompt=lambda: read_prompt(worker, hold, song),
+            on_window_kept=lambda: worker.suspects.leave(job.id),
         )
         if job.stage is Stage.RENDER:
             finish_song(worker, drawer, hold)

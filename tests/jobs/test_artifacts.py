@@ -247,6 +247,22 @@ def test_pruning_takes_what_a_dead_process_left(artifacts):
     assert artifacts.prune(JOB_ID, {kept.name}) == [abandoned.name]
 
 
+def test_pruning_by_fence_spares_what_a_later_claim_writes(artifacts):
+    kept, orphan, later = (write_window(artifacts, fence=fence) for fence in (1, 2, 3))
+    folder = artifacts.path(JOB_ID, kept.name).parent
+    with (
+        artifacts.new_file(JOB_ID, "a.wav", fence=2) as dead,
+        artifacts.new_file(JOB_ID, "b.wav", fence=3) as alive,
+    ):
+        for path in (dead, alive):
+            path.write_bytes(b"half")
+        gone = artifacts.prune(JOB_ID, {kept.name}, fences=range(3))
+        assert gone == sorted([orphan.name, dead.name])
+        assert {path.name for path in folder.iterdir()} == {kept.name, later.name, alive.name}
+        dead.write_bytes(b"its writer goes on")
+    assert artifacts.prune(JOB_ID, {kept.name}, fences=range(2, 3)) == []
+
+
 def test_a_removed_job_has_no_files(artifacts):
     write_window(artifacts)
     artifacts.remove_job(JOB_ID)

@@ -92,10 +92,10 @@ def _stop_after_the_first_sample(worker, job, monkeypatch):
     drained = replaced(worker, draining=threading.Event())
     new_file = worker.artifacts.new_file
 
-    def write_and_drain(job_id, name):
+    def write_and_drain(job_id, name, **options):
         if name == alignment_name(0):
             drained.draining.set()
-        return new_file(job_id, name)
+        return new_file(job_id, name, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(worker.artifacts, "new_file", write_and_drain)

@@ -1,0 +1,58 @@
+"""Songs that a worker died with draw one at a time, so that the guilty one dies alone."""
+
+import time
+
+import pytest
+
+from jobs.job import JobStatus, Stage
+from jobs.store import Claim
+from worker.suspects import Suspects
+from worker.tasks import run_stage
+
+pytestmark = pytest.mark.redis
+
+
+def crashed(service, **wanted):
+    """A job whose worker died a moment ago."""
+    job = service.admit(**wanted)
+    claim = service.store.claim(job.id, Stage.TOP, worker="dead", lease_sec=0.01)
+    time.sleep(0.02)
+    assert isinstance(claim, Claim)
+    return service.store.get(job.id)
+
+
+def test_of_two_suspects_one_waits_until_the_other_is_harmless(service):
+    suspects, first, second = Suspects(), crashed(service), crashed(service)
+    assert suspects.admit(first)
+    assert not suspects.admit(second)
+    assert suspects.admit(service.admit()), "whoever met no crash need not wait"
+    suspects.leave(second.id)
+    assert not suspects.admit(second)
+    suspects.leave(first.id)
+    assert suspects.admit(second)
+
+
+def test_a_suspect_that_has_to_wait_is_not_claimed_and_counts_no_crash(service, worker):
+    present, waiting = crashed(service), crashed(service)
+    assert worker.suspects.admit(present)
+    run_stage(worker, waiting.id, Stage.TOP)
+    assert service.store.get(waiting.id).fence == waiting.fence
+    worker.suspects.leave(present.id)
+    run_stage(worker, waiting.id, Stage.TOP)
+    job = service.store.get(waiting.id)
+    assert (job.stage, job.attempt, job.crashes) == (Stage.MIDDLE, 2, 0)
+    assert worker.suspects.admit(present), "nobody is left in there"
+
+
+def test_crashes_are_forgiven_once_a_window_is_kept(service, worker):
+    job = crashed(service)
+    for _ in range(4):
+        run_stage(worker, job.id, Stage.TOP)
+        stage = service.store.get(job.id).stage
+        service.store.claim(job.id, stage, worker="dead", lease_sec=0.01)
+        time.sleep(0.02)
+        run_stage(worker, job.id, stage)
+        job = service.store.get(job.id)
+        if job.is_terminal:
+            break
+    assert job.status is JobStatus.SUCCEEDED, job.error
