@@ -16,13 +16,16 @@ layers must see zeros, and places that are masked must be finite, because 0 * Na
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from jukebox_core.config import AttentionKind, JukeboxPriorConfig, TransformerConfig
+
+if TYPE_CHECKING:
+    from jukebox_core.prior.native_step import NativeStack
 
 _NEVER = 2**62
 
@@ -73,6 +76,8 @@ class PriorCache:
             num_slots, config.context_tokens, stack.width, device=device
         )
         self._planner = _StepPlanner(config, device, dtype)
+        # Made by a prior that decodes with it.
+        self.native_stack: NativeStack | None = None
 
     @property
     def num_bytes(self) -> int:

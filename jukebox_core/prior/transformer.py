@@ -81,9 +81,10 @@ class Transformer(nn.Module):
     @property
     def compute_dtype(self) -> torch.dtype:
         """Dtype of the projections, the residual stream and the cache."""
-        return self._stack()[0].mlp.input.weight.dtype
+        return self.stack()[0].mlp.input.weight.dtype
 
-    def _stack(self) -> "list[TransformerLayer]":
+    def stack(self) -> "list[TransformerLayer]":
+        """The layers, with their type."""
         return cast("list[TransformerLayer]", list(self.layers))
 
     def forward(
@@ -98,7 +99,7 @@ class Transformer(nn.Module):
         """
         x = x.to(self.compute_dtype)
         attention = None
-        for index, layer in enumerate(self._stack()):
+        for index, layer in enumerate(self.stack()):
             if index == record_attention:
                 attention = layer.attention_weights(x, lyric_states)
             x, _ = layer(x, lyric_states)
@@ -110,7 +111,7 @@ class Transformer(nn.Module):
         x  float32 [B, T, C]
         """
         x = x.to(self.compute_dtype)
-        for layer in self._stack()[:num_layers]:
+        for layer in self.stack()[:num_layers]:
             x, _ = layer(x, lyric_states)
         return x.float()
 
@@ -124,7 +125,7 @@ class Transformer(nn.Module):
         returns  float32 [B, C]
         """
         x = x.to(self.compute_dtype)
-        for index, layer in enumerate(self._stack()):
+        for index, layer in enumerate(self.stack()):
             x, key_value = layer(x, lyric_states)
             cache.write_prefix(index, key_value, slots)
         return x[:, -1].float()
@@ -134,6 +135,6 @@ class Transformer(nn.Module):
     ) -> Tensor:
         """One position of every row, float32 [B, C] -> float32 [B, C]."""
         x = x.to(self.compute_dtype)
-        for layer, strips in zip(self._stack(), cache.layers, strict=True):
+        for layer, strips in zip(self.stack(), cache.layers, strict=True):
             x = layer.decode(x, strips, steps[layer.kind])
         return x.float()

@@ -1,0 +1,162 @@
+"""The decode step of a stack in C, for small priors on a CPU; compiled when it is asked for.
+
+At small sizes a step in torch is mostly dispatch, and its matrix products are slow for few rows.
+`native_step.c` computes the whole stack in one call, straight from the weights and the cache of the
+plain step, which stays the reference: same numbers up to rounding, fp32 only, one thread.
+"""
+
+import ctypes
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from jukebox_core.config import AttentionKind
+from jukebox_core.errors import ConfigError
+from jukebox_core.prior.attention import SelfAttention
+from jukebox_core.prior.kv_cache import PriorCache
+from jukebox_core.prior.projection import LayerNorm, Projection
+
+if TYPE_CHECKING:
+    from jukebox_core.prior.transformer import Transformer, TransformerLayer
+
+_SOURCE = Path(__file__).with_name("native_step.c")
+_COMPILE = (
+    *("cc", "-O3", "-march=native", "-mprefer-vector-width=512", "-std=gnu11"),
+    # A product and a sum may be one operation, sums are never taken in another order.
+    *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd"),
+    *("-shared", "-fPIC"),
+)
+# The order of `enum kind` in the source.
+_KINDS = (
+    AttentionKind.ALL,
+    AttentionKind.ROW,
+    AttentionKind.COLUMN,
+    AttentionKind.PREVIOUS_ROW,
+    AttentionKind.LYRIC_ENCODER,
+    AttentionKind.LYRIC_PREFIX,
+)
+
+
+class _Layer(ctypes.Structure):
+    """`struct layer` of the source."""
+
+    _fields_ = (
+        ("kind", ctypes.c_int64),
+        ("strip_positions", ctypes.c_int64),
+        ("pointers", ctypes.c_void_p * 13),
+    )
+
+
+class _Stack(ctypes.Structure):
+    """`struct stack` of the source."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("num_layers", "width", "attention_width")),
+        *((name, ctypes.c_int64) for name in ("mlp_width", "num_heads", "block_tokens")),
+        ("prefix_positions", ctypes.c_int64),
+        ("layers", ctypes.c_void_p),
+    )
+
+
+@cache
+def native_library() -> ctypes.CDLL:
+    """The compiled source, made once for a process, for the processor at hand.
+
+    Raises:
+        ConfigError: there is no working C compiler (`cc`).
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / "native_step.so"
+        command = [*_COMPILE, str(_SOURCE), "-o", str(library), "-lm"]
+        try:
+            subprocess.run(command, check=True, capture_output=True, text=True)
+        except FileNotFoundError:
+            raise ConfigError("the native step needs a C compiler called cc") from None
+        except subprocess.CalledProcessError as error:
+            raise ConfigError(f"the native step cannot be compiled: {error.stderr}") from error
+        loaded = ctypes.CDLL(str(library))
+    loaded.decode_stack.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_int64] + [ctypes.c_void_p] * 2
+    loaded.decode_stack.restype = None
+    return loaded
+
+
+class NativeStack:
+    """One stack with one cache, as addresses; both must stay where they are."""
+
+    def __init__(self, transformer: "Transformer", kv_cache: PriorCache) -> None:
+        stack = kv_cache.config.transformer
+        self._decode = native_library().decode_stack
+        self._width = stack.width
+        # Numbers that one row needs between two layers, and those that all share.
+        self._row_numbers = stack.width + 4 * stack.attention_width + stack.mlp_width
+        self._shared_numbers = max(strips.shape[1] for strips in kv_cache.layers)
+        self._transformer, self._strips = transformer, kv_cache.layers
+        # All weights move together.
+        self._first_weight = next(transformer.parameters())
+        self._first_address = self._first_weight.data_ptr()
+        layers = transformer.stack()
+        self._layers = (_Layer * len(layers))(
+            *(_layer(layer, strips) for layer, strips in zip(layers, kv_cache.layers, strict=True))
+        )
+        self._stack = _Stack(
+            len(layers),
+            *(stack.width, stack.attention_width, stack.mlp_width),
+            *(stack.num_heads, stack.block_tokens, kv_cache.config.lyric_prefix_positions),
+            ctypes.addressof(self._layers),
+        )
+        self._address = ctypes.addressof(self._stack)
+        self._scratch = torch.empty(0)
+
+    def serves(self, transformer: "Transformer") -> bool:
+        """These are its weights, and they lie where they lay."""
+        return (
+            self._transformer is transformer
+            and self._first_weight.data_ptr() == self._first_address
+        )
+
+    def decode(self, x: Tensor, positions: Tensor, slots: Tensor) -> Tensor:
+        """One position of every row: float32 [B, C] -> [B, C], in the same memory.
+
+        positions  int64 [B]   in the whole sequence
+        slots      int64 [B]
+        """
+        num_rows = len(x)
+        num_numbers = num_rows * self._row_numbers + self._shared_numbers
+        if len(self._scratch) < num_numbers:
+            self._scratch = torch.empty(num_numbers)
+        x, positions, slots = x.contiguous(), positions.contiguous(), slots.contiguous()
+        self._decode(
+            *(self._address, positions.data_ptr(), slots.data_ptr(), num_rows),
+            *(x.data_ptr(), self._scratch.data_ptr()),
+        )
+        return x
+
+
+def _layer(layer: "TransformerLayer", strips: Tensor) -> _Layer:
+    attention = layer.attention
+    query = attention.qkv if isinstance(attention, SelfAttention) else attention.query
+    modules = (
+        *(layer.attention_norm, query, attention.output),
+        *(layer.mlp_norm, layer.mlp.input, layer.mlp.output),
+    )
+    tensors = [strips, *(tensor for module in modules for tensor in _tensors(module))]
+    for tensor in tensors:
+        if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
+            raise ConfigError(
+                f"the native step is for float32 on a CPU, not {tensor.dtype} on {tensor.device}"
+            )
+        if not tensor.is_contiguous():
+            raise ConfigError("the native step needs weights that are contiguous")
+    pointers = (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
+    return _Layer(_KINDS.index(layer.kind), strips.shape[1], pointers)
+
+
+def _tensors(module: Projection | LayerNorm) -> Iterator[Tensor]:
+    yield module.weight
+    yield module.bias

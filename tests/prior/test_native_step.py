@@ -1,0 +1,144 @@
+"""The step in C gives what the step in torch gives, and no row knows of its neighbours."""
+
+import copy
+import shutil
+
+import pytest
+import torch
+
+from jukebox_core.config import AttentionKind, JukeboxPriorConfig, TransformerConfig
+from jukebox_core.engine import Engine
+from jukebox_core.errors import ConfigError
+from jukebox_core.prior import JukeboxPrior
+from jukebox_core.prior.native_step import native_library
+from jukebox_core.units import Level
+from tests.engine.windows import Draw, run_to_end
+from tests.prior.golden import PRIORS, golden_prior, window_starts
+from tests.prior.test_cache import Window, check_every_prefix_and_position, poison
+
+pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+
+
+def native(prior: JukeboxPrior) -> JukeboxPrior:
+    return copy.deepcopy(prior).use_native_step()
+
+
+def odd_prior() -> JukeboxPrior:
+    """Widths that fill no vector: 76, heads of 19, rows of 7."""
+    kinds = (AttentionKind.ROW, AttentionKind.COLUMN, AttentionKind.PREVIOUS_ROW, AttentionKind.ALL)
+    stack = TransformerConfig(
+        width=76,
+        layers=kinds,
+        num_heads=2,
+        num_blocks=5,
+        context_tokens=35,
+        attention_width_ratio=0.5,
+        mlp_width_ratio=1.5,
+    )
+    prior = JukeboxPrior(
+        JukeboxPriorConfig(
+            level=Level.TOP,
+            context_tokens=35,
+            num_codes=50,
+            sample_rate_hz=44_100,
+            samples_per_token=128,
+            transformer=stack,
+        )
+    )
+    generator = torch.Generator().manual_seed(4)
+    with torch.no_grad():
+        for name, weight in prior.named_parameters():
+            weight.normal_(float(name.endswith("norm.weight")), 0.2, generator=generator)
+    return prior.eval()
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_native_steps_equal_the_whole_window_from_every_prefix(name):
+    window = Window(name, window_starts(name)[0])
+    window.prior = native(window.prior)
+    cache = window.prior.allocate_cache(window.codes.shape[1])
+    poison(cache)
+    check_every_prefix_and_position(window, cache, seed=0)
+
+
+def test_widths_that_fill_no_vector_are_computed_whole():
+    prior = odd_prior()
+    generator = torch.Generator().manual_seed(5)
+    codes = torch.randint(0, 50, (3, 35), generator=generator)
+    labels = torch.zeros(3, 0, dtype=torch.int64)
+    wanted = prior(codes, labels).logits
+    prior.use_native_step()
+    cache, slots = prior.allocate_cache(3), torch.tensor([2, 0, 1])
+    prior.prefill(codes[:, :4], prior.condition(labels), cache, slots)
+    for position in range(5, 35):
+        positions = torch.full((3,), position)
+        logits = prior.decode(codes[:, position - 1], positions, cache, slots)
+        atol = 3e-6 * wanted.abs().max().item()
+        torch.testing.assert_close(logits, wanted[:, position], atol=atol, rtol=0)
+
+
+def test_the_native_step_is_as_near_to_the_exact_numbers_as_the_plain_one():
+    plain = odd_prior()
+    codes = torch.randint(0, 50, (1, 35), generator=torch.Generator().manual_seed(5))
+    exact = copy.deepcopy(plain).double()(codes, codes[:, :0]).logits[0, 5:]
+    errors = []
+    for prior in (plain, native(plain)):
+        cache, row = prior.allocate_cache(1), torch.tensor([0])
+        prior.prefill(codes[:, :4], prior.condition(codes[:, :0]), cache, row)
+        found = [prior.decode(codes[:, at - 1], row + at, cache, row) for at in range(5, 35)]
+        errors.append((torch.cat(found) - exact).square().mean().sqrt().item())
+    assert errors[1] < 1.5 * errors[0]
+
+
+@pytest.mark.parametrize("num_rows", [1, 2, 3, 5, 6, 7, 13])
+def test_states_of_a_row_are_the_same_to_the_bit_in_any_company(num_rows):
+    prior = odd_prior().use_native_step()
+    generator = torch.Generator().manual_seed(6)
+    cache = prior.allocate_cache(13)
+    for strips in cache.layers:
+        strips.normal_(generator=generator)
+    stack = prior._native_stack(cache)
+    x = torch.randn(13, 76, generator=generator)
+    positions = torch.randint(0, 35, (13,), generator=generator)
+    slots = torch.randperm(13, generator=generator)
+    together = stack.decode(x.clone(), positions, slots)
+    some = torch.randperm(13, generator=generator)[:num_rows]
+    alone = stack.decode(x[some], positions[some], slots[some])
+    assert torch.equal(alone, together[some])
+
+
+@pytest.mark.parametrize("name", ["prior_1b_lyrics", "prior_5b_lyrics", "prior_5b"])
+def test_an_engine_draws_the_same_codes_with_either_step(name):
+    draws = [Draw(name, Level.TOP, num_new=50, seed=seed) for seed in range(5)]
+    engine = Engine({Level.TOP: native(draws[0].prior)}, max_rows=4)
+    for number, window in enumerate(draws):
+        engine.submit(window.sequence(f"{number}"))
+    wanted = {f"{number}": window.slowly() for number, window in enumerate(draws)}
+    assert run_to_end(engine) == wanted
+
+
+def test_weights_that_moved_are_found_again():
+    window = Window("prior_5b", 0)
+    prior = window.prior = native(window.prior)
+    cache = prior.allocate_cache(1)
+    row = torch.tensor([0])
+    window.prefill(0, 3, cache, 0)
+    window.decode(row, row + 4, cache, row)
+    for weight in prior.parameters():
+        weight.data = weight.data.clone()
+    for position in range(5, 20):
+        logits = window.decode(row, row + position, cache, row)
+        torch.testing.assert_close(logits[0], window.logits[0, position], atol=2e-5, rtol=0)
+
+
+def test_half_precision_is_refused_with_a_sentence():
+    prior = native(golden_prior("prior_5b")).set_compute_dtype(torch.float16)
+    row = torch.tensor([0])
+    with pytest.raises(ConfigError, match=r"not torch\.float16"):
+        prior.decode(row, row + 1, prior.allocate_cache(1), row)
+
+
+def test_a_machine_without_a_compiler_hears_what_is_missing(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(ConfigError, match="needs a C compiler"):
+        native_library.__wrapped__()
