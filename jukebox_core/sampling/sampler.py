@@ -61,12 +61,26 @@ def draw(logits: Tensor, uniforms: Tensor, rows: RowSampling) -> Tensor:
         int64 [B]
     """
     probabilities = filter_logits(_tempered(logits, rows), rows).softmax(dim=-1)
+    cumulative = probabilities.cumsum(dim=-1)
+    if cumulative.device.type == "cpu":
+        return _search(cumulative, uniforms.unsqueeze(-1).contiguous())
     # Ids that must not be drawn get a sum that exceeds nothing: on a GPU a parallel sum may
     # wobble by a rounding error between two equal sums.
-    cumulative = probabilities.cumsum(dim=-1).masked_fill(probabilities == 0.0, -1.0)
+    cumulative = cumulative.masked_fill(probabilities == 0.0, -1.0)
     total = cumulative.amax(dim=-1, keepdim=True)
     reached = (cumulative > uniforms.unsqueeze(-1)) | (cumulative == total)
     return reached.to(torch.uint8).argmax(dim=-1)
+
+
+def _search(cumulative: Tensor, uniforms: Tensor) -> Tensor:
+    """The first id whose sum exceeds the number, or else the last one that adds to the sum.
+
+    For sums [B, V] that never fall, which the CPU makes one after the other; an id of probability 0
+    repeats the sum before it, so it is never the first. Less than half the time of comparing all.
+    """
+    exceeds = torch.searchsorted(cumulative, uniforms, right=True)
+    last = torch.searchsorted(cumulative, cumulative[:, -1:].contiguous())
+    return torch.minimum(exceeds, last).squeeze(-1)
 
 
 def filter_logits(logits: Tensor, rows: RowSampling) -> Tensor:
