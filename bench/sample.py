@@ -5,6 +5,7 @@ See `bench/README.md`. `python -m bench.sample --help`, from the root of the rep
 
 import argparse
 import json
+import shutil
 import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -50,34 +51,50 @@ def measure_pairs(
 ) -> list[dict[str, Any]]:
     """Windows of both libraries in turn (A B A B), for each prior and batch size."""
     return [
-        _measure_pair(machine, pair, num_rows, repeats, num_tokens or size.context_tokens)
+        row
         for size in sizes
         for pair in prior_pairs(size)
         for num_rows in batches
+        for row in _measure_pair(
+            machine, pair, num_rows, repeats, num_tokens or size.context_tokens
+        )
     ]
 
 
 def _measure_pair(
     machine: Machine, pair: PriorPair, num_rows: int, repeats: int, num_tokens: int
-) -> dict[str, Any]:
-    ours, theirs, ratios = [], [], []
+) -> list[dict[str, Any]]:
+    """One row for each of our steps; both stand beside the same windows of theirs."""
+    labels, upper_codes = pair.labels(num_rows), pair.upper_codes(num_rows)
+    windows: dict[str, list[list[float]]] = {step: [] for step in (*_steps(), "theirs")}
     for _ in range(repeats):
-        our_times = our_step_times(
-            pair.ours, pair.labels(num_rows), pair.upper_codes(num_rows), num_tokens
-        )
-        their_times = their_step_times(pair, num_rows, num_tokens)
-        ours.append(our_times)
-        theirs.append(their_times)
-        ratios.append(statistics.mean(their_times) / statistics.mean(our_times))
-    found = _summary(machine, pair.name, pair.ours, num_rows, ours)
-    their_sec = statistics.median(statistics.mean(times) for times in theirs)
-    return {
-        **found,
-        "transformers_tokens_per_sec": round(num_rows / their_sec, 1),
-        "transformers_step_ms": round(1e3 * their_sec, 3),
-        "transformers_last_over_first_tenth": _drift(theirs),
-        "times_transformers": round(statistics.median(ratios), 2),
-    }
+        for step in _steps():
+            pair.ours.use_native_step(step == "native")
+            windows[step].append(our_step_times(pair.ours, labels, upper_codes, num_tokens))
+        windows["theirs"].append(their_step_times(pair, num_rows, num_tokens))
+    theirs = [statistics.mean(times) for times in windows["theirs"]]
+    return [
+        {
+            **_summary(machine, pair.name, pair.ours, num_rows, windows[step]),
+            "step": step,
+            "transformers_tokens_per_sec": round(num_rows / statistics.median(theirs), 1),
+            "transformers_step_ms": round(1e3 * statistics.median(theirs), 3),
+            "transformers_last_over_first_tenth": _drift(windows["theirs"]),
+            "times_transformers": round(
+                statistics.median(
+                    their_sec / statistics.mean(times)
+                    for their_sec, times in zip(theirs, windows[step], strict=True)
+                ),
+                2,
+            ),
+        }
+        for step in _steps()
+    ]
+
+
+def _steps() -> tuple[str, ...]:
+    """Our ways to compute a step that can be had here."""
+    return ("plain", "native") if shutil.which("cc") else ("plain",)
 
 
 def measure_full(
@@ -104,6 +121,7 @@ def _summary(
     floor = floor_sec(work, prior, machine.flop_per_sec)
     return {
         "prior": name,
+        "step": "plain",
         "width": prior.config.transformer.width,
         "layers": prior.config.transformer.num_layers,
         "batch": num_rows,
