@@ -45,6 +45,7 @@ def create(
     Raises:
         InvalidRequest: it cannot be sung.
         IdempotencyKeyReused: the key came with another request before.
+        LimitReached: too many jobs wait, or run.
         StoreUnavailable: it may have been recorded; if so, it will be taken back.
     """
     # What it began with may be gone by now, and need not be looked for again.
@@ -205,7 +206,9 @@ def _bad_model(sentence: str) -> InvalidRequest:
 def _record(services: Services, job: Job, idempotency: IdempotencyKey | None) -> Job:
     """The job, or the one that another request with the same key recorded meanwhile."""
     try:
-        recorded = services.store.create(job, idempotency=idempotency)
+        recorded = services.store.create(
+            job, idempotency=idempotency, limits=services.settings.job_limits
+        )
     except StoreUnavailable:
         services.withdrawals.add(job.id)
         # Through its key the client may be given this job yet, if it was recorded after all.

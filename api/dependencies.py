@@ -75,6 +75,16 @@ def checked_job_id(
     return job_id
 
 
+def within_rate(caller: CallerDep, services: ServicesDep) -> None:
+    """Count a request that makes work. Raises LimitReached; a caller without a key has no limit."""
+    per_minute = services.settings.max_posts_per_minute
+    if caller.owner is not None and per_minute:
+        services.store.take_token(caller.owner, per_minute=per_minute)
+
+
+WITHIN_RATE = [Depends(within_rate)]
+"""`dependencies` of the endpoints that make work."""
+
 JobId = Annotated[str, Depends(checked_job_id)]
 
 

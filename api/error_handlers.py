@@ -1,6 +1,7 @@
 """Every exception that can leave an endpoint becomes a problem document here, once."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Literal, cast
@@ -28,6 +29,7 @@ from jobs.errors import (
     InvalidCursor,
     JobNotFound,
     JobsError,
+    LimitReached,
     NotRetryable,
     StoreUnavailable,
 )
@@ -100,6 +102,8 @@ def _from_jobs_error(error: JobsError) -> ApiError:
             )
         case IdempotencyKeyReused():
             return _key_reused()
+        case LimitReached():
+            return _too_much(error)
         case InvalidCursor():
             detail = "take it from next_cursor of an answer of this service, or leave it out"
             return InvalidRequest([_field_error("query", ["cursor"], detail)])
@@ -119,6 +123,23 @@ def _why_not_retryable(status: str) -> str:
     if status == JobStatus.FAILED:
         return "The job's error says that it would fail again: change the request, and post that."
     return f"The job is {status}: only one that failed can be tried again."
+
+
+_TOO_MUCH: Mapping[str, str] = {
+    "queue_full": "{limit} jobs wait already, and the queue takes no more: try again later.",
+    "too_many_queued": "{limit} jobs of this API key wait already: try again when some are done.",
+    "too_many_running": "{limit} jobs of this API key run already: try again when some are done.",
+    "rate_limited": "This API key may post {limit} times a minute: slow down a little.",
+}
+
+
+def _too_much(error: LimitReached) -> ApiError:
+    return ApiError(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        error.code,
+        _TOO_MUCH[error.code].format(limit=error.limit),
+        headers={"Retry-After": str(math.ceil(error.retry_after_sec))},
+    )
 
 
 def _key_reused() -> ApiError:

@@ -42,6 +42,7 @@ _PROBLEMS: dict[int, tuple[str, str, str]] = {
     415: ("unsupported_media_type", "The body is not JSON", "Send JSON with the header ..."),
     416: ("range_not_satisfiable", "The range lies outside the file", "The file has 882044 bytes"),
     422: ("invalid_request", "Something asked for cannot be", "/duration_seconds: must be ..."),
+    429: ("rate_limited", "Too much at once", "This API key may post 120 times a minute: ..."),
     500: ("internal_error", "Something unforeseen", "Something went wrong that nobody foresaw ..."),
     503: ("store_unavailable", "The job store is away", "The job store cannot be reached ..."),
 }
@@ -70,7 +71,7 @@ def _problem_response(status: int) -> dict[str, Any]:
         example["errors"] = [pointer]
     content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}
     response: dict[str, Any] = {"description": description, "content": {PROBLEM_JSON: content}}
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
         response["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
     return response
 

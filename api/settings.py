@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from jobs.limits import JobLimits
+
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
@@ -49,6 +51,25 @@ class ApiSettings(BaseSettings):
     transcode_timeout_sec: Annotated[
         float, Field(validation_alias="JUKEBOX_TRANSCODE_TIMEOUT_SEC", gt=0.0, le=3600.0)
     ] = 120.0
+    max_queued: Annotated[int, Field(validation_alias="JUKEBOX_MAX_QUEUED", ge=0)] = 10_000
+    max_queued_per_key: Annotated[
+        int, Field(validation_alias="JUKEBOX_MAX_QUEUED_PER_KEY", ge=0)
+    ] = 100
+    max_running_per_key: Annotated[
+        int, Field(validation_alias="JUKEBOX_MAX_RUNNING_PER_KEY", ge=0)
+    ] = 0
+    max_posts_per_minute: Annotated[
+        int, Field(validation_alias="JUKEBOX_MAX_POSTS_PER_MINUTE", ge=0, le=60_000)
+    ] = 120
+
+    @property
+    def job_limits(self) -> JobLimits:
+        """What the store checks before it queues a job."""
+        return JobLimits(
+            max_queued=self.max_queued,
+            max_queued_per_owner=self.max_queued_per_key,
+            max_running_per_owner=self.max_running_per_key,
+        )
 
 
 def read_settings() -> ApiSettings:

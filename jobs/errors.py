@@ -6,6 +6,7 @@ JobsError
 ├── NotRetryable         the job did not fail, or would fail again
 ├── IdempotencyKeyReused this key was sent before, with another request
 ├── InvalidCursor        a page cursor was not made by this service
+├── LimitReached         too much is asked for at once; try again later
 ├── LeaseLost            another worker owns the job now; write nothing
 ├── StoreUnavailable     the job store cannot be reached; try again soon
 ├── QueueUnavailable     the message queue cannot be reached; try again soon
@@ -51,6 +52,17 @@ class IdempotencyKeyReused(JobsError):
 
 class InvalidCursor(JobsError):
     """A page cursor was not made by this service."""
+
+
+class LimitReached(JobsError):
+    """Too much is asked for at once.
+
+    `code` is `queue_full`, `too_many_queued`, `too_many_running` or `rate_limited`.
+    """
+
+    def __init__(self, code: str, limit: int, *, retry_after_sec: float) -> None:
+        super().__init__(f"{code}: the limit is {limit}")
+        self.code, self.limit, self.retry_after_sec = code, limit, retry_after_sec
 
 
 class LeaseLost(JobsError):

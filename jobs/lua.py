@@ -5,10 +5,12 @@ All keys begin with `jukebox:`:
     job:{id}                         hash    the record (`jobs/job_codec.py`)
     job:{id}:events                  stream  what happened to it
     jobs[:status=S][:model=M]        zset    ids by created_at, for lists, counts and the queue
+    jobs:status=S:owner=O            zset    the same for one API key, for its limits
     jobs:root=R, jobs:parent=P       zset    ids by created_at: a tree of jobs, and one generation
     jobs:owner=O                     zset    ids by created_at: the jobs of one API key
     idempotency:{hash}               string  request hash and job id, forgotten after a day
     due                              zset    ids by the moment at which somebody should look
+    bucket:{owner}                   hash    tokens left of one API key, and when they were counted
     rates:{model}                    hash    stage -> mean tokens per second
     workers, worker_ends             hash and zset: who lives, and until when we believe it
 
@@ -109,9 +111,32 @@ end
 
 local function look_again_at(moment_us) redis.call('ZADD', DUE, int(moment_us), ID) end
 
+-- The record must be there.
 local function status_indexes(status, model)
   local by_status = PREFIX .. 'jobs:status=' .. status
-  return {by_status, by_status .. ':model=' .. model}
+  local indexes, owner = {by_status, by_status .. ':model=' .. model}, get('owner')
+  if owner then indexes[#indexes + 1] = by_status .. ':owner=' .. owner end
+  return indexes
+end
+
+-- The reply that refuses one more queued job; nil when no limit does. 0 is no limit.
+local function limit_reached(owner, max_queued, max_queued_per_owner, max_running_per_owner)
+  local function is_reached(limit, ...)
+    local number = 0
+    for _, status in ipairs({...}) do
+      number = number + redis.call('ZCARD', PREFIX .. 'jobs:status=' .. status)
+    end
+    return tonumber(limit) > 0 and number >= tonumber(limit)
+  end
+  if is_reached(max_queued, 'queued') then return {'limit', 'queue_full', max_queued} end
+  if not owner or owner == '' then return nil end
+  local whose = ':owner=' .. owner
+  if is_reached(max_queued_per_owner, 'queued' .. whose) then
+    return {'limit', 'too_many_queued', max_queued_per_owner}
+  end
+  if is_reached(max_running_per_owner, 'running' .. whose, 'canceling' .. whose) then
+    return {'limit', 'too_many_running', max_running_per_owner}
+  end
 end
 
 -- The record must be there.

@@ -7,17 +7,21 @@ from collections.abc import Mapping
 
 BODIES: Mapping[str, str] = {
     # id, created_us, model, resend_us, idempotency key or '', request hash, kept_ms,
-    # field, value, field, value ...
+    # owner or '', three limits, field, value, field, value ...
     "create": """
 if redis.call('EXISTS', RECORD) == 1 then return {'refused', get('status')} end
 local key, request_hash, kept_ms = ARGV[5], ARGV[6], ARGV[7]
 if key ~= '' then
   local reply = replay(key, request_hash)
   if reply then return reply end
+end
+local refusal = limit_reached(unpack(ARGV, 8, 11))
+if refusal then return refusal end
+if key ~= '' then
   redis.call('SET', key, request_hash .. ' ' .. ID, 'PX', kept_ms)
   redis.call('HSET', RECORD, 'idempotency_key', key)
 end
-redis.call('HSET', RECORD, unpack(ARGV, 8))
+redis.call('HSET', RECORD, unpack(ARGV, 12))
 add_to(lasting_indexes(ARGV[3]), ARGV[2])
 add_to(status_indexes('queued', ARGV[3]), ARGV[2])
 look_again_at(now_us() + tonumber(ARGV[4]))
@@ -32,6 +36,18 @@ if not get('status') then return {'missing'} end
 if get('replayed') then return {'kept'} end
 free_idempotency_key()
 return {'ok'}
+""",
+    # (none), owner, tokens per minute, which is also what the bucket holds
+    "take_token": """
+local key, capacity, now = PREFIX .. 'bucket:' .. ARGV[2], tonumber(ARGV[3]), now_us()
+local tokens_per_us, wait_us = capacity / 60000000, 0
+local tokens, counted_us = unpack(redis.call('HMGET', key, 'tokens', 'counted_at'))
+local passed_us = math.max(now - (counted_us or now), 0)
+tokens = math.min((tokens or capacity) + passed_us * tokens_per_us, capacity)
+if tokens >= 1 then tokens = tokens - 1 else wait_us = (1 - tokens) / tokens_per_us end
+redis.call('HSET', key, 'tokens', string.format('%.17g', tokens), 'counted_at', int(now))
+redis.call('PEXPIRE', key, 61000)
+return int(math.ceil(wait_us))
 """,
     # index, newest created_us, oldest, cursor id or '', limit, status or '', model or '',
     # owner or ''
@@ -77,12 +93,15 @@ elseif not TERMINAL[status] then
 end
 return {'ok', redis.call('HGETALL', RECORD)}
 """,
-    # id, resend_us. What was drawn stays; so does `started_at`, since drawing had begun then.
+    # id, resend_us, three limits. What was drawn stays; so does `started_at`, since drawing had
+    # begun then.
     "retry": """
 local status, error = unpack(redis.call('HMGET', RECORD, 'status', 'error'))
 if not status then return {'missing'} end
 if status ~= 'failed' then return {'refused', status} end
 if not (error and cjson.decode(error).retryable) then return {'final'} end
+local refusal = limit_reached(get('owner'), unpack(ARGV, 3))
+if refusal then return refusal end
 redis.call('HDEL', RECORD, 'error', 'completed_at', 'worker')
 redis.call('HSET', RECORD, 'attempt', 1)
 become('queued')

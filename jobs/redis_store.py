@@ -8,6 +8,7 @@ from jobs.errors import (
     IllegalTransition,
     JobNotFound,
     LeaseLost,
+    LimitReached,
     NotRetryable,
 )
 from jobs.idempotency import KEPT_SEC, IdempotencyKey
@@ -30,6 +31,7 @@ from jobs.job_codec import (
     window_field,
     worker_to_json,
 )
+from jobs.limits import NO_LIMITS, JobLimits
 from jobs.lua import (
     RATE_WEIGHT,
     idempotency_key,
@@ -37,6 +39,9 @@ from jobs.lua import (
 from jobs.redis_reader import RedisJobReader, check_id, job_of
 from jobs.redis_watcher import RedisJobWatcher
 from jobs.store import Claim, DueJob, WorkerInfo
+
+_LIMIT_RETRY_SEC = 30.0
+"""A place in a queue is free again when a song is done, which takes minutes rather than seconds."""
 
 __all__ = ["RedisJobStore", "RedisJobWatcher"]
 
@@ -61,11 +66,17 @@ class RedisJobStore(RedisJobReader):
         self._resend_us = _microseconds(resend_after_sec)
         self._keys_kept_ms = round(keys_kept_sec * 1000)
 
-    def create(self, job: Job, *, idempotency: IdempotencyKey | None = None) -> Job:
+    def create(
+        self,
+        job: Job,
+        *,
+        idempotency: IdempotencyKey | None = None,
+        limits: JobLimits = NO_LIMITS,
+    ) -> Job:
         """Write a new record, or find the one that was written before with this key.
 
-        Raises IdempotencyKeyReused, and IllegalTransition when the job is not queued or its id is
-        taken.
+        Raises IdempotencyKeyReused, LimitReached, and IllegalTransition when the job is not queued
+        or its id is taken.
         """
         if not is_job_id(job.id):
             raise ValueError(f"{job.id!r} was not made by new_job_id")
@@ -80,11 +91,20 @@ class RedisJobStore(RedisJobReader):
             self._resend_us,
             *_words_of_key(idempotency),
             self._keys_kept_ms,
+            job.owner or "",
+            *_words_of_limits(limits),
             *(word for field in fields for word in field),
         )
         if reply[0] == "refused":
             raise IllegalTransition(job.id, reply[1], "created again")
+        _raise_limit(reply)
         return _replayed(reply) or job
+
+    def take_token(self, owner: str, *, per_minute: int) -> None:
+        """Count one request of an API key. Raises LimitReached when there were too many lately."""
+        wait_us = int(self._run("take_token", "", owner, per_minute))
+        if wait_us > 0:
+            raise LimitReached("rate_limited", per_minute, retry_after_sec=wait_us / 1e6)
 
     def replay(self, idempotency: IdempotencyKey) -> Job | None:
         """The job that was created with this key; None when there is none.
@@ -115,13 +135,14 @@ class RedisJobStore(RedisJobReader):
             raise JobNotFound(job_id)
         return job_of(reply[1])
 
-    def retry(self, job_id: str) -> Job:
+    def retry(self, job_id: str, *, limits: JobLimits = NO_LIMITS) -> Job:
         """A job that failed waits again at its stage, with all that was drawn; `attempt` is 1.
 
-        Raises JobNotFound, and NotRetryable unless it failed with a retryable error.
+        Raises JobNotFound, LimitReached, and NotRetryable unless it failed with a retryable error.
         """
         check_id(job_id)
-        reply = self._run("retry", job_id, self._resend_us)
+        reply = self._run("retry", job_id, self._resend_us, *_words_of_limits(limits))
+        _raise_limit(reply)
         if reply[0] == "missing":
             raise JobNotFound(job_id)
         if reply[0] != "ok":
@@ -264,6 +285,15 @@ def _words_of_key(idempotency: IdempotencyKey | None) -> tuple[str, str]:
     if idempotency is None:
         return "", ""
     return idempotency_key(idempotency.digest), idempotency.request_sha256
+
+
+def _words_of_limits(limits: JobLimits) -> tuple[int, int, int]:
+    return limits.max_queued, limits.max_queued_per_owner, limits.max_running_per_owner
+
+
+def _raise_limit(reply: Sequence[Any]) -> None:
+    if reply[0] == "limit":
+        raise LimitReached(reply[1], int(reply[2]), retry_after_sec=_LIMIT_RETRY_SEC)
 
 
 def _replayed(reply: Sequence[Any]) -> Job | None:

@@ -20,6 +20,7 @@ from jobs.job import (
     Output,
     Stage,
 )
+from jobs.limits import NO_LIMITS, JobLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +78,22 @@ class WorkerInfo:
 class JobStore(Protocol):
     """All that API and workers do with records. Blocking; made for threads."""
 
-    def create(self, job: Job, *, idempotency: IdempotencyKey | None = None) -> Job:
+    def create(
+        self,
+        job: Job,
+        *,
+        idempotency: IdempotencyKey | None = None,
+        limits: JobLimits = NO_LIMITS,
+    ) -> Job:
         """Write a new record, status queued, and its place in the queue; returns it.
 
         With a key that was sent before, in the same atomic step: nothing is written, and the job
-        of that time is returned. Raises IdempotencyKeyReused when the request was another.
+        of that time is returned. Raises IdempotencyKeyReused when the request was another, and
+        LimitReached.
         """
+
+    def take_token(self, owner: str, *, per_minute: int) -> None:
+        """Count one request of an API key; tokens come back evenly. Raises LimitReached."""
 
     def replay(self, idempotency: IdempotencyKey) -> Job | None:
         """The job that was created with this key, if any. Raises IdempotencyKeyReused."""
@@ -134,10 +145,10 @@ class JobStore(Protocol):
         Raises JobNotFound.
         """
 
-    def retry(self, job_id: str) -> Job:
+    def retry(self, job_id: str, *, limits: JobLimits = NO_LIMITS) -> Job:
         """Queue a failed job again at its stage, with what was drawn; its attempts count anew.
 
-        Raises JobNotFound, NotRetryable.
+        Raises JobNotFound, NotRetryable, LimitReached.
         """
 
     def delete(self, job_id: str) -> None:

@@ -13,7 +13,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
 from api.callers import Caller, CallerDep
-from api.dependencies import Services, ServicesDep, root_path
+from api.dependencies import WITHIN_RATE, Services, ServicesDep, root_path
 from api.errors import ApiError, InvalidRequest, invalid_field
 from api.ingest import FileRefused, IngestFailed
 from api.openapi import problems
@@ -67,6 +67,7 @@ AssetId = Annotated[str, Depends(checked_asset_id)]
 @router.post(
     "/assets",
     operation_id="createAsset",
+    dependencies=WITHIN_RATE,
     summary="Send a sound, or codes, to begin songs with",
     status_code=HTTPStatus.CREATED,
     response_description="Taken in",
@@ -74,7 +75,7 @@ AssetId = Annotated[str, Depends(checked_asset_id)]
         201: {
             "headers": {"Location": {"description": "The asset", "schema": {"type": "string"}}},
         },
-        **problems(400, 413, 415),
+        **problems(400, 413, 415, 429),
     },
     openapi_extra=_MULTIPART,
 )

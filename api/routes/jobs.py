@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from api.callers import Caller, CallerDep
 from api.creation import create, remove_files
-from api.dependencies import JobId, JobReader, JobReaderDep, Services, ServicesDep
+from api.dependencies import WITHIN_RATE, JobId, JobReader, JobReaderDep, Services, ServicesDep
 from api.idempotency import IdempotencyHeader, idempotency_of
 from api.openapi import (
     CONTINUE_REQUEST,
@@ -76,13 +76,14 @@ class ListQuery(PageQuery):
 @router.post(
     "/jobs",
     operation_id="createJob",
+    dependencies=WITHIN_RATE,
     summary="Ask for a song",
     status_code=HTTPStatus.ACCEPTED,
     response_description="Accepted: the job is recorded and will be drawn",
     responses={
         200: _REPLAYED,
         202: {"headers": _LOCATION},
-        **problems(400, 413, 415, 503),
+        **problems(400, 413, 415, 429, 503),
     },
 )
 async def create_job(
@@ -278,9 +279,10 @@ def cancel_job(job_id: JobId, services: ServicesDep, reader: JobReaderDep) -> Jo
 @router.post(
     "/jobs/{job_id}/retry",
     operation_id="retryJob",
+    dependencies=WITHIN_RATE,
     summary="Try a job that failed once more",
     response_description="The job, `queued` again",
-    responses=problems(404, 409, 503),
+    responses=problems(404, 409, 429, 503),
 )
 def retry_job(job_id: JobId, services: ServicesDep, reader: JobReaderDep) -> JobView:
     """Queue a failed job again, at the stage where it failed; what was drawn by then is kept.
@@ -288,7 +290,7 @@ def retry_job(job_id: JobId, services: ServicesDep, reader: JobReaderDep) -> Job
     Only a job that failed with a `retryable` error can be tried again; any other is a conflict.
     `attempt` counts from 1 again, and `started_at` stays.
     """
-    job = services.store.retry(job_id)
+    job = services.store.retry(job_id, limits=services.settings.job_limits)
     _publish(services, job)
     return reader.view(job)
 

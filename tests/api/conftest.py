@@ -75,9 +75,11 @@ def song(**changes: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def serving(redis_url: str, models_dir: Path, data_dir: Path) -> AsyncIterator[Service]:
-    """The service over the store at `redis_url`."""
-    settings = ApiSettings(redis_url=redis_url, data_dir=data_dir, models_dir=models_dir)
+async def serving(
+    redis_url: str, models_dir: Path, data_dir: Path, **changes: Any
+) -> AsyncIterator[Service]:
+    """The service over the store at `redis_url`, with some settings changed."""
+    settings = ApiSettings(redis_url=redis_url, data_dir=data_dir, models_dir=models_dir, **changes)
     store, watcher = RedisJobStore(redis_url), RedisJobWatcher(redis_url)
     queue, artifacts = CeleryJobQueue(redis_url), LocalArtifacts(data_dir / "artifacts")
     assets, catalog = LocalAssets(data_dir / "assets"), ModelCatalog(models_dir)
