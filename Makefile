@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check format clean
+.PHONY: help demo serve test check faults soak bench format clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,14 +32,23 @@ demo: $(VENV)/.local ## hear it: starts everything, sings ten seconds, stops eve
 serve: $(VENV)/.local ## keep the same stack running until Ctrl-C
 	@$(BIN)/jukebox serve
 
-test: $(VENV)/.dev ## every test this machine can run
-	@$(BIN)/python -m pytest -q -m 'not gpu' tests
+test: $(VENV)/.dev ## every test this machine can run in minutes
+	@$(BIN)/python -m pytest -q -m 'not gpu and not faults' tests
 
-check: $(VENV)/.dev ## linters, types, import rules, Dockerfiles
+check: $(VENV)/.dev ## linters, types, import rules
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+faults: $(VENV)/.dev ## kill, freeze, fill and corrupt real processes and files; longer than test
+	@$(BIN)/python -m pytest -q -m faults tests/faults
+
+soak: $(VENV)/.dev ## at least fifty kills over a batch of jobs
+	@$(BIN)/python -m tests.faults.soak
+
+bench: $(VENV)/.dev ## tokens per second beside transformers and the machine's limits
+	@$(BIN)/python -m bench.sample
 
 format: $(VENV)/.dev ## let ruff mend what it can
 	@$(BIN)/ruff format .
