@@ -19,7 +19,9 @@ from jobs.redis_connection import connect
 
 RUN_STAGE_TASK = "jukebox.run_stage"
 
-_DAY_SEC = 24 * 3600
+# A message is acknowledged as soon as a thread has it. One whose worker died or was cut off in
+# between comes again after this time, and finds its job held.
+_UNACKNOWLEDGED_SEC = 30
 # A sender must hear within seconds that the server is away. Workers wait for messages one second
 # at a time (BRPOP), so theirs is longer.
 _PUBLISH_TIMEOUT_SEC = 1.0
@@ -116,7 +118,7 @@ def celery_app(redis_url: str) -> Celery:
         broker_connection_max_retries=None,
         broker_use_ssl=_tls_options(redis_url),
         broker_transport_options={
-            "visibility_timeout": _DAY_SEC,
+            "visibility_timeout": _UNACKNOWLEDGED_SEC,
             "unacked_restore_interval": 10,
             "unacked_restore_throttle": 1,
             "socket_timeout": _WORKER_TIMEOUT_SEC,

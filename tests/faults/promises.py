@@ -16,9 +16,10 @@ from jobs.lua import events_key
 from jobs.queue import queue_name
 from tests.faults.world import World
 
-END_SEC = 100.0
-SETTLE_SEC = 12.0
-"""Time for a frozen process to notice what it missed and to clean up behind itself."""
+END_SEC = 110.0
+SETTLE_SEC = 60.0
+"""Time for a frozen process to notice what it missed and to clean up behind itself, and for a
+message that was taken but not acknowledged to come again (30 s, looked for every 10 s)."""
 
 
 @dataclass

@@ -11,7 +11,7 @@ from tests.worker.jobs_and_processes import LEASE_SEC
 
 pytestmark = [pytest.mark.faults, pytest.mark.redis]
 
-START_SEC = 15.0
+START_SEC = 30.0
 """A new worker imports torch and loads the model, on two cores that others use too."""
 RESEND_SEC = 10.0
 ONE_CRASH_SEC = LEASE_SEC + START_SEC + RESEND_SEC
