@@ -72,7 +72,8 @@ def _measure_pair(
             pair.ours.use_native_step(step == "native")
             windows[step].append(our_step_times(pair.ours, labels, upper_codes, num_tokens))
         windows["theirs"].append(their_step_times(pair, num_rows, num_tokens))
-    theirs = [statistics.mean(times) for times in windows["theirs"]]
+    # The median of a window is what a step costs when no neighbour takes the core away.
+    theirs = [statistics.median(times) for times in windows["theirs"]]
     return [
         {
             **_summary(machine, pair.name, pair.ours, num_rows, windows[step]),
@@ -82,7 +83,7 @@ def _measure_pair(
             "transformers_last_over_first_tenth": _drift(windows["theirs"]),
             "times_transformers": round(
                 statistics.median(
-                    their_sec / statistics.mean(times)
+                    their_sec / statistics.median(times)
                     for their_sec, times in zip(theirs, windows[step], strict=True)
                 ),
                 2,
@@ -119,7 +120,7 @@ def measure_full(
 def _summary(
     machine: Machine, name: str, prior: JukeboxPrior, num_rows: int, windows: list[list[float]]
 ) -> dict[str, Any]:
-    step_sec = statistics.median(statistics.mean(times) for times in windows)
+    step_sec = statistics.median(statistics.median(times) for times in windows)
     work = step_work(prior, num_rows)
     floor = floor_sec(work, torch.device(machine.device))
     return {
