@@ -17,9 +17,10 @@ from jukebox_core.checkpoints.names import (
     translator,
     untie,
 )
-from jukebox_core.checkpoints.parts import LoadedParts, build_prior, build_vqvae, read_tokenizer
+from jukebox_core.checkpoints.parts import LoadedParts, build_prior, build_vqvae
 from jukebox_core.checkpoints.tensor_files import open_tensors
 from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig, JukeboxVQVAEConfig
+from jukebox_core.labels import JukeboxTokenizer
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.units import COARSE_TO_FINE, Level
 from jukebox_core.vqvae import JukeboxVQVAE
@@ -144,7 +145,9 @@ def load_openai(
         CheckpointError: a file is no checkpoint, or does not fit `config`.
         LabelError: a label list that a prior needs is missing or broken.
     """
-    tokenizer = read_tokenizer(labels_dir, config) if labels_dir is not None else None
+    tokenizer = None
+    if labels_dir is not None:
+        tokenizer = JukeboxTokenizer.from_directory(labels_dir, config)
     top, middle, bottom = (
         load_openai_prior(priors[level], config.prior(level), device=device, dtype=dtype)
         for level in COARSE_TO_FINE

@@ -8,7 +8,7 @@ import torch
 from jukebox_core.checkpoints.assemble import assemble
 from jukebox_core.checkpoints.tensor_files import StoredTensor
 from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig, JukeboxVQVAEConfig
-from jukebox_core.labels import JukeboxTokenizer, Vocabulary
+from jukebox_core.labels import JukeboxTokenizer
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.vqvae import JukeboxVQVAE
 
@@ -68,16 +68,3 @@ def build_prior(
         unknown=unknown,
         device=device,
     )
-
-
-def read_tokenizer(labels_dir: Path, config: JukeboxConfig) -> JukeboxTokenizer:
-    """The tokenizer of a model whose lists lie in `labels_dir` as `v2_artist_ids.txt` and so on.
-
-    Raises:
-        LabelError: a list that a prior needs is missing or broken.
-    """
-    versions = {prior.labels.version for prior in config.priors if prior.labels is not None}
-    vocabularies = {
-        version: Vocabulary.from_directory(labels_dir, version) for version in sorted(versions)
-    }
-    return JukeboxTokenizer(vocabularies, config)
