@@ -10,7 +10,7 @@ from jobs.assets import LocalAssets
 from jobs.queue import CeleryJobQueue
 from jobs.redis_store import RedisJobStore
 from jobs.redis_watcher import RedisJobWatcher
-from jukebox_core.catalog import ModelCatalog
+from jukebox_core.catalog import BUNDLED_MODELS, ModelCatalog
 
 
 def app() -> FastAPI:
@@ -27,6 +27,6 @@ def build_app(settings: ApiSettings) -> FastAPI:
         CeleryJobQueue(settings.redis_url),
         LocalArtifacts(settings.data_dir / "artifacts"),
         LocalAssets(settings.data_dir / "assets"),
-        ModelCatalog(settings.models_dir),
+        ModelCatalog(settings.models_dir, BUNDLED_MODELS),
         ApiKeyFile(settings.data_dir),
     )

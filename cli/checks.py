@@ -14,7 +14,7 @@ from pathlib import Path
 from cli.client import JukeboxClient
 from cli.errors import CliError, ServiceProblem, UsageError
 from cli.stack import require_free_port
-from jukebox_core.catalog import ModelCatalog
+from jukebox_core.catalog import BUNDLED_MODELS, ModelCatalog
 from jukebox_core.errors import JukeboxError
 
 _OLDEST_PYTHON = (3, 11)
@@ -150,7 +150,7 @@ def check_data_folder(place: Surroundings) -> Finding:
 def check_models(place: Surroundings) -> Finding:
     """Is there a model to sing with?"""
     try:
-        names = ModelCatalog(place.models_dir).names()
+        names = ModelCatalog(place.models_dir, BUNDLED_MODELS).names()
     except JukeboxError as error:
         return Finding("models", Verdict.MISSING, str(error), "see docs/models.md")
     if not names:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.errors import UsageError
+from jukebox_core.catalog import BUNDLED_MODELS
 
 if TYPE_CHECKING:
     import torch
@@ -15,12 +16,12 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 .
 
 
 def model_directory(model: str, folder: Path) -> Path:
-    """The directory of a model that is named by its path or by its name in `folder`.
+    """The directory of a model: its path, its name in `folder`, or the name of a bundled one.
 
     Raises:
         UsageError: there is none.
     """
-    for directory in (Path(model), folder / model):
+    for directory in (Path(model), folder / model, BUNDLED_MODELS / model):
         if (directory / "config.json").is_file():
             return directory
     raise UsageError(

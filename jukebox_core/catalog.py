@@ -24,6 +24,10 @@ FORMAT = "jukebox"
 FORMAT_VERSION = 1
 CONFIG_FILE = "config.json"
 LABELS_FOLDER = "labels"
+_ANY_CONFIG = f"*/{CONFIG_FILE}"
+
+BUNDLED_MODELS = Path(__file__).parent / "bundled"
+"""The folder of the models that come with this package."""
 
 
 class ModelState(StrEnum):
@@ -54,18 +58,24 @@ class ModelCard:
 class ModelCatalog:
     """The model directories inside `models_dir`, read again when their `config.json` changes.
 
-    A model's name is the name of its directory.
+    A model's name is the name of its directory. Those in `bundled` are there too, unless
+    `models_dir` has one of the same name.
     """
 
-    def __init__(self, models_dir: Path) -> None:
+    def __init__(self, models_dir: Path, bundled: Path | None = None) -> None:
         self.models_dir = models_dir
-        self._cards: dict[str, tuple[int, ModelCard]] = {}
+        self._folders = (models_dir,) if bundled is None else (models_dir, bundled)
+        self._cards: dict[str, tuple[tuple[Path, int], ModelCard]] = {}
         self._searches: dict[str, tuple[ModelCard, LabelSearch]] = {}
 
     def names(self) -> tuple[str, ...]:
         """All directories that hold a `config.json`, in alphabetical order."""
-        found = self.models_dir.glob(f"*/{CONFIG_FILE}")
-        return tuple(sorted(file.parent.name for file in found if _is_name(file.parent.name)))
+        return tuple(sorted(self._directories()))
+
+    def _directories(self) -> dict[str, Path]:
+        """Every model's directory by its name."""
+        found = [file.parent for at in reversed(self._folders) for file in at.glob(_ANY_CONFIG)]
+        return {directory.name: directory for directory in found if _is_name(directory.name)}
 
     def get(self, name: str) -> ModelCard:
         """The card of one model.
@@ -75,14 +85,14 @@ class ModelCatalog:
             ConfigError: its `config.json` is broken.
             LabelError: its label lists are broken.
         """
-        known = self.names()
-        if name not in known:
-            raise ModelNotFound(self._why_not(name, known))
-        directory = self.models_dir / name
-        changed_ns = (directory / CONFIG_FILE).stat().st_mtime_ns
+        directories = self._directories()
+        if name not in directories:
+            raise ModelNotFound(self._why_not(name, tuple(sorted(directories))))
+        directory = directories[name]
+        version = (directory, (directory / CONFIG_FILE).stat().st_mtime_ns)
         cached = self._cards.get(name)
-        if cached is None or cached[0] != changed_ns:
-            cached = (changed_ns, read_card(directory))
+        if cached is None or cached[0] != version:
+            cached = (version, read_card(directory))
             self._cards[name] = cached
         return cached[1]
 

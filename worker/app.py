@@ -12,7 +12,7 @@ from jobs.artifacts import LocalArtifacts
 from jobs.job import Stage
 from jobs.queue import RUN_STAGE_TASK, CeleryJobQueue, celery_app, queue_name
 from jobs.redis_store import RedisJobStore
-from jukebox_core.catalog import ModelCatalog
+from jukebox_core.catalog import BUNDLED_MODELS, ModelCatalog
 from jukebox_core.placed_priors import decide_placement
 from worker.engine_thread import EngineThread
 from worker.health import Presence, describe_worker
@@ -30,7 +30,7 @@ JOIN_SEC = 5.0
 
 def build_parts(settings: WorkerSettings) -> WorkerParts:
     """The real parts. Nothing connects or starts yet."""
-    catalog = ModelCatalog(settings.models_dir)
+    catalog = ModelCatalog(settings.models_dir, BUNDLED_MODELS)
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.dtype, device)
 

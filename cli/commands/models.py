@@ -12,7 +12,7 @@ from cli import options
 from cli.commands import model_files
 from cli.console import escape, notes, results
 from cli.errors import CliError
-from jukebox_core.catalog import ModelCatalog, ModelState
+from jukebox_core.catalog import BUNDLED_MODELS, ModelCatalog, ModelState
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import JukeboxError
 
@@ -46,7 +46,7 @@ def list_models(
 ) -> None:
     """List the models in the models folder, and those that can be fetched by name."""
     folder = options.models_folder(data_dir, models_dir)
-    catalog = ModelCatalog(folder)
+    catalog = ModelCatalog(folder, BUNDLED_MODELS)
     table = Table(show_edge=False, pad_edge=False)
     for heading in ("model", "state", "size", "sample rate", "description", "licence"):
         table.add_column(heading, overflow="fold")

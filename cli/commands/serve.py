@@ -12,7 +12,7 @@ from cli.commands.models import TINY_IS_NOISE, write_tiny
 from cli.console import escape, notes, results
 from cli.signals import Interrupted, StopSignals
 from cli.stack import StackSettings, running_stack
-from jukebox_core.catalog import ModelCatalog
+from jukebox_core.catalog import BUNDLED_MODELS, ModelCatalog
 
 _CHECK_SEC = 0.5
 
@@ -49,13 +49,13 @@ def serve(
 
 
 def _have_a_model(settings: StackSettings) -> None:
-    if not ModelCatalog(settings.models_dir).names():
+    if not ModelCatalog(settings.models_dir, BUNDLED_MODELS).names():
         write_tiny(settings.models_dir / "tiny")
         notes().print(f"No model in {escape(str(settings.models_dir))}: wrote one. {TINY_IS_NOISE}")
 
 
 def _show_addresses(settings: StackSettings) -> None:
-    names = ModelCatalog(settings.models_dir).names()
+    names = ModelCatalog(settings.models_dir, BUNDLED_MODELS).names()
     body = json.dumps(
         {"model": names[0], "artist": "anyone", "genre": "anything", "duration_seconds": 10}
     )

@@ -1,5 +1,7 @@
 """What the catalogue says of absent and growing models, and of the names in those it has."""
 
+import shutil
+
 import pytest
 
 from jukebox_core.catalog import ModelCatalog, ModelState
@@ -53,3 +55,16 @@ def test_a_model_without_lists_cannot_be_searched(tiny_model_dir, tmp_path):
     (tmp_path / "mute" / "config.json").write_bytes((tiny_model_dir / "config.json").read_bytes())
     with pytest.raises(LabelError, match="without lists"):
         ModelCatalog(tmp_path).search("mute")
+
+
+def test_a_bundled_model_is_there_until_a_folder_of_its_name_stands_before_it(
+    tiny_model_dir, tmp_path
+):
+    bundled, models_dir = tmp_path / "bundled", tmp_path / "models"
+    shutil.copytree(tiny_model_dir, bundled / "mini")
+    catalog = ModelCatalog(models_dir, bundled)
+    assert catalog.names() == ("mini",)
+    assert catalog.get("mini").directory == bundled / "mini"
+    shutil.copytree(tiny_model_dir, models_dir / "mini")
+    assert catalog.names() == ("mini",)
+    assert catalog.get("mini").directory == models_dir / "mini"
