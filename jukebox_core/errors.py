@@ -10,6 +10,7 @@ JukeboxError
 ├── LicenceError       the terms of somebody's weights were not accepted
 ├── AudioError         sound cannot be read, written or encoded
 ├── FeatureError       activations are asked for that a model cannot give
+├── TrainingError      a model cannot be trained with what was given
 └── SamplingError      drawing codes went wrong
     └── SamplingCanceled   somebody asked to stop
 """
@@ -61,6 +62,10 @@ class AudioError(JukeboxError):
 
 class FeatureError(JukeboxError):
     """Activations are asked for that a model cannot give."""
+
+
+class TrainingError(JukeboxError):
+    """A model cannot be trained with what was given: data, settings, or a run that was begun."""
 
 
 class SamplingError(JukeboxError):

@@ -1,0 +1,1 @@
+"""Training: from a folder of recordings to a model directory."""

@@ -1,0 +1,207 @@
+"""The list of songs in a folder of training data: `songs.json` or `songs.csv`; no torch.
+
+Each song has
+
+    file      its sound, relative to the folder
+    artist    names, as the model's users will ask for them; "unknown" when absent
+    genre
+    lyrics    the words that are sung, or the name of a .txt file; empty for an instrumental
+    held_out  whether it is kept from training, to measure with; absent everywhere: about 2 % are
+    character_start_sec, character_end_sec
+              when each character of the lyrics is sung, null for one that is not (JSON only)
+
+Other fields are left aside.
+"""
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jukebox_core.errors import TrainingError
+
+JSON_FILE = "songs.json"
+CSV_FILE = "songs.csv"
+UNKNOWN_NAME = "unknown"
+HELD_OUT_SHARE = 0.02
+
+_BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CharacterTimes:
+    """When each character of the lyrics is sung, in seconds: float64 [characters] each.
+
+    Both are nan for a character that is not sung, such as a space.
+    """
+
+    start_sec: NDArray[np.float64]
+    end_sec: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class ManifestEntry:
+    """One song of the list; `file` is a path that can be opened, `name` as the list gives it."""
+
+    name: str
+    file: Path
+    artist: str
+    genre: str
+    lyrics: str
+    held_out: bool
+    character_times: CharacterTimes | None = None
+
+
+def read_manifest(directory: Path) -> tuple[ManifestEntry, ...]:
+    """The songs of a folder of training data, in the order of its list.
+
+    Raises:
+        TrainingError: there is no list or an empty one, or a row of it is at fault; the message
+            names the row, counted from 1.
+    """
+    rows = tuple(_read_rows(directory))
+    if not rows:
+        raise TrainingError(f"the list of songs in {directory} is empty")
+    entries = [_entry(directory, row, where) for row, where in rows]
+    _refuse_doubles(entries, [where for _, where in rows])
+    if any("held_out" in row and row["held_out"] not in (None, "") for row, _ in rows):
+        return tuple(entries)
+    return _with_held_out(entries)
+
+
+def _read_rows(directory: Path) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """Each row, and what to call it in a message."""
+    json_file, csv_file = directory / JSON_FILE, directory / CSV_FILE
+    if json_file.is_file():
+        values = _read_json(json_file)
+        for number, value in enumerate(values, start=1):
+            where = f"{json_file}, song {number}"
+            if not isinstance(value, dict):
+                raise TrainingError(f"{where}: wanted an object, found {type(value).__name__}")
+            yield value, where
+    elif csv_file.is_file():
+        with csv_file.open(encoding="utf-8-sig", newline="") as stream:
+            for number, row in enumerate(csv.DictReader(stream), start=1):
+                where = f"{csv_file}, song {number}"
+                if None in row or None in row.values():
+                    raise TrainingError(f"{where}: has not as many columns as the first line")
+                yield row, where
+    else:
+        raise TrainingError(
+            f"{directory} has neither {JSON_FILE} nor {CSV_FILE}: list the songs in one of them, "
+            "with the columns file, artist, genre, lyrics"
+        )
+
+
+def _read_json(file: Path) -> list[Any]:
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TrainingError(f"{file} is not JSON: {error}") from error
+    if not isinstance(values, list):
+        raise TrainingError(f"{file} holds a {type(values).__name__}, not a list of songs")
+    return values
+
+
+def _entry(directory: Path, row: Mapping[str, Any], where: str) -> ManifestEntry:
+    name = _text(row, "file", where)
+    if not name:
+        raise TrainingError(f"{where}: names no file")
+    file = directory / name
+    if not file.is_file():
+        raise TrainingError(f"{where}: there is no file {file}")
+    lyrics = _lyrics(directory, row, where)
+    return ManifestEntry(
+        name=name,
+        file=file,
+        artist=_text(row, "artist", where).strip() or UNKNOWN_NAME,
+        genre=_text(row, "genre", where).strip() or UNKNOWN_NAME,
+        lyrics=lyrics,
+        held_out=_held_out(row, where),
+        character_times=_character_times(row, len(lyrics), where),
+    )
+
+
+def _text(row: Mapping[str, Any], field: str, where: str) -> str:
+    value = row.get(field)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise TrainingError(f"{where}: {field} should be text, and is {value!r}")
+    return value
+
+
+def _lyrics(directory: Path, row: Mapping[str, Any], where: str) -> str:
+    text = _text(row, "lyrics", where)
+    if not text.endswith(".txt") or "\n" in text:
+        return text
+    try:
+        return (directory / text).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrainingError(f"{where}: cannot read the lyrics in {text}: {error}") from error
+
+
+def _held_out(row: Mapping[str, Any], where: str) -> bool:
+    value = row.get("held_out")
+    if value is None or value == "":
+        return False
+    if isinstance(value, bool):
+        return value
+    known = _BOOLEANS.get(str(value).strip().lower())
+    if known is None:
+        raise TrainingError(f"{where}: held_out should be true or false, and is {value!r}")
+    return known
+
+
+def _character_times(
+    row: Mapping[str, Any], num_characters: int, where: str
+) -> CharacterTimes | None:
+    given = [row.get("character_start_sec"), row.get("character_end_sec")]
+    if all(value is None for value in given):
+        return None
+    columns = []
+    for value in given:
+        if not isinstance(value, list) or len(value) != num_characters:
+            found = f"{len(value)} entries" if isinstance(value, list) else repr(value)
+            raise TrainingError(
+                f"{where}: character_start_sec and character_end_sec need a list with one entry "
+                f"for each of the {num_characters} characters of the lyrics, found {found}"
+            )
+        try:
+            columns.append(np.array([np.nan if t is None else t for t in value], dtype=np.float64))
+        except (TypeError, ValueError) as error:
+            raise TrainingError(f"{where}: character times are seconds or null: {error}") from error
+    start_sec, end_sec = columns
+    if np.any(np.isnan(start_sec) != np.isnan(end_sec)) or np.any(end_sec < start_sec):
+        raise TrainingError(f"{where}: a character ends before it starts, or has one time only")
+    return CharacterTimes(start_sec, end_sec)
+
+
+def _refuse_doubles(entries: list[ManifestEntry], places: list[str]) -> None:
+    seen: dict[str, str] = {}
+    for entry, where in zip(entries, places, strict=True):
+        if entry.name in seen:
+            raise TrainingError(f"{where}: {entry.name} is the file of {seen[entry.name]} already")
+        seen[entry.name] = where
+
+
+def _with_held_out(entries: list[ManifestEntry]) -> tuple[ManifestEntry, ...]:
+    """Keep back the songs whose names hash lowest: the choice survives a longer list."""
+    places = [_hash_place(entry.name) for entry in entries]
+    # Of a short list one song, so that there is something to measure with; of one song, none.
+    limit = max(HELD_OUT_SHARE, min(places)) if len(entries) > 1 else 0.0
+    return tuple(
+        replace(entry, held_out=place <= limit)
+        for entry, place in zip(entries, places, strict=True)
+    )
+
+
+def _hash_place(name: str) -> float:
+    """A number in [0, 1) that depends on the name alone."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48
