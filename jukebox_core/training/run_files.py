@@ -1,0 +1,85 @@
+"""The directory of a training run: state to resume from, log, samples."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from jukebox_core.errors import TrainingError
+
+STATE_FILE = "state.pt"
+LOG_FILE = "log.jsonl"
+
+
+class RunFiles:
+    """What one run leaves behind in its directory, which is made if it is not there.
+
+    `state.pt`   everything a resumed run needs, replaced as a whole
+    `log.jsonl`  one JSON object per logged step
+    `samples/`   one folder per step that was listened to
+    """
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
+        self._state = directory / STATE_FILE
+        self._log = directory / LOG_FILE
+
+    def save_state(self, state: Mapping[str, Any]) -> None:
+        """Replace the state: after a crash at any moment there is the old one or the new one."""
+        with tempfile.NamedTemporaryFile(
+            dir=self.directory, prefix=f".{STATE_FILE}.", delete=False
+        ) as file:
+            try:
+                torch.save(dict(state), file)
+                file.flush()
+                os.fsync(file.fileno())
+                os.replace(file.name, self._state)
+            except BaseException:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+
+    def load_state(self) -> dict[str, Any] | None:
+        """The last state, on the CPU, or None if there is none. Runs no code from the file.
+
+        Raises:
+            TrainingError: the file cannot be read.
+        """
+        if not self._state.exists():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(self._state, map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, EOFError, ValueError) as error:
+            raise TrainingError(f"{self._state} cannot be resumed from: {error}") from error
+        return state
+
+    def begin_log(self, step: int) -> None:
+        """Forget what was logged after `step`: a resumed run will log it again."""
+        if not self._log.exists():
+            return
+        kept = [line for line in self._log.read_text().splitlines() if _is_before(line, step)]
+        unfinished = self._log.with_suffix(".jsonl.new")
+        unfinished.write_text("".join(f"{line}\n" for line in kept))
+        os.replace(unfinished, self._log)
+
+    def log(self, values: Mapping[str, Any]) -> None:
+        """Add one line."""
+        with self._log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(values) + "\n")
+
+    def samples_of(self, step: int) -> Path:
+        """The folder of the samples of one step, made if it is not there."""
+        folder = self.directory / "samples" / f"step_{step:07d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def _is_before(line: str, step: int) -> bool:
+    try:
+        return bool(json.loads(line)["step"] <= step)
+    except (ValueError, KeyError):  # half a line, from a crash while it was written
+        return False
