@@ -247,6 +247,8 @@ EXAMPLE_JOB: dict[str, Any] = {
         "offset_seconds": 0.0,
         "num_samples": 1,
         "levels": ["top", "middle", "bottom"],
+        "webhook_url": None,
+        "webhook_events": ["job.succeeded", "job.failed", "job.canceled", "job.expired"],
         "sampling": {
             level: {"temperature": 0.99, "top_k": 0, "top_p": 0.0, "hop_fraction": None}
             for level in ("top", "middle", "bottom")

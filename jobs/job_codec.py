@@ -88,6 +88,10 @@ def job_to_fields(job: Job) -> dict[str, str]:
     fields |= {f"metrics:{level}": to_json(part) for level, part in job.metrics.items()}
     texts = {name: getattr(job, name) for name in _TEXTS}
     fields |= {name: text for name, text in texts.items() if text is not None}
+    if job.request.webhook_url is not None:
+        # Beside the request, for the scripts that write messages.
+        fields["webhook_url"] = job.request.webhook_url
+        fields["webhook_events"] = " ".join(job.request.webhook_events)
     if job.crashes:
         fields["crashes"] = str(job.crashes)
     if job.parent_sample is not None:

@@ -12,6 +12,7 @@ All keys begin with `jukebox:`:
     due                              zset    ids by the moment at which somebody should look
     bucket:{owner}                   hash    tokens left of one API key, and when they were counted
     rates:{model}                    hash    stage -> mean tokens per second
+    webhooks, webhook:{id}, ...              messages to be sent (`jobs/lua_webhooks.py`)
     workers, worker_ends             hash and zset: who lives, and until when we believe it
 
 The scripts name keys that are not in KEYS, so one server (or a primary with replicas) is needed,
@@ -21,6 +22,7 @@ not a cluster. Lua numbers are doubles: microseconds fit (below 2**53) but must 
 
 from collections.abc import Iterable
 
+from jobs import lua_webhooks
 from jobs.job import NEXT_STATUSES, TERMINAL_STATUSES
 from jobs.lua_scripts import BODIES
 from jobs.request import LEVEL_NAMES
@@ -110,6 +112,9 @@ local function emit_status()
 end
 
 local function look_again_at(moment_us) redis.call('ZADD', DUE, int(moment_us), ID) end
+"""
+    + lua_webhooks.NOTIFY
+    + """
 
 -- The record must be there.
 local function status_indexes(status, model)
@@ -172,6 +177,7 @@ local function become(status)
     redis.call('ZREM', DUE, ID)
   end
   emit_status()
+  notify('job.' .. status)
   return true
 end
 
@@ -219,5 +225,5 @@ end
 """
 )
 
-SCRIPTS = {name: _PRELUDE + body for name, body in BODIES.items()}
+SCRIPTS = {name: _PRELUDE + body for name, body in {**BODIES, **lua_webhooks.BODIES}.items()}
 """Name -> complete source."""

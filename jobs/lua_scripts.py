@@ -205,11 +205,13 @@ return {'ok'}
     # id, fence, next_stage, metrics, codes_name, resend_us
     "finish_stage": """
 if not owns(ARGV[2]) then return {'lost'} end
-redis.call('HSET', RECORD, 'metrics:' .. get('stage'), ARGV[4],
+local level = get('stage')
+redis.call('HSET', RECORD, 'metrics:' .. level, ARGV[4],
            'codes_name', ARGV[5], 'stage', ARGV[3])
 redis.call('HDEL', RECORD, 'crashes')
 give_back(ARGV[6])
 emit('stage', cjson.encode({stage = ARGV[3]}))
+notify('job.output', level)
 if get('status') == 'canceling' then become('canceled') end
 return {'ok'}
 """,

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from jobs.webhooks import ENDINGS, WebhookEvents, WebhookUrl
+
 LevelName = Literal["top", "middle", "bottom"]
 AudioFormat = Literal["wav", "flac", "ogg", "mp3"]
 Mode = Literal["ancestral", "primed", "continue", "upsample"]
@@ -84,6 +86,8 @@ class SongOptions(BaseModel):
         ),
     ] = LEVEL_NAMES
     audio_format: AudioFormat = "wav"
+    webhook_url: WebhookUrl | None = None
+    webhook_events: WebhookEvents = ENDINGS
 
     @field_validator("levels")
     @classmethod
