@@ -13,6 +13,7 @@ from api.dependencies import Services
 from api.door import Door, is_loopback
 from api.error_handlers import install_error_handlers
 from api.ingest import Ingest
+from api.metrics import ApiMetrics, CountRequests
 from api.middleware import BodyLimit, SecurityHeaders
 from api.openapi import DESCRIPTION, TAGS, openapi_of
 from api.routes import alignment, audio, events, health, jobs, models
@@ -43,6 +44,7 @@ def create_app(
 ) -> FastAPI:
     """The HTTP service over these parts. It closes `watcher` when it stops."""
     withdrawals = Withdrawals(store, artifacts.remove_job)
+    metrics = ApiMetrics(store, queue, settings.data_dir)
     app = FastAPI(
         title="Jukebox",
         version=VERSION,
@@ -62,6 +64,7 @@ def create_app(
         transcoder=Transcoder(artifacts, timeout_sec=settings.transcode_timeout_sec),
         ingest=Ingest(timeout_sec=settings.ingest_timeout_sec),
         withdrawals=withdrawals,
+        metrics=metrics,
         stopping=asyncio.Event(),
     )
     for routes in (jobs, events, audio, alignment, assets_routes, models, health):
@@ -76,6 +79,7 @@ def create_app(
     )
     app.add_middleware(Door, keys=keys, always_locked=not is_loopback(settings.host))
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(CountRequests, metrics=metrics)
     app.openapi = openapi_of(app)  # type: ignore[method-assign]  # FastAPI's own way to do it.
     return app
 

@@ -11,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from api.audio_files import Transcoder
 from api.callers import CallerDep
 from api.ingest import Ingest
+from api.metrics import ApiMetrics
 from api.schemas import EXAMPLE_ID, JobView
 from api.settings import ApiSettings
 from api.views import eta_sec, job_view
@@ -41,6 +42,7 @@ class Services:
     transcoder: Transcoder
     ingest: Ingest
     withdrawals: Withdrawals
+    metrics: ApiMetrics
     stopping: asyncio.Event
 
 

@@ -1,7 +1,7 @@
 """Reading the job store in Redis or Valkey; what changes it is in `jobs/redis_store.py`."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from jobs.cursors import cursor_after, parse_cursor
@@ -131,6 +131,13 @@ class RedisJobReader:
                 pipeline.zcard(index_key(status=status))
             counts = pipeline.execute()
         return dict(zip(JobStatus, counts, strict=True))
+
+    def oldest_queued(self) -> datetime | None:
+        """When the first of the queued jobs was created; None when none is queued."""
+        with errors_as_store_unavailable():
+            found = self._redis.zrange(index_key(status=JobStatus.QUEUED), 0, 0, withscores=True)
+        first = cast(list[tuple[str, float]], found)
+        return datetime.fromtimestamp(first[0][1] / 1e6, UTC) if first else None
 
     def ping(self) -> None:
         """Raise StoreUnavailable unless the server answers."""

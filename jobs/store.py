@@ -229,6 +229,9 @@ class JobStore(Protocol):
     def counts(self) -> Mapping[JobStatus, int]:
         """How many jobs have each status."""
 
+    def oldest_queued(self) -> datetime | None:
+        """When the first of the queued jobs was created; None when none is queued."""
+
     def ping(self) -> None:
         """Raise StoreUnavailable unless the server answers."""
 

@@ -1,8 +1,9 @@
 """Is everything well?"""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from api.dependencies import ServicesDep
+from api.metrics import METRICS_TYPE
 from api.openapi import problems
 from api.schemas import HealthView, SystemView
 from api.version import VERSION
@@ -44,3 +45,24 @@ def get_system(services: ServicesDep) -> SystemView:
         workers=[worker_view(worker) for worker in services.store.workers()],
         jobs=dict(services.store.counts()),
     )
+
+
+@router.get(
+    "/metrics",
+    operation_id="getMetrics",
+    summary="Figures for Prometheus",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The text format of Prometheus, version 0.0.4",
+            "content": {METRICS_TYPE.partition(";")[0]: {"schema": {"type": "string"}}},
+        },
+        **problems(),
+    },
+)
+def get_metrics(services: ServicesDep) -> Response:
+    """Jobs, workers and disk of the service, and the requests of this process.
+
+    While the job store is away, `jukebox_store_up` is 0 and what it would tell is left out.
+    """
+    return Response(services.metrics.text(), media_type=METRICS_TYPE)

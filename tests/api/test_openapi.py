@@ -34,6 +34,7 @@ OPERATION_IDS = {
     "checkHealth",
     "checkReadiness",
     "getSystem",
+    "getMetrics",
 }
 
 
