@@ -16,6 +16,7 @@ from cli.commands import (
     models,
     modes,
     serve,
+    train,
 )
 from cli.console import escape, notes
 from cli.errors import CliError
@@ -50,6 +51,7 @@ def build_app() -> typer.Typer:
     app.command("generate")(generate.generate)
     app.command("features")(features.features)
     app.add_typer(models.models_app, name="models")
+    app.add_typer(train.train_app, name="train")
     app.add_typer(keys.keys_app, name="keys")
     app.command("doctor")(doctor.doctor)
     return app

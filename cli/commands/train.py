@@ -1,0 +1,8 @@
+"""`jukebox train`: from a folder of recordings to a model."""
+
+import typer
+
+from cli.commands import train_new
+
+train_app = typer.Typer(help="Make and train a model on your own songs.", no_args_is_help=True)
+train_app.command("new")(train_new.new)
