@@ -12,6 +12,8 @@ JobsError
 ├── QueueUnavailable     the message queue cannot be reached; try again soon
 ├── ApiKeyNotFound       no key has this name
 ├── ApiKeysUnreadable    the file with the keys is damaged or locked away
+├── WebhookUrlRefused    no webhook may be sent there
+├── SecretsUnreadable    the file from which webhooks are signed is damaged or locked away
 ├── AssetNotFound        no asset has this id
 ├── ArtifactNotFound     a file that the record names is gone
 └── ArtifactCorrupt      a file does not have the hash that the record names
@@ -57,7 +59,8 @@ class InvalidCursor(JobsError):
 class LimitReached(JobsError):
     """Too much is asked for at once.
 
-    `code` is `queue_full`, `too_many_queued`, `too_many_running` or `rate_limited`.
+    `code` is `queue_full`, `too_many_queued`, `too_many_running`, `audio_quota_exceeded`,
+    `rate_limited` or `too_many_streams`.
     """
 
     def __init__(self, code: str, limit: int, *, retry_after_sec: float) -> None:
@@ -87,6 +90,14 @@ class ApiKeyNotFound(JobsError):
 
 class ApiKeysUnreadable(JobsError):
     """The file with the API keys is damaged, or may not be read."""
+
+
+class WebhookUrlRefused(JobsError):
+    """No webhook may be sent there; the message goes on from "this URL ..."."""
+
+
+class SecretsUnreadable(JobsError):
+    """The file from which webhooks are signed is damaged, or may not be read."""
 
 
 class AssetNotFound(JobsError):
