@@ -14,12 +14,10 @@ from jukebox_core.engine.scheduler import Scheduler
 from jukebox_core.engine.sequence import Sequence
 from jukebox_core.errors import SamplingError
 from jukebox_core.prior import JukeboxPrior
+from jukebox_core.prior.projection import MIN_CPU_ROWS
 from jukebox_core.units import Level
 
 log = logging.getLogger(__name__)
-
-MIN_CPU_ROWS = 4
-"""From this many rows on, a row of a CPU matrix product is the same to the bit for every batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from jukebox_core.engine.sequence import Sequence, check_sequence
 from jukebox_core.errors import SamplingError
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.sampling.sampler import RowSampling, draw
+from jukebox_core.step_kind import StepKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class ModelRunner:
     A step always computes at least `min_rows` rows (as far as there are slots, and memory). Matrix
     products add up in another order when there are very few rows, so without the padding a song
     would depend on whether it has company (measured on the CPU: the last bits move below 4 rows).
+    The native step needs no padding: its rows are the same to the bit in any number.
 
     A step that fails for want of memory can be taken again, for some of its rows or all: until its
     last line it only writes keys and values, at places that taking it again writes once more.
@@ -93,13 +95,15 @@ class ModelRunner:
         """Draw one more token for each of `sequences`; they may stand at different places.
 
         At most `max_rows` rows are computed together, padding included; there must not be more
-        sequences.
+        sequences, and all must be of one step kind.
         """
-        batch = self._batch_of(sequences, min(self.min_rows, max_rows))
+        step = sequences[0].step or self.prior.step
+        min_rows = 1 if step is StepKind.NATIVE else min(self.min_rows, max_rows)
+        batch = self._batch_of(sequences, min_rows)
         slots, padded = batch.slots, batch.padded_slots
         positions = self._positions[padded]
         last_ids = self._ids[padded, positions - 1]
-        logits = self.prior.decode(last_ids, positions, self._cache, padded)
+        logits = self.prior.decode(last_ids, positions, self._cache, padded, step=step)
         positions = positions[: len(slots)]
         uniforms = self._uniforms[slots, positions]
         self._ids[slots, positions] = draw(logits[: len(slots)], uniforms, batch.sampling)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from jukebox_core.engine.sequence import Sequence, SequenceStatus
 from jukebox_core.errors import SamplingError
+from jukebox_core.step_kind import StepKind
 from jukebox_core.units import COARSE_TO_FINE, Level
 
 
@@ -150,8 +151,16 @@ class Scheduler:
         self._rows[level].step_rows = max(min(num_rows, self._rows[level].step_rows), 1)
 
     def batches(self, sequences: Collection[Sequence]) -> list[tuple[Sequence, ...]]:
-        """Running sequences of one level, cut into as many as may step together."""
-        if not sequences:
-            return []
-        size = self.step_rows(sequences[0].level)
-        return [tuple(sequences[i : i + size]) for i in range(0, len(sequences), size)]
+        """Running sequences of one level, cut into as many as may step together.
+
+        Only those that are computed by the same code do.
+        """
+        alike: dict[StepKind | None, list[Sequence]] = {}
+        for sequence in sequences:
+            alike.setdefault(sequence.step, []).append(sequence)
+        return [
+            tuple(rows[i : i + size])
+            for rows in alike.values()
+            for size in [self.step_rows(rows[0].level)]
+            for i in range(0, len(rows), size)
+        ]

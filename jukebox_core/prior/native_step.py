@@ -6,6 +6,7 @@ plain step, which stays the reference: same numbers up to rounding, fp32 only, o
 """
 
 import ctypes
+import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -69,21 +70,47 @@ def native_library() -> ctypes.CDLL:
     """The compiled source, made once for a process, for the processor at hand.
 
     Raises:
-        ConfigError: there is no working C compiler (`cc`).
+        ConfigError: there is no working C compiler (`cc`), or what it makes cannot be loaded.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        library = Path(folder) / "native_step.so"
-        command = [*_COMPILE, str(_SOURCE), "-o", str(library), "-lm"]
-        try:
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            library = Path(folder) / "native_step.so"
+            command = [*_COMPILE, str(_SOURCE), "-o", str(library), "-lm"]
             subprocess.run(command, check=True, capture_output=True, text=True)
-        except FileNotFoundError:
-            raise ConfigError("the native step needs a C compiler called cc") from None
-        except subprocess.CalledProcessError as error:
-            raise ConfigError(f"the native step cannot be compiled: {error.stderr}") from error
-        loaded = ctypes.CDLL(str(library))
+            loaded = _load(library)
+    except FileNotFoundError:
+        raise ConfigError("the native step needs a C compiler called cc") from None
+    except subprocess.CalledProcessError as error:
+        raise ConfigError(f"the native step cannot be compiled: {error.stderr}") from error
+    except OSError as error:
+        raise ConfigError(f"the native step cannot be loaded: {error}") from error
     loaded.decode_stack.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_int64] + [ctypes.c_void_p] * 2
     loaded.decode_stack.restype = None
     return loaded
+
+
+def reason_against_native_step() -> str | None:
+    """Why this machine cannot have it, as a sentence; None if it can."""
+    try:
+        native_library()
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+def _load(library: Path) -> ctypes.CDLL:
+    """Also where nothing in the folder for temporary files may be executed, as in containers."""
+    try:
+        return ctypes.CDLL(str(library))
+    except OSError:
+        if not hasattr(os, "memfd_create"):
+            raise
+    file = os.memfd_create("native_step")
+    try:
+        os.write(file, library.read_bytes())
+        return ctypes.CDLL(f"/proc/self/fd/{file}")
+    finally:
+        os.close(file)
 
 
 class NativeStack:

@@ -14,8 +14,9 @@ from jukebox_core.prior.labels import NUM_FIXED_LABELS, LabelEmbedding
 from jukebox_core.prior.lyric_encoder import LyricEncoder
 from jukebox_core.prior.native_step import NativeStack, native_library
 from jukebox_core.prior.outputs import Conditioning, PriorOutput
-from jukebox_core.prior.projection import INIT_STD, Projection
+from jukebox_core.prior.projection import INIT_STD, MIN_CPU_ROWS, Projection
 from jukebox_core.prior.transformer import Transformer
+from jukebox_core.step_kind import StepKind
 
 Draw = Callable[[Tensor, Tensor], Tensor]
 """(logits float32 [B, V], uniforms float64 [B]) -> ids int64 [B]"""
@@ -45,7 +46,7 @@ class JukeboxPrior(nn.Module):
             self.logits = nn.Linear(stack.width, config.vocabulary_size, bias=False)
             nn.init.normal_(self.logits.weight, std=INIT_STD * stack.init_scale)
         self._add_conditioners(config)
-        self._native_step = False
+        self.step = StepKind.PLAIN
 
     def _add_conditioners(self, config: JukeboxPriorConfig) -> None:
         width = config.transformer.width
@@ -293,12 +294,21 @@ class JukeboxPrior(nn.Module):
         return self._logits(last, added[:, -1])
 
     @torch.inference_mode()
-    def decode(self, ids: Tensor, positions: Tensor, cache: PriorCache, slots: Tensor) -> Tensor:
+    def decode(
+        self,
+        ids: Tensor,
+        positions: Tensor,
+        cache: PriorCache,
+        slots: Tensor,
+        *,
+        step: StepKind | None = None,
+    ) -> Tensor:
         """Logits of one more token of each row. Rows may stand anywhere; the host never waits.
 
         ids        int64 [B]   the last token of each row, as it was drawn
         positions  int64 [B]   music position of the token to predict: 1 .. context_tokens - 1
         slots      int64 [B]   each at most once
+        step       who computes the stack; by default as `use_native_step` said
         returns    float32 [B, V]
         """
         places = slots * self.config.context_tokens + positions
@@ -306,10 +316,10 @@ class JukeboxPrior(nn.Module):
         sequence_positions = positions + self.config.num_prefix_tokens
         x = F.embedding(ids, self.token_embedding.weight)
         x = x + self.position_embedding.index_select(0, sequence_positions) + added
-        if self._native_step:
+        if (step or self.step) is StepKind.NATIVE:
             x = self._native_stack(cache).decode(x, sequence_positions, slots)
-        else:
-            x = self.transformer.decode(x, cache, cache.plan(sequence_positions, slots))
+            return self._padded_logits(x, added)
+        x = self.transformer.decode(x, cache, cache.plan(sequence_positions, slots))
         return self._logits(x, added)
 
     def use_native_step(self, wanted: bool = True) -> "JukeboxPrior":
@@ -323,8 +333,14 @@ class JukeboxPrior(nn.Module):
         """
         if wanted:
             native_library()
-        self._native_step = wanted
+        self.step = StepKind.NATIVE if wanted else StepKind.PLAIN
         return self
+
+    def _padded_logits(self, states: Tensor, added: Tensor) -> Tensor:
+        """`_logits`, the same to the bit for any number of rows, as the native stack's are."""
+        num_rows, num_missing = len(states), max(MIN_CPU_ROWS - len(states), 0)
+        padding = (0, 0, 0, num_missing)
+        return self._logits(F.pad(states, padding), F.pad(added, padding))[:num_rows]
 
     def _native_stack(self, cache: PriorCache) -> NativeStack:
         native = cache.native_stack

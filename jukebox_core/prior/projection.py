@@ -5,6 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 INIT_STD = 0.02
+MIN_CPU_ROWS = 4
+"""From this many rows on, a row of a CPU matrix product is the same to the bit for every batch."""
 
 
 class Projection(nn.Module):

@@ -77,8 +77,8 @@ def _logits_of_first_row(engine: Engine) -> list[torch.Tensor]:
     rows: list[torch.Tensor] = []
     real_decode = prior.decode
 
-    def spy(ids, positions, cache, slots):
-        logits = real_decode(ids, positions, cache, slots)
+    def spy(ids, positions, cache, slots, **how):
+        logits = real_decode(ids, positions, cache, slots, **how)
         rows.append(logits[0].clone())
         return logits
 
@@ -180,10 +180,10 @@ def test_a_window_whose_step_fails_also_alone_takes_nobody_along(caplog, monkeyp
         engine.submit(sequence)
     decode = priors[Level.TOP].decode
 
-    def fail_for_one(ids, positions, cache, slots):
+    def fail_for_one(ids, positions, cache, slots, **how):
         if bad.slot in slots.tolist() and bad.num_drawn > 5:
             raise ArithmeticError("this window is cursed")
-        return decode(ids, positions, cache, slots)
+        return decode(ids, positions, cache, slots, **how)
 
     monkeypatch.setattr(priors[Level.TOP], "decode", fail_for_one)
     results = run_to_end(engine)
@@ -191,7 +191,7 @@ def test_a_window_whose_step_fails_also_alone_takes_nobody_along(caplog, monkeyp
     assert results["good"] == results["good too"] == good.slowly()
 
 
-def _fail(*args):
+def _fail(*args, **how):
     raise ArithmeticError("the device has lost its mind")
 
 

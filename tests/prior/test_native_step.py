@@ -1,7 +1,9 @@
 """The step in C gives what the step in torch gives, and no row knows of its neighbours."""
 
 import copy
+import ctypes
 import shutil
+import subprocess
 
 import pytest
 import torch
@@ -10,7 +12,14 @@ from jukebox_core.config import AttentionKind, JukeboxPriorConfig, TransformerCo
 from jukebox_core.engine import Engine
 from jukebox_core.errors import ConfigError
 from jukebox_core.prior import JukeboxPrior
-from jukebox_core.prior.native_step import native_library
+from jukebox_core.prior.native_step import (
+    _COMPILE,
+    _SOURCE,
+    _load,
+    native_library,
+    reason_against_native_step,
+)
+from jukebox_core.step_kind import StepKind
 from jukebox_core.units import Level
 from tests.engine.windows import Draw, run_to_end
 from tests.prior.golden import PRIORS, golden_prior, window_starts
@@ -117,6 +126,51 @@ def test_an_engine_draws_the_same_codes_with_either_step(name):
     assert run_to_end(engine) == wanted
 
 
+@pytest.mark.parametrize("max_rows", [2, 4])
+def test_windows_of_both_steps_are_drawn_side_by_side_as_each_is_alone(max_rows):
+    draws = [Draw("prior_5b_lyrics", Level.TOP, num_new=30, seed=seed) for seed in range(4)]
+    steps = [StepKind.NATIVE, StepKind.PLAIN, StepKind.NATIVE, None]
+    engine = Engine({Level.TOP: draws[0].prior}, max_rows=max_rows)
+    asked = watch_steps(draws[0].prior)
+    try:
+        for number, (window, step) in enumerate(zip(draws, steps, strict=True)):
+            sequence = window.sequence(f"{number}")
+            sequence.step = step
+            engine.submit(sequence)
+        found = run_to_end(engine)
+    finally:
+        del draws[0].prior.decode
+    assert found == {f"{number}": window.slowly() for number, window in enumerate(draws)}
+    assert asked == {StepKind.NATIVE, StepKind.PLAIN}
+
+
+def watch_steps(prior):
+    asked, real = set(), prior.decode
+
+    def decode(*args, step):
+        asked.add(step)
+        return real(*args, step=step)
+
+    prior.decode = decode
+    return asked
+
+
+@pytest.mark.parametrize("name", ["prior_1b_lyrics", "prior_5b_lyrics"])
+def test_logits_of_a_row_are_the_same_to_the_bit_in_any_company(name):
+    prior = native(golden_prior(name))
+    generator = torch.Generator().manual_seed(8)
+    cache = prior.allocate_cache(9)
+    for strips in cache.layers:
+        strips.normal_(generator=generator)
+    ids = torch.randint(0, prior.config.num_codes, (9,), generator=generator)
+    positions = torch.randint(1, prior.config.context_tokens, (9,), generator=generator)
+    slots = torch.randperm(9, generator=generator)
+    together = prior.decode(ids, positions, cache, slots)
+    for rows in ([0], [3, 5], [8, 1, 4], list(range(7))):
+        alone = prior.decode(ids[rows], positions[rows], cache, slots[rows])
+        assert torch.equal(alone, together[rows])
+
+
 def test_weights_that_moved_are_found_again():
     window = Window("prior_5b", 0)
     prior = window.prior = native(window.prior)
@@ -142,3 +196,19 @@ def test_a_machine_without_a_compiler_hears_what_is_missing(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(ConfigError, match="needs a C compiler"):
         native_library.__wrapped__()
+    monkeypatch.setattr("jukebox_core.prior.native_step.native_library", native_library.__wrapped__)
+    assert reason_against_native_step() == "the native step needs a C compiler called cc"
+
+
+def test_a_library_is_loaded_where_no_file_may_be_executed(monkeypatch, tmp_path):
+    real = ctypes.CDLL
+    compiled = tmp_path / "native_step.so"
+    subprocess.run([*_COMPILE, str(_SOURCE), "-o", str(compiled), "-lm"], check=True)
+
+    def only_from_memory(name):
+        if not name.startswith("/proc/self/fd/"):
+            raise OSError(f"{name}: failed to map segment from shared object")
+        return real(name)
+
+    monkeypatch.setattr(ctypes, "CDLL", only_from_memory)
+    assert _load(compiled).decode_stack
