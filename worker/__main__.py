@@ -29,7 +29,11 @@ def main() -> int:
     # These repeat, with all their arguments, what the tasks tell themselves.
     for name in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    return run_worker(build_parts(settings))
+    try:
+        return run_worker(build_parts(settings))
+    except InvalidSettings as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
 
 
 if __name__ == "__main__":

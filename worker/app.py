@@ -17,6 +17,7 @@ from jukebox_core.placed_priors import decide_placement
 from worker.engine_thread import EngineThread
 from worker.health import Presence, describe_worker
 from worker.mapping import level_of
+from worker.metrics import WorkerMetrics, metrics_page
 from worker.models import LoadedModel, ModelShelf, choose_device, choose_dtype
 from worker.parts import WorkerParts
 from worker.reaper import Reaper
@@ -63,6 +64,7 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
             ModelShelf(load, max_models=settings.max_models), on_broken=_end_at_once
         ),
         device_name=_describe_device(device),
+        metrics=WorkerMetrics(_describe_device(device), device),
     )
 
 
@@ -85,7 +87,11 @@ def run_worker(worker: WorkerParts) -> int:
     """
     torch.set_num_threads(worker.settings.cpu_threads)
     app = create_app(worker)
-    with _background_threads(worker) as presence:
+    settings = worker.settings
+    with (
+        metrics_page(worker.metrics, settings.metrics_host, settings.metrics_port),
+        _background_threads(worker) as presence,
+    ):
 
         def become_ready(**_: object) -> None:
             presence.set_ready()

@@ -52,7 +52,7 @@ class LevelDrawer:
     hold: Hold
     song: JobSong
     read_prompt: Callable[[], Mapping[Level, NDArray[np.int64]]]
-    on_window_kept: Callable[[], None] = lambda: None
+    on_window_kept: Callable[[Level, int], None] = lambda _level, _num_tokens: None
     times: dict[Level, DrawingTime] = field(default_factory=dict)
 
     def codes_through(self, last: Level) -> dict[Level, NDArray[np.int64]]:
@@ -142,7 +142,7 @@ class LevelDrawer:
             claim.job.id, fence=claim.fence, level=level.label, start=window.first_new, codes=codes
         )
         self.hold.write(lambda: self.store.record_window(claim, file))
-        self.on_window_kept()
+        self.on_window_kept(level, codes.size)
 
     def _report_kept(self, level: Level, num_windows: int) -> None:
         windows = self.song.plan.levels[level].windows

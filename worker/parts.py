@@ -8,6 +8,7 @@ from jobs.queue import JobQueue
 from jobs.store import JobStore
 from jukebox_core.catalog import ModelCatalog
 from worker.engine_thread import EngineThread
+from worker.metrics import WorkerMetrics
 from worker.settings import WorkerSettings
 from worker.suspects import Suspects
 
@@ -23,5 +24,6 @@ class WorkerParts:
     catalog: ModelCatalog
     engine: EngineThread
     device_name: str
+    metrics: WorkerMetrics
     draining: threading.Event = field(default_factory=threading.Event)
     suspects: Suspects = field(default_factory=Suspects)

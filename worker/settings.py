@@ -99,6 +99,12 @@ class WorkerSettings(BaseSettings):
     max_models: Annotated[int, Field(validation_alias="JUKEBOX_MAX_MODELS", ge=1, le=64)] = 1
     max_attempts: Annotated[int, Field(validation_alias="JUKEBOX_MAX_ATTEMPTS", ge=1, le=100)] = 3
     reaper_sec: Annotated[float, Field(validation_alias="JUKEBOX_REAPER_SEC", gt=0, le=600)] = 2.0
+    metrics_host: Annotated[str, Field(validation_alias="JUKEBOX_METRICS_HOST", min_length=1)] = (
+        "127.0.0.1"
+    )
+    metrics_port: Annotated[
+        int, Field(validation_alias="JUKEBOX_METRICS_PORT", ge=0, le=65_535)
+    ] = 0
     name: str = Field(
         validation_alias="JUKEBOX_WORKER_NAME", min_length=1, default_factory=default_worker_name
     )

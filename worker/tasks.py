@@ -42,21 +42,26 @@ def run_stage(worker: WorkerParts, job_id: str, stage: Stage) -> None:
         tidy(worker, job_id)
         return
     log.info("stage begins", extra={"job_id": job_id, "stage": stage, "fence": claim.fence})
+    worker.metrics.begin_stage(claim)
     try:
         _run_claimed(worker, claim)
     finally:
+        worker.metrics.leave_stage()
         worker.suspects.leave(job_id)
 
 
 def _run_claimed(worker: WorkerParts, claim: Claim) -> None:
     job_id, stage = claim.job.id, claim.job.stage
+    started = time.monotonic()
     try:
         _work(worker, claim)
+        worker.metrics.end_stage(stage, time.monotonic() - started)
     except WorkerDraining:
         _last_word(worker, claim, worker.store.release)
         _publish(worker, job_id, stage)
     except JobCanceled:
-        _last_word(worker, claim, worker.store.cancel)
+        if _last_word(worker, claim, worker.store.cancel):
+            worker.metrics.end_job("canceled")
         tidy(worker, job_id, fence=claim.fence)
     except LeaseLost as error:
         log.warning("stopped: %s", error, extra={"job_id": job_id, "stage": stage})
@@ -64,7 +69,8 @@ def _run_claimed(worker: WorkerParts, claim: Claim) -> None:
     except Exception as error:
         log.exception("stage failed", extra={"job_id": job_id, "stage": stage})
         reason = to_job_error(error)
-        _last_word(worker, claim, lambda claim: worker.store.fail(claim, reason))
+        if _last_word(worker, claim, lambda claim: worker.store.fail(claim, reason)):
+            worker.metrics.end_job("failed", reason.code)
         tidy(worker, job_id)
 
 
@@ -114,14 +120,22 @@ def _work(worker: WorkerParts, claim: Claim) -> None:
             hold=hold,
             song=song,
             read_prompt=lambda: read_prompt(worker, hold, song),
-            on_window_kept=lambda: worker.suspects.leave(job.id),
+            on_window_kept=lambda level, num_tokens: _note_window(
+                worker, job.id, level, num_tokens
+            ),
         )
         if job.stage is Stage.RENDER:
             finish_song(worker, drawer, hold)
             hold.finish(lambda: worker.store.succeed(claim))
+            worker.metrics.end_job("succeeded")
             log.info("song finished", extra={"job_id": job.id, "stage": job.stage})
         else:
             _draw_level(worker, drawer, hold, level_of(job.stage))
+
+
+def _note_window(worker: WorkerParts, job_id: str, level: Level, num_tokens: int) -> None:
+    worker.suspects.leave(job_id)
+    worker.metrics.keep_tokens(level.label, num_tokens)
 
 
 def _draw_level(worker: WorkerParts, drawer: LevelDrawer, hold: Hold, level: Level) -> None:
@@ -153,6 +167,7 @@ def _draw_level(worker: WorkerParts, drawer: LevelDrawer, hold: Hold, level: Lev
         lambda: worker.store.finish_stage(claim, next_stage, metrics=metrics, codes_name=codes_name)
     )
     _publish(worker, job.id, next_stage)
+    worker.metrics.finish_level(job, level.label, metrics.tokens_per_second)
     _record_rate(worker, claim, metrics.tokens_per_second)
 
 
@@ -179,12 +194,14 @@ def _publish(worker: WorkerParts, job_id: str, stage: Stage) -> None:
         log.warning("left to the reaper: %s", error, extra={"job_id": job_id, "stage": stage})
 
 
-def _last_word(worker: WorkerParts, claim: Claim, write: Callable[[Claim], None]) -> None:
+def _last_word(worker: WorkerParts, claim: Claim, write: Callable[[Claim], None]) -> bool:
     """Write how the stage ended. When that fails, the lease runs out and somebody goes on."""
     try:
         _patiently(worker.draining, lambda: write(claim))
     except (LeaseLost, StoreUnavailable) as error:
         log.warning("not recorded: %s", error, extra={"job_id": claim.job.id})
+        return False
+    return True
 
 
 def _patiently(draining: threading.Event, change: Callable[[], Result]) -> Result:

@@ -1,0 +1,184 @@
+"""What Prometheus reads from a worker process, on a port of its own.
+
+One process has one registry; its stages are threads, so nothing is counted across processes. What
+the store knows already (how many jobs wait, who lives) the API tells.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    start_http_server,
+)
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from jobs.job import Job, Stage
+from jobs.store import Claim
+from worker.settings import InvalidSettings
+
+log = logging.getLogger(__name__)
+
+_MINUTE_SEC, _HOUR_SEC = 60.0, 3600.0
+_STAGE_BUCKETS_SEC = (
+    *(1.0, 2.5, 5.0, 10.0, 30.0),
+    *(minutes * _MINUTE_SEC for minutes in (1, 2.5, 5, 10, 30)),
+    *(hours * _HOUR_SEC for hours in (1, 2, 4)),
+)
+_WAIT_BUCKETS_SEC = (0.1, 0.5, *_STAGE_BUCKETS_SEC)
+
+
+class WorkerMetrics:
+    """The figures of one worker; tasks tell it what they did. Made for threads."""
+
+    def __init__(self, device_name: str, device: torch.device) -> None:
+        self.registry = CollectorRegistry()
+        self._device_name = device_name
+        ProcessCollector(registry=self.registry)
+        if device.type == "cuda":
+            self.registry.register(GpuMemoryCollector(device))
+        self._make_counters()
+        self._make_speeds()
+
+    def _make_counters(self) -> None:
+        registry = self.registry
+        self.jobs = Counter(
+            "jukebox_jobs",
+            "Jobs that this worker brought to an end; the code is that of a failure",
+            ["outcome", "code"],
+            registry=registry,
+        )
+        self.attempts = Counter(
+            "jukebox_job_attempts",
+            "Stages begun: `again` when a worker died with the job before",
+            ["reason"],
+            registry=registry,
+        )
+        self.tokens = Counter(
+            "jukebox_tokens",
+            "Tokens drawn and kept, of all samples together",
+            ["level"],
+            registry=registry,
+        )
+        self.in_hand = Gauge(
+            "jukebox_stages_in_hand", "Stages that this worker is busy with", registry=registry
+        )
+
+    def _make_speeds(self) -> None:
+        registry = self.registry
+        self.queue_wait_sec = Histogram(
+            "jukebox_queue_wait_seconds",
+            "From the post of a job to the beginning of its first stage",
+            buckets=_WAIT_BUCKETS_SEC,
+            registry=registry,
+        )
+        self.stage_sec = Histogram(
+            "jukebox_job_duration_seconds",
+            "A stage of a job from claim to end, the decoding of its sound included",
+            ["level"],
+            buckets=_STAGE_BUCKETS_SEC,
+            registry=registry,
+        )
+        self.tokens_per_sec = Gauge(
+            "jukebox_tokens_per_second",
+            "Of one song, all its samples together, when a level was last finished",
+            ["level", "gpu"],
+            registry=registry,
+        )
+        self.realtime_factor = Gauge(
+            "jukebox_realtime_factor",
+            "Seconds of music for each second of drawing, when a level was last finished",
+            ["level"],
+            registry=registry,
+        )
+
+    def begin_stage(self, claim: Claim) -> None:
+        """A job was claimed."""
+        job = claim.job
+        self.in_hand.inc()
+        self.attempts.labels("again" if job.attempt > 1 else "first").inc()
+        if _is_new(job) and job.started_at is not None:
+            waited_sec = (job.started_at - job.created_at).total_seconds()
+            self.queue_wait_sec.observe(max(waited_sec, 0.0))
+
+    def leave_stage(self) -> None:
+        """Whatever became of it."""
+        self.in_hand.dec()
+
+    def end_stage(self, stage: Stage, seconds: float) -> None:
+        """A stage was done to its end."""
+        self.stage_sec.labels(stage.value).observe(seconds)
+
+    def end_job(self, outcome: str, code: str = "") -> None:
+        """A job ended in this worker: `succeeded`, `failed` with the code, or `canceled`."""
+        self.jobs.labels(outcome, code).inc()
+
+    def keep_tokens(self, level: str, num_tokens: int) -> None:
+        """A window is on disk."""
+        self.tokens.labels(level).inc(num_tokens)
+
+    def finish_level(self, job: Job, level: str, tokens_per_second: float) -> None:
+        """All of a level is drawn; nothing is told of one that was there already."""
+        if tokens_per_second <= 0.0:
+            return
+        tokens_per_music_sec = job.plan[level].heard_tokens / job.duration_sec
+        self.tokens_per_sec.labels(level, self._device_name).set(tokens_per_second)
+        self.realtime_factor.labels(level).set(tokens_per_second / tokens_per_music_sec)
+
+
+def _is_new(job: Job) -> bool:
+    return job.fence == 1
+
+
+class GpuMemoryCollector(Collector):
+    """Bytes of the device: in use by tensors, held by the allocator, and there at all."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        """Nothing, so that registering it does not wake the device."""
+        return ()
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """One family."""
+        memory = GaugeMetricFamily(
+            "jukebox_gpu_memory_bytes", "Memory of this worker's GPU", labels=["kind"]
+        )
+        free, total = torch.cuda.mem_get_info(self._device)
+        memory.add_metric(("allocated",), torch.cuda.memory_allocated(self._device))
+        memory.add_metric(("reserved",), torch.cuda.memory_reserved(self._device))
+        memory.add_metric(("free",), free)
+        memory.add_metric(("total",), total)
+        yield memory
+
+
+@contextmanager
+def metrics_page(metrics: WorkerMetrics, host: str, port: int) -> Iterator[None]:
+    """Serve the figures at http://host:port/metrics for as long as the block runs; 0: nowhere.
+
+    Raises:
+        InvalidSettings: nothing can be served at this address.
+    """
+    if not port:
+        yield
+        return
+    try:
+        server, thread = start_http_server(port, host, metrics.registry)
+    except OSError as error:
+        wrong = f"JUKEBOX_METRICS_HOST={host}, JUKEBOX_METRICS_PORT={port}: {error.strerror}"
+        raise InvalidSettings(f"The worker cannot start. {wrong}") from error
+    log.info("metrics at http://%s:%d/metrics", host, port)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
