@@ -18,6 +18,7 @@ from api.middleware import BodyLimit, SecurityHeaders
 from api.openapi import DESCRIPTION, TAGS, openapi_of
 from api.routes import alignment, audio, events, health, jobs, models
 from api.routes import assets as assets_routes
+from api.routes import webhooks as webhooks_routes
 from api.settings import ApiSettings
 from api.version import VERSION
 from api.withdrawals import Withdrawals
@@ -67,7 +68,7 @@ def create_app(
         metrics=metrics,
         stopping=asyncio.Event(),
     )
-    for routes in (jobs, events, audio, alignment, assets_routes, models, health):
+    for routes in (jobs, events, audio, alignment, assets_routes, models, webhooks_routes, health):
         app.include_router(routes.router)
     app.add_api_route("/", _to_docs, include_in_schema=False)
     install_error_handlers(app)

@@ -15,6 +15,7 @@ from api.dependencies import Services
 from api.errors import ApiError, InvalidRequest, invalid_field
 from api.ingest import FileRefused, IngestFailed
 from api.origins import asset_of, cut_codes, inherited_request, origin_of, request_of
+from api.webhooks import check_webhook
 from jobs.assets import Asset
 from jobs.errors import AssetNotFound, StoreUnavailable
 from jobs.idempotency import IdempotencyKey
@@ -52,6 +53,7 @@ def create(
     earlier = services.store.replay(idempotency) if idempotency is not None else None
     if earlier is not None:
         return earlier, True
+    check_webhook(services.settings, body)
     job_id = new_job_id()
     try:
         job = _prepare(services, caller, body, job_id)

@@ -28,6 +28,7 @@ TAGS = [
     {"name": "assets", "description": "Sound and codes that songs may begin with."},
     {"name": "files", "description": "What a job has made."},
     {"name": "models", "description": "What can sing."},
+    {"name": "webhooks", "description": "Being told instead of asking."},
     {"name": "service", "description": "Is everything well?"},
 ]
 

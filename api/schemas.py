@@ -208,6 +208,14 @@ class NameList(BaseModel):
     data: list[NameView]
 
 
+class WebhookSecretView(BaseModel):
+    """What a receiver checks webhooks with; each API key has its own."""
+
+    object: Literal["webhook_secret"] = "webhook_secret"
+    secret: str = Field(examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="])
+    previous_secret: str | None = Field(description="Signs too until the next change")
+
+
 class HealthView(BaseModel):
     """The process, or the service, is able to answer."""
 

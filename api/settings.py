@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from jobs.limits import JobLimits
+from jobs.webhook_urls import read_hosts
 
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
@@ -61,6 +62,18 @@ class ApiSettings(BaseSettings):
     max_posts_per_minute: Annotated[
         int, Field(validation_alias="JUKEBOX_MAX_POSTS_PER_MINUTE", ge=0, le=60_000)
     ] = 120
+    webhooks: Annotated[Literal["on", "off"], Field(validation_alias="JUKEBOX_WEBHOOKS")] = "off"
+    webhook_allowed_hosts: Annotated[
+        frozenset[str],
+        NoDecode,
+        BeforeValidator(read_hosts),
+        Field(validation_alias="JUKEBOX_WEBHOOK_ALLOWED_HOSTS"),
+    ] = frozenset()
+
+    @property
+    def sends_webhooks(self) -> bool:
+        """Whether jobs may name a `webhook_url`."""
+        return self.webhooks == "on"
 
     @property
     def job_limits(self) -> JobLimits:

@@ -56,6 +56,11 @@ class WebhookTarget:
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
 
+def read_hosts(value: object) -> object:
+    """The setting JUKEBOX_WEBHOOK_ALLOWED_HOSTS, split at commas and spaces."""
+    return value.lower().replace(",", " ").split() if isinstance(value, str) else value
+
+
 def parse_target(url: str, allowed_hosts: Collection[str] = ()) -> WebhookTarget:
     """The parts of a URL that webhooks may be sent to, as far as it can be told without asking DNS.
 

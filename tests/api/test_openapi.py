@@ -31,6 +31,7 @@ OPERATION_IDS = {
     "listModels",
     "searchArtists",
     "searchGenres",
+    "getWebhookSecret",
     "checkHealth",
     "checkReadiness",
     "getSystem",

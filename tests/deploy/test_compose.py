@@ -10,6 +10,7 @@ import yaml
 from api.settings import ApiSettings
 from jobs.job import Stage
 from worker.settings import WorkerSettings
+from worker.webhooks.settings import WebhookSettings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "deploy" / "README.md").read_text()
@@ -159,7 +160,7 @@ def test_every_variable_is_explained():
     }
     read_by_processes = {
         field.validation_alias
-        for settings in (ApiSettings, WorkerSettings)
+        for settings in (ApiSettings, WorkerSettings, WebhookSettings)
         for field in settings.model_fields.values()
     }
     for variable in used | read_by_processes:
@@ -173,8 +174,12 @@ def test_no_explained_variable_is_made_up():
         for name in COMPOSE_FILES
         for variable in re.findall(r"\$\{([A-Z_]+)", (ROOT / name).read_text())
     }
-    fields = {**ApiSettings.model_fields, **WorkerSettings.model_fields}.values()
-    assert explained <= used | {field.validation_alias for field in fields}
+    known = {
+        field.validation_alias
+        for settings in (ApiSettings, WorkerSettings, WebhookSettings)
+        for field in settings.model_fields.values()
+    }
+    assert explained <= used | known
 
 
 def test_the_runbook_makes_a_key_before_an_api_that_will_not_start_without_one():
