@@ -244,6 +244,7 @@ EXAMPLE_JOB: dict[str, Any] = {
         "prompt": None,
         "parent_id": None,
         "sample": None,
+        "timeout_seconds": None,
         "cut_seconds": None,
         "offset_seconds": 0.0,
         "num_samples": 1,

@@ -40,7 +40,9 @@ TERMINAL_STATUSES = frozenset(
 )
 
 NEXT_STATUSES: Mapping[JobStatus, frozenset[JobStatus]] = {
-    JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.CANCELED, JobStatus.EXPIRED}),
+    JobStatus.QUEUED: frozenset(
+        {JobStatus.RUNNING, JobStatus.CANCELED, JobStatus.FAILED, JobStatus.EXPIRED}
+    ),
     JobStatus.RUNNING: frozenset({JobStatus.CANCELING, JobStatus.SUCCEEDED, JobStatus.FAILED}),
     # A cancel that arrives after the last code was drawn loses: the song is there.
     JobStatus.CANCELING: frozenset({JobStatus.CANCELED, JobStatus.SUCCEEDED, JobStatus.FAILED}),
@@ -154,7 +156,12 @@ class Job:
     file of `write_all_codes` with one row, or with one for each sample; `prompt_audio_name` a mono
     WAV file at the model's rate, from which a worker makes such codes.
 
-    `owner` is the id of the API key that asked for it; None where nobody needed one.
+    `owner` is the id of the API key that asked for it; None where nobody needed one. `step` is the
+    code that its first worker drew with (`jukebox_core/step_kind.py`): later ones take the same.
+
+    At `deadline_at` it fails, unless it has ended. Once ended it is kept for `kept_sec`, its codes
+    for `codes_kept_sec` (None: for good, and as long as the job), that is until `expires_at` and
+    `codes_expire_at`; while it is `pinned` nothing of it goes.
     """
 
     id: str
@@ -186,6 +193,12 @@ class Job:
     prompt_codes_name: str | None = None
     prompt_audio_name: str | None = None
     owner: str | None = None
+    step: str | None = None
+    deadline_at: datetime | None = None
+    kept_sec: float | None = None
+    codes_kept_sec: float | None = None
+    codes_expire_at: datetime | None = None
+    pinned: bool = False
 
     def __post_init__(self) -> None:
         if not self.root_id:
@@ -197,6 +210,12 @@ class Job:
     def is_terminal(self) -> bool:
         """No worker will change it; its owner may delete it, or retry it when it failed."""
         return self.status in TERMINAL_STATUSES
+
+    @property
+    def drawn_audio_sec(self) -> float:
+        """Seconds of music, of all takes, of which something is drawn anew."""
+        shares = (1.0 - plan.prompt_tokens / plan.heard_tokens for plan in self.plan.values())
+        return self.duration_sec * self.request.num_samples * max(max(shares, default=1.0), 0.0)
 
     def next_stage(self) -> Stage | None:
         """The stage after the present one; None after the last."""

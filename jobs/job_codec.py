@@ -35,8 +35,18 @@ _TEXTS = (
     "prompt_codes_name",
     "prompt_audio_name",
     "owner",
+    "step",
 )
-_MOMENTS = ("created_at", "started_at", "completed_at", "expires_at", "lease_expires_at")
+_MOMENTS = (
+    "created_at",
+    "started_at",
+    "completed_at",
+    "expires_at",
+    "lease_expires_at",
+    "deadline_at",
+    "codes_expire_at",
+)
+_LENGTHS: Mapping[str, str] = {"kept_us": "kept_sec", "codes_kept_us": "codes_kept_sec"}
 
 
 def to_microseconds(moment: datetime) -> int:
@@ -88,6 +98,12 @@ def job_to_fields(job: Job) -> dict[str, str]:
     fields |= {f"metrics:{level}": to_json(part) for level, part in job.metrics.items()}
     texts = {name: getattr(job, name) for name in _TEXTS}
     fields |= {name: text for name, text in texts.items() if text is not None}
+    lengths = {name: getattr(job, attribute) for name, attribute in _LENGTHS.items()}
+    # Only for the scripts: the request tells it.
+    lengths["timeout_us"] = job.request.timeout_seconds
+    fields |= {n: str(round(sec * 1e6)) for n, sec in lengths.items() if sec is not None}
+    if job.pinned:
+        fields["pinned"] = "1"
     if job.request.webhook_url is not None:
         # Beside the request, for the scripts that write messages.
         fields["webhook_url"] = job.request.webhook_url
@@ -108,6 +124,7 @@ def job_from_fields(fields: Mapping[str, str]) -> Job:
     """
     optional: dict[str, Any] = {name: fields[name] for name in _TEXTS if name in fields}
     optional |= {name: from_microseconds(fields[name]) for name in _MOMENTS if name in fields}
+    optional |= {a: int(fields[name]) / 1e6 for name, a in _LENGTHS.items() if name in fields}
     if "parent_sample" in fields:
         optional["parent_sample"] = int(fields["parent_sample"])
     windows = [CodesFile(**part) for part in _parts(fields, "window:").values()]
@@ -132,6 +149,7 @@ def job_from_fields(fields: Mapping[str, str]) -> Job:
         metrics=_coarse_to_fine(metrics),
         error=JobError(**json.loads(fields["error"])) if "error" in fields else None,
         duration_sec=float(fields.get("duration_sec", 0.0)),
+        pinned="pinned" in fields,
         **optional,
     )
 

@@ -10,7 +10,8 @@ All keys begin with `jukebox:`:
     jobs:owner=O                     zset    ids by created_at: the jobs of one API key
     idempotency:{hash}               string  request hash and job id, forgotten after a day
     due                              zset    ids by the moment at which somebody should look
-    bucket:{owner}                   hash    tokens left of one API key, and when they were counted
+    deadlines, expiries, ...         zsets   ids by moments to come (`jobs/lua_lifetimes.py`)
+    bucket:{kind}:{owner}            hash    tokens left of one API key, and when they were counted
     rates:{model}                    hash    stage -> mean tokens per second
     webhooks, webhook:{id}, ...              messages to be sent (`jobs/lua_webhooks.py`)
     workers, worker_ends             hash and zset: who lives, and until when we believe it
@@ -22,7 +23,7 @@ not a cluster. Lua numbers are doubles: microseconds fit (below 2**53) but must 
 
 from collections.abc import Iterable
 
-from jobs import lua_webhooks
+from jobs import lua_lifetimes, lua_webhooks
 from jobs.job import NEXT_STATUSES, TERMINAL_STATUSES
 from jobs.lua_scripts import BODIES
 from jobs.request import LEVEL_NAMES
@@ -114,6 +115,7 @@ end
 local function look_again_at(moment_us) redis.call('ZADD', DUE, int(moment_us), ID) end
 """
     + lua_webhooks.NOTIFY
+    + lua_lifetimes.LIFETIMES
     + """
 
 -- The record must be there.
@@ -175,10 +177,24 @@ local function become(status)
     redis.call('HSET', RECORD, 'completed_at', int(now_us()))
     redis.call('HDEL', RECORD, 'lease_expires_at', 'crashes')
     redis.call('ZREM', DUE, ID)
+    redis.call('ZREM', DEADLINES, ID)
+    give_audio_back()
+    begin_lifetime()
   end
   emit_status()
   notify('job.' .. status)
   return true
+end
+
+-- The record must be there, and overdue. Whoever holds the job learns it from the next heartbeat.
+local function end_overdue()
+  if get('status') == 'canceling' then
+    become('canceled')
+  else
+    redis.call('HSET', RECORD, 'error', DEADLINE_EXCEEDED)
+    become('failed')
+  end
+  look_at_files()
 end
 
 -- A lease that ran out still belongs to its holder until somebody else claims the job.
@@ -222,8 +238,21 @@ local function free_idempotency_key()
   local known = key and redis.call('GET', key)
   if known and known:match(' (.*)$') == ID then redis.call('DEL', key) end
 end
+
+-- The record must be there. Its files are somebody's duty from now on.
+local function forget()
+  local status, model = unpack(redis.call('HMGET', RECORD, 'status', 'model'))
+  remove_from(lasting_indexes(model))
+  remove_from(status_indexes(status, model))
+  remove_from({DUE, DEADLINES, EXPIRIES, CODES_EXPIRIES})
+  free_idempotency_key()
+  redis.call('DEL', RECORD, EVENTS)
+  look_at_files()
+end
 """
 )
 
-SCRIPTS = {name: _PRELUDE + body for name, body in {**BODIES, **lua_webhooks.BODIES}.items()}
+_ALL_BODIES = {**BODIES, **lua_webhooks.BODIES, **lua_lifetimes.BODIES}
+
+SCRIPTS = {name: _PRELUDE + body for name, body in _ALL_BODIES.items()}
 """Name -> complete source."""

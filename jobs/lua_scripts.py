@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 BODIES: Mapping[str, str] = {
     # id, created_us, model, resend_us, idempotency key or '', request hash, kept_ms,
-    # owner or '', three limits, field, value, field, value ...
+    # owner or '', three limits, audio_ms, its limit a day, field, value, field, value ...
     "create": """
 if redis.call('EXISTS', RECORD) == 1 then return {'refused', get('status')} end
 local key, request_hash, kept_ms = ARGV[5], ARGV[6], ARGV[7]
@@ -15,13 +15,14 @@ if key ~= '' then
   local reply = replay(key, request_hash)
   if reply then return reply end
 end
-local refusal = limit_reached(unpack(ARGV, 8, 11))
+local refusal = limit_reached(unpack(ARGV, 8, 11)) or take_audio(ARGV[8], ARGV[12], ARGV[13])
 if refusal then return refusal end
 if key ~= '' then
   redis.call('SET', key, request_hash .. ' ' .. ID, 'PX', kept_ms)
   redis.call('HSET', RECORD, 'idempotency_key', key)
 end
-redis.call('HSET', RECORD, unpack(ARGV, 12))
+redis.call('HSET', RECORD, unpack(ARGV, 14))
+begin_deadline()
 add_to(lasting_indexes(ARGV[3]), ARGV[2])
 add_to(status_indexes('queued', ARGV[3]), ARGV[2])
 look_again_at(now_us() + tonumber(ARGV[4]))
@@ -37,7 +38,7 @@ if get('replayed') then return {'kept'} end
 free_idempotency_key()
 return {'ok'}
 """,
-    # (none), owner, tokens per minute, which is also what the bucket holds
+    # (none), kind:owner, tokens per minute, which is also what the bucket holds
     "take_token": """
 local key, capacity, now = PREFIX .. 'bucket:' .. ARGV[2], tonumber(ARGV[3]), now_us()
 local tokens_per_us, wait_us = capacity / 60000000, 0
@@ -93,31 +94,39 @@ elseif not TERMINAL[status] then
 end
 return {'ok', redis.call('HGETALL', RECORD)}
 """,
-    # id, resend_us, three limits. What was drawn stays; so does `started_at`, since drawing had
-    # begun then.
+    # id, resend_us, idempotency key or '', request hash, kept_ms, three limits, limit of audio_ms a
+    # day. What was drawn stays; so does `started_at`, since drawing had begun then.
     "retry": """
 local status, error = unpack(redis.call('HMGET', RECORD, 'status', 'error'))
 if not status then return {'missing'} end
+local key, request_hash, kept_ms, owner = ARGV[3], ARGV[4], ARGV[5], get('owner') or ''
+if key ~= '' then
+  local reply = replay(key, request_hash)
+  if reply then return reply end
+end
 if status ~= 'failed' then return {'refused', status} end
 if not (error and cjson.decode(error).retryable) then return {'final'} end
-local refusal = limit_reached(get('owner'), unpack(ARGV, 3))
+local refusal = limit_reached(owner, unpack(ARGV, 6, 8))
+local audio_ms = get('audio_ms')
+if not refusal and audio_ms and not get('audio_key') then
+  refusal = take_audio(owner, audio_ms, ARGV[9])
+end
 if refusal then return refusal end
-redis.call('HDEL', RECORD, 'error', 'completed_at', 'worker')
+if key ~= '' then redis.call('SET', key, request_hash .. ' ' .. ID, 'PX', kept_ms) end
+end_lifetime()
+redis.call('HDEL', RECORD, 'error', 'completed_at', 'worker', 'codes_expire_at')
 redis.call('HSET', RECORD, 'attempt', 1)
+begin_deadline()
 become('queued')
 look_again_at(now_us() + tonumber(ARGV[2]))
 return {'ok', redis.call('HGETALL', RECORD)}
 """,
     # id
     "delete": """
-local status, model = unpack(redis.call('HMGET', RECORD, 'status', 'model'))
+local status = get('status')
 if not status then return {'missing'} end
 if not TERMINAL[status] then return {'refused', status} end
-remove_from(lasting_indexes(model))
-remove_from(status_indexes(status, model))
-redis.call('ZREM', DUE, ID)
-free_idempotency_key()
-redis.call('DEL', RECORD, EVENTS)
+forget()
 return {'ok'}
 """,
     # id, stage, worker, lease_us, max_attempts, error when there were too many crashes
@@ -126,6 +135,10 @@ local status, stage = unpack(redis.call('HMGET', RECORD, 'status', 'stage'))
 if not status or TERMINAL[status] or stage ~= ARGV[2] or is_held() then return {'none'} end
 if status == 'canceling' then
   become('canceled')
+  return {'none'}
+end
+if is_overdue() then
+  end_overdue()
   return {'none'}
 end
 if get('lease_expires_at') then
@@ -150,6 +163,10 @@ return {'ok', fence, redis.call('HGETALL', RECORD)}
     # id, fence, lease_us, value, level, progress, level, progress ...
     "heartbeat": """
 if not owns(ARGV[2]) then return {'lost'} end
+if is_overdue() then
+  end_overdue()
+  return {'lost'}
+end
 hold(ARGV[3])
 local value, changed = get('progress_value'), false
 if tonumber(ARGV[4]) > tonumber(value) then

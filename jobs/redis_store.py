@@ -36,7 +36,8 @@ from jobs.lua import (
     RATE_WEIGHT,
     idempotency_key,
 )
-from jobs.redis_reader import RedisJobReader, check_id, job_of
+from jobs.redis_lifetimes import RedisLifetimes
+from jobs.redis_reader import check_id, job_of
 from jobs.redis_watcher import RedisJobWatcher
 from jobs.store import Claim, DueJob, WorkerInfo
 
@@ -46,7 +47,7 @@ _LIMIT_RETRY_SEC = 30.0
 __all__ = ["RedisJobStore", "RedisJobWatcher"]
 
 
-class RedisJobStore(RedisJobReader):
+class RedisJobStore(RedisLifetimes):
     """Implements `jobs.store.JobStore`. Made for threads; connects when first used.
 
     A job that nobody holds is due again `resend_after_sec` after its last message should have
@@ -61,10 +62,9 @@ class RedisJobStore(RedisJobReader):
         resend_after_sec: float = 10.0,
         keys_kept_sec: float = KEPT_SEC,
     ) -> None:
-        super().__init__(redis_url)
+        super().__init__(redis_url, keys_kept_sec=keys_kept_sec)
         self._max_attempts = max_attempts
         self._resend_us = _microseconds(resend_after_sec)
-        self._keys_kept_ms = round(keys_kept_sec * 1000)
 
     def create(
         self,
@@ -93,6 +93,8 @@ class RedisJobStore(RedisJobReader):
             self._keys_kept_ms,
             job.owner or "",
             *_words_of_limits(limits),
+            round(job.drawn_audio_sec * 1000),
+            limits.max_audio_sec_per_owner * 1000,
             *(word for field in fields for word in field),
         )
         if reply[0] == "refused":
@@ -100,9 +102,9 @@ class RedisJobStore(RedisJobReader):
         _raise_limit(reply)
         return _replayed(reply) or job
 
-    def take_token(self, owner: str, *, per_minute: int) -> None:
+    def take_token(self, owner: str, *, per_minute: int, kind: str = "post") -> None:
         """Count one request of an API key. Raises LimitReached when there were too many lately."""
-        wait_us = int(self._run("take_token", "", owner, per_minute))
+        wait_us = int(self._run("take_token", "", f"{kind}:{owner}", per_minute))
         if wait_us > 0:
             raise LimitReached("rate_limited", per_minute, retry_after_sec=wait_us / 1e6)
 
@@ -135,22 +137,44 @@ class RedisJobStore(RedisJobReader):
             raise JobNotFound(job_id)
         return job_of(reply[1])
 
-    def retry(self, job_id: str, *, limits: JobLimits = NO_LIMITS) -> Job:
+    def retry(
+        self,
+        job_id: str,
+        *,
+        idempotency: IdempotencyKey | None = None,
+        limits: JobLimits = NO_LIMITS,
+    ) -> tuple[Job, bool]:
         """A job that failed waits again at its stage, with all that was drawn; `attempt` is 1.
 
-        Raises JobNotFound, LimitReached, and NotRetryable unless it failed with a retryable error.
+        Its deadline is as far away as at first. Returns the job, and whether it was retried before
+        with the same key: then nothing happens. Raises JobNotFound, LimitReached,
+        IdempotencyKeyReused, and NotRetryable unless it failed with a retryable error.
         """
         check_id(job_id)
-        reply = self._run("retry", job_id, self._resend_us, *_words_of_limits(limits))
+        reply = self._run(
+            "retry",
+            job_id,
+            self._resend_us,
+            *_words_of_key(idempotency),
+            self._keys_kept_ms,
+            *_words_of_limits(limits),
+            limits.max_audio_sec_per_owner * 1000,
+        )
         _raise_limit(reply)
+        earlier = _replayed(reply)
+        if earlier is not None:
+            return earlier, True
         if reply[0] == "missing":
             raise JobNotFound(job_id)
         if reply[0] != "ok":
             raise NotRetryable(job_id, reply[1] if reply[0] == "refused" else JobStatus.FAILED)
-        return job_of(reply[1])
+        return job_of(reply[1]), False
 
     def delete(self, job_id: str) -> None:
-        """Forget a job in a terminal status, and its key. Raises JobNotFound, IllegalTransition."""
+        """Forget a job in a terminal status, and its key; its files become untidy.
+
+        Raises JobNotFound, IllegalTransition.
+        """
         check_id(job_id)
         reply = self._run("delete", job_id)
         if reply[0] == "missing":
@@ -161,7 +185,8 @@ class RedisJobStore(RedisJobReader):
     def claim(self, job_id: str, stage: Stage, *, worker: str, lease_sec: float) -> Claim | None:
         """Take a job that nobody holds and that waits at `stage`; None when there is none such.
 
-        A job to be canceled becomes canceled instead, one with too many crashes failed.
+        A job to be canceled becomes canceled instead, one with too many crashes failed, and so does
+        one whose deadline has passed.
         """
         if not is_job_id(job_id):
             return None
@@ -181,8 +206,9 @@ class RedisJobStore(RedisJobReader):
     def heartbeat(
         self, claim: Claim, progress: Mapping[str, LevelProgress], value: float, *, lease_sec: float
     ) -> bool:
-        """Renew the lease and write progress; True when cancel was requested. Raises LeaseLost.
+        """Renew the lease and write progress; True when cancel was requested.
 
+        Raises LeaseLost, also for a job that fails now because its deadline has passed.
         `value` is kept between 0 and 1 and never goes back.
         """
         parts = [word for level, part in progress.items() for word in (level, to_json(part))]
@@ -198,6 +224,10 @@ class RedisJobStore(RedisJobReader):
     def record_prompt(self, claim: Claim, codes_name: str) -> None:
         """The codes of the job's audio prompt are in this file. Raises LeaseLost."""
         self._run_as_owner("set_field", claim, "prompt_codes_name", codes_name)
+
+    def record_step(self, claim: Claim, step: str) -> None:
+        """The job is drawn with this kind of step. Raises LeaseLost."""
+        self._run_as_owner("set_field", claim, "step", step)
 
     def forget_windows(self, claim: Claim, names: Sequence[str]) -> None:
         """Take windows whose files are gone or corrupt out of the record. Raises LeaseLost."""
@@ -293,7 +323,8 @@ def _words_of_limits(limits: JobLimits) -> tuple[int, int, int]:
 
 def _raise_limit(reply: Sequence[Any]) -> None:
     if reply[0] == "limit":
-        raise LimitReached(reply[1], int(reply[2]), retry_after_sec=_LIMIT_RETRY_SEC)
+        wait_sec = int(reply[3]) / 1e6 if len(reply) > 3 else _LIMIT_RETRY_SEC
+        raise LimitReached(reply[1], int(reply[2]), retry_after_sec=wait_sec)
 
 
 def _replayed(reply: Sequence[Any]) -> Job | None:

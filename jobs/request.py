@@ -19,6 +19,7 @@ LEVEL_NAMES: tuple[LevelName, ...] = ("top", "middle", "bottom")
 MAX_LYRICS_CHARACTERS = 20_000
 MAX_SAMPLES = 16
 MAX_SECONDS = 600.0
+MAX_TIMEOUT_SECONDS = 30 * 86_400.0
 MAX_SEED = 2**53 - 1
 """Largest integer that every JSON reader keeps exactly."""
 
@@ -86,6 +87,15 @@ class SongOptions(BaseModel):
         ),
     ] = LEVEL_NAMES
     audio_format: AudioFormat = "wav"
+    timeout_seconds: Annotated[
+        float | None,
+        Field(
+            gt=0.0,
+            le=MAX_TIMEOUT_SECONDS,
+            description="A job that has not ended by then, counted from its acceptance, fails with "
+            "`deadline_exceeded`; null: it may take its time",
+        ),
+    ] = None
     webhook_url: WebhookUrl | None = None
     webhook_events: WebhookEvents = ENDINGS
 

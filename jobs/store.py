@@ -92,7 +92,7 @@ class JobStore(Protocol):
         LimitReached.
         """
 
-    def take_token(self, owner: str, *, per_minute: int) -> None:
+    def take_token(self, owner: str, *, per_minute: int, kind: str = "post") -> None:
         """Count one request of an API key; tokens come back evenly. Raises LimitReached."""
 
     def replay(self, idempotency: IdempotencyKey) -> Job | None:
@@ -145,14 +145,60 @@ class JobStore(Protocol):
         Raises JobNotFound.
         """
 
-    def retry(self, job_id: str, *, limits: JobLimits = NO_LIMITS) -> Job:
+    def retry(
+        self,
+        job_id: str,
+        *,
+        idempotency: IdempotencyKey | None = None,
+        limits: JobLimits = NO_LIMITS,
+    ) -> tuple[Job, bool]:
         """Queue a failed job again at its stage, with what was drawn; its attempts count anew.
 
-        Raises JobNotFound, NotRetryable, LimitReached.
+        Returns the job, and whether that was done before, with the same key. Raises JobNotFound,
+        NotRetryable, LimitReached, IdempotencyKeyReused.
         """
 
     def delete(self, job_id: str) -> None:
-        """Forget a job in a terminal status. Raises JobNotFound, IllegalTransition."""
+        """Forget a job in a terminal status; its files are untidy until somebody has `tidied`.
+
+        Raises JobNotFound, IllegalTransition.
+        """
+
+    def set_pinned(self, job_id: str, is_pinned: bool) -> Job:
+        """Keep a job until it is unpinned; then its time counts anew. Raises JobNotFound."""
+
+    def overdue(self) -> list[str]:
+        """Some jobs whose deadline has passed."""
+
+    def end_overdue(self, job_id: str) -> bool:
+        """Fail a job whose deadline has passed, or say False."""
+
+    def expired(self) -> list[str]:
+        """Some jobs that have been kept for long enough."""
+
+    def expire(self, job_id: str) -> bool:
+        """Forget a job that has been kept for long enough, or say False."""
+
+    def expired_codes(self) -> list[str]:
+        """Some jobs whose codes have been kept for long enough."""
+
+    def expire_codes(self, job_id: str) -> bool:
+        """Forget the codes of such a job, or say False."""
+
+    def untidy(self) -> list[tuple[str, str]]:
+        """Some jobs, there or forgotten, with files to look at; each with a word for `tidied`."""
+
+    def tidied(self, job_id: str, seen: str = "") -> None:
+        """Its files were looked at after it was `seen` so; without that, it is untidy no more."""
+
+    def remembered(self, idempotency: IdempotencyKey) -> str | None:
+        """What this key stands for, when it is no job. Raises IdempotencyKeyReused."""
+
+    def remember(self, idempotency: IdempotencyKey, what: str, *, gone: str = "") -> str:
+        """Let a key stand for `what`; returns what it stood for before, unless that was `gone`.
+
+        Raises IdempotencyKeyReused.
+        """
 
     def claim(self, job_id: str, stage: Stage, *, worker: str, lease_sec: float) -> Claim | None:
         """Take a job that is queued, or running with its lease released or expired, at `stage`.
@@ -166,13 +212,19 @@ class JobStore(Protocol):
     def heartbeat(
         self, claim: Claim, progress: Mapping[str, LevelProgress], value: float, *, lease_sec: float
     ) -> bool:
-        """Renew the lease and write progress; True when cancel was requested. Raises LeaseLost."""
+        """Renew the lease and write progress; True when cancel was requested.
+
+        Raises LeaseLost, also when the job's deadline has passed and it fails for that.
+        """
 
     def record_window(self, claim: Claim, codes: CodesFile) -> None:
         """Add one kept window to the record. Raises LeaseLost."""
 
     def record_prompt(self, claim: Claim, codes_name: str) -> None:
         """The codes of the job's audio prompt are in this file. Raises LeaseLost."""
+
+    def record_step(self, claim: Claim, step: str) -> None:
+        """The job is drawn with this kind of step. Raises LeaseLost."""
 
     def forget_windows(self, claim: Claim, names: Sequence[str]) -> None:
         """Take windows whose files are gone or corrupt out of the record. Raises LeaseLost."""

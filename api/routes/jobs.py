@@ -290,7 +290,7 @@ def retry_job(job_id: JobId, services: ServicesDep, reader: JobReaderDep) -> Job
     Only a job that failed with a `retryable` error can be tried again; any other is a conflict.
     `attempt` counts from 1 again, and `started_at` stays.
     """
-    job = services.store.retry(job_id, limits=services.settings.job_limits)
+    job, _ = services.store.retry(job_id, limits=services.settings.job_limits)
     _publish(services, job)
     return reader.view(job)
 

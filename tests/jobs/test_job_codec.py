@@ -83,6 +83,11 @@ changes = st.fixed_dictionaries(
         "parent_sample": st.none() | st.integers(0, 15),
         "prompt_codes_name": st.none() | texts,
         "prompt_audio_name": st.none() | texts,
+        "deadline_at": maybe_moments,
+        "codes_expire_at": maybe_moments,
+        "kept_sec": st.none() | st.integers(0, 10**9).map(float),
+        "codes_kept_sec": st.none() | st.integers(0, 10**9).map(float),
+        "pinned": st.booleans(),
     }
 )
 

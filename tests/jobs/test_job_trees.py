@@ -88,6 +88,8 @@ def test_children_outlive_their_parent_and_leave_no_index_behind(store, clean_re
     store.delete(child.id)
     assert store.children(root.id).jobs == ()
     assert store.list_jobs().jobs == ()
+    for job in (root, child):
+        store.tidied(job.id)
     assert not store._redis.keys("*")
 
 

@@ -72,7 +72,7 @@ def test_a_retry_needs_a_place_too(store):
     refused("too_many_queued", lambda: store.retry(job.id, limits=limits))
     assert store.get(job.id).status is JobStatus.FAILED
     store.request_cancel(other.id)
-    assert store.retry(job.id, limits=limits).status is JobStatus.QUEUED
+    assert store.retry(job.id, limits=limits)[0].status is JobStatus.QUEUED
 
 
 def test_a_request_that_is_sent_again_takes_no_second_place_and_a_refused_one_no_key(store):

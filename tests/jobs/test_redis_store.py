@@ -89,6 +89,7 @@ def test_a_deleted_job_leaves_no_key_behind(store, clean_redis_url):
     store.record_outputs(claim, [output()])
     store.succeed(claim)
     store.delete(job.id)
+    store.tidied(job.id)
     with redis.Redis.from_url(clean_redis_url, protocol=2) as client:
         assert client.keys() == []
     with pytest.raises(JobNotFound):

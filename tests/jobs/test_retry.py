@@ -39,7 +39,7 @@ def failed_at_the_middle(store):
 def test_a_failed_job_waits_again_at_its_stage_with_all_that_was_drawn(store):
     claim = failed_at_the_middle(store)
     before = store.get(claim.job.id)
-    after = store.retry(before.id)
+    after, _ = store.retry(before.id)
     waiting = replace(before, status=JobStatus.QUEUED, error=None, completed_at=None, worker=None)
     assert after == store.get(before.id) == waiting
     assert (after.stage, len(after.codes), len(after.outputs)) == (Stage.MIDDLE, 2, 1)
@@ -67,7 +67,7 @@ def test_after_too_many_crashes_the_attempts_count_anew(store):
         let_the_lease_end()
     assert store.claim(job.id, Stage.TOP, worker="w", lease_sec=1) is None
     assert store.get(job.id).error.code == "too_many_crashes"
-    assert store.retry(job.id).attempt == 1
+    assert store.retry(job.id)[0].attempt == 1
     assert take(store, job).job.attempt == 1
 
 
