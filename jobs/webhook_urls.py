@@ -9,7 +9,7 @@ leads elsewhere a moment later changes nothing.
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from jobs.errors import WebhookUrlRefused
@@ -36,6 +36,13 @@ _TRANSLATED = tuple(
             "2002::/16",
         ),
     )
+)
+
+# What `is_global` of older Pythons takes for global (IANA's special-purpose registries), and the
+# address at which one cloud tells its machines their secrets, though it looks like any other.
+_SPECIAL: tuple[IPv4Network | IPv6Network, ...] = (
+    *map(IPv4Network, ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24")),
+    *map(IPv6Network, ("100::/64", "2001::/23", "3fff::/20", "5f00::/16", "fec0::/10")),
 )
 
 
@@ -91,7 +98,7 @@ def check_addresses(target: WebhookTarget, addresses: Sequence[str]) -> None:
 
 def is_public(address: IpAddress) -> bool:
     """Whether this is one host of the public internet, and nothing that stands for another."""
-    if isinstance(address, IPv6Address) and any(address in network for network in _TRANSLATED):
+    if any(address in network for network in (*_TRANSLATED, *_SPECIAL)):
         return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
@@ -99,7 +106,7 @@ def is_public(address: IpAddress) -> bool:
 def _check_address(address: IpAddress, is_allowed: bool) -> None:
     # Machines in a cloud are told their credentials at a link-local address: never that.
     never = address.is_link_local or address.is_multicast or address.is_unspecified
-    if isinstance(address, IPv6Address) and any(address in network for network in _TRANSLATED):
+    if any(address in network for network in (*_TRANSLATED, *_SPECIAL)):
         never = address != IPv6Address("::1")
     if never or not (is_allowed or is_public(address)):
         raise WebhookUrlRefused("leads to an address that is not of the public internet")
