@@ -122,6 +122,16 @@ class LocalAssets:
             raise AssetNotFound(asset_id) from None
         shutil.rmtree(doomed, ignore_errors=True)
 
+    def delete_older(self, kept_sec: float) -> list[str]:
+        """Forget the assets that came longer ago than this; returns their ids. Raises OSError."""
+        gone = []
+        for folder in self._root.glob("asset_*"):
+            with suppress(FileNotFoundError, AssetNotFound):
+                if time.time() - (folder / _FACTS_NAME).stat().st_mtime > kept_sec:
+                    self.delete(folder.name)
+                    gone.append(folder.name)
+        return gone
+
     def _folder(self, asset_id: str) -> Path:
         if not is_asset_id(asset_id):
             raise AssetNotFound(asset_id[:64])

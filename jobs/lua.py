@@ -194,7 +194,8 @@ local function end_overdue()
     redis.call('HSET', RECORD, 'error', DEADLINE_EXCEEDED)
     become('failed')
   end
-  look_at_files()
+  -- By then a worker that held it has heard, and has taken away what it was writing.
+  look_at_files(30000000)
 end
 
 -- A lease that ran out still belongs to its holder until somebody else claims the job.
@@ -247,7 +248,7 @@ local function forget()
   remove_from({DUE, DEADLINES, EXPIRIES, CODES_EXPIRIES})
   free_idempotency_key()
   redis.call('DEL', RECORD, EVENTS)
-  look_at_files()
+  look_at_files(0)
 end
 """
 )

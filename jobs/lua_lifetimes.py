@@ -59,7 +59,7 @@ local function end_lifetime()
   end
 end
 
-local function look_at_files() redis.call('ZADD', UNTIDY, int(now_us()), ID) end
+local function look_at_files(after_us) redis.call('ZADD', UNTIDY, int(now_us() + after_us), ID) end
 
 -- The reply that refuses so much music today, or nil: then it counts as asked for.
 local function take_audio(owner, audio_ms, max_ms)
@@ -129,7 +129,7 @@ for _, field in ipairs(redis.call('HKEYS', RECORD)) do
   if field:sub(1, 7) == 'window:' then redis.call('HDEL', RECORD, field) end
 end
 redis.call('HDEL', RECORD, 'codes_name')
-look_at_files()
+look_at_files(0)
 return {'ok'}
 """,
     # id, '1' or ''
