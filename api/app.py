@@ -78,10 +78,12 @@ def create_app(
         max_bytes=settings.max_body_bytes,
         uploads={"/assets": settings.max_asset_bytes + _FORM_BYTES},
     )
-    app.add_middleware(Door, keys=keys, always_locked=not is_loopback(settings.host))
+    always_locked = not is_loopback(settings.host)
+    app.add_middleware(Door, keys=keys, always_locked=always_locked)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(CountRequests, metrics=metrics)
-    app.openapi = openapi_of(app)  # type: ignore[method-assign]  # FastAPI's own way to do it.
+    # FastAPI's own way to do it.
+    app.openapi = openapi_of(app, lambda: always_locked or keys.exists)  # type: ignore[method-assign]
     return app
 
 

@@ -77,13 +77,18 @@ def _problem_response(status: int) -> dict[str, Any]:
     return response
 
 
-def openapi_of(app: FastAPI) -> Callable[[], dict[str, Any]]:
-    """The function that makes the OpenAPI document of `app` once, with the problem schema in it."""
+def openapi_of(app: FastAPI, is_locked: Callable[[], bool]) -> Callable[[], dict[str, Any]]:
+    """The function that makes the OpenAPI document of `app`, with the problem schema in it.
+
+    Once for each answer of `is_locked`, which tells whether keys are needed at this moment.
+    """
+    documents: dict[bool, dict[str, Any]] = {}
 
     def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            app.openapi_schema = _document(app)
-        return app.openapi_schema
+        locked = is_locked()
+        if locked not in documents:
+            documents[locked] = _document(app, needs_key=locked)
+        return documents[locked]
 
     return openapi
 
@@ -95,7 +100,7 @@ _API_KEY = {
 }
 
 
-def _document(app: FastAPI) -> dict[str, Any]:
+def _document(app: FastAPI, *, needs_key: bool) -> dict[str, Any]:
     document = get_openapi(
         title=app.title,
         version=app.version,
@@ -111,7 +116,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     for path, methods in document["paths"].items():
         if path not in OPEN_PATHS:
             for operation in methods.values():
-                operation["security"] = [{"apiKey": []}, {}]
+                operation["security"] = [{"apiKey": []}, *([] if needs_key else [{}])]
     # Put in last: the framework drops every null from examples that it is given.
     components["JobView"]["examples"] = [EXAMPLE_JOB]
     return document

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import time
 from contextlib import suppress
 from http import HTTPStatus
@@ -9,7 +10,7 @@ from typing import Annotated
 
 from anyio import to_thread
 from fastapi import APIRouter, Body, Query, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from api.callers import Caller, CallerDep
 from api.creation import create, remove_files
@@ -49,6 +50,16 @@ _REPLAYED = {
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer"}}}
 
 
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def _require_rfc_3339(text: object) -> object:
+    """Pydantic would also take seconds since 1970, which the document does not promise."""
+    if isinstance(text, str) and _RFC_3339.fullmatch(text) is None:
+        raise ValueError("must be a moment with its zone, such as 2026-11-22T07:30:00Z")
+    return text
+
+
 class PageQuery(BaseModel):
     """Which page of a list."""
 
@@ -69,7 +80,9 @@ class ListQuery(PageQuery):
         JobIdText | None, Field(description="One job and everything that goes on from it")
     ] = None
     created_after: Annotated[
-        AwareDatetime | None, Field(description="RFC 3339, e.g. 2026-11-22T07:30:00Z")
+        AwareDatetime | None,
+        BeforeValidator(_require_rfc_3339),
+        Field(description="RFC 3339, e.g. 2026-11-22T07:30:00Z"),
     ] = None
 
 

@@ -215,6 +215,8 @@ async def test_what_is_no_id_is_a_plain_404(
         ({"status": "happy"}, "/status"),
         ({"created_after": "yesterday"}, "/created_after"),
         ({"created_after": "2026-11-22T07:30:00"}, "/created_after"),
+        ({"created_after": "0.5"}, "/created_after"),
+        ({"created_after": "1795332600"}, "/created_after"),
         ({"cursor": "made-up"}, "/cursor"),
         ({"cursor": "x" * 501}, "/cursor"),
         ({"limt": "5"}, "/limt"),

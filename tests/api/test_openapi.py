@@ -6,6 +6,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from api.schemas import JobView
+from jobs.api_keys import ApiKeyFile, Scope
 from jobs.request_body import MODES, JobBody
 from tests.api.conftest import Service
 
@@ -145,3 +146,15 @@ async def test_the_docs_page_is_there(service: Service):
     response = await service.client.get("/docs")
     assert response.status_code == 200
     assert "/openapi.json" in response.text
+
+
+async def test_a_key_is_declared_as_needed_where_it_is(service: Service):
+    def security(document: dict[str, Any]) -> list[dict[str, Any]]:
+        return document["paths"]["/jobs"]["get"]["security"]
+
+    before = (await service.client.get("/openapi.json")).json()
+    assert security(before) == [{"apiKey": []}, {}]
+    ApiKeyFile(service.data_dir).create("me", [Scope.READ])
+    after = (await service.client.get("/openapi.json")).json()
+    assert security(after) == [{"apiKey": []}]
+    assert "security" not in after["paths"]["/healthz"]["get"]
