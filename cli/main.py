@@ -8,6 +8,7 @@ from cli.commands import (
     codes,
     demo,
     doctor,
+    eval,
     features,
     generate,
     jobs,
@@ -52,6 +53,7 @@ def build_app() -> typer.Typer:
     app.command("features")(features.features)
     app.add_typer(models.models_app, name="models")
     app.add_typer(train.train_app, name="train")
+    app.add_typer(eval.eval_app, name="eval")
     app.add_typer(keys.keys_app, name="keys")
     app.command("doctor")(doctor.doctor)
     return app

@@ -1,0 +1,136 @@
+"""Songs that are asked of a model and drawn by it, many at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from jukebox_core.evaluation.codec import Report
+from jukebox_core.evaluation.crew import Crew, loaded_model
+from jukebox_core.labels import Labels
+from jukebox_core.model import JukeboxModel
+from jukebox_core.song import SamplingParams
+from jukebox_core.synth import ARTISTS, GENRES
+from jukebox_core.units import COARSE_TO_FINE, Level
+
+_SONGS_PER_JOB = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One song that is asked for; `sample` numbers its chance: the same number, the same chance.
+
+    `genre` and `artist` are classes of the synthetic music.
+    """
+
+    genre: int
+    artist: int
+    lyrics: str
+    sample: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawSettings:
+    """How songs are drawn; a temperature of None is the library's own."""
+
+    duration_sec: float
+    seed: int
+    temperature: float | None = None
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Drawn:
+    """Songs in the order in which they were asked for.
+
+    `top_codes` is int64 [N, T], `audio` float32 [N, samples] within [-1, 1] as in a file.
+    """
+
+    asked: tuple[Asked, ...]
+    top_codes: Tensor
+    audio: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class _DrawJob:
+    directory: Path
+    asked: tuple[Asked, ...]
+    settings: DrawSettings
+
+
+def draw_songs(
+    directory: Path, asked: Sequence[Asked], settings: DrawSettings, crew: Crew, report: Report
+) -> Drawn:
+    """Draw all songs with the model in `directory`.
+
+    A song's sound depends on what is asked, its number and the settings, not on its company (up to
+    rounding).
+    """
+    jobs = [_DrawJob(directory, chunk, settings) for chunk in _chunks(asked)]
+    parts = []
+    for part in crew.map(_draw, jobs):
+        parts.append(part)
+        report(f"drew {sum(len(done.asked) for done in parts)} of {len(asked)} songs")
+    return Drawn(
+        asked=tuple(asked),
+        top_codes=torch.cat([part.top_codes for part in parts]),
+        audio=torch.cat([part.audio for part in parts]),
+    )
+
+
+def _chunks(asked: Sequence[Asked]) -> list[tuple[Asked, ...]]:
+    """Runs of songs whose numbers follow each other, as one call draws them."""
+    runs = groupby(enumerate(asked), key=lambda item: item[1].sample - item[0])
+    chunks = []
+    for _, run in runs:
+        songs = [song for _, song in run]
+        chunks += [
+            tuple(songs[start : start + _SONGS_PER_JOB])
+            for start in range(0, len(songs), _SONGS_PER_JOB)
+        ]
+    return chunks
+
+
+def _draw(job: _DrawJob) -> Drawn:
+    model = loaded_model(job.directory, job.settings.device)
+    codes = model.ancestral_sample(
+        labels_of(model, job.asked),
+        duration_sec=job.settings.duration_sec,
+        sampling=_sampling(job.settings.temperature),
+        seed=job.settings.seed,
+        first_sample=job.asked[0].sample,
+        max_batch_size=_SONGS_PER_JOB,
+    )
+    audio = model.decode(codes)[..., 0].clamp(-1.0, 1.0)
+    return Drawn(asked=job.asked, top_codes=codes[0].cpu(), audio=audio.cpu())
+
+
+def labels_of(model: JukeboxModel, asked: Sequence[Asked]) -> Labels:
+    """What is asked, in the ids of the model."""
+    return model.tokenizer(
+        [ARTISTS[song.artist] for song in asked],
+        [GENRES[song.genre] for song in asked],
+        [song.lyrics for song in asked],
+    )
+
+
+def unknown_names(model: JukeboxModel) -> list[str]:
+    """Genres and artists of the synthetic music that the model has no label for."""
+    unknown = []
+    for kind, names in (("genre", GENRES), ("artist", ARTISTS)):
+        for name in names:
+            words = ("", name) if kind == "genre" else (name, "")
+            top = model.tokenizer.resolve(*words)[Level.TOP.label]
+            found = [top["artist"]] if kind == "artist" else top["genres"]
+            if not all(entry["known"] for entry in found):
+                unknown.append(name)
+    return unknown
+
+
+def _sampling(temperature: float | None) -> dict[Level, SamplingParams] | None:
+    if temperature is None:
+        return None
+    return dict.fromkeys(COARSE_TO_FINE, SamplingParams(temperature=temperature))
