@@ -42,8 +42,7 @@ class AttentionPattern:
         returns    [B, T, A]
         """
         queries, keys, values = self._group(query, key_value)
-        causal = self.kind in _CAUSAL
-        out = F.scaled_dot_product_attention(queries, keys, values, is_causal=causal)
+        out = _dot_product(queries, keys, values, is_causal=self.kind in _CAUSAL)
         return self._ungroup(out, query).transpose(1, 2).reshape(query.shape)
 
     def weights(self, query: Tensor, key_value: Tensor) -> Tensor:
@@ -93,3 +92,15 @@ class AttentionPattern:
         groups = grouped.view(query.shape[0], -1, *grouped.shape[1:])
         order = (0, 2, 3, 1, 4) if self.kind is AttentionKind.COLUMN else (0, 2, 1, 3, 4)
         return groups.permute(order).flatten(2, 3)[:, :, : query.shape[1]]
+
+
+def _dot_product(queries: Tensor, keys: Tensor, values: Tensor, *, is_causal: bool) -> Tensor:
+    is_slow = queries.dtype is torch.bfloat16 and queries.device.type == "cpu"
+    if not (is_slow and queries.requires_grad):
+        return F.scaled_dot_product_attention(queries, keys, values, is_causal=is_causal)
+    # Beware: on a CPU the backward pass takes ten times as long in bfloat16 as in float32.
+    with torch.autocast("cpu", enabled=False):
+        wide = F.scaled_dot_product_attention(
+            queries.float(), keys.float(), values.float(), is_causal=is_causal
+        )
+    return wide.to(queries.dtype)
