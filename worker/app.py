@@ -22,6 +22,7 @@ from worker.models import LoadedModel, ModelShelf, choose_device, choose_dtype
 from worker.parts import WorkerParts
 from worker.reaper import Reaper
 from worker.settings import WorkerSettings
+from worker.steps import Steps
 from worker.tasks import run_stage
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,11 @@ JOIN_SEC = 5.0
 
 
 def build_parts(settings: WorkerSettings) -> WorkerParts:
-    """The real parts. Nothing connects or starts yet."""
+    """The real parts. Nothing connects or starts yet.
+
+    Raises:
+        InvalidSettings: this machine has not what they insist on.
+    """
     catalog = ModelCatalog(settings.models_dir, BUNDLED_MODELS)
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.dtype, device)
@@ -65,6 +70,11 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
         ),
         device_name=_describe_device(device),
         metrics=WorkerMetrics(_describe_device(device), device),
+        steps=Steps(
+            wanted=settings.native_step,
+            is_cpu=device.type == "cpu" and settings.placement in ("auto", "resident"),
+            is_float32=dtype == torch.float32,
+        ),
     )
 
 

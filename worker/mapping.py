@@ -25,6 +25,7 @@ from jukebox_core.sampling.cascade import SongPlan, plan_song
 from jukebox_core.sampling.noise import CounterNoise, NoiseSource
 from jukebox_core.sampling.windows import Window
 from jukebox_core.song import SamplingParams, Song
+from jukebox_core.step_kind import StepKind
 from jukebox_core.units import COARSE_TO_FINE, Level
 
 _CODES: tuple[tuple[type[Exception], str, bool], ...] = (
@@ -96,7 +97,8 @@ class JobSong:
     """A job as the library sees it: everything that is known before a code is drawn.
 
     `prompt_tokens` are those of each level that the job begins with. Takes of a row that was chosen
-    are numbered for the noise from that row on, as `JukeboxModel.continue_sample` does.
+    are numbered for the noise from that row on, as `JukeboxModel.continue_sample` does. `step` says
+    with which code it is drawn.
     """
 
     config: JukeboxConfig
@@ -106,9 +108,12 @@ class JobSong:
     noise: NoiseSource
     prompt_tokens: Mapping[Level, int]
     first_sample: int
+    step: StepKind
 
     @classmethod
-    def from_job(cls, job: Job, config: JukeboxConfig, tokenizer: JukeboxTokenizer) -> "JobSong":
+    def from_job(
+        cls, job: Job, config: JukeboxConfig, tokenizer: JukeboxTokenizer, step: StepKind
+    ) -> "JobSong":
         """Raises SongError or LabelError where the model cannot sing it after all."""
         song = to_song(job)
         prompt_tokens = prompt_tokens_of(job)
@@ -126,6 +131,7 @@ class JobSong:
             noise=CounterNoise(song.seed),
             prompt_tokens=prompt_tokens,
             first_sample=job.request.sample or 0,
+            step=step,
         )
 
     def heard(self, level: Level, codes: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -167,6 +173,7 @@ class JobSong:
                 sample=self.first_sample + sample,
                 params=self.song.sampling[level],
                 noise=self.noise,
+                step=self.step,
             )
             for sample in range(len(codes))
         ]

@@ -10,6 +10,7 @@ from jukebox_core.catalog import ModelCatalog
 from worker.engine_thread import EngineThread
 from worker.metrics import WorkerMetrics
 from worker.settings import WorkerSettings
+from worker.steps import Steps
 from worker.suspects import Suspects
 
 
@@ -25,5 +26,6 @@ class WorkerParts:
     engine: EngineThread
     device_name: str
     metrics: WorkerMetrics
+    steps: Steps
     draining: threading.Event = field(default_factory=threading.Event)
     suspects: Suspects = field(default_factory=Suspects)

@@ -20,6 +20,7 @@ from jobs.job import Job, Output
 from jobs.store import Claim
 from jukebox_core.audio import AudioFormat, write_audio
 from jukebox_core.errors import AudioError
+from jukebox_core.step_kind import StepKind
 from jukebox_core.units import Level
 from worker.drawing import LevelDrawer
 from worker.hold import POLL_SEC, Hold
@@ -97,7 +98,7 @@ def finish_song(worker: WorkerParts, drawer: LevelDrawer, hold: Hold) -> None:
         if job.request.audio_format != "wav":
             _encode(worker, hold, output)
         hold.progress.set_rendered(number / len(outputs))
-    _write_manifest(worker, hold.claim, outputs)
+    _write_manifest(worker, hold.claim, outputs, step=drawer.song.step)
     # What is lost is made again under new names, so the record knows more than the claim.
     now = hold.write(lambda: worker.store.get(job.id))
     hold.check()
@@ -160,8 +161,10 @@ def _run_transcoder(hold: Hold, source: Path, target: Path) -> None:
         raise AudioError(f"the sound could not be encoded as {target.suffix}: {reason}")
 
 
-def _write_manifest(worker: WorkerParts, claim: Claim, outputs: list[Output]) -> None:
-    manifest = _manifest(worker, claim.job, outputs)
+def _write_manifest(
+    worker: WorkerParts, claim: Claim, outputs: list[Output], *, step: StepKind
+) -> None:
+    manifest = _manifest(worker, claim.job, outputs) | {"step": step}
     with worker.artifacts.new_file(claim.job.id, MANIFEST_NAME, fence=claim.fence) as path:
         path.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

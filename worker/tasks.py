@@ -113,6 +113,8 @@ def _work(worker: WorkerParts, claim: Claim) -> None:
         draining=worker.draining,
     ) as hold:
         song = _song_of(worker, claim)
+        if job.step is None:
+            hold.write(lambda: worker.store.record_step(claim, song.step))
         drawer = LevelDrawer(
             store=worker.store,
             artifacts=worker.artifacts,
@@ -175,7 +177,8 @@ def _song_of(worker: WorkerParts, claim: Claim) -> JobSong:
     card = worker.catalog.get(claim.job.request.model)
     if card.tokenizer is None:
         raise LabelError(f"the model {card.name} has no label lists in {card.directory}/labels")
-    return JobSong.from_job(claim.job, card.config, card.tokenizer)
+    step = worker.steps.for_job(claim.job, card.config)
+    return JobSong.from_job(claim.job, card.config, card.tokenizer, step)
 
 
 def _record_rate(worker: WorkerParts, claim: Claim, tokens_per_second: float) -> None:

@@ -1,7 +1,6 @@
 """One autoregressive model of the codes of one level."""
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +12,11 @@ from jukebox_core.prior.kv_cache import PriorCache
 from jukebox_core.prior.labels import NUM_FIXED_LABELS, LabelEmbedding
 from jukebox_core.prior.lyric_encoder import LyricEncoder
 from jukebox_core.prior.native_step import NativeStack, native_library
+from jukebox_core.prior.one_window import Draw, draw_ids
 from jukebox_core.prior.outputs import Conditioning, PriorOutput
 from jukebox_core.prior.projection import INIT_STD, MIN_CPU_ROWS, Projection
 from jukebox_core.prior.transformer import Transformer
 from jukebox_core.step_kind import StepKind
-
-Draw = Callable[[Tensor, Tensor], Tensor]
-"""(logits float32 [B, V], uniforms float64 [B]) -> ids int64 [B]"""
 
 
 class JukeboxPrior(nn.Module):
@@ -378,15 +375,10 @@ class JukeboxPrior(nn.Module):
                 f"cannot draw {num_tokens} tokens after {num_given} in a window of "
                 f"{self.config.context_tokens}"
             )
-        slots = torch.arange(len(labels), device=labels.device)
-        cache = self.allocate_cache(len(labels))
-        logits = self.prefill(codes, self.condition(labels, upper_codes), cache, slots)
-        drawn = [draw(logits, uniforms[:, 0])]
-        for i in range(1, num_tokens):
-            positions = torch.full_like(slots, num_given + i)
-            logits = self.decode(drawn[-1], positions, cache, slots)
-            drawn.append(draw(logits, uniforms[:, i]))
-        return torch.cat((codes, self.to_codes(torch.stack(drawn, dim=1))), dim=1)
+        ids = draw_ids(
+            self, codes, labels, upper_codes, draw=draw, uniforms=uniforms[:, :num_tokens]
+        )
+        return torch.cat((codes, self.to_codes(ids)), dim=1)
 
 
 def _bits(logits: Tensor, ids: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Jobs as the API would admit them, and worker processes that a test owns."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,8 @@ from jukebox_core.audio import write_audio
 from jukebox_core.catalog import ModelCatalog
 from jukebox_core.model import JukeboxModel
 from jukebox_core.sampling.cascade import default_song_duration_sec, plan_song
-from jukebox_core.units import Level
+from jukebox_core.step_kind import StepKind
+from jukebox_core.units import COARSE_TO_FINE, Level
 from worker.mapping import to_song
 
 SHORT_SEC = 1.3
@@ -176,10 +178,16 @@ def _with_plan(job, config, prompt_tokens):
 
 
 class Alone:
-    """The song of a job as the library sings it: no service, no neighbours."""
+    """The song of a job as the library sings it: no service, no neighbours.
+
+    With the step that the job was drawn with, or else with the one that a worker takes here.
+    """
 
     def __init__(self, models_dir: Path, job: Job) -> None:
         self.model = JukeboxModel.from_pretrained(models_dir / job.request.model)
+        if job.step != StepKind.PLAIN and shutil.which("cc") is not None:
+            for level in COARSE_TO_FINE:
+                self.model.prior(level).use_native_step()
         self.song = song = to_song(job)
         request = job.request
         self.labels = self.model.tokenizer(

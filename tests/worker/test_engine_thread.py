@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from jukebox_core.errors import ModelNotFound, SamplingError
+from jukebox_core.step_kind import StepKind
 from jukebox_core.units import Level
 from tests.worker.jobs_and_processes import make_job, sing_alone
 from worker.engine_thread import EngineThread
@@ -48,7 +49,7 @@ def top_window(catalog, name, **wanted):
     """The first window of a job, as sequences; and the job."""
     job = make_job(catalog, levels=("top",), **wanted)
     card = catalog.get("tiny")
-    song = JobSong.from_job(job, card.config, card.tokenizer)
+    song = JobSong.from_job(job, card.config, card.tokenizer, StepKind.PLAIN)
     plan = song.plan.levels[Level.TOP]
     codes = np.zeros((song.song.num_samples, plan.total_tokens), dtype=np.int64)
     return song.sequences(Level.TOP, plan.windows[0], codes, None, id_prefix=name), job

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from jobs.job import JobStatus, Stage
-from tests.worker.jobs_and_processes import decode_alone, sing_alone
+from tests.worker.jobs_and_processes import decode_alone, replaced, sing_alone
 
 pytestmark = pytest.mark.redis
 
@@ -121,7 +121,8 @@ def _has_begun(job, level):
 def test_a_corrupt_window_is_drawn_again(served, models_dir):
     """The first half is kept by a worker that then goes away; its second file is damaged."""
     job = served.admit(duration_seconds=2.0, levels=("top", "middle"))
-    expected = sing_alone(models_dir, job)
+    # Windows without a word on their step are taken for plain ones.
+    expected = sing_alone(models_dir, replaced(job, step="plain"))
     _keep_windows_and_leave(served, job, expected)
     served.queue.publish(job.id, Stage.TOP)
     ended = served.wait_end(job.id)

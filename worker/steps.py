@@ -1,0 +1,65 @@
+"""Which code computes the steps of a job here: the same as began it, wherever that can be had."""
+
+import logging
+
+from jobs.job import Job
+from jukebox_core.config import JukeboxConfig
+from jukebox_core.prior.native_step import reason_against_native_step
+from jukebox_core.step_kind import StepKind, StepWish, plan_step
+from worker.settings import InvalidSettings
+
+log = logging.getLogger(__name__)
+
+
+class Steps:
+    """What this worker can compute steps with, and what it takes for a new song.
+
+    Both kinds give the same numbers up to rounding, and after some ten thousand codes that may be
+    another song. So the record of a job says with which kind it was begun; whoever goes on takes
+    the same. A worker that does not have it goes on with what it has, from the codes that are kept,
+    as one on another kind of processor would: a song that is a little different after that place is
+    better than none.
+
+    Args:
+        wanted: `JUKEBOX_NATIVE_STEP`.
+        is_cpu: the weights lie in the memory of the host all the time.
+        is_float32: the dtype of the stacks.
+
+    Raises:
+        InvalidSettings: the native step is insisted on and cannot be had.
+    """
+
+    def __init__(self, *, wanted: StepWish | str, is_cpu: bool, is_float32: bool) -> None:
+        self._wanted, self._is_cpu, self._is_float32 = StepWish(wanted), is_cpu, is_float32
+        self._reason_against: str | None = "the native step is for float32 on a CPU"
+        if is_cpu and is_float32 and self._wanted is not StepWish.OFF:
+            self._reason_against = reason_against_native_step()
+        if self._wanted is StepWish.ON and self._reason_against is not None:
+            raise InvalidSettings(
+                f"The worker cannot start. JUKEBOX_NATIVE_STEP is on, but {self._reason_against}."
+            )
+        log.info("native step", extra={"reason_against": self._reason_against})
+
+    def for_job(self, job: Job, config: JukeboxConfig) -> StepKind:
+        """The step with which this worker draws `job`. Raises nothing foreseeable."""
+        if job.step is None:
+            # Codes without a word on their step are from before there was a choice.
+            return StepKind.PLAIN if job.codes else self._for_new_song(config)
+        begun = StepKind(job.step)
+        if begun is StepKind.NATIVE and self._reason_against is not None:
+            log.warning(
+                "going on with another step than the song was begun with: %s",
+                self._reason_against,
+                extra={"job_id": job.id, "stage": job.stage},
+            )
+            return StepKind.PLAIN
+        return begun
+
+    def _for_new_song(self, config: JukeboxConfig) -> StepKind:
+        return plan_step(
+            config,
+            wanted=self._wanted,
+            is_cpu=self._is_cpu,
+            is_float32=self._is_float32,
+            reason_against=self._reason_against,
+        )
