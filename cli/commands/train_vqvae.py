@@ -1,0 +1,107 @@
+"""`jukebox train vqvae`: one level of the codec."""
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from cli.commands import train_options as options
+from cli.commands.train_new import DataFolder, ModelFolder
+from cli.console import notes
+from cli.errors import CliError
+from jukebox_core.training.settings import Decay, TrainingSettings
+
+Weight = Annotated[float | None, typer.Option(min=0, help="Weight of this loss.")]
+
+
+def vqvae(
+    data: DataFolder,
+    model: ModelFolder,
+    level: Annotated[str, typer.Option(help="bottom, middle or top: each is a run of its own.")],
+    steps: options.Steps,
+    run_dir: options.RunDir,
+    batch: options.Batch = 8,
+    accumulate: options.Accumulate = 1,
+    lr: options.LearningRate = 1e-3,
+    warmup: options.Warmup = 100,
+    decay: options.DecayOption = Decay.LINEAR,
+    hold: options.Hold = 0.5,
+    weight_decay: options.WeightDecay = 0.0,
+    clip: options.Clip = 1.0,
+    ema: options.Ema = 0.0,
+    seed: options.Seed = 0,
+    gradient_checkpointing: options.Checkpointing = False,
+    threads: options.Threads = 0,
+    log_every: options.LogEvery = 100,
+    evaluate_every: options.EvaluateEvery = 1000,
+    sample_every: options.SampleEvery = 0,
+    save_every: options.SaveEvery = 250,
+    max_minutes: options.MaxMinutes = None,
+    fresh: options.Fresh = False,
+    crop_samples: Annotated[
+        int | None, typer.Option(min=1, help="Samples of one example, a multiple of the hop.")
+    ] = None,
+    l1_weight: Weight = None,
+    l2_weight: Weight = None,
+    linf_weight: Weight = None,
+    multispectral_weight: Weight = None,
+    log_magnitude_weight: Weight = None,
+    vowel_weight: Weight = None,
+    artist_weight: Weight = None,
+    genre_weight: Weight = None,
+) -> None:
+    """Train one level of the VQ-VAE in MODEL on the songs in DATA, from nothing.
+
+    The weights of the losses are by default what suits the level. The last three are of a head
+    that is only there in training, and makes the codes keep what is sung and by whom. All three
+    levels can be trained at the same time; each writes only its own part of the model.
+    """
+    # Imported here: torch takes seconds to load, and most commands do not need it.
+    from jukebox_core.catalog import read_config
+    from jukebox_core.training.data import TrainingData
+    from jukebox_core.training.vqvae_settings import default_level_settings
+    from jukebox_core.training.vqvae_task import VQVAETask
+    from jukebox_core.units import Level
+
+    try:
+        chosen = Level.from_label(level)
+    except ValueError as error:
+        raise CliError(str(error)) from error
+    settings = TrainingSettings(
+        steps=steps,
+        batch_size=batch,
+        accumulate=accumulate,
+        learning_rate=lr,
+        warmup_steps=warmup,
+        decay=decay,
+        hold_fraction=hold,
+        weight_decay=weight_decay,
+        clip_norm=clip,
+        ema_decay=ema,
+        seed=seed,
+        gradient_checkpointing=gradient_checkpointing,
+        threads=threads,
+        log_every=log_every,
+        evaluate_every=evaluate_every,
+        sample_every=sample_every,
+        save_every=save_every,
+    )
+    asked = {
+        "crop_samples": crop_samples,
+        "l1_weight": l1_weight,
+        "l2_weight": l2_weight,
+        "linf_weight": linf_weight,
+        "multispectral_weight": multispectral_weight,
+        "log_magnitude_weight": log_magnitude_weight,
+        "vowel_weight": vowel_weight,
+        "artist_weight": artist_weight,
+        "genre_weight": genre_weight,
+    }
+    config = read_config(model).vqvae
+    level_settings = replace(
+        default_level_settings(chosen),
+        **{name: value for name, value in asked.items() if value is not None},  # type: ignore[arg-type]
+    )
+    songs = TrainingData(data, config.sample_rate_hz, report=notes().print)
+    task = VQVAETask(chosen, config, songs, model, settings, level_settings)
+    options.run_training(task, settings, run_dir, fresh=fresh, max_minutes=max_minutes)

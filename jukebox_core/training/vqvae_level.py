@@ -1,0 +1,68 @@
+"""One level of a VQ-VAE while it is trained: what is kept, and what only training needs."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from jukebox_core.config import JukeboxVQVAEConfig
+from jukebox_core.training.auxiliary_head import AuxiliaryHead
+from jukebox_core.training.codebook_learning import CodebookLearner, rows_of
+from jukebox_core.units import Level
+from jukebox_core.vqvae.codebook import Codebook
+from jukebox_core.vqvae.conv import Decoder, Encoder
+
+
+@dataclass(frozen=True, slots=True)
+class LevelOutput:
+    """`rendered` float32 [B, T]; `vectors`, `quantised`, `passed` [B, width, tokens]; `codes`
+    int64 [B, tokens].
+
+    `passed` equals `quantised` and hands its gradient to `vectors`.
+    """
+
+    rendered: Tensor
+    vectors: Tensor
+    quantised: Tensor
+    passed: Tensor
+    codes: Tensor
+
+
+class VQVAELevel(nn.Module):
+    """Encoder, codebook and decoder of one level, with the averages and the head beside them."""
+
+    def __init__(
+        self,
+        config: JukeboxVQVAEConfig,
+        level: Level,
+        head: AuxiliaryHead | None = None,
+        *,
+        gradient_checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        self.encoder = Encoder(config, level)
+        self.codebook = Codebook(config.num_codes, config.embedding_width)
+        self.decoder = Decoder(config, level)
+        self.learner = CodebookLearner(
+            config.num_codes, config.embedding_width, config.codebook_decay
+        )
+        self.head = head
+        self._gradient_checkpointing = gradient_checkpointing
+
+    def forward(self, audio: Tensor) -> LevelOutput:
+        """Through the codes and back: float32 [B, T], T a positive multiple of the hop."""
+        vectors = self._run(self.encoder, audio.unsqueeze(1))
+        if self.training:
+            self.learner.initialise(self.codebook, rows_of(vectors.detach()))
+        codes = self.codebook.encode(vectors.detach())
+        quantised = self.codebook.decode(codes)
+        passed = vectors + (quantised - vectors).detach()
+        rendered = self._run(self.decoder, passed).squeeze(1)
+        return LevelOutput(rendered, vectors, quantised, passed, codes)
+
+    def _run(self, module: nn.Module, x: Tensor) -> Tensor:
+        if self._gradient_checkpointing and self.training:
+            y: Tensor = checkpoint(module, x, use_reentrant=False)
+        else:
+            y = module(x)
+        return y
