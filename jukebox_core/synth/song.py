@@ -1,0 +1,42 @@
+"""A synthetic song and everything that is true of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class SungNote:
+    """One note of the melody."""
+
+    start_sec: float
+    end_sec: float
+    midi: int
+    """Pitch of the voice, or of the lead where nobody sings."""
+    vowel: str | None
+    """a, e, i, o or u; None where the lead plays."""
+
+
+@dataclass(frozen=True)
+class SyntheticSong:
+    """A song made by `compose`."""
+
+    audio: NDArray[np.float32]
+    """float32 [samples], mono, RMS about 0.1, never louder than 0.95."""
+    sample_rate_hz: int
+    genre: str
+    artist: str
+    lyrics: str
+    """Empty for an instrumental."""
+    character_start_sec: NDArray[np.float64]
+    """float64 [len(lyrics)]; nan for characters that are not sung."""
+    character_end_sec: NDArray[np.float64]
+    notes: tuple[SungNote, ...]
+    """In order of time."""
+    seed: int
+
+    @property
+    def duration_sec(self) -> float:
+        """Length of the sound."""
+        return len(self.audio) / self.sample_rate_hz
