@@ -26,6 +26,10 @@ Report = Callable[[str], None]
 """Takes one line about something that takes long."""
 
 
+def silent(line: str) -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class TrainingSong:
     """One song: what it is called, and its sound at the model's rate.
@@ -64,19 +68,21 @@ class TrainingData:
     """The songs of a folder with a list of songs (`manifest.py`), mono at one sample rate.
 
     The first use reads every file, which takes a while and is told to `report`; from then on the
-    sound is mapped from a file in the folder, and shared between processes.
+    sound is mapped from a file in the folder, and shared between processes. `fingerprint` changes
+    when a sound does.
 
     Raises:
         TrainingError: the list is at fault, or a file cannot be read as sound.
     """
 
     def __init__(
-        self, directory: Path | str, sample_rate_hz: int, *, report: Report | None = None
+        self, directory: Path | str, sample_rate_hz: int, *, report: Report = silent
     ) -> None:
         self.directory = Path(directory)
         self.sample_rate_hz = sample_rate_hz
         entries = read_manifest(self.directory)
-        pcm = _cached_sound(self.directory, entries, sample_rate_hz, report or _silent)
+        self.fingerprint = f"{sample_rate_hz}-{_fingerprint(entries)}"
+        pcm = _cached_sound(self.directory, entries, self.fingerprint, sample_rate_hz, report)
         self._songs = tuple(
             TrainingSong(
                 index=index,
@@ -115,16 +121,16 @@ def locked(file: Path) -> Iterator[None]:
         yield
 
 
-def _silent(line: str) -> None:
-    """Tell nobody."""
-
-
 def _cached_sound(
-    directory: Path, entries: Sequence[ManifestEntry], sample_rate_hz: int, report: Report
+    directory: Path,
+    entries: Sequence[ManifestEntry],
+    fingerprint: str,
+    sample_rate_hz: int,
+    report: Report,
 ) -> list[NDArray[np.int16]]:
     folder = directory / CACHE_FOLDER
     stem = f"sound-{sample_rate_hz}"
-    file = folder / f"{stem}-{_fingerprint(entries)}.pcm"
+    file = folder / f"sound-{fingerprint}.pcm"
     index_file = file.with_suffix(".json")
     with locked(folder / f"{stem}.lock"):
         if not index_file.is_file():
