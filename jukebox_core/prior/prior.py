@@ -149,6 +149,7 @@ class JukeboxPrior(nn.Module):
         labels: Tensor,
         upper_codes: Tensor | None = None,
         record_attention: int | None = None,
+        counted: Tensor | None = None,
     ) -> PriorOutput:
         """Teacher-forced pass over whole windows.
 
@@ -156,6 +157,7 @@ class JukeboxPrior(nn.Module):
         labels            int64 [B, W], see `condition`
         upper_codes       int64 [B, upper_context_tokens] | None
         record_attention  index of a layer whose softmax weights are wanted
+        counted           bool [B, context_tokens]: codes that the losses count; None counts all
 
         Raises:
             ValueError: a shape does not fit this prior.
@@ -170,7 +172,7 @@ class JukeboxPrior(nn.Module):
         x = self._embed(ids[:, :-1], conditioning, added)
         output = self.transformer(x, conditioning.lyric_states, record_attention)
         logits = self._logits(output.states, added)
-        music_loss, lyric_loss = self._losses(logits, ids, conditioning)
+        music_loss, lyric_loss = self._losses(logits, ids, conditioning, counted)
         return PriorOutput(
             logits=logits,
             loss=self._total_loss(music_loss, lyric_loss),
@@ -227,10 +229,13 @@ class JukeboxPrior(nn.Module):
         return F.linear(states + added, self.token_embedding.weight)
 
     def _losses(
-        self, logits: Tensor, ids: Tensor, conditioning: Conditioning
+        self, logits: Tensor, ids: Tensor, conditioning: Conditioning, counted: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         num_prefix = self.config.num_prefix_tokens
-        music = _bits(logits[:, num_prefix:], ids[:, num_prefix:])
+        music_ids = ids[:, num_prefix:]
+        if counted is not None:
+            music_ids = music_ids.masked_fill(~counted, _NOT_COUNTED)
+        music = _bits(logits[:, num_prefix:], music_ids)
         if num_prefix:
             return music, _bits(logits[:, :num_prefix], ids[:, :num_prefix])
         if self.lyric_encoder is None or conditioning.lyric_ids is None:
@@ -382,5 +387,6 @@ class JukeboxPrior(nn.Module):
 
 
 def _bits(logits: Tensor, ids: Tensor) -> Tensor:
-    """Mean cross-entropy in bits of logits [B, T, V] against ids [B, T]."""
-    return F.cross_entropy(logits.flatten(0, 1), ids.flatten()) / math.log(2.0)
+    """Mean cross-entropy in bits of logits [B, T, V] against the ids [B, T] that count."""
+    loss = F.cross_entropy(logits.flatten(0, 1), ids.flatten(), ignore_index=_NOT_COUNTED)
+    return loss / math.log(2.0)
