@@ -18,6 +18,8 @@ from jukebox_core.prior.projection import INIT_STD, MIN_CPU_ROWS, Projection
 from jukebox_core.prior.transformer import Transformer
 from jukebox_core.step_kind import StepKind
 
+_NOT_COUNTED = -100
+
 
 class JukeboxPrior(nn.Module):
     """p(codes of one window | labels, lyrics, codes of the level above).
