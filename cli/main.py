@@ -17,6 +17,7 @@ from cli.commands import (
     models,
     modes,
     serve,
+    synth,
     train,
 )
 from cli.console import escape, notes
@@ -52,6 +53,7 @@ def build_app() -> typer.Typer:
     app.command("generate")(generate.generate)
     app.command("features")(features.features)
     app.add_typer(models.models_app, name="models")
+    app.command("synth")(synth.synth)
     app.add_typer(train.train_app, name="train")
     app.add_typer(eval.eval_app, name="eval")
     app.add_typer(keys.keys_app, name="keys")
