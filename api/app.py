@@ -4,22 +4,23 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 
 from api.audio_files import Transcoder
-from api.dependencies import Services
+from api.dependencies import Services, within_request_rate
 from api.door import Door, is_loopback
 from api.error_handlers import install_error_handlers
 from api.ingest import Ingest
 from api.metrics import ApiMetrics, CountRequests
 from api.middleware import BodyLimit, SecurityHeaders
 from api.openapi import DESCRIPTION, TAGS, openapi_of
-from api.routes import alignment, audio, events, health, jobs, models
+from api.routes import alignment, audio, events, health, jobs, models, pins
 from api.routes import assets as assets_routes
 from api.routes import webhooks as webhooks_routes
 from api.settings import ApiSettings
+from api.streams import Streams
 from api.version import VERSION
 from api.withdrawals import Withdrawals
 from jobs.api_keys import ApiKeyFile
@@ -27,8 +28,10 @@ from jobs.artifacts import LocalArtifacts
 from jobs.assets import LocalAssets
 from jobs.queue import JobQueue
 from jobs.store import JobStore, JobWatcher
+from jobs.sweeper import Sweeper
 from jukebox_core.catalog import ModelCatalog
 
+_JOIN_SEC = 5.0
 _FORM_BYTES = 4096
 """What the form around a file may take."""
 
@@ -45,6 +48,13 @@ def create_app(
 ) -> FastAPI:
     """The HTTP service over these parts. It closes `watcher` when it stops."""
     withdrawals = Withdrawals(store, artifacts.remove_job)
+    sweeper = Sweeper(
+        store,
+        artifacts,
+        assets,
+        every_sec=settings.sweep_sec,
+        kept_assets_sec=settings.keep_assets_sec or None,
+    )
     metrics = ApiMetrics(store, queue, settings.data_dir)
     app = FastAPI(
         title="Jukebox",
@@ -52,7 +62,7 @@ def create_app(
         description=DESCRIPTION,
         openapi_tags=TAGS,
         redoc_url=None,
-        lifespan=_closing(watcher, withdrawals),
+        lifespan=_running(sweeper, watcher, withdrawals),
     )
     app.state.services = Services(
         settings=settings,
@@ -65,11 +75,13 @@ def create_app(
         transcoder=Transcoder(artifacts, timeout_sec=settings.transcode_timeout_sec),
         ingest=Ingest(timeout_sec=settings.ingest_timeout_sec),
         withdrawals=withdrawals,
+        streams=Streams(max_all=settings.max_streams, max_per_owner=settings.max_streams_per_key),
         metrics=metrics,
         stopping=asyncio.Event(),
     )
-    for routes in (jobs, events, audio, alignment, assets_routes, models, webhooks_routes, health):
-        app.include_router(routes.router)
+    for routes in (jobs, pins, events, audio, alignment, assets_routes, models, webhooks_routes):
+        app.include_router(routes.router, dependencies=[Depends(within_request_rate)])
+    app.include_router(health.router)
     app.add_api_route("/", _to_docs, include_in_schema=False)
     install_error_handlers(app)
     # The last one added is the first to see a request.
@@ -87,13 +99,16 @@ def create_app(
     return app
 
 
-def _closing(
-    watcher: JobWatcher, withdrawals: Withdrawals
+def _running(
+    sweeper: Sweeper, watcher: JobWatcher, withdrawals: Withdrawals
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        sweeper.start()
         yield
+        sweeper.stop()
         await watcher.close()
+        await run_in_threadpool(sweeper.join, _JOIN_SEC)
         await run_in_threadpool(withdrawals.close)
 
     return lifespan

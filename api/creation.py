@@ -14,6 +14,7 @@ from api.callers import Caller
 from api.dependencies import Services
 from api.errors import ApiError, InvalidRequest, invalid_field
 from api.ingest import FileRefused, IngestFailed
+from api.lifetimes import granted, within_time
 from api.origins import asset_of, cut_codes, inherited_request, origin_of, request_of
 from api.webhooks import check_webhook
 from jobs.assets import Asset
@@ -54,13 +55,15 @@ def create(
     if earlier is not None:
         return earlier, True
     check_webhook(services.settings, body)
+    body = within_time(services.settings, body)
     job_id = new_job_id()
     try:
-        job = _prepare(services, caller, body, job_id)
+        prepared = _prepare(services, caller, body, job_id)
+        job = granted(services.settings, prepared, caller.owner)
     except BaseException:
         remove_files(services, job_id)
         raise
-    recorded = _record(services, replace(job, owner=caller.owner), idempotency)
+    recorded = _record(services, job, idempotency)
     return recorded, recorded.id != job_id
 
 
@@ -223,6 +226,15 @@ def _record(services: Services, job: Job, idempotency: IdempotencyKey | None) ->
     if recorded.id != job.id:
         remove_files(services, job.id)
     return recorded
+
+
+def forget_files(services: Services, job_id: str) -> None:
+    """Delete the files of a job whose record is gone; what fails now is left to the sweeper."""
+    try:
+        services.artifacts.remove_job(job_id)
+        services.store.tidied(job_id)
+    except (OSError, StoreUnavailable) as error:
+        _log.warning("left to the sweeper: %s", error, extra={"job_id": job_id})
 
 
 def remove_files(services: Services, job_id: str) -> None:

@@ -1,7 +1,7 @@
 """What endpoints ask for, as annotated names: the parts of the service, and checked parameters."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -14,6 +14,7 @@ from api.ingest import Ingest
 from api.metrics import ApiMetrics
 from api.schemas import EXAMPLE_ID, JobView
 from api.settings import ApiSettings
+from api.streams import Streams
 from api.views import eta_sec, job_view
 from api.withdrawals import Withdrawals
 from jobs.artifacts import LocalArtifacts
@@ -42,6 +43,7 @@ class Services:
     transcoder: Transcoder
     ingest: Ingest
     withdrawals: Withdrawals
+    streams: Streams
     metrics: ApiMetrics
     stopping: asyncio.Event
 
@@ -82,6 +84,19 @@ def within_rate(caller: CallerDep, services: ServicesDep) -> None:
     per_minute = services.settings.max_posts_per_minute
     if caller.owner is not None and per_minute:
         services.store.take_token(caller.owner, per_minute=per_minute)
+
+
+def within_request_rate(caller: CallerDep, services: ServicesDep) -> None:
+    """Count any request. Raises LimitReached; a caller without a key has no limit."""
+    per_minute = services.settings.max_requests_per_minute
+    if caller.owner is not None and per_minute:
+        services.store.take_token(caller.owner, per_minute=per_minute, kind="request")
+
+
+async def stream_place(caller: CallerDep, services: ServicesDep) -> AsyncIterator[None]:
+    """A place for as long as the answer lasts. Raises LimitReached when there are too many."""
+    with services.streams.place(caller.owner):
+        yield
 
 
 WITHIN_RATE = [Depends(within_rate)]

@@ -1,5 +1,6 @@
 """Every exception that can leave an endpoint becomes a problem document here, once."""
 
+import errno
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from api.errors import (
     InvalidRequest,
     json_pointer,
     problem_response,
+    storage_failed,
     store_unavailable,
 )
 from jobs.errors import (
@@ -39,6 +41,7 @@ from jobs.request_body import MODES
 
 _log = logging.getLogger(__name__)
 
+FULL_DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _SENTENCES: Mapping[str, str] = {
     "missing": "this field is required",
@@ -59,6 +62,7 @@ def install_error_handlers(app: FastAPI) -> None:
     handlers: Mapping[type[Exception], Any] = {
         ApiError: _api_error,
         JobsError: _jobs_error,
+        OSError: _os_error,
         RequestValidationError: _validation_error,
         HTTPException: _http_exception,
         Exception: _unexpected,
@@ -129,7 +133,10 @@ _TOO_MUCH: Mapping[str, str] = {
     "queue_full": "{limit} jobs wait already, and the queue takes no more: try again later.",
     "too_many_queued": "{limit} jobs of this API key wait already: try again when some are done.",
     "too_many_running": "{limit} jobs of this API key run already: try again when some are done.",
-    "rate_limited": "This API key may post {limit} times a minute: slow down a little.",
+    "rate_limited": "This API key may ask or post {limit} times a minute: slow down a little.",
+    "audio_quota_exceeded": "This API key may ask for {limit} seconds of music a day, and with "
+    "this song it would be more: the next day begins at midnight, UTC.",
+    "too_many_streams": "{limit} streams and long polls are open already: close some, or poll.",
 }
 
 
@@ -150,6 +157,13 @@ def _key_reused() -> ApiError:
         f"/Idempotency-Key: {detail}",
         errors=[_field_error("header", ["Idempotency-Key"], detail)],
     )
+
+
+async def _os_error(request: Request, error: OSError) -> Response:
+    if error.errno not in FULL_DISK_ERRNOS:
+        return await _unexpected(request, error)
+    _log.error("the disk refuses in %s %s: %s", request.method, request.scope["path"], error)
+    return problem_response(request, storage_failed())
 
 
 async def _validation_error(request: Request, error: RequestValidationError) -> Response:

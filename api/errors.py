@@ -17,6 +17,7 @@ from starlette.types import Send
 
 PROBLEM_JSON = "application/problem+json"
 UNAVAILABLE_RETRY_SEC = 5
+DISK_RETRY_SEC = 60
 _MAX_ERRORS = 20
 _MAX_POINTER_CHARACTERS = 200
 
@@ -132,6 +133,16 @@ async def send_problem(send: Send, path: str, error: ApiError) -> None:
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": error.status, "headers": raw})
     await send({"type": "http.response.body", "body": body})
+
+
+def storage_failed() -> ApiError:
+    """The 507 for a disk that is full, or takes nothing."""
+    return ApiError(
+        HTTPStatus.INSUFFICIENT_STORAGE,
+        "storage_failed",
+        "The service's disk takes no more at the moment. Try again later.",
+        headers={"Retry-After": str(DISK_RETRY_SEC)},
+    )
 
 
 def store_unavailable() -> ApiError:

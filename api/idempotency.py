@@ -30,6 +30,17 @@ IdempotencyHeader = Annotated[
 ]
 
 
+def named_request(caller: str, what: str, key: str | None, sent: str = "") -> IdempotencyKey | None:
+    """As `idempotency_of`, for requests other than for a job; `sent` is all that may differ.
+
+    The keys of each `what` are apart from those of all others.
+    """
+    if key is None:
+        return None
+    request_sha256 = hashlib.sha256(sent.encode()).hexdigest()
+    return IdempotencyKey(caller=f"{caller} {what}", key=key, request_sha256=request_sha256)
+
+
 def idempotency_of(caller: str, key: str | None, body: BaseModel) -> IdempotencyKey | None:
     """What the store compares; None when the client sent no key.
 

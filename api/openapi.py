@@ -45,11 +45,13 @@ _PROBLEMS: dict[int, tuple[str, str, str]] = {
     422: ("invalid_request", "Something asked for cannot be", "/duration_seconds: must be ..."),
     429: ("rate_limited", "Too much at once", "This API key may post 120 times a minute: ..."),
     500: ("internal_error", "Something unforeseen", "Something went wrong that nobody foresaw ..."),
+    507: ("storage_failed", "The disk is full", "The service's disk takes no more at the ..."),
     503: ("store_unavailable", "The job store is away", "The job store cannot be reached ..."),
 }
 
 
-_ALWAYS = (401, 403, 422, 500, 503)
+_WITH_RETRY_AFTER = (429, 503, 507)
+_ALWAYS = (401, 403, 422, 429, 500, 503)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -72,7 +74,7 @@ def _problem_response(status: int) -> dict[str, Any]:
         example["errors"] = [pointer]
     content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}
     response: dict[str, Any] = {"description": description, "content": {PROBLEM_JSON: content}}
-    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+    if status in _WITH_RETRY_AFTER:
         response["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
     return response
 
@@ -193,6 +195,9 @@ EXAMPLE_JOB: dict[str, Any] = {
     "started_at": "2026-11-22T07:30:01Z",
     "completed_at": None,
     "expires_at": None,
+    "codes_expire_at": None,
+    "pinned": False,
+    "deadline_at": None,
     "queue_position": None,
     "eta_seconds": 6.4,
     "progress": {
@@ -236,6 +241,8 @@ EXAMPLE_JOB: dict[str, Any] = {
         "self": _PATH,
         "events": f"{_PATH}/events",
         "cancel": f"{_PATH}/cancel",
+        "retry": f"{_PATH}/retry",
+        "pin": f"{_PATH}/pin",
         "audio": f"{_PATH}/audio",
         "codes": f"{_PATH}/codes",
         "alignment": f"{_PATH}/alignment",

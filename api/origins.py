@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from api.callers import Caller
 from api.dependencies import Services
 from api.errors import InvalidRequest, invalid_field
+from api.lifetimes import are_codes_expired
 from jobs.assets import Asset, AssetKind
 from jobs.errors import AssetNotFound, JobNotFound
 from jobs.job import Job
@@ -81,6 +82,8 @@ def _origin_of_job(services: Services, caller: Caller, job_id: str) -> Origin:
     codes = kept_codes(services.artifacts, job)
     if not codes:
         sentence = f"the job is {job.status} and has no codes of the top level to go on from"
+        if are_codes_expired(job):
+            sentence = "its codes have expired, and without them nothing can go on from it"
         raise invalid_field("body", ["parent_id"], sentence)
     return Origin(
         codes=_by_level(codes), pointer=("parent_id",), model=job.request.model, parent=job

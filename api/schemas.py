@@ -76,6 +76,8 @@ class JobUrls(BaseModel):
     self: str
     events: str
     cancel: str
+    retry: str
+    pin: str
     audio: str
     codes: str
     alignment: str
@@ -92,7 +94,10 @@ class JobView(BaseModel):
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
-    expires_at: datetime | None
+    expires_at: datetime | None = Field(description="Then it is forgotten; null before its end")
+    codes_expire_at: datetime | None = Field(description="Then its codes are, if that is earlier")
+    pinned: bool = Field(description="It is kept until it is unpinned")
+    deadline_at: datetime | None = Field(description="Then it fails, unless it has ended")
     queue_position: int | None = Field(description="Queued jobs before it; null if not queued")
     eta_seconds: float | None = Field(description="An estimate; null before any measurement")
     progress: ProgressView
@@ -135,6 +140,7 @@ class AssetView(BaseModel):
     sha256: str = Field(description="Of the file as it was sent")
     bytes: int = Field(description="Of the file as it was sent")
     created_at: datetime
+    expires_at: datetime | None = Field(description="Then it is forgotten; jobs have a copy")
     duration_seconds: float | None
     sample_rate_hz: int | None
     channels: int | None = Field(description="Of the file as it was sent; mono is kept")

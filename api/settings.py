@@ -7,9 +7,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from jobs.limits import JobLimits
+from jobs.request import MAX_TIMEOUT_SECONDS
 from jobs.webhook_urls import read_hosts
 
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+_THIRTY_DAYS_SEC = 30 * 86_400.0
+_MAX_KEPT_SEC = 100 * 365 * 86_400.0
 
 
 class InvalidSettings(Exception):
@@ -70,6 +73,32 @@ class ApiSettings(BaseSettings):
         Field(validation_alias="JUKEBOX_WEBHOOK_ALLOWED_HOSTS"),
     ] = frozenset()
 
+    max_requests_per_minute: Annotated[
+        int, Field(validation_alias="JUKEBOX_MAX_REQUESTS_PER_MINUTE", ge=0, le=1_000_000)
+    ] = 3000
+    max_audio_sec_per_day: Annotated[
+        int, Field(validation_alias="JUKEBOX_MAX_AUDIO_SEC_PER_DAY", ge=0)
+    ] = 0
+    max_streams: Annotated[int, Field(validation_alias="JUKEBOX_MAX_STREAMS", ge=0)] = 1000
+    max_streams_per_key: Annotated[
+        int, Field(validation_alias="JUKEBOX_MAX_STREAMS_PER_KEY", ge=0)
+    ] = 100
+    max_timeout_sec: Annotated[
+        float, Field(validation_alias="JUKEBOX_MAX_TIMEOUT_SEC", ge=0.0, le=MAX_TIMEOUT_SECONDS)
+    ] = 0.0
+    keep_jobs_sec: Annotated[
+        float, Field(validation_alias="JUKEBOX_KEEP_JOBS_SEC", ge=0.0, le=_MAX_KEPT_SEC)
+    ] = _THIRTY_DAYS_SEC
+    keep_codes_sec: Annotated[
+        float, Field(validation_alias="JUKEBOX_KEEP_CODES_SEC", ge=0.0, le=_MAX_KEPT_SEC)
+    ] = 0.0
+    keep_assets_sec: Annotated[
+        float, Field(validation_alias="JUKEBOX_KEEP_ASSETS_SEC", ge=0.0, le=_MAX_KEPT_SEC)
+    ] = _THIRTY_DAYS_SEC
+    sweep_sec: Annotated[float, Field(validation_alias="JUKEBOX_SWEEP_SEC", gt=0.0, le=3600.0)] = (
+        5.0
+    )
+
     @property
     def sends_webhooks(self) -> bool:
         """Whether jobs may name a `webhook_url`."""
@@ -82,6 +111,7 @@ class ApiSettings(BaseSettings):
             max_queued=self.max_queued,
             max_queued_per_owner=self.max_queued_per_key,
             max_running_per_owner=self.max_running_per_key,
+            max_audio_sec_per_owner=self.max_audio_sec_per_day,
         )
 
 

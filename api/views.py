@@ -1,6 +1,7 @@
 """From records to answers: pure functions, no store, no clock."""
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from api.schemas import (
     AssetUrls,
@@ -45,6 +46,9 @@ def job_view(job: Job, *, queue_position: int | None, eta_sec: float | None, roo
         started_at=job.started_at,
         completed_at=job.completed_at,
         expires_at=job.expires_at,
+        codes_expire_at=job.codes_expire_at,
+        pinned=job.pinned,
+        deadline_at=job.deadline_at,
         queue_position=queue_position,
         eta_seconds=eta_sec,
         progress=_progress_view(job),
@@ -71,6 +75,8 @@ def job_urls(job_id: str, root: str) -> JobUrls:
         self=path,
         events=f"{path}/events",
         cancel=f"{path}/cancel",
+        retry=f"{path}/retry",
+        pin=f"{path}/pin",
         audio=f"{path}/audio",
         codes=f"{path}/codes",
         alignment=f"{path}/alignment",
@@ -78,7 +84,7 @@ def job_urls(job_id: str, root: str) -> JobUrls:
     )
 
 
-def asset_view(asset: Asset, root: str) -> AssetView:
+def asset_view(asset: Asset, root: str, expires_at: datetime | None) -> AssetView:
     """An asset as clients see it."""
     return AssetView(
         id=asset.id,
@@ -87,6 +93,7 @@ def asset_view(asset: Asset, root: str) -> AssetView:
         sha256=asset.sha256,
         bytes=asset.num_bytes,
         created_at=asset.created_at,
+        expires_at=expires_at,
         duration_seconds=asset.duration_sec,
         sample_rate_hz=asset.sample_rate_hz,
         channels=asset.num_channels,

@@ -8,6 +8,7 @@ job that its client was given after all, through its idempotency key, stays.
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 from jobs.errors import IllegalTransition, JobNotFound, StoreUnavailable
 from jobs.store import JobStore
@@ -83,6 +84,8 @@ class Withdrawals:
             return False
         _log.info("withdrew a job that was not accepted", extra={"job_id": job_id})
         self._forget_files(job_id)
+        with suppress(StoreUnavailable):
+            self._store.tidied(job_id)
         return True
 
     def _forget_files(self, job_id: str) -> None:

@@ -54,7 +54,9 @@ class StackSettings:
         }
         health_file = str(self.data_dir.absolute() / "worker.alive")
         return (
-            {"JUKEBOX_HEALTH_FILE": health_file}
+            # What somebody made on a machine of their own is not thrown away.
+            {"JUKEBOX_KEEP_JOBS_SEC": "0", "JUKEBOX_KEEP_ASSETS_SEC": "0"}
+            | {"JUKEBOX_HEALTH_FILE": health_file}
             | kept
             | {
                 "REDIS_URL": redis_url,

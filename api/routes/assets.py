@@ -15,12 +15,15 @@ from starlette.exceptions import HTTPException
 from api.callers import Caller, CallerDep
 from api.dependencies import WITHIN_RATE, Services, ServicesDep, root_path
 from api.errors import ApiError, InvalidRequest, invalid_field
+from api.idempotency import IdempotencyHeader, named_request
 from api.ingest import FileRefused, IngestFailed
+from api.lifetimes import asset_expires_at
 from api.openapi import problems
 from api.schemas import EXAMPLE_ASSET_ID, AssetView
 from api.views import asset_view
 from jobs.assets import Asset, is_asset_id, new_asset_id
 from jobs.errors import AssetNotFound
+from jobs.idempotency import ANYONE, IdempotencyKey
 from jukebox_core.errors import AudioError
 from jukebox_core.sound_header import sniff_format
 
@@ -48,6 +51,17 @@ _MULTIPART = {
 }
 
 
+_LOCATION = {"Location": {"description": "The asset", "schema": {"type": "string"}}}
+_REPLAYED = {
+    "description": "Taken in before, with the same `Idempotency-Key`",
+    "model": AssetView,
+    "headers": {
+        **_LOCATION,
+        "Idempotent-Replayed": {"description": "`true`", "schema": {"type": "string"}},
+    },
+}
+
+
 def checked_asset_id(
     asset_id: Annotated[str, PathParameter(description="An asset", examples=[EXAMPLE_ASSET_ID])],
     caller: CallerDep,
@@ -71,16 +85,15 @@ AssetId = Annotated[str, Depends(checked_asset_id)]
     summary="Send a sound, or codes, to begin songs with",
     status_code=HTTPStatus.CREATED,
     response_description="Taken in",
-    responses={
-        201: {
-            "headers": {"Location": {"description": "The asset", "schema": {"type": "string"}}},
-        },
-        **problems(400, 413, 415, 429),
-    },
+    responses={200: _REPLAYED, 201: {"headers": _LOCATION}, **problems(400, 413, 415, 429, 507)},
     openapi_extra=_MULTIPART,
 )
 async def create_asset(
-    request: Request, services: ServicesDep, caller: CallerDep, response: Response
+    request: Request,
+    services: ServicesDep,
+    caller: CallerDep,
+    response: Response,
+    idempotency_key: IdempotencyHeader = None,
 ) -> AssetView:
     """Send one file as the field `file` of a form.
 
@@ -88,25 +101,35 @@ async def create_asset(
     is folded to mono. Codes are a safetensors file as `GET /jobs/{job_id}/codes` gives it: tensors
     `top`, `middle` and `bottom` of whole numbers [songs, tokens], of which finer ones may be
     absent. A file that breaks off, is silent, or is not what its name says is refused.
+
+    With an `Idempotency-Key` the same file may be sent again without making a second asset.
     """
     _check_is_form(request)
     try:
         async with request.form(max_files=1, max_fields=8) as form:
             upload = _upload_of(form)
-            asset = await to_thread.run_sync(
+            asset, is_replayed = await to_thread.run_sync(
                 _take_in,
                 services,
                 caller,
                 upload.file,
                 upload.filename or "",
+                idempotency_key,
                 limiter=services.ingest.limiter,
             )
     except HTTPException as error:
         detail = f"The form cannot be read: {error.detail}"
         raise ApiError(HTTPStatus.BAD_REQUEST, "malformed_form", detail) from error
-    view = asset_view(asset, root_path(request))
+    view = _view(services, request, asset)
     response.headers["Location"] = view.urls.self
+    if is_replayed:
+        response.status_code = HTTPStatus.OK
+        response.headers["Idempotent-Replayed"] = "true"
     return view
+
+
+def _view(services: Services, request: Request, asset: Asset) -> AssetView:
+    return asset_view(asset, root_path(request), asset_expires_at(services.settings, asset))
 
 
 def _check_is_form(request: Request) -> None:
@@ -130,10 +153,18 @@ def _upload_of(form: FormData) -> UploadFile:
     return upload
 
 
-def _take_in(services: Services, caller: Caller, content: IO[bytes], filename: str) -> Asset:
+def _take_in(
+    services: Services, caller: Caller, content: IO[bytes], filename: str, key: str | None
+) -> tuple[Asset, bool]:
+    """The asset, and whether it was there before, through this idempotency key."""
     with services.assets.draft() as folder:
         source, taken = folder / "sent", folder / "taken"
         sha256, num_bytes = _copy(content, source)
+        sent = f"{sha256} {_suffix_of(filename)}"
+        idempotency = named_request(caller.owner or ANYONE, "assets", key, sent)
+        earlier, gone = _earlier(services, idempotency)
+        if earlier is not None:
+            return earlier, True
         try:
             facts = _facts(services, source, taken, _suffix_of(filename))
         except FileRefused as error:
@@ -151,7 +182,35 @@ def _take_in(services: Services, caller: Caller, content: IO[bytes], filename: s
             **facts,
         )
         services.assets.keep(taken, asset)
-        return asset
+        return _remembered(services, idempotency, asset, gone)
+
+
+def _earlier(services: Services, idempotency: IdempotencyKey | None) -> tuple[Asset | None, str]:
+    """The asset that a key stands for; the id of one that it stood for and that is gone."""
+    asset_id = services.store.remembered(idempotency) if idempotency is not None else None
+    if asset_id is None:
+        return None, ""
+    try:
+        return services.assets.get(asset_id), ""
+    except AssetNotFound:
+        return None, asset_id
+
+
+def _remembered(
+    services: Services, idempotency: IdempotencyKey | None, asset: Asset, gone: str
+) -> tuple[Asset, bool]:
+    """Of two that came at once with one key, the first stays. Raises StoreUnavailable."""
+    if idempotency is None:
+        return asset, False
+    try:
+        asset_id = services.store.remember(idempotency, asset.id, gone=gone)
+    except BaseException:
+        services.assets.delete(asset.id)
+        raise
+    if asset_id == asset.id:
+        return asset, False
+    services.assets.delete(asset.id)
+    return services.assets.get(asset_id), True
 
 
 def _copy(content: IO[bytes], target: Path) -> tuple[str, int]:
@@ -211,7 +270,7 @@ def _refusal(sentence: str) -> InvalidRequest:
 )
 def get_asset(asset_id: AssetId, services: ServicesDep, request: Request) -> AssetView:
     """What was found in the file when it was sent."""
-    return asset_view(services.assets.get(asset_id), root_path(request))
+    return _view(services, request, services.assets.get(asset_id))
 
 
 @router.delete(

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.audio_files import MEDIA_TYPES, file_response, sha256_of
 from api.dependencies import JobId, ServicesDep
 from api.errors import ApiError
+from api.lifetimes import are_codes_expired
 from api.openapi import problems
 from api.views import format_of
 from jobs.job import Job, Output
@@ -130,6 +131,13 @@ async def download_codes(job_id: JobId, request: Request, services: ServicesDep)
     It holds int32 tensors [num_samples, tokens] called `top`, `middle` and `bottom`.
     """
     job = await run_in_threadpool(services.store.get, job_id)
+    if are_codes_expired(job):
+        raise ApiError(
+            HTTPStatus.GONE,
+            "codes_expired",
+            "The codes were kept for as long as codes are kept here (`codes_expire_at`); pin a job "
+            "to keep its codes.",
+        )
     if job.codes_name is None:
         raise ApiError(
             HTTPStatus.NOT_FOUND,

@@ -10,7 +10,14 @@ from fastapi import APIRouter, Depends, Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.exceptions import HTTPException
 
-from api.dependencies import JobId, JobReader, JobReaderDep, Services, ServicesDep
+from api.dependencies import (
+    JobId,
+    JobReader,
+    JobReaderDep,
+    Services,
+    ServicesDep,
+    stream_place,
+)
 from api.openapi import problems
 from api.schemas import JobView
 from api.waiting import ServiceStopping, next_events
@@ -76,6 +83,7 @@ _STREAM_EXAMPLE = (
 @router.get(
     "/jobs/{job_id}/events",
     operation_id="streamJobEvents",
+    dependencies=[Depends(stream_place)],
     summary="Follow a job as it happens",
     response_class=EventSourceResponse,
     response_description="`snapshot` first, then `status`, `progress`, `output` and `stage`",

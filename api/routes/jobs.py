@@ -9,13 +9,14 @@ from http import HTTPStatus
 from typing import Annotated
 
 from anyio import to_thread
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import APIRouter, Body, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from api.callers import Caller, CallerDep
-from api.creation import create, remove_files
+from api.creation import create, forget_files
 from api.dependencies import WITHIN_RATE, JobId, JobReader, JobReaderDep, Services, ServicesDep
-from api.idempotency import IdempotencyHeader, idempotency_of
+from api.idempotency import IdempotencyHeader, idempotency_of, named_request
+from api.leaving import client_leaving
 from api.openapi import (
     CONTINUE_REQUEST,
     DRAFT_REQUEST,
@@ -26,7 +27,7 @@ from api.openapi import (
 )
 from api.schemas import JobList, JobView
 from api.views import poll_after_sec
-from api.waiting import ServiceStopping, next_events
+from api.waiting import ClientLeft, ServiceStopping, next_events
 from jobs.errors import QueueUnavailable, StoreUnavailable
 from jobs.idempotency import ANYONE, IdempotencyKey
 from jobs.job import TERMINAL_STATUSES, Job, JobStatus
@@ -243,6 +244,8 @@ async def get_job(
     job_id: JobId,
     services: ServicesDep,
     reader: JobReaderDep,
+    caller: CallerDep,
+    request: Request,
     response: Response,
     wait: Annotated[
         float,
@@ -253,8 +256,10 @@ async def get_job(
     last_event_id = await services.watcher.last_event_id(job_id) if wait else "0-0"
     job, view = await reader.read(job_id)
     if wait and not job.is_terminal:
-        with suppress(ServiceStopping):
-            await _next_change(services, job_id, last_event_id, wait_sec=wait)
+        with suppress(ServiceStopping), services.streams.place(caller.owner):
+            async with client_leaving(request) as leaving:
+                if not await _next_change(services, job_id, last_event_id, wait, leaving):
+                    return view
         job, view = await reader.read(job_id)
     if not job.is_terminal:
         response.headers["Retry-After"] = str(poll_after_sec(view))
@@ -262,19 +267,32 @@ async def get_job(
 
 
 async def _next_change(
-    services: Services, job_id: str, last_event_id: str, *, wait_sec: float
-) -> None:
-    """Return after the first event that is not progress, or when the time is over."""
+    services: Services,
+    job_id: str,
+    last_event_id: str,
+    wait_sec: float,
+    leaving: "asyncio.Future[None]",
+) -> bool:
+    """Return after the first event that is not progress, or when the time is over.
+
+    False when nobody waits for it any more. Raises ServiceStopping, StoreUnavailable.
+    """
     deadline = time.monotonic() + wait_sec
     while (timeout_sec := deadline - time.monotonic()) > 0.01:
-        events = await next_events(services, job_id, last_event_id, timeout_sec=timeout_sec)
+        try:
+            events = await next_events(
+                services, job_id, last_event_id, timeout_sec=timeout_sec, leaving=leaving
+            )
+        except ClientLeft:
+            return False
         if any(event.kind != "progress" for event in events):
-            return
+            return True
         if events:
             last_event_id = events[-1].id
         else:
             # A watcher may come back early; it must not make this a busy loop.
             await asyncio.sleep(0.01)
+    return True
 
 
 @router.post(
@@ -295,16 +313,31 @@ def cancel_job(job_id: JobId, services: ServicesDep, reader: JobReaderDep) -> Jo
     dependencies=WITHIN_RATE,
     summary="Try a job that failed once more",
     response_description="The job, `queued` again",
-    responses=problems(404, 409, 429, 503),
+    responses={200: {"headers": _REPLAYED["headers"]}, **problems(404, 409, 429, 503)},
 )
-def retry_job(job_id: JobId, services: ServicesDep, reader: JobReaderDep) -> JobView:
+def retry_job(
+    job_id: JobId,
+    services: ServicesDep,
+    reader: JobReaderDep,
+    caller: CallerDep,
+    response: Response,
+    idempotency_key: IdempotencyHeader = None,
+) -> JobView:
     """Queue a failed job again, at the stage where it failed; what was drawn by then is kept.
 
     Only a job that failed with a `retryable` error can be tried again; any other is a conflict.
-    `attempt` counts from 1 again, and `started_at` stays.
+    `attempt` counts from 1 again, `started_at` stays, and a `timeout_seconds` begins anew. With an
+    `Idempotency-Key` the request may be sent again: the answer is then the job as it is by now.
     """
-    job, _ = services.store.retry(job_id, limits=services.settings.job_limits)
-    _publish(services, job)
+    job, is_replayed = services.store.retry(
+        job_id,
+        idempotency=named_request(caller.owner or ANYONE, f"retry {job_id}", idempotency_key),
+        limits=services.settings.job_limits,
+    )
+    if is_replayed:
+        response.headers["Idempotent-Replayed"] = "true"
+    else:
+        _publish(services, job)
     return reader.view(job)
 
 
@@ -319,4 +352,4 @@ def retry_job(job_id: JobId, services: ServicesDep, reader: JobReaderDep) -> Job
 def delete_job(job_id: JobId, services: ServicesDep) -> None:
     """Remove the record and all files of a job that has ended; one that has not is a conflict."""
     services.store.delete(job_id)
-    remove_files(services, job_id)
+    forget_files(services, job_id)

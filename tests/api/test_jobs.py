@@ -36,6 +36,8 @@ async def test_a_post_answers_202_with_the_whole_job_and_where_it_lives(service:
         "self",
         "events",
         "cancel",
+        "retry",
+        "pin",
         "audio",
         "codes",
         "alignment",

@@ -23,6 +23,8 @@ OPERATION_IDS = {
     "getJob",
     "cancelJob",
     "retryJob",
+    "pinJob",
+    "unpinJob",
     "deleteJob",
     "streamJobEvents",
     "downloadAudio",

@@ -1,0 +1,26 @@
+"""Noticing that a client has gone, while there is something to wait for."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import Request
+
+
+@asynccontextmanager
+async def client_leaving(request: Request) -> AsyncIterator["asyncio.Future[None]"]:
+    """A future that is done when the client has closed its connection.
+
+    Only for endpoints that read no body: what is left of one is thrown away here.
+    """
+    leaving = asyncio.ensure_future(_until_gone(request))
+    try:
+        yield leaving
+    finally:
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+
+
+async def _until_gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        continue
