@@ -73,7 +73,8 @@ def evaluate_codec(
 
     Args:
         vqvae: on any device.
-        learnt: songs that the codec was trained on; probes learn from them too.
+        learnt: songs that the codec was trained on; probes learn from them too. May be empty
+            where nothing is probed.
         unheard: songs that neither has seen; every figure is of these.
         settings: see `CodecSettings`.
         report: told what is being done.
@@ -82,7 +83,8 @@ def evaluate_codec(
         TrainingError: there are no songs of at least `clip_sec` on one of the sides.
     """
     num_samples = whole_tokens(round(settings.clip_sec * vqvae.config.sample_rate_hz), vqvae.config)
-    learnt = _long_enough(learnt, num_samples, "to learn from")[: settings.num_probe_songs]
+    if settings.probe_levels:
+        learnt = _long_enough(learnt, num_samples, "to learn from")[: settings.num_probe_songs]
     unheard = _long_enough(unheard, num_samples, "held out")
     clips = clips_of(unheard, num_samples)
     levels: dict[str, Any] = {}
@@ -102,8 +104,7 @@ def evaluate_codec(
         "unheard_songs": len(unheard),
         "clip_seconds": num_samples / vqvae.config.sample_rate_hz,
         "levels": levels,
-        "probes": probes,
-        "gate": _gate(levels, probes),
+        **({"probes": probes, "gate": _gate(levels, probes)} if probes else {}),
     }
 
 

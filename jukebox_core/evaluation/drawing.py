@@ -12,6 +12,7 @@ from jukebox_core.evaluation.codec import Report
 from jukebox_core.evaluation.crew import Crew, loaded_model
 from jukebox_core.labels import Labels
 from jukebox_core.model import JukeboxModel
+from jukebox_core.sampling.modes import SongOptions
 from jukebox_core.song import SamplingParams
 from jukebox_core.synth import ARTISTS, GENRES
 from jukebox_core.units import COARSE_TO_FINE, Level
@@ -58,18 +59,37 @@ class Drawn:
 class _DrawJob:
     directory: Path
     asked: tuple[Asked, ...]
+    top_codes: Tensor | None
     settings: DrawSettings
 
 
 def draw_songs(
-    directory: Path, asked: Sequence[Asked], settings: DrawSettings, crew: Crew, report: Report
+    directory: Path,
+    asked: Sequence[Asked],
+    settings: DrawSettings,
+    crew: Crew,
+    report: Report,
+    top_codes: Tensor | None = None,
 ) -> Drawn:
     """Draw all songs with the model in `directory`.
 
     A song's sound depends on what is asked, its number and the settings, not on its company (up to
     rounding).
+
+    Args:
+        directory: of the model.
+        asked: what to draw.
+        settings: how.
+        crew: who draws.
+        report: told how many are done.
+        top_codes: int64 [N, T], to draw only what lies below them; they set the length then.
     """
-    jobs = [_DrawJob(directory, chunk, settings) for chunk in _chunks(asked)]
+    jobs, first = [], 0
+    for chunk in _chunks(asked):
+        rows = slice(first, first + len(chunk))
+        given = None if top_codes is None else top_codes[rows]
+        jobs.append(_DrawJob(directory, chunk, given, settings))
+        first = rows.stop
     parts = []
     for part in crew.map(_draw, jobs):
         parts.append(part)
@@ -96,14 +116,17 @@ def _chunks(asked: Sequence[Asked]) -> list[tuple[Asked, ...]]:
 
 def _draw(job: _DrawJob) -> Drawn:
     model = loaded_model(job.directory, job.settings.device)
-    codes = model.ancestral_sample(
-        labels_of(model, job.asked),
-        duration_sec=job.settings.duration_sec,
+    labels = labels_of(model, job.asked)
+    options = SongOptions(
         sampling=_sampling(job.settings.temperature),
         seed=job.settings.seed,
         first_sample=job.asked[0].sample,
         max_batch_size=_SONGS_PER_JOB,
     )
+    if job.top_codes is None:
+        codes = model.ancestral_sample(labels, duration_sec=job.settings.duration_sec, **options)
+    else:
+        codes = model.upsample([job.top_codes], labels, **options)
     audio = model.decode(codes)[..., 0].clamp(-1.0, 1.0)
     return Drawn(asked=job.asked, top_codes=codes[0].cpu(), audio=audio.cpu())
 

@@ -30,7 +30,9 @@ class CodeFrontEnd(nn.Module):
     def __init__(self, vectors: Tensor) -> None:
         super().__init__()
         scaled = (vectors - vectors.mean(dim=0)) / vectors.std().clamp(min=1e-6)
-        self.embedding = nn.Embedding(*vectors.shape, _weight=scaled.clone())
+        self.embedding = nn.Embedding(vectors.shape[0], vectors.shape[1])
+        with torch.no_grad():
+            self.embedding.weight.copy_(scaled)
 
     def forward(self, codes: Tensor) -> Tensor:
         """int64 [B, T] -> float32 [B, width, T]."""

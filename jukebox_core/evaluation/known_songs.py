@@ -93,13 +93,13 @@ def known_song(song: TrainingSong) -> KnownSong:
 def composed_song(
     seed: int,
     *,
-    duration_sec: float,
+    duration_sec: float | None,
     sample_rate_hz: int,
     genre: str | None = None,
     artist: str | None = None,
     lyrics: str | None = None,
 ) -> KnownSong:
-    """A new song of the generator; genre, artist and words are its own choice where not given."""
+    """A new song of the generator; what is not given is its own choice."""
     song = compose(
         seed,
         genre=genre,

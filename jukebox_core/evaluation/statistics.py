@@ -115,7 +115,8 @@ class ShuffledControl:
 
 def rounded(value: float) -> float | None:
     """Four digits after the point for JSON, which has no word for not-a-number."""
-    return round(float(value), 4) if math.isfinite(value) else None
+    # Plus zero: there is a negative one, which looks like a fault.
+    return round(float(value), 4) + 0.0 if math.isfinite(value) else None
 
 
 def share_of(right: NDArray[np.bool_] | Sequence[bool]) -> Share:
@@ -149,7 +150,7 @@ def paired_test(differences: NDArray[Any] | Sequence[float]) -> PairedTest:
     # A hair of tolerance: the sums of one and the same numbers differ in their last bits.
     num_reached = int((flipped >= numbers.mean() - 1e-12).sum())
     deviation = float(numbers.std(ddof=1))
-    effect = float(numbers.mean()) / deviation if deviation > 0.0 else math.nan
+    effect = float(numbers.mean()) / deviation if deviation > 1e-9 else math.nan
     return PairedTest(mean_of(numbers), (num_reached + 1) / (NUM_RESAMPLES + 1), effect)
 
 
