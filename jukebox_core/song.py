@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from jukebox_core.errors import SongError
 from jukebox_core.units import COARSE_TO_FINE, Level
@@ -37,6 +38,13 @@ def default_sampling() -> dict[Level, SamplingParams]:
     return {level: SamplingParams() for level in COARSE_TO_FINE}
 
 
+class Speed(StrEnum):
+    """How the levels below the top are drawn."""
+
+    EXACT = "exact"  # window after window, as the original does
+    PARALLEL = "parallel"  # in stretches side by side, which are joined: sooner, and not the same
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Song:
     """One request to a model; `num_samples` takes of it are drawn, each with its own chance.
@@ -56,6 +64,7 @@ class Song:
     seed: int = 0
     sampling: Mapping[Level, SamplingParams] = field(default_factory=default_sampling)
     levels: tuple[Level, ...] = COARSE_TO_FINE
+    speed: Speed = Speed.EXACT
 
     def __post_init__(self) -> None:
         if self.levels != COARSE_TO_FINE[: len(self.levels)] or not self.levels:

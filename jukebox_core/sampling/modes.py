@@ -14,7 +14,8 @@ from jukebox_core.prior import JukeboxPrior
 from jukebox_core.sampling.ancestral import LevelProgress, LevelTask, SongTiming, draw_level
 from jukebox_core.sampling.cascade import SongPlan, default_song_duration_sec
 from jukebox_core.sampling.noise import CounterNoise, NoiseSource
-from jukebox_core.song import SamplingParams, Song, default_sampling
+from jukebox_core.sampling.side_by_side import draw_stretches
+from jukebox_core.song import SamplingParams, Song, Speed, default_sampling
 from jukebox_core.units import COARSE_TO_FINE, Level
 
 
@@ -32,6 +33,8 @@ class SongOptions(TypedDict, total=False):
                        be drawn alone, with the codes that it has as the sixth row
     noise              any object with `uniform(level, sample, position)`, see `NoiseSource`
     max_batch_size     rows that are drawn together, 16 when absent
+    speed              "parallel" draws the levels below the top in up to eight stretches side by
+                       side: sooner, and another song than "exact", which is the default
     progress           called after every token
     """
 
@@ -43,6 +46,7 @@ class SongOptions(TypedDict, total=False):
     first_sample: int
     noise: NoiseSource | None
     max_batch_size: int
+    speed: Speed | str
     progress: LevelProgress | None
 
 
@@ -86,8 +90,9 @@ def draw_cascade(
             max_batch_size=options.get("max_batch_size", 16),
             first_sample=options.get("first_sample", 0),
         )
+        draw = draw_level if len(task.plan.stretches) < 2 else draw_stretches
         drawn.append(
-            draw_level(
+            draw(
                 task,
                 prompt=rows.kept[index] if index < len(rows.kept) else None,
                 upper_codes=drawn[-1] if drawn else None,
@@ -120,7 +125,17 @@ def song_from_options(
         seed=options.get("seed", 0),
         sampling={**default_sampling(), **(options.get("sampling") or {})},
         levels=levels_of(options),
+        speed=_speed_of(options),
     )
+
+
+def _speed_of(options: SongOptions) -> Speed:
+    wanted = options.get("speed", Speed.EXACT)
+    try:
+        return Speed(wanted)
+    except ValueError:
+        known = ", ".join(Speed)
+        raise SongError(f"speed={wanted!r} is not known: {known}", field="speed") from None
 
 
 def levels_of(options: SongOptions) -> tuple[Level, ...]:

@@ -1,0 +1,143 @@
+"""One level cut into stretches that are drawn side by side, and joined where they agree best.
+
+Plain integers and arrays. A level is drawn window after window, each reading the end of the one
+before; that chain is what makes a song slow. A stretch is a part of the chain that does not wait
+for the part before it: its first window has nothing to read, and draws the place of what it would
+have read by itself. This *run-up* is thrown away, but for what lies after the join.
+
+The codes above are the same on both sides of a join, and so is chance, which belongs to places and
+not to stretches: the run-up and what it stands for are two songs about the same thing, told with
+the same dice. Where both drew the same codes, nothing is heard of the change from one to the other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jukebox_core.sampling.windows import Window
+
+MAX_STRETCHES = 8
+"""Stretches of a level at most. It belongs to the song: with another number it is another one."""
+
+_NEARNESS = np.arange(1, 17)
+"""What an equal code counts for a join: 16 codes on either side, the nearest most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Windows that read each other, and a run-up: tokens that the first draws and nobody hears.
+
+    The windows say what of them is kept, as if nothing were drawn side by side.
+    """
+
+    windows: tuple[Window, ...]
+    run_up: int = 0
+
+    @property
+    def start(self) -> int:
+        """Where the stretch takes over from the one before."""
+        return self.windows[0].first_new
+
+    @property
+    def end(self) -> int:
+        """Where it ends."""
+        return self.windows[-1].end
+
+    def drawn(self, number: int) -> Window:
+        """A window as its prior is to draw it: the first together with the run-up."""
+        window = self.windows[number]
+        first_new = window.first_new - self.run_up_of(number)
+        return Window(start=window.start, end=window.end, first_new=first_new)
+
+    def run_up_of(self, number: int) -> int:
+        """Tokens that a window draws before those that are kept; 0 for all but the first."""
+        return self.run_up if number == 0 else 0
+
+
+def plan_stretches(
+    windows: Sequence[Window], num_stretches: int, done_tokens: int = 0
+) -> tuple[Stretch, ...]:
+    """Windows in order, dealt out to at most `num_stretches` stretches of about equal work.
+
+    No more of them than make the longest shorter. A run-up begins where its window begins, or
+    after the `done_tokens` that were there before anything is drawn.
+    """
+    if not windows:
+        return ()
+    whole = Stretch(tuple(windows))
+    if num_stretches < 2:
+        return (whole,)
+    longest = _shortest_longest(windows, num_stretches, done_tokens)
+    return tuple(_deal(windows, longest, done_tokens))
+
+
+def _shortest_longest(windows: Sequence[Window], num_stretches: int, done_tokens: int) -> int:
+    """The least work, in tokens, of the longest stretch with which the windows can be dealt out."""
+    low = max(_run_up(window, done_tokens) + window.num_new for window in windows[1:] or windows)
+    low = max(low, windows[0].num_new)
+    high = max(sum(window.num_new for window in windows), low)
+    while low < high:
+        middle = (low + high) // 2
+        if len(_deal(windows, middle, done_tokens)) <= num_stretches:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def _deal(windows: Sequence[Window], longest: int, done_tokens: int) -> list[Stretch]:
+    """As few stretches of at most `longest` tokens as hold the windows."""
+    stretches: list[Stretch] = []
+    begun: list[Window] = []
+    run_up = work = 0
+    for window in windows:
+        if begun and work + window.num_new > longest:
+            stretches.append(Stretch(tuple(begun), run_up))
+            begun, run_up = [], _run_up(window, done_tokens)
+            work = run_up
+        begun.append(window)
+        work += window.num_new
+    return [*stretches, Stretch(tuple(begun), run_up)]
+
+
+def _run_up(window: Window, done_tokens: int) -> int:
+    return window.first_new - min(max(window.start, done_tokens), window.first_new)
+
+
+def join_stretches(
+    stretches: Sequence[Stretch], streams: Sequence[NDArray[np.int64]]
+) -> NDArray[np.int64]:
+    """One stream of those that the stretches drew.
+
+    A stream goes on where the next has agreed with it best, in the second half of the next one's
+    run-up: the first half knows too little of what came before.
+
+    Args:
+        stretches: in order.
+        streams: int64 [rows, T] of each, filled in from its run-up (the first: from 0) to its end.
+
+    Returns:
+        int64 [rows, T], filled in to the end of the last stretch.
+    """
+    joined = streams[0].copy()
+    for stretch, stream in zip(stretches[1:], streams[1:], strict=True):
+        from_token = stretch.start - stretch.run_up // 2
+        overlap = slice(from_token, stretch.start)
+        for row, place in enumerate(_best_places(joined[:, overlap], stream[:, overlap])):
+            join = from_token + int(place)
+            joined[row, join : stretch.end] = stream[row, join : stretch.end]
+    return joined
+
+
+def _best_places(left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where in [0, n] to go from left to right, int64 [rows], both [rows, n]; the later the better.
+
+    The place n, behind all, has codes to compare on one side only.
+    """
+    nearness = np.concatenate([_NEARNESS, _NEARNESS[::-1]])
+    same = np.pad(left == right, ((0, 0), (len(_NEARNESS), len(_NEARNESS))))
+    scores = np.stack([np.convolve(row, nearness, mode="valid") for row in same])
+    places: NDArray[np.int64] = scores.shape[1] - 1 - np.argmax(scores[:, ::-1], axis=1)
+    return places
