@@ -1,5 +1,6 @@
 """One level of a VQ-VAE while it is trained: what is kept, and what only training needs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -8,6 +9,7 @@ from torch.utils.checkpoint import checkpoint
 from jukebox_core.config import JukeboxVQVAEConfig
 from jukebox_core.training.auxiliary_head import AuxiliaryHead
 from jukebox_core.training.codebook_learning import CodebookLearner, rows_of
+from jukebox_core.training.fast_codec import decode_fast, encode_fast
 from jukebox_core.units import Level
 from jukebox_core.vqvae.codebook import Codebook
 from jukebox_core.vqvae.conv import Decoder, Encoder
@@ -51,18 +53,23 @@ class VQVAELevel(nn.Module):
 
     def forward(self, audio: Tensor) -> LevelOutput:
         """Through the codes and back: float32 [B, T], T a positive multiple of the hop."""
-        vectors = self._run(self.encoder, audio.unsqueeze(1))
+        vectors = self._run(self._encode, audio.unsqueeze(1))
         if self.training:
             self.learner.initialise(self.codebook, rows_of(vectors.detach()))
         codes = self.codebook.encode(vectors.detach())
         quantised = self.codebook.decode(codes)
         passed = vectors + (quantised - vectors).detach()
-        rendered = self._run(self.decoder, passed).squeeze(1)
+        rendered = self._run(self._decode, passed).squeeze(1)
         return LevelOutput(rendered, vectors, quantised, passed, codes)
 
-    def _run(self, module: nn.Module, x: Tensor) -> Tensor:
-        if self._gradient_checkpointing and self.training:
-            y: Tensor = checkpoint(module, x, use_reentrant=False)
-        else:
-            y = module(x)
+    def _encode(self, audio: Tensor) -> Tensor:
+        return encode_fast(self.encoder, audio)
+
+    def _decode(self, vectors: Tensor) -> Tensor:
+        return decode_fast(self.decoder, vectors)
+
+    def _run(self, part: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        if not (self._gradient_checkpointing and self.training):
+            return part(x)
+        y: Tensor = checkpoint(part, x, use_reentrant=False)
         return y

@@ -15,6 +15,7 @@ from jukebox_core.training.auxiliary_head import AuxiliaryHead, vowel_accuracy, 
 from jukebox_core.training.codebook_learning import rows_of
 from jukebox_core.training.crops import Crops
 from jukebox_core.training.data import TrainingData
+from jukebox_core.training.data_init import scale_decoder, scale_encoder
 from jukebox_core.training.settings import TrainingSettings
 from jukebox_core.training.sung_vowels import UNKNOWN_VOWEL
 from jukebox_core.training.task import Batch
@@ -71,9 +72,10 @@ class VQVAETask:
             else None,
             gradient_checkpointing=settings.gradient_checkpointing,
         )
-        self._bandwidth = losses.measure_bandwidth(
-            self._crops.batch(64, EVALUATION_SEED)["audio"], losses.ORIGINAL_RESOLUTIONS
-        )
+        examples = self._crops.batch(64, EVALUATION_SEED)["audio"]
+        self._bandwidth = losses.measure_bandwidth(examples, losses.ORIGINAL_RESOLUTIONS)
+        vectors = scale_encoder(self._modules.encoder, examples[:16].unsqueeze(1))
+        scale_decoder(self._modules.decoder, vectors, self._bandwidth.l2**0.5)
         self._seen: list[tuple[Tensor, Tensor]] = []
 
     @property
