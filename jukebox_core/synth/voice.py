@@ -30,8 +30,8 @@ FORMANTS_HZ: dict[str, tuple[float, float, float]] = {
 }
 """First three formants of a middle-sized throat."""
 
-_DULLNESS = {"u": 0.6}
-"""Vowels whose upper formants are weak, and by how much; sets u apart from o."""
+_DULLNESS = {"e": -0.4, "i": -0.9, "u": 0.6}
+"""How much of the upper formants a vowel lacks; below 0 it has more. Sets i, u and o apart."""
 
 _BANDWIDTHS_HZ = (110.0, 150.0, 220.0)
 _FORMANT_GAINS = (1.0, 0.85, 0.40)

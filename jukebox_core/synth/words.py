@@ -76,7 +76,8 @@ def make_line(rng: np.random.Generator, num_syllables: int, *, invented: bool) -
         if invented:
             size = min(missing, int(rng.integers(1, 4)))
             word = "".join(
-                rng.choice(_INVENTED_CONSONANTS) + VOWELS[rng.integers(5)] for _ in range(size)
+                rng.choice(_INVENTED_CONSONANTS) + _invented_vowel(rng, last=place == size - 1 > 0)
+                for place in range(size)
             )
         else:
             size = min(missing, _SIZES[rng.integers(len(_SIZES))])
@@ -84,6 +85,12 @@ def make_line(rng: np.random.Generator, num_syllables: int, *, invented: bool) -
         words.append(word)
         missing -= size
     return " ".join(words)
+
+
+def _invented_vowel(rng: np.random.Generator, *, last: bool) -> str:
+    # An e at the end of a longer word would be silent.
+    vowels = VOWELS.replace("e", "") if last else "aeeiou"
+    return vowels[rng.integers(len(vowels))]
 
 
 def _syllables_of_word(word: str, offset: int) -> list[Syllable]:
@@ -179,7 +186,7 @@ def _weights(words: Sequence[str]) -> NDArray[np.float64]:
     """Words with rare vowels come more often, so all five are sung about equally."""
     sung = [[syllable.vowel for syllable in syllables(word)] for word in words]
     counts = Counter(vowel for vowels in sung for vowel in vowels)
-    weights = np.array([np.mean([1.0 / counts[vowel] for vowel in vowels]) for vowels in sung])
+    weights = np.array([np.mean([counts[vowel] ** -1.6 for vowel in vowels]) for vowels in sung])
     shares: NDArray[np.float64] = weights / weights.sum()
     return shares
 
