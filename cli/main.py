@@ -19,6 +19,7 @@ from cli.commands import (
     serve,
     synth,
     train,
+    webhooks,
 )
 from cli.console import escape, notes
 from cli.errors import CliError
@@ -57,6 +58,7 @@ def build_app() -> typer.Typer:
     app.add_typer(train.train_app, name="train")
     app.add_typer(eval.eval_app, name="eval")
     app.add_typer(keys.keys_app, name="keys")
+    app.add_typer(webhooks.webhooks_app, name="webhooks")
     app.command("doctor")(doctor.doctor)
     return app
 

@@ -29,6 +29,7 @@ class StackSettings:
     """Where the stack keeps its files and listens.
 
     `redis_url` names a server that runs already; None starts an embedded one in `data_dir`.
+    `webhooks` lets jobs name a `webhook_url`, and starts the process that sends to it.
     `isolated` hides settings in the environment from the children, except the choice of device.
     """
 
@@ -37,6 +38,7 @@ class StackSettings:
     host: str = "127.0.0.1"
     port: int = 8000
     redis_url: str | None = None
+    webhooks: bool = False
     isolated: bool = False
 
     @property
@@ -64,6 +66,7 @@ class StackSettings:
                 "JUKEBOX_MODELS_DIR": str(self.models_dir.absolute()),
                 "JUKEBOX_HOST": self.host,
                 "JUKEBOX_PORT": str(self.port),
+                "JUKEBOX_WEBHOOKS": "on" if self.webhooks else "off",
                 "PYTHONUNBUFFERED": "1",
             }
         )
@@ -96,6 +99,10 @@ class Stack:
         with self._signals.deferred():
             self._watchdog = _start_watchdog()
             environment = self.settings.environment(self._redis_url())
+            if self.settings.webhooks:
+                health_file = str(self.settings.data_dir.absolute() / "webhooks.alive")
+                own = environment | {"JUKEBOX_HEALTH_FILE": health_file}
+                self._start_child("worker.webhooks", own)
             for module in ("worker", "api"):
                 self._start_child(module, environment)
         self._wait_until_ready()

@@ -39,6 +39,10 @@ def submit(
     temperature: options.Temperature = None,
     stop_after: options.LastLevel = "bottom",
     audio_format: Annotated[str, typer.Option("--format", help="wav, flac, ogg or mp3.")] = "wav",
+    webhook: Annotated[
+        str | None,
+        typer.Option("--webhook", metavar="URL", help="Where to say that the job is over."),
+    ] = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Only print the job's id.")] = False,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Download to this file or folder.")
@@ -63,6 +67,7 @@ def submit(
         "seed": seed,
         "levels": options.levels_down_to(stop_after),
         "audio_format": audio_format,
+        "webhook_url": webhook,
     }
     if temperature is not None:
         request["sampling"] = {level: {"temperature": temperature} for level in request["levels"]}

@@ -26,6 +26,14 @@ def serve(
     ),
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
     models_dir: options.ModelsDir = None,
+    webhooks: Annotated[
+        bool,
+        typer.Option(
+            "--webhooks/--no-webhooks",
+            envvar="JUKEBOX_WEBHOOKS",
+            help="Tell the webhook_url of a job that it is over; also starts what sends.",
+        ),
+    ] = False,
 ) -> None:
     """Start the API, a worker and, without REDIS_URL, an embedded server; stop them on Ctrl-C."""
     settings = StackSettings(
@@ -34,6 +42,7 @@ def serve(
         host=host,
         port=port,
         redis_url=redis_url_of_environment(),
+        webhooks=webhooks,
     )
     with StopSignals().listening() as signals:
         _have_a_model(settings)

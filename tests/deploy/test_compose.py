@@ -86,7 +86,7 @@ def test_the_cpu_overlay_takes_the_gpu_away_and_changes_nothing_else():
     assert set(overlay) <= set(read("docker-compose.yml")["services"])
 
 
-@pytest.mark.parametrize("name", ["redis", "api", "worker"])
+@pytest.mark.parametrize("name", ["redis", "api", "worker", "webhooks"])
 def test_every_service_is_watched_and_starts_again(services, name):
     check = services[name]["healthcheck"]
     assert {"test", "interval", "timeout", "retries", "start_period"} <= set(check)
@@ -101,12 +101,12 @@ def test_health_checks_ask_what_exists(services):
     assert any('"/readyz"' in path.read_text() for path in (ROOT / "api").rglob("*.py"))
 
 
-@pytest.mark.parametrize("name", ["api", "worker"])
+@pytest.mark.parametrize("name", ["api", "worker", "webhooks"])
 def test_nothing_starts_before_redis_answers(services, name):
     assert services[name]["depends_on"] == {"redis": {"condition": "service_healthy"}}
 
 
-@pytest.mark.parametrize("name", ["redis", "api", "worker", "make-tiny"])
+@pytest.mark.parametrize("name", ["redis", "api", "worker", "webhooks", "make-tiny"])
 def test_every_service_has_as_few_rights_as_it_can(services, name):
     service = services[name]
     assert service["read_only"] is True
@@ -145,6 +145,7 @@ def test_the_settings_in_the_compose_file_are_known_to_the_processes(services):
     known = {
         "api": {field.validation_alias for field in ApiSettings.model_fields.values()},
         "worker": {field.validation_alias for field in WorkerSettings.model_fields.values()},
+        "webhooks": {field.validation_alias for field in WebhookSettings.model_fields.values()},
     }
     for name, aliases in known.items():
         assert set(services[name]["environment"]) <= aliases
@@ -180,6 +181,18 @@ def test_no_explained_variable_is_made_up():
         for field in settings.model_fields.values()
     }
     assert explained <= used | known
+
+
+def test_webhooks_are_sent_by_a_service_without_a_gpu_and_only_when_asked_for(services):
+    webhooks = services["webhooks"]
+    assert webhooks["profiles"] == ["webhooks"]
+    assert webhooks["image"] == services["api"]["image"]
+    assert "deploy" not in webhooks
+    assert services["api"]["environment"]["JUKEBOX_WEBHOOKS"] == "${JUKEBOX_WEBHOOKS:-off}"
+    assert services["worker"]["networks"] == ["queue"]
+    assert importlib.util.find_spec("worker.webhooks.__main__") is not None
+    for line in ("COMPOSE_PROFILES=webhooks", "JUKEBOX_WEBHOOKS=on"):
+        assert f"`{line}`" in README
 
 
 def test_the_runbook_makes_a_key_before_an_api_that_will_not_start_without_one():

@@ -1,0 +1,55 @@
+"""`jukebox webhooks`: what signs them; on the service's own machine, beside its data folder."""
+
+from typing import Annotated
+
+import typer
+
+from cli import options
+from cli.console import notes, results
+from cli.errors import UsageError
+from jobs.api_keys import ApiKeyFile
+from jobs.errors import JobsError
+from jobs.webhook_secrets import WebhookSecrets
+
+webhooks_app = typer.Typer(
+    help="What signs the webhooks of a service with this data folder.", no_args_is_help=True
+)
+
+
+@webhooks_app.command("secret")
+def secret(
+    name: Annotated[
+        str | None, typer.Argument(help="Name of an API key; none where no keys are needed.")
+    ] = None,
+    data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
+) -> None:
+    """Print the secret that the receivers of one API key check webhooks with."""
+    try:
+        owner = _owner(ApiKeyFile(data_dir), name)
+        newest = WebhookSecrets(data_dir).of(owner)[0]
+    except JobsError as error:
+        raise UsageError(str(error)) from error
+    results().print(newest)
+
+
+@webhooks_app.command("rotate")
+def rotate(data_dir: options.DataDir = options.DEFAULT_DATA_DIR) -> None:
+    """Change the secret of everybody; the one before signs too until this is done again."""
+    try:
+        WebhookSecrets(data_dir).rotate()
+    except JobsError as error:
+        raise UsageError(str(error)) from error
+    notes().print(
+        "All webhook secrets are new. Messages are signed with the ones before as well, until you "
+        "do this again: give receivers time to fetch theirs from GET /webhooks/secret."
+    )
+
+
+def _owner(keys: ApiKeyFile, name: str | None) -> str | None:
+    """The id of the key; None without a name. Raises UsageError, ApiKeysUnreadable."""
+    if name is None:
+        return None
+    for key in keys.all_keys():
+        if key.name == name:
+            return key.id
+    raise UsageError(f"no key is called {name!r}; see `jukebox keys list`")
