@@ -1,5 +1,6 @@
 """Children that take in what strangers send (`jukebox_core/ingest.py`), two at a time."""
 
+import errno
 import json
 import logging
 import os
@@ -13,6 +14,7 @@ from anyio import CapacityLimiter
 _log = logging.getLogger(__name__)
 
 _REFUSED_STATUS = 65
+_DISK_REFUSED_STATUS = 74
 _MAX_CHILDREN = 2
 _MAX_SENTENCE_CHARACTERS = 500
 
@@ -35,14 +37,14 @@ class Ingest:
     def sound(self, source: Path, destination: Path) -> dict[str, Any]:
         """Write the sound of a file as mono WAV; returns what was found. Blocking.
 
-        Raises FileRefused, IngestFailed.
+        Raises FileRefused, IngestFailed, and OSError when the disk is full.
         """
         return self._run("sound", str(source), str(destination))
 
     def codes(self, source: Path, destination: Path) -> dict[str, Any]:
         """Write the codes of a file as int32; returns what was found. Blocking.
 
-        Raises FileRefused, IngestFailed.
+        Raises FileRefused, IngestFailed, and OSError when the disk is full.
         """
         return self._run("codes", str(source), str(destination))
 
@@ -57,7 +59,7 @@ class Ingest:
     ) -> int:
         """Write a part of a mono WAV file at another rate; returns its samples. Blocking.
 
-        Raises FileRefused, IngestFailed.
+        Raises FileRefused, IngestFailed, and OSError when the disk is full.
         """
         options = ["--start-sec", repr(start_sec), "--sample-rate-hz", str(sample_rate_hz)]
         if duration_sec is not None:
@@ -83,6 +85,8 @@ class Ingest:
         said = child.stderr.decode(errors="replace").strip()
         if child.returncode == _REFUSED_STATUS and said:
             raise FileRefused(said[:_MAX_SENTENCE_CHARACTERS])
+        if child.returncode == _DISK_REFUSED_STATUS:
+            raise OSError(errno.ENOSPC, said[-_MAX_SENTENCE_CHARACTERS:])
         if child.returncode < 0:
             _log.warning("taking in a file ended by signal %d: %s", -child.returncode, said[-500:])
             raise FileRefused("the decoder gave up on this file")

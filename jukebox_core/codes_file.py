@@ -52,7 +52,10 @@ def ingest_codes(source: Path, destination: Path) -> CodesFacts:
     if len(set(num_rows.values())) != 1:
         raise _refusal(f"the levels hold different numbers of songs: {num_rows}")
     model = model if model is not None and len(model) <= 64 else None
-    safetensors.numpy.save_file(codes, destination, metadata={"model": model} if model else None)
+    # Not by its own writer, whose errors do not tell a full disk from anything else.
+    destination.write_bytes(
+        safetensors.numpy.save(codes, metadata={"model": model} if model else None)
+    )
     return CodesFacts(
         num_samples=num_rows["top"],
         num_tokens={name: codes[name].shape[1] for name in names},

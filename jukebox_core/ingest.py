@@ -22,7 +22,15 @@ import soxr
 
 from jukebox_core.codes_file import ingest_codes
 from jukebox_core.errors import AudioError, JukeboxError
-from jukebox_core.sound_file import BLOCK_FRAMES, AudioFormat, PcmBlock, to_pcm, write_blocks
+from jukebox_core.sound_file import (
+    BLOCK_FRAMES,
+    DISK_REFUSED_STATUS,
+    AudioFormat,
+    PcmBlock,
+    is_refused_by_disk,
+    to_pcm,
+    write_blocks,
+)
 from jukebox_core.sound_header import check_is_whole, sniff_format
 
 REFUSED_STATUS = 65
@@ -270,14 +278,22 @@ def _facts(wanted: argparse.Namespace) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; its status is 65, and one line tells why, when a file is refused."""
+    """The command line; its status is 65, and one line tells why, when a file is refused.
+
+    It is 74 when the disk takes nothing: that is nobody's fault who sent the file.
+    """
     wanted = _arguments(arguments)
     limit_resources(
         memory_bytes=wanted.memory_bytes, cpu_sec=wanted.cpu_sec, file_bytes=wanted.file_bytes
     )
     try:
         facts = _facts(wanted)
-    except JukeboxError as error:
+    except (JukeboxError, OSError) as error:
+        if is_refused_by_disk(error):
+            sys.stderr.write(f"{error}\n")
+            return DISK_REFUSED_STATUS
+        if isinstance(error, OSError):
+            raise
         # What is said here is for strangers, who need not know where files lie.
         sys.stderr.write(str(error).replace(str(wanted.destination), "the result") + "\n")
         return REFUSED_STATUS

@@ -1,10 +1,12 @@
 """Sound files as blocks of 16-bit samples: what `audio` and `transcode` share; no torch."""
 
+import errno
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 import soundfile
@@ -15,6 +17,10 @@ from jukebox_core.errors import AudioError
 BLOCK_FRAMES = 16_384
 """Frames read or written at a time. Beware: libsndfile 1.2.2 crashed the whole process when a
 minute of Vorbis was written in one call."""
+
+DISK_REFUSED_STATUS = 74
+"""Exit status (`EX_IOERR`) of the programs that write sound, when the disk is full or broken."""
+_DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO})
 
 PcmBlock = NDArray[np.int16]
 
@@ -101,9 +107,12 @@ def write_blocks(
     """
     container, encoding = _ENCODINGS[audio_format or AudioFormat.from_path(path)]
     try:
-        with soundfile.SoundFile(
-            path, "w", sample_rate_hz, num_channels, encoding, format=container
-        ) as file:
+        with (
+            _CheckedFile(path) as checked,
+            soundfile.SoundFile(
+                checked, "w", sample_rate_hz, num_channels, encoding, format=container
+            ) as file,
+        ):
             if comment:
                 file.comment = comment
             for block in blocks:
@@ -111,3 +120,57 @@ def write_blocks(
                     file.write(block[start : start + BLOCK_FRAMES])
     except (soundfile.SoundFileError, OSError) as error:
         raise AudioError(f"{path} cannot be written at {sample_rate_hz} Hz: {error}") from error
+
+
+class _CheckedFile:
+    """A new file that libsndfile writes to, with what the system says about it.
+
+    Beware: libsndfile 1.2.2 writes the end of FLAC, Ogg and MP3 files when it closes them, and does
+    not tell when the disk is full by then: the file is cut short and everything seems well.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w+b", buffering=0)
+        self._error: OSError | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Raises OSError when something could not be written, whatever libsndfile says."""
+        self._file.close()
+        if self._error is not None:
+            raise self._error
+
+    def write(self, data: bytes) -> int:
+        """How many bytes were written. Never raises: libsndfile's callbacks cannot."""
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            self._error = self._error or error
+        return len(data) - len(left)
+
+    def read(self, size: int = -1) -> bytes:
+        """As of any file."""
+        return self._file.read(size) or b""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """As of any file."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """As of any file."""
+        return self._file.tell()
+
+
+def is_refused_by_disk(error: BaseException) -> bool:
+    """Whether this, or what caused it, is the system's word that the disk takes nothing more."""
+    reasons = (error, error.__cause__)
+    return any(isinstance(each, OSError) and each.errno in _DISK_ERRNOS for each in reasons)

@@ -13,7 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jukebox_core.errors import AudioError
-from jukebox_core.sound_file import BLOCK_FRAMES, AudioFormat, open_sound, write_blocks
+from jukebox_core.sound_file import (
+    BLOCK_FRAMES,
+    DISK_REFUSED_STATUS,
+    AudioFormat,
+    is_refused_by_disk,
+    open_sound,
+    write_blocks,
+)
 
 
 def transcode(source: Path, destination: Path) -> None:
@@ -48,16 +55,19 @@ def _replaced_when_done(destination: Path) -> Iterator[Path]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; the exit status is 1, and one line tells why, when it cannot be done."""
+    """The command line; one line tells why it cannot be done.
+
+    The exit status is then 1, or 74 when it is the disk that refuses.
+    """
     parser = argparse.ArgumentParser(prog="python -m jukebox_core.transcode", description=__doc__)
     parser.add_argument("source", type=Path)
     parser.add_argument("destination", type=Path)
     parsed = parser.parse_args(arguments)
     try:
         transcode(parsed.source, parsed.destination)
-    except AudioError as error:
+    except (AudioError, OSError) as error:
         sys.stderr.write(f"{error}\n")
-        return 1
+        return DISK_REFUSED_STATUS if is_refused_by_disk(error) else 1
     return 0
 
 

@@ -1,5 +1,6 @@
 """From codes to files that people play."""
 
+import errno
 import json
 import platform
 import subprocess
@@ -20,6 +21,7 @@ from jobs.job import Job, Output
 from jobs.store import Claim
 from jukebox_core.audio import AudioFormat, write_audio
 from jukebox_core.errors import AudioError
+from jukebox_core.sound_file import DISK_REFUSED_STATUS
 from jukebox_core.step_kind import StepKind
 from jukebox_core.units import Level
 from worker.drawing import LevelDrawer
@@ -158,6 +160,8 @@ def _run_transcoder(hold: Hold, source: Path, target: Path) -> None:
     if child.returncode != 0:
         lines = stderr.decode(errors="replace").strip().splitlines()
         reason = lines[-1] if lines else f"exit status {child.returncode}"
+        if child.returncode == DISK_REFUSED_STATUS:
+            raise OSError(errno.ENOSPC, reason)
         raise AudioError(f"the sound could not be encoded as {target.suffix}: {reason}")
 
 

@@ -48,7 +48,7 @@ def _file_responses(content: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
         200: {"description": "The whole file, with `ETag` and `Accept-Ranges`", **content},
         206: {"description": "The part that `Range` asks for", **content},
         304: _NOT_MODIFIED,
-        **problems(404, 410, 416, 503),
+        **problems(404, 410, 416, 503, 507),
     }
 
 

@@ -97,7 +97,7 @@ class ListQuery(PageQuery):
     responses={
         200: _REPLAYED,
         202: {"headers": _LOCATION},
-        **problems(400, 413, 415, 429, 503),
+        **problems(400, 413, 415, 429, 503, 507),
     },
 )
 async def create_job(

@@ -36,8 +36,9 @@ def test_a_file_that_takes_too_long_is_refused(source, tmp_path):
         ("#!/bin/sh\necho Traceback >&2; exit 1\n", IngestFailed),
         ("#!/bin/sh\nexit 65\n", IngestFailed),
         ("#!/bin/sh\nexit 2\n", IngestFailed),
+        ("#!/bin/sh\necho full >&2; exit 74\n", OSError),
     ],
-    ids=["crash", "exception", "no sentence", "usage"],
+    ids=["crash", "exception", "no sentence", "usage", "disk"],
 )
 def test_a_decoder_that_crashes_blames_the_file_and_anything_else_the_service(
     source, tmp_path, monkeypatch, program, error

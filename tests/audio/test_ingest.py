@@ -302,3 +302,15 @@ def test_files_that_are_no_safetensors_are_refused(tmp_path, content):
     (tmp_path / "a").write_bytes(content)
     with pytest.raises(SongError):
         ingest_codes(tmp_path / "a", tmp_path / "b")
+
+
+@pytest.mark.parametrize("what", ["sound", "cut", "codes"])
+def test_a_full_disk_is_not_blamed_on_the_file(tmp_path, what):
+    source, target = sound_file(tmp_path, "a.wav"), tmp_path / "taken"
+    if what == "codes":
+        save_file({"top": np.zeros((1, 20_000), np.int32)}, source)
+    command = [sys.executable, "-m", "jukebox_core.ingest", what, str(source), str(target)]
+    child = subprocess.run(
+        ["prlimit", "--fsize=8000", *command], capture_output=True, check=False, timeout=60
+    )
+    assert (child.returncode, child.stdout) == (74, b"")

@@ -67,3 +67,25 @@ def test_a_folder_that_is_not_there_is_told(wav, tmp_path):
 def test_no_torch_is_loaded_for_it():
     script = "import sys, jukebox_core.transcode; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("suffix", AudioFormat)
+@pytest.mark.parametrize("missing_bytes", [1, 4000])
+def test_a_disk_that_is_full_at_the_last_moment_is_noticed(wav, tmp_path, suffix, missing_bytes):
+    """Most encoders write their last bytes when the file is closed."""
+    whole, target = tmp_path / f"whole.{suffix}", tmp_path / f"cut.{suffix}"
+    assert transcode(wav, whole).returncode == 0
+    limit = f"--fsize={whole.stat().st_size - missing_bytes}"
+    command = [sys.executable, "-m", "jukebox_core.transcode", str(wav), str(target)]
+    child = subprocess.run(
+        ["prlimit", limit, *command], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (child.returncode, child.stdout) == (74, "")
+    assert "File too large" in child.stderr.splitlines()[-1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["song.wav", whole.name]
+
+
+def test_a_bad_file_is_not_taken_for_a_full_disk(tmp_path):
+    (tmp_path / "bad.wav").write_bytes(b"RIFF" + bytes(100))
+    assert transcode(tmp_path / "bad.wav", tmp_path / "good.flac").returncode == 1
+    assert transcode(tmp_path / "none.wav", tmp_path / "good.flac").returncode == 1
