@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from jobs.artifacts import alignment_name
 from jobs.errors import ArtifactNotFound
 from jobs.job import Job, Output
+from jobs.leftovers import MANIFEST_NAME, names_to_keep
 from jobs.store import Claim
 from jukebox_core.audio import AudioFormat, write_audio
 from jukebox_core.errors import AudioError
@@ -29,7 +29,6 @@ from worker.hold import POLL_SEC, Hold
 from worker.models import LoadedModel
 from worker.parts import WorkerParts
 
-MANIFEST_NAME = "manifest.json"
 SLICE_SAMPLES = 2**17
 """Audio decoded between two steps of the songs that are being drawn: 3 s at 44.1 kHz."""
 
@@ -106,15 +105,6 @@ def finish_song(worker: WorkerParts, drawer: LevelDrawer, hold: Hold) -> None:
     hold.check()
     fences = range(hold.claim.fence + 1)
     worker.artifacts.prune(job.id, names_to_keep(now), fences=fences)
-
-
-def names_to_keep(job: Job) -> set[str]:
-    """What the record names, and its sound in every format that somebody may have asked for."""
-    stems = (Path(output.name).stem for output in job.outputs)
-    sounds = {f"{stem}.{each}" for stem in stems for each in AudioFormat}
-    named = {job.codes_name, job.prompt_codes_name, job.prompt_audio_name}
-    times = {alignment_name(sample) for sample in range(job.request.num_samples)}
-    return {MANIFEST_NAME, *sounds, *times, *filter(None, named)} | {f.name for f in job.codes}
 
 
 def _are_whole(worker: WorkerParts, job: Job, outputs: list[Output]) -> bool:

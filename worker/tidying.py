@@ -3,8 +3,8 @@
 import logging
 
 from jobs.errors import JobNotFound, StoreUnavailable
+from jobs.leftovers import names_to_keep
 from worker.parts import WorkerParts
-from worker.rendering import names_to_keep
 
 log = logging.getLogger(__name__)
 
