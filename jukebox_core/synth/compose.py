@@ -32,6 +32,7 @@ DURATION_SEC = (8.0, 24.0)
 """How long a song is if nobody says."""
 
 _SHORTEST_SEC, _LONGEST_SEC = 3.0, 300.0
+_LOWEST_RATE_HZ = 8_000
 _INSTRUMENTAL_SHARE = 0.04
 _RMS = 0.1
 _PEAK = 0.95
@@ -66,10 +67,7 @@ def compose(
         SongError: a name is not known, or the duration or the rate is out of range.
     """
     labels_rng, tune_rng, lyrics_rng = (_rng(seed, part) for part in (_LABELS, _TUNE, _LYRICS))
-    if sample_rate_hz < 8_000:
-        raise SongError(
-            f"sample_rate_hz is {sample_rate_hz}; wanted at least 8000", field="sample_rate_hz"
-        )
+    check_sound(duration_sec, sample_rate_hz)
     genre_name, artist_name = _pair(labels_rng, genre, artist)
     genre_style = GENRE_STYLES[GENRES.index(genre_name)]
     artist_style = ARTIST_STYLES[ARTISTS.index(artist_name)]
@@ -107,6 +105,24 @@ def compose(
     )
 
 
+def check_sound(duration_sec: float | None, sample_rate_hz: int) -> None:
+    """Refuse a length or a sample rate that no song can have.
+
+    Raises:
+        SongError: one of them is out of range.
+    """
+    if duration_sec is not None and not _SHORTEST_SEC <= duration_sec <= _LONGEST_SEC:
+        raise SongError(
+            f"duration_sec is {duration_sec:g}; wanted {_SHORTEST_SEC:g} to {_LONGEST_SEC:g}",
+            field="duration_sec",
+        )
+    if sample_rate_hz < _LOWEST_RATE_HZ:
+        raise SongError(
+            f"sample_rate_hz is {sample_rate_hz}; wanted at least {_LOWEST_RATE_HZ}",
+            field="sample_rate_hz",
+        )
+
+
 class _Sung(NamedTuple):
     text: Syllable
     sound: SungSyllable
@@ -138,11 +154,6 @@ def _duration(
     drawn = float(rng.uniform(*DURATION_SEC))
     if duration_sec is None:
         return None if lyrics is not None and syllables(lyrics) else drawn
-    if not _SHORTEST_SEC <= duration_sec <= _LONGEST_SEC:
-        raise SongError(
-            f"duration_sec is {duration_sec:g}; wanted {_SHORTEST_SEC:g} to {_LONGEST_SEC:g}",
-            field="duration_sec",
-        )
     return duration_sec
 
 

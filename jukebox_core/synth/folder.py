@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from jukebox_core.errors import SongError
 from jukebox_core.sound_file import to_pcm, write_blocks
 from jukebox_core.synth.artists import ARTISTS
-from jukebox_core.synth.compose import DURATION_SEC, TRAINING_PAIRS, compose
+from jukebox_core.synth.compose import DURATION_SEC, TRAINING_PAIRS, check_sound, compose
 from jukebox_core.synth.genres import GENRES
 
 MANIFEST = "songs.json"
@@ -58,7 +58,9 @@ def write_songs(
         raise SongError(
             f"num_songs is {num_songs}; wanted 1 to {_SONGS_PER_SEED}", field="num_songs"
         )
-    if not 0 < duration_sec[0] <= duration_sec[1]:
+    for end_sec in duration_sec:
+        check_sound(end_sec, sample_rate_hz)
+    if duration_sec[0] > duration_sec[1]:
         raise SongError(
             f"durations are {duration_sec[0]:g} to {duration_sec[1]:g} s; wanted shortest first",
             field="duration_sec",
