@@ -41,7 +41,13 @@ class ApiProcess:
     """The process, a client, and a worker that the test plays."""
 
     def __init__(
-        self, redis_url: str, models_dir: Path, data_dir: Path, *, host: str = "127.0.0.1"
+        self,
+        redis_url: str,
+        models_dir: Path,
+        data_dir: Path,
+        *,
+        host: str = "127.0.0.1",
+        **settings: str,
     ) -> None:
         port = free_port()
         self.log = data_dir / "api.log"
@@ -55,6 +61,7 @@ class ApiProcess:
                     JUKEBOX_HOST=host,
                     JUKEBOX_PORT=str(port),
                     JUKEBOX_LOG_FORMAT="json",
+                    **settings,
                 ),
                 stdout=log,
                 stderr=subprocess.STDOUT,
