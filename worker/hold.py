@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
+from collections.abc import Sequence as Collection
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -91,12 +92,12 @@ class Hold:
         """Return while the stage should go on.
 
         Raises:
-            LeaseLost: another worker owns the job.
+            LeaseLost: another worker owns the job, or its time is up.
             JobCanceled: the owner wants it stopped.
             WorkerDraining: the process is about to end.
         """
         if self._lost.is_set():
-            raise LeaseLost(f"job {self.claim.job.id} belongs to another worker now")
+            raise LeaseLost(f"job {self.claim.job.id} is not this worker's any more")
         if self._canceled.is_set():
             raise JobCanceled
         if self._draining.is_set():
@@ -113,6 +114,19 @@ class Hold:
                 self.check()
         finally:
             engine.cancel(pending)
+
+    def wait_for_any(self, pending: Collection[Pending]) -> int:
+        """The place of the first of `pending` that has ended, as soon as there is one.
+
+        Raises what `check` raises.
+        """
+        while True:
+            self.check()
+            for place, each in enumerate(pending):
+                if each.wait(0.0):
+                    return place
+            # They move in step, so whoever began first is likely to end first.
+            pending[0].wait(POLL_SEC / len(pending))
 
     def write(self, change: Callable[[], Result]) -> Result:
         """Make a change in the store, as often as it takes until the store can be reached.

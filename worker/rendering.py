@@ -19,7 +19,7 @@ from jobs.errors import ArtifactNotFound
 from jobs.job import Job, Output
 from jobs.leftovers import MANIFEST_NAME, names_to_keep
 from jobs.store import Claim
-from jukebox_core.audio import AudioFormat, write_audio
+from jukebox_core.audio import write_audio
 from jukebox_core.errors import AudioError
 from jukebox_core.sound_file import DISK_REFUSED_STATUS
 from jukebox_core.step_kind import StepKind
