@@ -6,6 +6,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from jukebox_core.config import AttentionKind, TransformerConfig
 from jukebox_core.prior.attention import build_attention
@@ -70,10 +71,15 @@ class StackOutput(NamedTuple):
 
 
 class Transformer(nn.Module):
-    """Residual blocks in the dtype of their projections; float32 goes in and comes out."""
+    """Residual blocks in the dtype of their projections; float32 goes in and comes out.
+
+    With `gradient_checkpointing` a layer's activations are computed again in the backward pass
+    instead of being kept.
+    """
 
     def __init__(self, config: TransformerConfig, *, prefix_positions: int = 0) -> None:
         super().__init__()
+        self.gradient_checkpointing = False
         self.layers = nn.ModuleList(
             TransformerLayer(config, kind, prefix_positions) for kind in config.layers
         )
@@ -102,7 +108,10 @@ class Transformer(nn.Module):
         for index, layer in enumerate(self.stack()):
             if index == record_attention:
                 attention = layer.attention_weights(x, lyric_states)
-            x, _ = layer(x, lyric_states)
+            if self.gradient_checkpointing and torch.is_grad_enabled():
+                x, _ = checkpoint(layer, x, lyric_states, use_reentrant=False)
+            else:
+                x, _ = layer(x, lyric_states)
         return StackOutput(x.float(), attention)
 
     def states_after(self, x: Tensor, lyric_states: Tensor | None, num_layers: int) -> Tensor:

@@ -1,0 +1,123 @@
+"""`jukebox train prior`: the prior of one level."""
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from cli.commands import train_options as options
+from cli.commands.train_new import DataFolder, ModelFolder
+from cli.console import escape, notes
+from cli.errors import CliError
+from jukebox_core.training.settings import Decay, Precision, TrainingSettings
+
+
+def prior(
+    data: DataFolder,
+    model: ModelFolder,
+    level: Annotated[str, typer.Option(help="top, middle or bottom: each is a run of its own.")],
+    steps: options.Steps,
+    run_dir: options.RunDir,
+    batch: options.Batch = 8,
+    accumulate: options.Accumulate = 1,
+    lr: options.LearningRate = 1e-3,
+    warmup: options.Warmup = 100,
+    decay: options.DecayOption = Decay.LINEAR,
+    hold: options.Hold = 0.3,
+    weight_decay: options.WeightDecay = 0.01,
+    clip: options.Clip = 1.0,
+    ema: options.Ema = 0.999,
+    precision: options.PrecisionOption = Precision.FP32,
+    seed: options.Seed = 0,
+    gradient_checkpointing: options.Checkpointing = False,
+    threads: options.Threads = 0,
+    log_every: options.LogEvery = 50,
+    evaluate_every: options.EvaluateEvery = 1000,
+    sample_every: options.SampleEvery = 0,
+    save_every: options.SaveEvery = 250,
+    max_minutes: options.MaxMinutes = None,
+    fresh: options.Fresh = False,
+    start_share: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share of windows that begin a song, beside random ones."),
+    ] = None,
+    label_dropout: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share in which a name is forgotten.")
+    ] = None,
+    upper_noise: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of wrong codes of the level above.")
+    ] = None,
+    guide_weight: Annotated[
+        float | None, typer.Option(min=0, help="Of the loss that shows where the lyrics are.")
+    ] = None,
+    guide_final: Annotated[
+        float | None, typer.Option(min=0, help="That weight at the end, to which it falls evenly.")
+    ] = None,
+    guide_steps: Annotated[
+        int | None, typer.Option(min=0, help="Steps of that fall; 0: the whole run.")
+    ] = None,
+    evaluation_windows: Annotated[
+        int | None, typer.Option(min=1, help="Held-out windows that figures are taken on.")
+    ] = None,
+    freeze: Annotated[
+        list[str] | None,
+        typer.Option(help="Part not to train, e.g. conditioner or transformer.layers.0; repeat."),
+    ] = None,
+) -> None:
+    """Train the prior of one level of MODEL on the songs in DATA, further from where it is.
+
+    The codes of the songs are computed first if they are not there yet: so the VQ-VAE must be
+    finished. Lyrics are found with a guide where DATA tells when each character is sung.
+    """
+    # Imported here: torch takes seconds to load, and most commands do not need it.
+    from jukebox_core.catalog import read_config
+    from jukebox_core.training.data import TrainingData
+    from jukebox_core.training.prior_settings import default_prior_settings
+    from jukebox_core.training.prior_task import PriorTask
+    from jukebox_core.units import Level
+
+    def report(line: str) -> None:
+        notes().print(escape(line))
+
+    try:
+        chosen = Level.from_label(level)
+    except ValueError as error:
+        raise CliError(str(error)) from error
+    settings = TrainingSettings(
+        steps=steps,
+        batch_size=batch,
+        accumulate=accumulate,
+        learning_rate=lr,
+        warmup_steps=warmup,
+        decay=decay,
+        hold_fraction=hold,
+        weight_decay=weight_decay,
+        clip_norm=clip,
+        ema_decay=ema,
+        precision=precision,
+        seed=seed,
+        gradient_checkpointing=gradient_checkpointing,
+        threads=threads,
+        log_every=log_every,
+        evaluate_every=evaluate_every,
+        sample_every=sample_every,
+        save_every=save_every,
+    )
+    asked = {
+        "start_share": start_share,
+        "label_dropout": label_dropout,
+        "upper_noise": upper_noise,
+        "guide_weight": guide_weight,
+        "guide_final": guide_final,
+        "guide_steps": guide_steps,
+        "evaluation_windows": evaluation_windows,
+        "freeze": tuple(freeze) if freeze else None,
+    }
+    config = read_config(model)
+    prior_settings = replace(
+        default_prior_settings(config.prior(chosen)),
+        **{name: value for name, value in asked.items() if value is not None},  # type: ignore[arg-type]
+    )
+    songs = TrainingData(data, config.vqvae.sample_rate_hz, report=report)
+    task = PriorTask(chosen, songs, model, settings, prior_settings, report=report)
+    options.run_training(task, settings, run_dir, fresh=fresh, max_minutes=max_minutes)
