@@ -82,6 +82,7 @@ def create_app(
     for routes in (jobs, pins, events, audio, alignment, assets_routes, models, webhooks_routes):
         app.include_router(routes.router, dependencies=[Depends(within_request_rate)])
     app.include_router(health.router)
+    app.webhooks.include_router(webhooks_routes.messages)
     app.add_api_route("/", _to_docs, include_in_schema=False)
     install_error_handlers(app)
     # The last one added is the first to see a request.

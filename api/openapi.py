@@ -108,6 +108,7 @@ def _document(app: FastAPI, *, needs_key: bool) -> dict[str, Any]:
         version=app.version,
         description=app.description,
         routes=app.routes,
+        webhooks=app.webhooks.routes,
         tags=app.openapi_tags,
     )
     schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")

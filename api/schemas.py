@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from jobs.assets import AssetKind
 from jobs.job import JobStatus, Stage
 from jobs.request import JobRequest, LevelName
+from jobs.webhooks import WebhookEvent
 from jukebox_core.catalog import ModelState
 
 EXAMPLE_ID = "job_0123456789abcdef0123456789abcdef"
@@ -220,6 +221,32 @@ class WebhookSecretView(BaseModel):
     object: Literal["webhook_secret"] = "webhook_secret"
     secret: str = Field(examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="])
     previous_secret: str | None = Field(description="Signs too until the next change")
+
+
+class WebhookUrls(BaseModel):
+    """Where the job and its sound are found: paths, unless the operator set a public URL."""
+
+    self: str
+    audio: str
+
+
+class WebhookData(BaseModel):
+    """The job at the moment of the event."""
+
+    id: str = Field(examples=[EXAMPLE_ID])
+    status: JobStatus
+    stage: Stage
+    level: LevelName | None = Field(description="What became ready, with `job.output`")
+    error: JobErrorView | None = Field(description="Why it failed, with `job.failed`")
+    urls: WebhookUrls
+
+
+class WebhookBody(BaseModel):
+    """What a receiver is sent, in the form of Standard Webhooks."""
+
+    type: WebhookEvent
+    timestamp: datetime = Field(description="Of the event, not of the attempt to tell it")
+    data: WebhookData
 
 
 class HealthView(BaseModel):

@@ -8,10 +8,12 @@ from api.callers import CallerDep
 from api.dependencies import ServicesDep
 from api.errors import ApiError
 from api.openapi import problems
-from api.schemas import WebhookSecretView
+from api.schemas import WebhookBody, WebhookSecretView
 from jobs.webhook_secrets import WebhookSecrets
 
 router = APIRouter(tags=["webhooks"])
+messages = APIRouter(tags=["webhooks"])
+"""What this service sends, for the OpenAPI document; nothing here is ever called."""
 
 
 @router.get(
@@ -31,3 +33,21 @@ def get_webhook_secret(services: ServicesDep, caller: CallerDep) -> WebhookSecre
         raise ApiError(HTTPStatus.NOT_FOUND, "webhooks_off", detail)
     newest, *older = WebhookSecrets(services.settings.data_dir).of(caller.owner)
     return WebhookSecretView(secret=newest, previous_secret=older[0] if older else None)
+
+
+@messages.post(
+    "job",
+    operation_id="receiveWebhook",
+    summary="What a job's webhook_url is sent",
+    status_code=HTTPStatus.NO_CONTENT,
+    response_description="Taken, as with any status from 200 to 299",
+    responses={
+        410: {"description": "No more of this job, please"},
+        "default": {"description": "A failure: it is sent again later"},
+    },
+)
+def receive_webhook(body: WebhookBody) -> None:
+    """Signed in the headers `webhook-id`, `webhook-timestamp` and `webhook-signature`.
+
+    It may come more than once, with the same `webhook-id`, and not in order.
+    """

@@ -151,3 +151,13 @@ async def test_the_message_is_signed_for_whoever_asked_for_the_job(telling: Serv
     [message] = outbox.claim(limit=1, lease_sec=1.0, per_owner=1, held={})
     outbox.close()
     assert message.owner == key.id
+
+
+async def test_the_document_describes_what_a_receiver_is_sent(service: Service):
+    document = (await service.client.get("/openapi.json")).json()
+    [operation] = [methods["post"] for methods in document["webhooks"].values()]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert schema["$ref"].rpartition("/")[2] in document["components"]["schemas"]
+    assert {"204", "410", "default"} <= set(operation["responses"])
+    assert "/job" not in document["paths"]
+    assert (await service.client.post("/job", json={})).status_code == 404

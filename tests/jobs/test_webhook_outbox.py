@@ -5,6 +5,7 @@ import time
 import pytest
 import redis
 
+from api.schemas import WebhookBody
 from jobs.errors import StoreUnavailable
 from jobs.job import TERMINAL_STATUSES, Stage
 from jobs.redis_store import RedisJobStore
@@ -204,6 +205,7 @@ def test_the_body_names_the_job_and_where_it_is_found(store, outbox):
     assert f'"self":"https://songs.example/api/jobs/{job.id}"' in body
     assert f'"self":"/jobs/{job.id}"' in body_of(message, "").decode()
     assert "Sawtooths" not in body
+    WebhookBody.model_validate_json(body)
 
 
 def test_every_status_that_ends_a_job_is_told_by_default():

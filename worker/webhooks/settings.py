@@ -84,7 +84,9 @@ class WebhookSettings(BaseSettings):
         Field(validation_alias="JUKEBOX_WEBHOOK_RETRIES_SEC", max_length=20),
     ] = RETRIES_AFTER_SEC
     health_file: Path = Field(
-        validation_alias="JUKEBOX_HEALTH_FILE", default_factory=default_health_file
+        validation_alias="JUKEBOX_HEALTH_FILE",
+        # Beside that of a worker on the same machine, which deletes its own when it ends.
+        default_factory=lambda: default_health_file().with_suffix(".webhooks"),
     )
 
 
