@@ -18,7 +18,7 @@ from jukebox_core.catalog import ModelCard
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import LabelError, SongError
 from jukebox_core.sampling.cascade import SongPlan, default_song_duration_sec, plan_song
-from jukebox_core.song import SamplingParams, Song
+from jukebox_core.song import SamplingParams, Song, Speed
 from jukebox_core.units import Level
 
 _REQUEST_FIELDS: Mapping[str, str] = {
@@ -136,6 +136,7 @@ def song_of(request: JobRequest, duration_sec: float) -> Song:
         seed=request.seed or 0,
         sampling={level: _sampling_params(request, level) for level in Level},
         levels=tuple(Level.from_label(label) for label in request.levels),
+        speed=Speed(request.speed),
     )
 
 

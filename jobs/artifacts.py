@@ -56,14 +56,23 @@ class LocalArtifacts:
         self._root = root.absolute()
 
     def write_codes(
-        self, job_id: str, *, fence: int, level: str, start: int, codes: NDArray[np.integer]
+        self,
+        job_id: str,
+        *,
+        fence: int,
+        level: str,
+        start: int,
+        codes: NDArray[np.integer],
+        run_up: int = 0,
     ) -> CodesFile:
         """Keep the new codes of one window, whole integers [num_samples, n], on disk at once.
+
+        The first `run_up` of them stand before `start` and are not the song's.
 
         Raises ValueError for codes of another shape or type, OSError when the disk refuses.
         """
         _check_codes(codes)
-        end = start + codes.shape[1]
+        end = start + codes.shape[1] - run_up
         name = f"{level}-{start:08d}-{end:08d}-fence{fence:06d}.safetensors"
         content = safetensors.numpy.save({_CODES_TENSOR: _as_int32(codes)})
         with self.new_file(job_id, name, fence=fence) as path:
@@ -75,10 +84,13 @@ class LocalArtifacts:
             end=end,
             sha256=hashlib.sha256(content).hexdigest(),
             num_bytes=len(content),
+            run_up=run_up,
         )
 
-    def read_codes(self, job_id: str, codes: CodesFile) -> NDArray[np.int64]:
-        """The codes of one window, int64 [num_samples, end - start].
+    def read_codes(
+        self, job_id: str, codes: CodesFile, *, with_run_up: bool = False
+    ) -> NDArray[np.int64]:
+        """The codes of one window, int64 [num_samples, end - start], or some more with its run-up.
 
         Raises ArtifactNotFound, and ArtifactCorrupt when the file is not the one recorded.
         """
@@ -86,11 +98,12 @@ class LocalArtifacts:
         if hashlib.sha256(content).hexdigest() != codes.sha256:
             raise ArtifactCorrupt(f"{codes.name} of {job_id} does not have its recorded hash")
         tensor = _load(job_id, codes.name, content).get(_CODES_TENSOR)
-        if tensor is None or tensor.ndim != 2 or tensor.shape[1] != codes.end - codes.start:
+        num_tokens = codes.run_up + codes.end - codes.start
+        if tensor is None or tensor.ndim != 2 or tensor.shape[1] != num_tokens:
             raise ArtifactCorrupt(
-                f"{codes.name} of {job_id} does not hold codes [samples, {codes.end - codes.start}]"
+                f"{codes.name} of {job_id} does not hold codes [samples, {num_tokens}]"
             )
-        return tensor.astype(np.int64)
+        return tensor[:, 0 if with_run_up else codes.run_up :].astype(np.int64)
 
     def write_all_codes(
         self,

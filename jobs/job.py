@@ -98,7 +98,8 @@ class LevelProgress:
 class CodesFile:
     """The new codes of one window, all samples, kept as soon as they were drawn.
 
-    `name` is relative to the job's folder. The file holds int32 [num_samples, end - start].
+    `name` is relative to the job's folder. The file holds int32 [num_samples, run_up + end -
+    start]: before the codes of the song `run_up` others, which only the next window reads.
     """
 
     name: str
@@ -107,6 +108,7 @@ class CodesFile:
     end: int
     sha256: str
     num_bytes: int
+    run_up: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

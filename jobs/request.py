@@ -14,6 +14,7 @@ from jobs.webhooks import ENDINGS, WebhookEvents, WebhookUrl
 LevelName = Literal["top", "middle", "bottom"]
 AudioFormat = Literal["wav", "flac", "ogg", "mp3"]
 Mode = Literal["ancestral", "primed", "continue", "upsample"]
+Speed = Literal["exact", "parallel"]
 
 LEVEL_NAMES: tuple[LevelName, ...] = ("top", "middle", "bottom")
 MAX_LYRICS_CHARACTERS = 20_000
@@ -87,6 +88,13 @@ class SongOptions(BaseModel):
         ),
     ] = LEVEL_NAMES
     audio_format: AudioFormat = "wav"
+    speed: Annotated[
+        Speed,
+        Field(
+            description="`parallel` draws up to eight stretches of the levels below the top side "
+            "by side and joins them: sooner, and another song than `exact`"
+        ),
+    ] = "exact"
     timeout_seconds: Annotated[
         float | None,
         Field(

@@ -24,7 +24,7 @@ from jukebox_core.labels import JukeboxTokenizer, Labels, window_labels
 from jukebox_core.sampling.cascade import SongPlan, plan_song
 from jukebox_core.sampling.noise import CounterNoise, NoiseSource
 from jukebox_core.sampling.windows import Window
-from jukebox_core.song import SamplingParams, Song
+from jukebox_core.song import SamplingParams, Song, Speed
 from jukebox_core.step_kind import StepKind
 from jukebox_core.units import COARSE_TO_FINE, Level
 
@@ -70,6 +70,7 @@ def to_song(job: Job) -> Song:
         seed=request.seed,
         sampling={level: _to_params(job, level) for level in COARSE_TO_FINE},
         levels=tuple(Level.from_label(name) for name in request.levels),
+        speed=Speed(request.speed),
     )
 
 

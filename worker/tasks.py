@@ -10,6 +10,7 @@ from jobs.errors import JobNotFound, LeaseLost, QueueUnavailable, StoreUnavailab
 from jobs.job import LevelMetrics, Stage
 from jobs.store import Claim
 from jukebox_core.errors import LabelError
+from jukebox_core.song import Speed
 from jukebox_core.units import Level
 from worker.drawing import LevelDrawer
 from worker.hold import Hold, JobCanceled, WorkerDraining
@@ -170,7 +171,9 @@ def _draw_level(worker: WorkerParts, drawer: LevelDrawer, hold: Hold, level: Lev
     )
     _publish(worker, job.id, next_stage)
     worker.metrics.finish_level(job, level.label, metrics.tokens_per_second)
-    _record_rate(worker, claim, metrics.tokens_per_second)
+    if drawer.song.song.speed is Speed.EXACT:
+        # What waiting jobs will take is told from the rate of the ordinary ones.
+        _record_rate(worker, claim, metrics.tokens_per_second)
 
 
 def _song_of(worker: WorkerParts, claim: Claim) -> JobSong:

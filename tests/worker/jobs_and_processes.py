@@ -203,6 +203,7 @@ class Alone:
             "sampling": song.sampling,
             "levels": song.levels,
             "seed": song.seed,
+            "speed": song.speed,
         }
 
     def ancestral(self):
