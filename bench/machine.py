@@ -34,9 +34,12 @@ def measure_machine(device: torch.device) -> Machine:
 
 
 def device_name(device: torch.device) -> str:
-    """The model name of the GPU, or the one that /proc/cpuinfo gives."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
+    """The model name of the GPU, or of the processor."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
+
+
+def cpu_name() -> str:
+    """The model name that /proc/cpuinfo gives."""
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()

@@ -1,0 +1,145 @@
+"""Songs through one worker: together or one after the other, and beside the library alone."""
+
+import json
+import statistics
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+from cli.client import JukeboxClient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SongPlan:
+    """Which songs are sung, and how often."""
+
+    model: str
+    duration_sec: float
+    num_songs: int
+    repeats: int
+
+    def request(self, seed: int) -> dict[str, Any]:
+        """One song; seeds tell songs apart."""
+        return {
+            "model": self.model,
+            "artist": "The Sawtooths",
+            "genre": "drone",
+            "lyrics": "hello hello is anybody there",
+            "duration_seconds": self.duration_sec,
+            "seed": seed,
+        }
+
+
+def measure_batch(url: str, plan: SongPlan) -> dict[str, Any]:
+    """Songs one after the other, then as many at once, through one worker."""
+    with JukeboxClient(url) as client:
+        _sing(client, plan.request(0))  # loads the model
+        alone = [_sing(client, plan.request(seed)) for seed in range(1, plan.num_songs + 1)]
+    with ThreadPoolExecutor(plan.num_songs) as pool:
+        seeds = range(100, 100 + plan.num_songs)
+        together = list(pool.map(lambda seed: _sing_alone(url, plan.request(seed)), seeds))
+    one_by_one_sec = sum(_service_sec(job) for job in alone)
+    at_once_sec = (_latest(together) - _earliest(together)).total_seconds()
+    return {
+        "songs": plan.num_songs,
+        "song_seconds": plan.duration_sec,
+        "one_by_one_seconds": round(one_by_one_sec, 3),
+        "at_once_seconds": round(at_once_sec, 3),
+        "times": round(one_by_one_sec / at_once_sec, 3),
+        "music_seconds_per_second": round(plan.num_songs * plan.duration_sec / at_once_sec, 3),
+    }
+
+
+def measure_overhead(url: str, model_dir: Path, plan: SongPlan) -> dict[str, Any]:
+    """The same songs by the service and by the library, in turn.
+
+    The library draws, and decodes the finest level. The service makes the sound of the levels above
+    as well, times the lyrics, and writes it all to the disk.
+    """
+    service, library, previews = [], [], []
+    with JukeboxClient(url) as client, _Library(model_dir) as singer:
+        for seed in (0, *range(1, plan.repeats + 1)):
+            job = _sing(client, plan.request(seed))
+            spent = singer.sing(plan.request(seed))
+            if seed == 0:
+                continue  # the first loads the model
+            service.append(_service_sec(job))
+            library.append(spent["draw"] + spent["decode"])
+            previews.append(spent["previews"])
+    ratios = [ours / theirs for ours, theirs in zip(service, library, strict=True)]
+    beyond = [ours - theirs for ours, theirs in zip(service, library, strict=True)]
+    return {
+        "song_seconds": plan.duration_sec,
+        "service_seconds": [round(value, 3) for value in service],
+        "library_seconds": [round(value, 3) for value in library],
+        "previews_seconds": [round(value, 3) for value in previews],
+        "overhead_seconds": round(statistics.median(beyond), 3),
+        "overhead_share": round(statistics.median(ratios) - 1.0, 4),
+    }
+
+
+class _Library:
+    """`bench.library_song` as a process; a context manager."""
+
+    def __init__(self, model_dir: Path) -> None:
+        command = [sys.executable, "-m", "bench.library_song", str(model_dir)]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self) -> "_Library":
+        self._answer()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pipe(self._process.stdin).close()
+        self._process.wait()
+
+    def sing(self, request: dict[str, Any]) -> dict[str, float]:
+        """Seconds of each part of one song."""
+        pipe = self._pipe(self._process.stdin)
+        pipe.write(json.dumps(request) + "\n")
+        pipe.flush()
+        return self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        line = self._pipe(self._process.stdout).readline()
+        if not line:
+            raise RuntimeError(f"the library ended with status {self._process.wait()}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _pipe(self, pipe: IO[str] | None) -> IO[str]:
+        if pipe is None:
+            raise RuntimeError("the library was started without a pipe")
+        return pipe
+
+
+def _sing_alone(url: str, request: dict[str, Any]) -> dict[str, Any]:
+    with JukeboxClient(url) as client:
+        return _sing(client, request)
+
+
+def _sing(client: JukeboxClient, request: dict[str, Any]) -> dict[str, Any]:
+    """The job at its end. Raises RuntimeError when it did not succeed."""
+    *_, last = client.follow(client.submit(request)["id"])
+    if last["status"] != "succeeded":
+        raise RuntimeError(f"a song ended as {last['status']}: {last['error']}")
+    return dict(last)
+
+
+def _service_sec(job: dict[str, Any]) -> float:
+    """From the record of the job to its end, by the server's clock."""
+    return (_latest([job]) - _earliest([job])).total_seconds()
+
+
+def _earliest(jobs: list[dict[str, Any]]) -> datetime:
+    return min(datetime.fromisoformat(job["created_at"]) for job in jobs)
+
+
+def _latest(jobs: list[dict[str, Any]]) -> datetime:
+    return max(datetime.fromisoformat(job["completed_at"]) for job in jobs)

@@ -1,0 +1,58 @@
+"""The measurement of the service runs in its small form, and adds up rightly."""
+
+import json
+
+import httpx
+import pytest
+
+from bench.service_load import Timings
+
+FIELDS = {
+    "queued",
+    "watchers",
+    "window_seconds",
+    "post",
+    "get",
+    "watched_events",
+    "broken_streams",
+    "tokens_per_sec_calm",
+    "tokens_per_sec_under_load",
+    "throughput_under_load",
+    "api_memory",
+}
+
+
+@pytest.mark.e2e
+def test_the_service_is_measured_under_load(capsys):
+    from bench.serve import main
+
+    main(["--quick", "load"])
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["model"] == "tiny"
+    load = told["load"]
+    assert set(load) == FIELDS
+    assert load["queued"]["number"] == 40
+    assert load["queued"]["refused"] == load["broken_streams"] == 0
+    assert load["post"]["p50_ms"] <= load["post"]["p99_ms"] <= load["post"]["max_ms"]
+    assert load["watched_events"] >= 10
+    assert len(load["tokens_per_sec_calm"]) == 2
+    assert 0 < load["api_memory"]["first_mb"] <= load["api_memory"]["most_mb"]
+
+
+def test_percentiles_are_those_of_the_answers():
+    timings = Timings(milliseconds=[float(number) for number in range(100, 0, -1)])
+    told = timings.summary()
+    assert (told["p50_ms"], told["p99_ms"], told["max_ms"]) == (51.0, 100.0, 100.0)
+    assert told["number"] == 100
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_refusals_are_counted(anyio_backend):
+    timings = Timings()
+
+    async def refuse() -> httpx.Response:
+        return httpx.Response(429)
+
+    await timings.time(refuse)
+    assert timings.summary()["refused"] == 1
