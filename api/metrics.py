@@ -18,7 +18,7 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -116,12 +116,13 @@ class ServiceCollector(Collector):
         """Nothing: the registry must not ask the store before anybody else does."""
         return ()
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         """The families as they are now."""
         yield from self._disk()
         up = GaugeMetricFamily("jukebox_store_up", "1 while the job store answers")
         try:
-            families = [*self._jobs(), *self._messages(), *_workers(self._store.workers())]
+            families: list[Metric] = [*self._jobs(), *self._messages(), *self._webhooks()]
+            families += _workers(self._store.workers())
         except (StoreUnavailable, QueueUnavailable):
             up.add_metric((), 0)
             yield up
@@ -158,6 +159,18 @@ class ServiceCollector(Collector):
         for stage in Stage:
             messages.add_metric((stage.value,), self._queue.depth(stage))
         yield messages
+
+    def _webhooks(self) -> Iterator[Metric]:
+        figures = self._store.webhook_figures()
+        yield _single(
+            "jukebox_webhooks_pending", "Webhooks neither delivered nor given up", figures.pending
+        )
+        attempts = CounterMetricFamily(
+            "jukebox_webhook_deliveries", "Attempts to send a webhook", labels=["outcome"]
+        )
+        for outcome, number in figures.attempts.items():
+            attempts.add_metric((outcome.value,), number)
+        yield attempts
 
 
 def _workers(workers: list[WorkerInfo]) -> Iterator[GaugeMetricFamily]:

@@ -19,6 +19,8 @@ from jobs.lua import (
 )
 from jobs.redis_connection import connect, errors_as_store_unavailable
 from jobs.store import JobPage, WorkerInfo
+from jobs.webhook_figures import read_figures
+from jobs.webhooks import WebhookFigures
 
 
 class RedisJobReader:
@@ -138,6 +140,11 @@ class RedisJobReader:
             found = self._redis.zrange(index_key(status=JobStatus.QUEUED), 0, 0, withscores=True)
         first = cast(list[tuple[str, float]], found)
         return datetime.fromtimestamp(first[0][1] / 1e6, UTC) if first else None
+
+    def webhook_figures(self) -> WebhookFigures:
+        """How many webhooks wait, and how attempts to send one have ended."""
+        with errors_as_store_unavailable():
+            return read_figures(self._redis)
 
     def ping(self) -> None:
         """Raise StoreUnavailable unless the server answers."""

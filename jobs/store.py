@@ -21,6 +21,7 @@ from jobs.job import (
     Stage,
 )
 from jobs.limits import NO_LIMITS, JobLimits
+from jobs.webhooks import WebhookFigures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,6 +284,9 @@ class JobStore(Protocol):
 
     def oldest_queued(self) -> datetime | None:
         """When the first of the queued jobs was created; None when none is queued."""
+
+    def webhook_figures(self) -> WebhookFigures:
+        """How many webhooks wait, and how attempts to send one have ended."""
 
     def ping(self) -> None:
         """Raise StoreUnavailable unless the server answers."""

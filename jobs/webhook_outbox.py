@@ -2,26 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from jobs.job_codec import from_microseconds
-from jobs.lua import KEY_PREFIX, SCRIPTS
+from jobs.lua import SCRIPTS
 from jobs.redis_connection import connect, errors_as_store_unavailable
-from jobs.webhooks import WebhookMessage
-
-
-class Outcome(StrEnum):
-    """How an attempt ended. All but `RETRIED` are the end of the message."""
-
-    DELIVERED = "delivered"
-    RETRIED = "retried"
-    GONE = "gone"
-    """The receiver wants no more (410), and gets no more of this job."""
-    REFUSED = "refused"
-    """The URL leads where no webhook may go."""
-    EXHAUSTED = "exhausted"
-    """The last attempt failed."""
+from jobs.webhook_figures import read_figures
+from jobs.webhooks import Outcome, WebhookFigures, WebhookMessage
 
 
 class WebhookOutbox(Protocol):
@@ -75,16 +62,10 @@ class RedisWebhookOutbox:
         """Make it due at once, and the attempt undone. Raises StoreUnavailable."""
         self._run("release_webhook", message.id, message.attempt)
 
-    def num_pending(self) -> int:
-        """Messages that were not delivered yet, nor given up. Raises StoreUnavailable."""
+    def figures(self) -> WebhookFigures:
+        """How many wait, and how attempts have ended. Raises StoreUnavailable."""
         with errors_as_store_unavailable():
-            return int(self._redis.zcard(f"{KEY_PREFIX}webhooks"))
-
-    def num_attempts(self) -> Mapping[Outcome, int]:
-        """How many attempts have ended how, since the store began. Raises StoreUnavailable."""
-        with errors_as_store_unavailable():
-            found = cast(dict[str, str], self._redis.hgetall(f"{KEY_PREFIX}webhook_deliveries"))
-        return {outcome: int(found.get(outcome, 0)) for outcome in Outcome}
+            return read_figures(self._redis)
 
     def close(self) -> None:
         """Drop the connections; the next call opens new ones."""

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
@@ -41,6 +42,19 @@ WebhookEvents = Annotated[
 ]
 
 
+class Outcome(StrEnum):
+    """How an attempt ended. All but `RETRIED` are the end of the message."""
+
+    DELIVERED = "delivered"
+    RETRIED = "retried"
+    GONE = "gone"
+    """The receiver wants no more (410), and gets no more of this job."""
+    REFUSED = "refused"
+    """The URL leads where no webhook may go."""
+    EXHAUSTED = "exhausted"
+    """The last attempt failed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookMessage:
     """One message on its way. `id` is the same at every attempt, so that a receiver knows it again.
@@ -62,6 +76,14 @@ class WebhookMessage:
     error: Mapping[str, Any] | None
     attempt: int
     claimed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookFigures:
+    """`pending` messages wait; `attempts` are counted since the store began."""
+
+    pending: int
+    attempts: Mapping[Outcome, int]
 
 
 def body_of(message: WebhookMessage, public_url: str) -> bytes:

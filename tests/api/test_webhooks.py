@@ -8,7 +8,7 @@ import pytest
 from jobs.api_keys import ApiKeyFile, Scope
 from jobs.webhook_outbox import RedisWebhookOutbox
 from jobs.webhook_secrets import FILE_NAME, WebhookSecrets
-from jobs.webhooks import ENDINGS
+from jobs.webhooks import ENDINGS, Outcome
 from tests.api.conftest import Service, assert_problem, serving, song
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
@@ -26,7 +26,7 @@ async def telling(clean_redis_url: str, models_dir: Path, tmp_path: Path) -> Asy
 def pending(service: Service) -> int:
     outbox = RedisWebhookOutbox(service.redis_url)
     try:
-        return outbox.num_pending()
+        return outbox.figures().pending
     finally:
         outbox.close()
 
@@ -161,3 +161,16 @@ async def test_the_document_describes_what_a_receiver_is_sent(service: Service):
     assert {"204", "410", "default"} <= set(operation["responses"])
     assert "/job" not in document["paths"]
     assert (await service.client.post("/job", json={})).status_code == 404
+
+
+async def test_figures_tell_how_webhooks_fare(telling: Service):
+    job = await telling.post(webhook_url=URL)
+    await telling.client.post(job["urls"]["cancel"])
+    outbox = RedisWebhookOutbox(telling.redis_url)
+    [message] = outbox.claim(limit=1, lease_sec=1.0, per_owner=1, held={})
+    outbox.settle(message, Outcome.RETRIED, retry_in_sec=60.0)
+    outbox.close()
+    page = (await telling.client.get("/metrics")).text
+    assert "jukebox_webhooks_pending 1.0" in page
+    assert 'jukebox_webhook_deliveries_total{outcome="retried"} 1.0' in page
+    assert 'jukebox_webhook_deliveries_total{outcome="delivered"} 0.0' in page

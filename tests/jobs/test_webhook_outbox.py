@@ -9,8 +9,8 @@ from api.schemas import WebhookBody
 from jobs.errors import StoreUnavailable
 from jobs.job import TERMINAL_STATUSES, Stage
 from jobs.redis_store import RedisJobStore
-from jobs.webhook_outbox import Outcome, RedisWebhookOutbox
-from jobs.webhooks import ENDINGS, WEBHOOK_EVENTS, body_of
+from jobs.webhook_outbox import RedisWebhookOutbox
+from jobs.webhooks import ENDINGS, WEBHOOK_EVENTS, Outcome, body_of
 from tests.jobs.records import ERROR, METRICS, created, let_the_lease_end, new_job, take
 
 pytestmark = pytest.mark.redis
@@ -91,12 +91,12 @@ def test_a_retried_job_tells_its_second_end_as_well(store, outbox):
 
 def test_a_job_without_a_url_writes_nothing(store, outbox):
     store.request_cancel(created(store).id)
-    assert outbox.num_pending() == 0
+    assert outbox.figures().pending == 0
 
 
 def test_events_that_were_not_chosen_are_not_told(store, outbox):
     canceled(store, webhook_events=("job.succeeded",))
-    assert outbox.num_pending() == 0
+    assert outbox.figures().pending == 0
 
 
 def test_the_message_of_a_deleted_job_is_sent_all_the_same(store, outbox):
@@ -115,10 +115,10 @@ def test_a_claimed_message_is_nobody_else_s_until_the_lease_ends(store, outbox, 
     assert (mine.attempt, theirs.attempt) == (1, 2)
     outbox.settle(mine, Outcome.DELIVERED)
     outbox.release(mine)
-    assert outbox.num_pending() == 1
-    assert outbox.num_attempts()[Outcome.DELIVERED] == 0
+    assert outbox.figures().pending == 1
+    assert outbox.figures().attempts[Outcome.DELIVERED] == 0
     outbox.settle(theirs, Outcome.DELIVERED)
-    assert outbox.num_pending() == 0
+    assert outbox.figures().pending == 0
 
 
 def test_a_delivered_message_leaves_nothing_behind(store, outbox, clean_redis_url):
@@ -127,7 +127,7 @@ def test_a_delivered_message_leaves_nothing_behind(store, outbox, clean_redis_ur
     outbox.settle(message, Outcome.DELIVERED)
     with redis.Redis.from_url(clean_redis_url, protocol=2) as client:
         assert client.keys("jukebox:webhook:*") == []
-    assert outbox.num_attempts()[Outcome.DELIVERED] == 1
+    assert outbox.figures().attempts[Outcome.DELIVERED] == 1
 
 
 def test_a_failed_message_comes_again_after_its_wait_with_the_same_id_and_body(store, outbox):
@@ -155,7 +155,7 @@ def test_a_receiver_that_is_gone_hears_no_more_of_this_job(store, outbox):
     [running] = claim(outbox)
     outbox.settle(running, Outcome.GONE)
     store.succeed(claimed)
-    assert outbox.num_pending() == 0
+    assert outbox.figures().pending == 0
     assert store.get(job.id).request.webhook_url == URL
 
 
@@ -183,7 +183,7 @@ def test_messages_that_were_forgotten_after_a_week_are_taken_off_the_list(
         assert client.ttl(kept) > 6 * 24 * 3600
         client.delete(*gone)
     assert len(claim(outbox)) == 1
-    assert outbox.num_pending() == 1
+    assert outbox.figures().pending == 1
 
 
 def test_a_killed_server_forgets_no_message(redis_server):
@@ -191,9 +191,9 @@ def test_a_killed_server_forgets_no_message(redis_server):
     canceled(store)
     redis_server.kill()
     with pytest.raises(StoreUnavailable):
-        outbox.num_pending()
+        outbox.figures()
     redis_server.start()
-    assert outbox.num_pending() == 1
+    assert outbox.figures().pending == 1
     store.close()
     outbox.close()
 

@@ -9,8 +9,9 @@ import pytest
 
 from jobs.errors import WebhookUrlRefused
 from jobs.redis_store import RedisJobStore
-from jobs.webhook_outbox import Outcome, RedisWebhookOutbox
+from jobs.webhook_outbox import RedisWebhookOutbox
 from jobs.webhook_secrets import WebhookSecrets
+from jobs.webhooks import Outcome
 from tests.fixtures.webhook_receiver import receiving
 from tests.jobs.records import created
 from worker.webhooks.dispatcher import Dispatcher
@@ -94,7 +95,7 @@ async def until(is_true, timeout_sec=20.0):
 
 
 def ended(outbox, outcome, number=1):
-    return lambda: outbox.num_attempts()[outcome] >= number
+    return lambda: outbox.figures().attempts[outcome] >= number
 
 
 async def test_a_message_is_delivered_to_a_real_receiver_and_forgotten(store, outbox, tmp_path):
@@ -115,7 +116,7 @@ async def test_a_message_is_delivered_to_a_real_receiver_and_forgotten(store, ou
     assert len(receiver.received) == 1
     assert event["type"] == "job.canceled"
     assert event["data"]["urls"]["self"] == f"https://songs.example/jobs/{job.id}"
-    assert outbox.num_pending() == 0
+    assert outbox.figures().pending == 0
     assert not (tmp_path / "alive").exists()
 
 
@@ -127,8 +128,8 @@ async def test_what_failed_is_sent_again_until_it_is_taken(store, outbox, tmp_pa
         await until(ended(outbox, Outcome.DELIVERED))
     assert [message.attempt for message in sender.sent] == [1, 2, 3]
     assert len({message.id for message in sender.sent}) == 1
-    assert outbox.num_attempts()[Outcome.RETRIED] == 2
-    assert outbox.num_pending() == 0
+    assert outbox.figures().attempts[Outcome.RETRIED] == 2
+    assert outbox.figures().pending == 0
 
 
 async def test_after_the_last_attempt_a_message_is_given_up(store, outbox, tmp_path):
@@ -137,7 +138,7 @@ async def test_after_the_last_attempt_a_message_is_given_up(store, outbox, tmp_p
     async with dispatching(outbox, sender, tmp_path):
         await until(ended(outbox, Outcome.EXHAUSTED))
     assert len(sender.sent) == 3
-    assert outbox.num_pending() == 0
+    assert outbox.figures().pending == 0
 
 
 @pytest.mark.parametrize(
@@ -152,7 +153,7 @@ async def test_what_will_never_be_taken_is_given_up_at_once(
     async with dispatching(outbox, sender, tmp_path):
         await until(ended(outbox, outcome))
     assert len(sender.sent) == 1
-    assert outbox.num_pending() == 0
+    assert outbox.figures().pending == 0
 
 
 async def test_waits_differ_by_chance_and_a_receiver_may_ask_for_longer(store, outbox, tmp_path):

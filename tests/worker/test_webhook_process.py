@@ -12,8 +12,9 @@ import pytest
 import redis
 
 from jobs.redis_store import RedisJobStore
-from jobs.webhook_outbox import Outcome, RedisWebhookOutbox
+from jobs.webhook_outbox import RedisWebhookOutbox
 from jobs.webhook_secrets import WebhookSecrets
+from jobs.webhooks import Outcome
 from tests.fixtures.webhook_receiver import receiving
 from tests.jobs.records import created
 
@@ -87,17 +88,17 @@ def test_a_killed_process_costs_a_message_nothing_but_time(clean_redis_url, tmp_
             receiver.wait_for(1)
             first.kill()
         receiver.hold.set()
-        assert outbox.num_pending() == 1
+        assert outbox.figures().pending == 1
         the_lease_ends(clean_redis_url)
         with process(clean_redis_url, tmp_path, hosts=receiver.address) as second:
             one, two = receiver.wait_for(2)
-            wait_until(lambda: outbox.num_attempts()[Outcome.DELIVERED] == 1)
+            wait_until(lambda: outbox.figures().attempts[Outcome.DELIVERED] == 1)
             second.terminate()
             assert second.wait(10) == 0
     assert one.headers["webhook-id"] == two.headers["webhook-id"]
     assert one.body == two.body
     two.verified(WebhookSecrets(tmp_path).of(None)[0])
-    assert outbox.num_pending() == 0
+    assert outbox.figures().pending == 0
     assert not (tmp_path / "webhooks.alive").exists()
     store.close()
     outbox.close()

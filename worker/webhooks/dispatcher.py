@@ -13,8 +13,8 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from jobs.errors import SecretsUnreadable, StoreUnavailable, WebhookUrlRefused
-from jobs.webhook_outbox import Outcome, WebhookOutbox
-from jobs.webhooks import WebhookMessage
+from jobs.webhook_outbox import WebhookOutbox
+from jobs.webhooks import Outcome, WebhookMessage
 from worker.webhooks.post import Answer, PostFailed
 
 log = logging.getLogger(__name__)
