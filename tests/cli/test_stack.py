@@ -155,3 +155,14 @@ def test_a_stack_whose_process_dies_shows_the_end_of_its_log(tmp_path):
     with pytest.raises(StackError, match=r"status 3(.|\n)*no such card"):
         stack.check()
     stack.stop()
+
+
+def test_children_are_told_whether_webhooks_are_sent_whatever_the_environment_says(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setenv("JUKEBOX_WEBHOOKS", "on")
+    place = {"data_dir": tmp_path, "models_dir": tmp_path / "m"}
+    for isolated in (True, False):
+        off = StackSettings(**place, isolated=isolated).environment("unix:///r.sock")
+        on = StackSettings(**place, isolated=isolated, webhooks=True).environment("unix:///r.sock")
+        assert (off["JUKEBOX_WEBHOOKS"], on["JUKEBOX_WEBHOOKS"]) == ("off", "on")
