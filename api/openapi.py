@@ -262,6 +262,7 @@ EXAMPLE_JOB: dict[str, Any] = {
         "offset_seconds": 0.0,
         "num_samples": 1,
         "levels": ["top", "middle", "bottom"],
+        "speed": "exact",
         "webhook_url": None,
         "webhook_events": ["job.succeeded", "job.failed", "job.canceled", "job.expired"],
         "sampling": {

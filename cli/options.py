@@ -1,9 +1,11 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+
+SpeedName = Literal["exact", "parallel"]
 
 DEFAULT_PORT = 8000
 DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
@@ -54,6 +56,14 @@ LastLevel = Annotated[
 ]
 Temperature = Annotated[
     float | None, typer.Option("--temperature", help="Of all levels: lower is more predictable.")
+]
+
+Speed = Annotated[
+    SpeedName | None,
+    typer.Option(
+        "--speed",
+        help="exact, the default; parallel draws stretches side by side: sooner, another song.",
+    ),
 ]
 
 Prompt = Annotated[

@@ -8,7 +8,14 @@ import typer
 
 from cli import options, raw_ids
 from cli.console import escape, notes, results
-from cli.local_model import Device, ModelName, device_and_dtype, model_directory
+from cli.local_model import (
+    Device,
+    ModelName,
+    NativeStep,
+    device_and_dtype,
+    model_directory,
+    take_step,
+)
 from cli.local_song import Beginning, draw, write_codes
 from cli.progress import LevelDisplay, LevelState, level_display
 from jukebox_core.song import SamplingParams
@@ -60,6 +67,8 @@ def generate(
     seed: options.Seed = None,
     temperature: options.Temperature = None,
     stop_after: options.LastLevel = "bottom",
+    speed: options.Speed = None,
+    native_step: NativeStep = "auto",
     device: Device = "auto",
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
     models_dir: options.ModelsDir = None,
@@ -80,6 +89,7 @@ def generate(
     params = SamplingParams() if temperature is None else SamplingParams(temperature=temperature)
     seed = secrets.randbelow(2**53) if seed is None else seed
     jukebox = _load(directory, device)
+    step = take_step(jukebox, native_step)
     labels = jukebox.tokenizer(
         artist,
         genre,
@@ -98,9 +108,10 @@ def generate(
             sampling=dict.fromkeys(levels, params),
             levels=levels,
             seed=seed,
+            speed=speed or "exact",
             progress=_Reporter(display),
         )
-    notes().print(f"seed {seed}")
+    notes().print(f"seed {seed}, {step} step")
     if save_codes is not None:
         write_codes(save_codes, codes, model=jukebox.config.name)
         results().print(escape(str(save_codes)))

@@ -38,6 +38,7 @@ def submit(
     seed: options.Seed = None,
     temperature: options.Temperature = None,
     stop_after: options.LastLevel = "bottom",
+    speed: options.Speed = None,
     audio_format: Annotated[str, typer.Option("--format", help="wav, flac, ogg or mp3.")] = "wav",
     webhook: Annotated[
         str | None,
@@ -66,6 +67,7 @@ def submit(
         "num_samples": takes,
         "seed": seed,
         "levels": options.levels_down_to(stop_after),
+        "speed": speed,
         "audio_format": audio_format,
         "webhook_url": webhook,
     }

@@ -57,6 +57,7 @@ def continue_song(
     stop_after: Annotated[
         str | None, typer.Option("--stop-after", help="Last level to draw; as before by default.")
     ] = None,
+    speed: options.Speed = None,
     audio_format: AudioFormat = None,
     no_wait: NoWait = False,
     output: Output = None,
@@ -77,6 +78,7 @@ def continue_song(
         "seed": seed,
         "sampling": _sampling(temperature),
         "levels": None if stop_after is None else options.levels_down_to(stop_after),
+        "speed": speed,
         "audio_format": audio_format,
     }
     _go_on(song, request, url, output, no_wait=no_wait)
@@ -94,6 +96,7 @@ def upsample(
     seed: options.Seed = None,
     temperature: options.Temperature = None,
     stop_after: options.LastLevel = "bottom",
+    speed: options.Speed = None,
     audio_format: AudioFormat = None,
     no_wait: NoWait = False,
     output: Output = None,
@@ -112,6 +115,7 @@ def upsample(
         "seed": seed,
         "sampling": _sampling(temperature),
         "levels": options.levels_down_to(stop_after),
+        "speed": speed,
         "audio_format": audio_format,
     }
     _go_on(song, request, url, output, no_wait=no_wait)

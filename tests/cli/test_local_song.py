@@ -81,3 +81,12 @@ def test_codes_of_the_original_become_a_file_for_the_service(run, tmp_path):
     assert result.stdout == "song.safetensors\n"
     assert "middle: 1 x 16" in result.stderr
     assert lengths("song.safetensors") == {"top": 4, "middle": 16, "bottom": 64}
+
+
+def test_the_step_and_the_speed_are_chosen_and_told(generate, tmp_path):
+    told = generate("--seconds", "4", "--native-step", "off", "-o", "plain.wav").stderr
+    assert "seed 3, plain step" in told
+    generate("--seconds", "4", "--speed", "parallel", "--native-step", "off", "-o", "quick.wav")
+    plain, quick = (soundfile.read(tmp_path / name)[0] for name in ("plain.wav", "quick.wav"))
+    assert plain.shape == quick.shape
+    assert (plain != quick).any()

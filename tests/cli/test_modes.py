@@ -36,6 +36,19 @@ def test_a_prompt_is_sent_first_and_makes_the_song_primed(service, run, tmp_path
     assert request["duration_seconds"] == 20.0
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["submit", "--model", "tiny"], ["continue", PARENT, "--seconds", "3"], ["upsample", PARENT]],
+)
+def test_a_speed_is_passed_on_and_left_out_when_nobody_says_it(service, run, command):
+    script_a_song(service)
+    run(*command, "--no-wait")
+    assert "speed" not in posted(service)
+    service.requests.clear()
+    run(*command, "--speed", "parallel", "--no-wait")
+    assert posted(service)["speed"] == "parallel"
+
+
 def test_an_asset_that_is_there_is_not_sent_again(service, run):
     script_a_song(service)
     run("submit", "--mode", "primed", "--prompt", ASSET, "--no-wait")
