@@ -31,7 +31,7 @@ VOWELS_WANTED, ARTISTS_WANTED, PERPLEXITY_WANTED = 0.70, 0.80, 0.50
 """Shares that let a codec pass."""
 
 
-_PROBE_LESSON = LessonSettings(width=128, epochs=14, weight_decay=0.05, dropout=0.25)
+_PROBE_LESSON = LessonSettings(width=96, epochs=12, weight_decay=0.05, dropout=0.25)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class CodecSettings:
 
     clip_sec: float = 8.0
     num_distances: int = 24
-    num_probe_songs: int = 800
+    num_probe_songs: int = 480
     levels: tuple[Level, ...] = COARSE_TO_FINE
     probe_levels: tuple[Level, ...] = (Level.TOP,)
     lesson: LessonSettings = _PROBE_LESSON

@@ -53,7 +53,7 @@ class Hearing:
             "originals": judge.hear(truth.originals),
             "reconstructions": judge.hear(truth.reconstructions),
         }
-        asked = self._asked(evaluation.sample_rate_hz)
+        asked = self._asked()
         drawn = self._draw(asked)
         heard = judge.hear(drawn.audio)
         figures, parts = evaluation.figures, self._settings.parts
@@ -88,13 +88,12 @@ class Hearing:
     def _pairs(self, number: int, seed: int) -> list[tuple[int, int]]:
         return grid_of_pairs(number, torch.Generator().manual_seed(seed))
 
-    def _asked(self, rate_hz: int) -> list[Asked]:
+    def _asked(self) -> list[Asked]:
         number, seeds = self._settings.num_songs, self._seeds
         return obedience.asked_songs(
             self._pairs(number, seeds.chance),
             [seeds.asked_song(index) for index in range(number)],
             self._settings.duration_sec,
-            rate_hz,
         )
 
     def _draw(self, asked: Sequence[Asked], top_codes: Tensor | None = None) -> Drawn:

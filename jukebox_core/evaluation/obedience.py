@@ -26,6 +26,9 @@ from jukebox_core.synth import ARTISTS, GENRES, HELD_OUT_PAIRS
 WANTED = 0.80
 """Share of genres, and of artists, that are to be found in drawn songs."""
 
+_LOW_RATE_HZ = 8_000
+"""Where only the words of a composed song are wanted; they do not depend on it."""
+
 _NAMES = {"genre": GENRES, "artist": ARTISTS}
 
 
@@ -52,7 +55,7 @@ def verdicts_of(heard: Heard, frames_per_second: float) -> Verdicts:
 
 
 def asked_songs(
-    pairs: Sequence[tuple[int, int]], seeds: Sequence[int], duration_sec: float, rate_hz: int
+    pairs: Sequence[tuple[int, int]], seeds: Sequence[int], duration_sec: float
 ) -> list[Asked]:
     """Songs to ask for: genre and artist of each pair, with words that fill such a song."""
     return [
@@ -62,7 +65,7 @@ def asked_songs(
             lyrics=composed_song(
                 seed,
                 duration_sec=duration_sec,
-                sample_rate_hz=rate_hz,
+                sample_rate_hz=_LOW_RATE_HZ,
                 genre=GENRES[genre],
                 artist=ARTISTS[artist],
             ).lyrics,

@@ -117,3 +117,10 @@ def test_a_composed_song_knows_its_vowels_in_time_and_in_its_words():
     lesson = lesson_of([song], torch.zeros(1, 250, 1), 62.5)
     for span in spans:
         assert lesson.vowels[0, int(span.middle_sec * 62.5)] == span.vowel + 1
+
+
+def test_the_words_of_a_song_do_not_depend_on_its_sample_rate():
+    low, high = (
+        composed_song(7, duration_sec=5.0, sample_rate_hz=rate_hz) for rate_hz in (8_000, 16_000)
+    )
+    assert low.lyrics == high.lyrics
