@@ -78,7 +78,8 @@ class AttentionPattern:
         if self.kind not in _FACTORED:
             return x.view(*x.shape[:2], self.num_heads, -1).transpose(1, 2)
         # A last row that is not full is filled up with zeros, which no real query ever sees.
-        x = F.pad(x, (0, 0, 0, -x.shape[1] % self.block_tokens))
+        num_missing = -x.shape[1] % self.block_tokens
+        x = F.pad(x, (0, 0, 0, num_missing)) if num_missing else x
         width = x.shape[-1] // self.num_heads
         rows = x.reshape(x.shape[0], -1, self.block_tokens, self.num_heads, width)
         if self.kind is AttentionKind.COLUMN:

@@ -1,32 +1,53 @@
 """Lists of artists and genres, made from the songs to train with; no torch."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from jukebox_core.config import LabelVersion
+from jukebox_core.config import JukeboxConfig, LabelVersion
+from jukebox_core.errors import TrainingError
 from jukebox_core.labels import UNKNOWN_ID, Vocabulary
 from jukebox_core.training.manifest import UNKNOWN_NAME, ManifestEntry
 
 _NOT_ALPHANUMERIC = re.compile(r"[^a-z0-9]+")
 
 
-def vocabulary_of(version: LabelVersion, songs: Sequence[ManifestEntry]) -> Vocabulary:
-    """All artists and genres of the songs in alphabetical order, after "unknown" with id 0."""
-    artists = {song.artist for song in songs}
-    genres = {song.genre for song in songs}
-    if version == "v3":
-        return Vocabulary(version, _numbered(artists), _numbered(genres))
-    words = {word for genre in genres for word in _words(genre)}
+def vocabulary_of(
+    version: LabelVersion,
+    songs: Sequence[ManifestEntry],
+    *,
+    artists: Collection[str] = (),
+    genres: Collection[str] = (),
+) -> Vocabulary:
+    """All artists and genres of the songs in alphabetical order, after "unknown" with id 0.
+
+    `artists` and `genres` get a place too, written as lists of this version have them.
+    """
+    song_artists = {song.artist for song in songs}
+    song_genres = {song.genre for song in songs}
+    if version == "v2":
+        song_artists = {"_".join(_words(name)) for name in song_artists}
+        song_genres = {word for genre in song_genres for word in _words(genre)}
     return Vocabulary(
-        version, _numbered("_".join(_words(name)) for name in artists), _numbered(words)
+        version, _numbered({*song_artists, *artists}), _numbered({*song_genres, *genres})
     )
 
 
-def most_genre_ids(version: LabelVersion, songs: Sequence[ManifestEntry]) -> int:
-    """How many ids the genre with the most words takes: one in v3, one for each word in v2."""
-    if version == "v3":
-        return 1
-    return max(len(_words(song.genre)) for song in songs)
+def check_genres(config: JukeboxConfig, songs: Sequence[ManifestEntry]) -> None:
+    """See that each prior can be told the genre of every song.
+
+    Raises:
+        TrainingError: a genre has more words than a prior reads.
+    """
+    for prior in config.priors:
+        if prior.labels is None or prior.labels.version == "v3":
+            continue
+        for song in songs:
+            num_words = len(_words(song.genre))
+            if num_words > prior.labels.max_genres:
+                raise TrainingError(
+                    f"song {song.name}: the genre {song.genre!r} has {num_words} words, and the "
+                    f"{prior.level.label} prior reads at most {prior.labels.max_genres}"
+                )
 
 
 def kept_ids(old: Mapping[str, int], new: Mapping[str, int]) -> dict[int, int]:

@@ -14,7 +14,7 @@ from jukebox_core.labels import JukeboxTokenizer, Vocabulary
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.prior.projection import Projection
 from jukebox_core.tiny import tiny_config
-from jukebox_core.training.label_lists import most_genre_ids, vocabulary_of
+from jukebox_core.training.label_lists import check_genres, vocabulary_of
 from jukebox_core.training.manifest import ManifestEntry, read_manifest
 from jukebox_core.training.mini import mini_config
 from jukebox_core.vqvae import JukeboxVQVAE
@@ -83,19 +83,9 @@ def song_vocabularies(config: JukeboxConfig, songs: Sequence[ManifestEntry]) -> 
     Raises:
         TrainingError: a genre has more words than a prior reads.
     """
-    vocabularies: Vocabularies = {}
-    for prior in config.priors:
-        if prior.labels is None:
-            continue
-        needed = most_genre_ids(prior.labels.version, songs)
-        if needed > prior.labels.max_genres:
-            raise TrainingError(
-                f"a genre of the songs has {needed} words, and the {prior.level.label} prior "
-                f"reads at most {prior.labels.max_genres}"
-            )
-        version = prior.labels.version
-        vocabularies[version] = vocabulary_of(version, songs)
-    return vocabularies
+    check_genres(config, songs)
+    versions = {prior.labels.version for prior in config.priors if prior.labels is not None}
+    return {version: vocabulary_of(version, songs) for version in sorted(versions)}
 
 
 def with_vocabularies(config: JukeboxConfig, vocabularies: Vocabularies) -> JukeboxConfig:

@@ -64,5 +64,5 @@ def test_a_model_that_is_there_is_not_written_over(tmp_path):
 def test_genres_of_more_words_than_a_prior_reads_are_refused(tmp_path):
     songs = [{"file": "a.wav", "genre": "one two three four five six"}]
     data = write_songs(tmp_path / "data", songs)
-    with pytest.raises(TrainingError, match="6 words"):
+    with pytest.raises(TrainingError, match="has 6 words"):
         new_model(data, tmp_path / "mine", like="tiny")
