@@ -117,4 +117,4 @@ def _with_rows(table: nn.Embedding, old: Mapping[str, int], new: Mapping[str, in
         weight = table.weight.mean(dim=0, keepdim=True).repeat(num_rows, 1)
         for new_id, old_id in kept_ids(old, new).items():
             weight[new_id] = table.weight[old_id]
-    return nn.Embedding(*weight.shape, _weight=weight)
+    return nn.Embedding(num_rows, weight.shape[1], _weight=weight)
