@@ -234,7 +234,7 @@ def _show_mini(figures: dict[str, Any]) -> None:
     if "alignment" in figures:
         alignment = figures["alignment"]
         notes().print(
-            f"alignment: {alignment.get('share', 0):.1%} of {alignment['voiced_tokens']:,} voiced "
+            f"alignment: {alignment['share'] or 0:.1%} of {alignment['number']:,} voiced "
             f"tokens within one character (wanted {alignment['wanted']:.0%}; at an even pace "
             f"{alignment.get('even_pace', 0):.1%})"
         )
@@ -244,6 +244,16 @@ def _show_mini(figures: dict[str, Any]) -> None:
         notes().print(_lyrics_table(figures["lyrics"]))
     if "swap" in figures:
         notes().print(_swap_table(figures["swap"]))
+    notes().print(_criteria_table(figures["criteria"]))
+
+
+def _criteria_table(rows: list[dict[str, Any]]) -> Table:
+    table = _table("wanted", "found", "limit", "")
+    for row in rows:
+        found = "-" if row["found"] is None else f"{row['found']:.4g}"
+        verdict = "[green]reached[/]" if row["reached"] else "[yellow]missed[/]"
+        table.add_row(row["what"], found, f"{row['wanted']:.4g}", verdict)
+    return table
 
 
 def _bits_table(figures: dict[str, Any]) -> Table:

@@ -14,7 +14,7 @@ from jukebox_core.config import LabelVersion
 from jukebox_core.evaluation.codec import Report
 from jukebox_core.evaluation.drawing import Drawn, labels_of
 from jukebox_core.evaluation.known_songs import KnownSong
-from jukebox_core.evaluation.statistics import mean_of, share_of
+from jukebox_core.evaluation.statistics import share_in_songs
 from jukebox_core.lyric_times import lyric_times
 from jukebox_core.model import JukeboxModel
 from jukebox_core.synth.words import VOWELS, syllables
@@ -70,8 +70,7 @@ def align_song(model: JukeboxModel, song: KnownSong) -> AlignedSong | None:
 def alignment_figures(aligned: Sequence[AlignedSong]) -> dict[str, Any]:
     """How near the peak of the attention lies to the truth, on all voiced tokens.
 
-    `share` counts tokens, its interval is by bootstrap over songs, whose tokens belong together
-    (`per_song`). `even_pace` is what the guess reaches that every character takes equally long;
+    `even_pace` is what the guess reaches that every character takes equally long;
     `any_character` what a guess among all characters does; `shuffled` is the same attention
     against the truth of the song's tokens in another order.
     """
@@ -87,18 +86,15 @@ def alignment_figures(aligned: Sequence[AlignedSong]) -> dict[str, Any]:
         shuffled.append(_is_near(peaks, generator.permutation(truth)))
         guessed.append(np.full(len(truth), min((2 * NEAR_CHARACTERS + 1) / num_characters, 1.0)))
     if not right:
-        return {"songs": 0, "voiced_tokens": 0, "wanted": WANTED, "reached": False}
-    all_right = share_of(np.concatenate(right))
+        return {**share_in_songs([]), "wanted": WANTED, "reached": False}
+    figures = share_in_songs(right)
     return {
-        "songs": len(aligned),
-        "voiced_tokens": all_right.number,
-        "share": round(all_right.value, 4),
-        "per_song": mean_of([rows.mean() for rows in right]).to_json(),
+        **figures,
         "even_pace": round(float(np.concatenate(paced).mean()), 4),
         "any_character": round(float(np.concatenate(guessed).mean()), 4),
         "shuffled": round(float(np.concatenate(shuffled).mean()), 4),
         "wanted": WANTED,
-        "reached": all_right.value >= WANTED,
+        "reached": figures["share"] is not None and figures["share"] >= WANTED,
     }
 
 

@@ -18,7 +18,7 @@ from jukebox_core.evaluation.features import (
 from jukebox_core.evaluation.known_songs import KnownSong, clips_of, lesson_of
 from jukebox_core.evaluation.listener import Heard, Lesson, LessonSettings, Listener, teach
 from jukebox_core.evaluation.sound_figures import SoundDistance, sound_distance
-from jukebox_core.evaluation.statistics import Share, rounded, share_of
+from jukebox_core.evaluation.statistics import Share, rounded, share_in_songs, share_of
 from jukebox_core.synth import ARTISTS, GENRES
 from jukebox_core.synth.words import VOWELS
 from jukebox_core.units import COARSE_TO_FINE, Level
@@ -208,11 +208,12 @@ def figures_of(
     A vowel is judged in the middle of its time, among the five vowels alone; its chance is that
     of always saying the commonest.
     """
-    asked, found = vowels_at_middles(heard.vowels, songs, frames_per_second)
+    judged = vowels_at_middles(heard.vowels, songs, frames_per_second)
+    asked = [wanted for song in judged for wanted, _ in song]
     commonest = max((asked.count(vowel) for vowel in set(asked)), default=0)
     return {
         "vowel": {
-            **share_of([a == f for a, f in zip(asked, found, strict=True)]).to_json(),
+            **share_in_songs([[wanted == found for wanted, found in song] for song in judged]),
             "chance": rounded(Share(commonest, len(asked)).value),
         },
         "genre": {
@@ -228,19 +229,19 @@ def figures_of(
 
 def vowels_at_middles(
     vowels: Tensor, songs: Sequence[KnownSong], frames_per_second: float
-) -> tuple[list[int], list[int]]:
-    """The vowel that is sung and the one that is heard, for every vowel inside the frames.
+) -> list[list[tuple[int, int]]]:
+    """For every song the vowel that is sung and the one that is heard, of all inside the frames.
 
     vowels  float32 [N, T, 1 + vowels], log-probabilities as a listener gives them
     """
-    asked, found = [], []
+    judged: list[list[tuple[int, int]]] = []
     for rows, song in zip(vowels, songs, strict=True):
+        judged.append([])
         for span in song.vowel_spans():
             frame = int(span.middle_sec * frames_per_second)
             if frame < len(rows):
-                asked.append(span.vowel)
-                found.append(int(rows[frame, 1:].argmax()))
-    return asked, found
+                judged[-1].append((span.vowel, int(rows[frame, 1:].argmax())))
+    return judged
 
 
 def _gate(levels: dict[str, Any], probes: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from jukebox_core.evaluation.attention import align_song, alignment_figures, has
 from jukebox_core.evaluation.bits import bits_per_level
 from jukebox_core.evaluation.codec import Report, evaluate_codec
 from jukebox_core.evaluation.crew import Crew, loaded_model
+from jukebox_core.evaluation.criteria import criteria_of
 from jukebox_core.evaluation.drawing import unknown_names
 from jukebox_core.evaluation.hearing import Hearing
 from jukebox_core.evaluation.known_songs import KnownSong, composed_song
@@ -41,6 +42,7 @@ def evaluate_mini(
         _measure_unheard(evaluation, directory, settings, report)
     if {"obedience", "lyrics", "swap"} & set(settings.parts):
         Hearing(directory, settings, crew, report).measure(evaluation)
+    figures["criteria"] = criteria_of(figures)
     figures["seconds"] = round(time.monotonic() - began, 1)
     return evaluation
 

@@ -1,7 +1,7 @@
 """Intervals and tests: how far a figure could have come from chance. No torch."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -174,17 +174,22 @@ def shuffled_control(asked: Sequence[int], heard: Sequence[int]) -> ShuffledCont
     )
 
 
-def interval_of(statistic: Callable[[Ints], float], number: int) -> tuple[float, float]:
-    """95 % percentile bootstrap of a figure that is no mean.
+def share_in_songs(right: Sequence[NDArray[np.bool_] | Sequence[bool]]) -> dict[str, Any]:
+    """A share of many things in few songs, as `Share.to_json` has it.
+
+    What one song holds belongs together, so the interval is by percentile bootstrap over songs.
 
     Args:
-        statistic: the figure for the songs of given indices, int64 [number], drawn with repeats.
-        number: how many songs there are.
+        right: for every song, which of its things hold; songs without any are left out.
     """
-    generator = np.random.default_rng(_SEED)
-    values = [statistic(generator.integers(0, number, number)) for _ in range(1_000)]
-    low, high = np.quantile([value for value in values if math.isfinite(value)], _ends())
-    return float(low), float(high)
+    hits = np.array([np.sum(song) for song in right if len(song)], dtype=np.float64)
+    numbers = np.array([len(song) for song in right if len(song)], dtype=np.float64)
+    figures = Share(int(hits.sum()), int(numbers.sum())).to_json()
+    if hits.size:
+        counts = _resampled_counts(hits.size)
+        ends = np.quantile((counts @ hits) / (counts @ numbers), _ends())
+        figures["interval_95"] = [rounded(end) for end in ends]
+    return {**figures, "songs": int(hits.size)}
 
 
 def confusion(asked: Sequence[int], heard: Sequence[int], num_classes: int) -> Ints:
@@ -223,11 +228,14 @@ def derangement(number: int, generator: np.random.Generator) -> Ints:
 
 
 def _resampled_means(numbers: Floats) -> Floats:
-    generator = np.random.default_rng(_SEED)
-    # Multinomial counts are the same as drawing songs with repeats, without the indices.
-    counts = generator.multinomial(numbers.size, np.full(numbers.size, 1 / numbers.size), 2_000)
-    means: Floats = counts @ numbers / numbers.size
+    means: Floats = _resampled_counts(numbers.size) @ numbers / numbers.size
     return means
+
+
+def _resampled_counts(number: int) -> Floats:
+    """How often each of so many songs is drawn, with repeats: float64 [2000, number]."""
+    generator = np.random.default_rng(_SEED)
+    return generator.multinomial(number, np.full(number, 1 / number), 2_000).astype(np.float64)
 
 
 def _ends() -> tuple[float, float]:

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from jukebox_core.evaluation.known_songs import KnownSong, lyric_vowels
 from jukebox_core.evaluation.listener import NO_VOWEL
-from jukebox_core.evaluation.statistics import mean_of, paired_test, similarity
+from jukebox_core.evaluation.statistics import mean_of, paired_test, share_in_songs, similarity
 
 SHORTEST_SEC = 0.08
 """A vowel that is heard for less is none; sung ones last 0.2 s and more."""
@@ -110,7 +110,7 @@ def vowels_at_times(
         seed: of the orders.
     """
     generator = np.random.default_rng(seed)
-    right, shuffled, number, asked_all = [], [], 0, []
+    right, shuffled, asked_all = [], [], []
     for rows, song in zip(vowels, spans, strict=True):
         inside = [(sec, vowel) for sec, vowel in song if 0 <= sec * frames_per_second < len(rows)]
         if not inside:
@@ -118,18 +118,17 @@ def vowels_at_times(
         asked = np.array([vowel for _, vowel in inside])
         frames = [int(sec * frames_per_second) for sec, _ in inside]
         found = rows[frames, 1:].argmax(dim=1).numpy()
-        right.append(float((found == asked).mean()))
+        right.append(found == asked)
         orders = [generator.permutation(asked) for _ in range(_NUM_SHUFFLES)]
         shuffled.append(float(np.mean([(found == order).mean() for order in orders])))
-        number += len(inside)
         asked_all += asked.tolist()
     commonest = max((asked_all.count(vowel) for vowel in set(asked_all)), default=0)
+    gains = [float(song.mean()) - control for song, control in zip(right, shuffled, strict=True)]
     return {
-        "right": mean_of(right).to_json(),
+        **share_in_songs(right),
+        "chance": round(commonest / len(asked_all), 4) if asked_all else None,
         "reordered": mean_of(shuffled).to_json(),
-        "chance_of_the_commonest": round(commonest / number, 4) if number else None,
-        "vowels": number,
-        "right_against_reordered": paired_test(np.array(right) - np.array(shuffled)).to_json(),
+        "against_reordered": paired_test(gains).to_json(),
     }
 
 

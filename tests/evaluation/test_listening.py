@@ -104,8 +104,8 @@ def test_vowels_are_counted_where_they_are_said_to_be():
     frames = frames_of([1] * 10 + [2] * 10 + [3] * 10)[None]
     right = [[(0.05, 0), (0.15, 1), (0.25, 2), (9.0, 2)]]
     figures = vowels_at_times(frames, right, 100.0, seed=0)
-    assert figures["right"]["mean"] == 1.0
-    assert figures["vowels"] == 3
+    assert figures["share"] == 1.0
+    assert figures["number"] == 3
     assert figures["reordered"]["mean"] < 0.8
 
 

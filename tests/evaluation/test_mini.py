@@ -53,6 +53,9 @@ def test_everything_is_measured_with_json_at_the_end(tiny_model_dir):
         assert set(figure["ceilings"]) == {"originals", "reconstructions", "upsampled"}
     assert set(figures["bits"]["top"]["rise"]) == {"genre", "artist", "lyrics"}
     assert "drawn-00" in evaluation.sounds
+    wanted = {row["what"]: row for row in figures["criteria"]}
+    assert len(wanted) == 3 + 3 + 1 + 2 + 2
+    assert not wanted["genre as asked"]["reached"]
 
 
 def test_parts_can_be_measured_alone(tiny_model_dir):

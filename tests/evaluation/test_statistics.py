@@ -10,6 +10,7 @@ from jukebox_core.evaluation.statistics import (
     edit_distance,
     mean_of,
     paired_test,
+    share_in_songs,
     share_of,
     shuffled_control,
     similarity,
@@ -29,6 +30,16 @@ def test_a_share_of_nothing_says_nothing():
     figures = share_of([]).to_json()
     assert figures["share"] is None
     assert figures["interval_95"] == [0.0, 1.0]
+
+
+def test_a_share_of_things_in_songs_is_as_unsure_as_the_songs_are_few():
+    songs = [[True] * 100, [False] * 100, [True] * 100, [False] * 100]
+    figures = share_in_songs([*songs, []])
+    assert (figures["share"], figures["number"], figures["songs"]) == (0.5, 400, 4)
+    low, high = figures["interval_95"]
+    assert low < 0.1
+    assert high > 0.9
+    assert share_in_songs([])["share"] is None
 
 
 def test_the_interval_of_a_mean_covers_the_truth_about_95_times_in_100():
