@@ -146,7 +146,12 @@ class JukeboxClient:
 
     def retry(self, job_id: str) -> JobView:
         """Queue a job that failed again; what was drawn is kept."""
-        return self._json("POST", f"{job_path(job_id)}/retry")
+        headers = {"Idempotency-Key": str(uuid4())}
+        return self._json("POST", f"{job_path(job_id)}/retry", headers=headers)
+
+    def set_pinned(self, job_id: str, is_pinned: bool) -> JobView:
+        """Keep a job until it is unpinned, or let it expire again."""
+        return self._json("POST" if is_pinned else "DELETE", f"{job_path(job_id)}/pin")
 
     def models(self) -> list[dict[str, Any]]:
         """The models that can sing now; the service also tells of those it could fetch."""

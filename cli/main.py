@@ -16,6 +16,7 @@ from cli.commands import (
     lyrics,
     models,
     modes,
+    pins,
     serve,
     synth,
     train,
@@ -48,6 +49,8 @@ def build_app() -> typer.Typer:
     app.command("list")(jobs.list_jobs)
     app.command("cancel")(jobs.cancel)
     app.command("retry")(jobs.retry)
+    app.command("pin")(pins.pin)
+    app.command("unpin")(pins.unpin)
     app.command("download")(jobs.download)
     app.command("align")(lyrics.align)
     app.add_typer(codes.codes_app, name="codes")

@@ -44,6 +44,10 @@ def submit(
         str | None,
         typer.Option("--webhook", metavar="URL", help="Where to say that the job is over."),
     ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option("--timeout", metavar="SECONDS", help="Give the song up after so long."),
+    ] = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Only print the job's id.")] = False,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Download to this file or folder.")
@@ -70,6 +74,7 @@ def submit(
         "speed": speed,
         "audio_format": audio_format,
         "webhook_url": webhook,
+        "timeout_seconds": timeout,
     }
     if temperature is not None:
         request["sampling"] = {level: {"temperature": temperature} for level in request["levels"]}

@@ -139,7 +139,7 @@ class ScriptedService:
                 if answer.declared_bytes is not None:
                     self.close_connection = True
 
-            do_GET = do_POST = do_HEAD = handle_any
+            do_GET = do_POST = do_HEAD = do_DELETE = handle_any
 
             def log_message(self, *_: object) -> None:
                 """Quiet."""

@@ -25,6 +25,14 @@ def test_retry_sends_a_failed_job_back_to_the_queue(service, run):
     assert run("retry", "job_1").stdout == "job_1: queued\n"
 
 
+def test_a_job_is_pinned_and_unpinned(service, run):
+    kept = {"pinned": False, "expires_at": "2026-12-22T07:30:00Z"}
+    service.on("POST", "/jobs/job_1/pin", json_answer(job("succeeded") | {"pinned": True}))
+    service.on("DELETE", "/jobs/job_1/pin", json_answer(job("succeeded") | kept))
+    assert run("pin", "job_1").stdout == "job_1: pinned\n"
+    assert run("unpin", "job_1").stdout == "job_1: kept until 2026-12-22T07:30:00Z\n"
+
+
 def test_submit_downloads_every_take_when_told_where_to(service, run, tmp_path):
     script_a_song(service)
     result = run("submit", "-o", "song.wav", "--takes", "2")
