@@ -85,6 +85,29 @@ def test_a_folder_that_cannot_be_written_fails_the_song_and_says_why(world, undi
     )
 
 
+@pytest.mark.parametrize("audio_format", ["flac", "ogg", "mp3"])
+def test_a_disk_that_fills_up_while_the_sound_is_encoded_is_named_as_the_reason(
+    world, undisturbed, audio_format
+):
+    song = world.post(duration_seconds=1.3, levels=["top"], audio_format=audio_format)
+    full = {"kind": "no_room", "module": "jukebox_core.transcode", "num_bytes": 3000}
+    worker = world.worker(full)
+    [job] = assert_promises(
+        world, undisturbed, [song], failed={song: "storage_failed"}, lost_at_most_sec=2 * START_SEC
+    )
+    assert job.error.retryable
+    assert worker.is_alive
+    worker.end()
+    # With room again, nothing is drawn again, and the song is as it would have been.
+    waiting, _ = world.store.retry(song)
+    world.queue.publish(song, waiting.stage)
+    world.worker()
+    done = world.wait_end(song, timeout_sec=60)
+    assert done.status == "succeeded"
+    assert done.metrics == job.metrics
+    assert world.artifacts.path(song, f"{Path(done.outputs[0].name).stem}.{audio_format}")
+
+
 def truncate(path):
     os.truncate(path, path.stat().st_size // 2)
 

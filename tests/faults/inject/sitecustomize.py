@@ -120,6 +120,14 @@ def jump(after_sec, by_sec):
     time.time = lambda: real() + (by_sec if time.monotonic() - began > after_sec else 0.0)
 
 
+def no_room(module, num_bytes):
+    """A child that runs this module finds the disk full after so many bytes."""
+    if module in sys.orig_argv:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, num_bytes))
+
+
 FAULTS = {
     each.__name__: each
     for each in (
@@ -129,6 +137,7 @@ FAULTS = {
         send_twice,
         die_before_sending,
         jump,
+        no_room,
     )
 }
 
