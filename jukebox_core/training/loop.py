@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
 from jukebox_core.errors import TrainingError
+from jukebox_core.training.board import Board
 from jukebox_core.training.ema_weights import EmaWeights
 from jukebox_core.training.progress import (
     Stopwatch,
@@ -80,6 +82,8 @@ class _Run:
         self.task, self.settings = task, settings
         self.files = RunFiles(run_dir)
         self._watch = watch
+        # accelerate keeps the precision for the whole process, and another run may want another.
+        AcceleratorState._reset_state()
         self.accelerator = Accelerator(mixed_precision=_MIXED_PRECISION[settings.precision])
         task.modules.to(self.accelerator.device)
         self.ema = EmaWeights(task.modules, settings.ema_decay)
@@ -95,6 +99,7 @@ class _Run:
         self._sums: dict[str, Tensor] = {}
         self._num_summed = 0
         self._stopwatch = Stopwatch()
+        self._board = Board(None, 0)
         self._last_loss = float("nan")
         self._last_evaluation: Mapping[str, float] = {}
 
@@ -109,6 +114,7 @@ class _Run:
         first = self._resume() if resume else 0
         if self.accelerator.is_main_process:
             self.files.begin_log(first)
+            self._board = Board(self.files.directory, first)
         self._stopwatch = Stopwatch()
         self.task.modules.train()
         for step in range(first, self.settings.steps):
@@ -207,6 +213,7 @@ class _Run:
         )
         if self.accelerator.is_main_process:
             self.files.log(progress.to_dict())
+            self._board.add(progress)
             if self._watch is not None:
                 self._watch(progress)
 
