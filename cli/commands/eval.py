@@ -15,6 +15,7 @@ from jukebox_core.units import Level
 
 if TYPE_CHECKING:
     from jukebox_core.evaluation.mini_settings import Evaluation
+    from jukebox_core.vqvae import JukeboxVQVAE
 
 eval_app = typer.Typer(help="What a model can do, in figures.", no_args_is_help=True)
 
@@ -38,6 +39,14 @@ def eval_codec(
     songs: Annotated[
         int | None, typer.Option("--songs", min=8, help="Songs that a probe learns from.")
     ] = None,
+    run: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--run",
+            metavar="LEVEL=FOLDER",
+            help="Take a level as a run of `jukebox train vqvae` that goes on last saved it.",
+        ),
+    ] = None,
     quick: Quick = False,
     output: Output = None,
     device: Device = "auto",
@@ -60,6 +69,7 @@ def eval_codec(
     vqvae = load_vqvae_of(
         model_directory(model, options.models_folder(data_dir, models_dir)), device=chosen
     ).eval()
+    _take_runs(vqvae, run or [])
     settings = codec.QUICK if quick else codec.CodecSettings()
     settings = replace(
         settings,
@@ -85,6 +95,15 @@ def _levels(names: str) -> tuple[Level, ...]:
         return tuple(Level.from_label(name) for name in names.split(",") if name)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def _take_runs(vqvae: "JukeboxVQVAE", runs: list[str]) -> None:
+    from jukebox_core.evaluation.unfinished import take_level_from_run
+
+    for name, _, folder in (run.partition("=") for run in runs):
+        (level,) = _levels(name)
+        step = take_level_from_run(vqvae, level, Path(folder))
+        _tell(f"{level.label}: as it was after {step:,} steps")
 
 
 def _tell(line: str) -> None:
