@@ -123,12 +123,21 @@ def join_stretches(
     """
     joined = streams[0].copy()
     for stretch, stream in zip(stretches[1:], streams[1:], strict=True):
-        from_token = stretch.start - stretch.run_up // 2
-        overlap = slice(from_token, stretch.start)
-        for row, place in enumerate(_best_places(joined[:, overlap], stream[:, overlap])):
-            join = from_token + int(place)
+        for row, join in enumerate(join_places(stretch, joined, stream)):
             joined[row, join : stretch.end] = stream[row, join : stretch.end]
     return joined
+
+
+def join_places(
+    stretch: Stretch, before: NDArray[np.int64], stream: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The first token of each row, int64 [rows], that a stretch's stream gives to the song.
+
+    Both streams are int64 [rows, T]; the one before is there up to the start of the stretch.
+    """
+    from_token = stretch.start - stretch.run_up // 2
+    overlap = slice(from_token, stretch.start)
+    return from_token + _best_places(before[:, overlap], stream[:, overlap])
 
 
 def _best_places(left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.int64]:
