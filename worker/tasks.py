@@ -42,7 +42,8 @@ def run_stage(worker: WorkerParts, job_id: str, stage: Stage) -> None:
         # It may have ended by this very claim: as one that workers died with too often.
         tidy(worker, job_id)
         return
-    log.info("stage begins", extra={"job_id": job_id, "stage": stage, "fence": claim.fence})
+    extra = {"job_id": job_id, "stage": stage, "fence": claim.fence, "attempt": claim.job.attempt}
+    log.info("stage begins", extra=extra)
     worker.metrics.begin_stage(claim)
     try:
         _run_claimed(worker, claim)
