@@ -20,7 +20,7 @@ from jukebox_core.units import COARSE_TO_FINE, Level
 from jukebox_core.vqvae import JukeboxVQVAE
 from jukebox_core.vqvae.long_audio import encode_chunked
 
-_CHUNK_SAMPLES = 131_072
+_CHUNK_SAMPLES = 65_536
 """Audio encoded at a time: its activations stay near the processor."""
 
 _REPORT_EVERY_SEC = 10.0
