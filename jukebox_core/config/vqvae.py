@@ -12,6 +12,9 @@ class JukeboxVQVAEConfig:
 
     `downs[l]` convolutions of stride `strides[l]` are added by level l, so that level l takes
     `prod(strides[i] ** downs[i] for i <= l)` samples per token.
+
+    `codebook_width`, ours: codes are directions in so many dimensions, compared by angle; None:
+    points in `embedding_width` dimensions, as in the released models.
     """
 
     sample_rate_hz: int = 44_100
@@ -19,6 +22,7 @@ class JukeboxVQVAEConfig:
     strides: tuple[int, int, int] = (2, 2, 2)
     num_codes: int = 2048
     embedding_width: int = 64
+    codebook_width: int | None = None
     width: int = 32
     depth: int = 4
     width_multipliers: tuple[int, int, int] = (2, 1, 1)
@@ -35,6 +39,8 @@ class JukeboxVQVAEConfig:
             if len(values) != len(Level):
                 raise ConfigError(f"{name} needs three numbers, bottom first, and has {values}")
             object.__setattr__(self, name, values)
+        if self.codebook_width is not None and self.codebook_width < 2:
+            raise ConfigError(f"{self.codebook_width=}: directions need at least two dimensions")
         if any(stride % 2 for stride in self.strides):
             raise ConfigError(f"{self.strides=}: kernels of twice the stride need even strides")
 

@@ -50,7 +50,7 @@ class CodebookLearner(nn.Module):
         if self.counts.any():
             return
         mean_use = len(vectors) * _num_processes() / len(self.counts)
-        codebook.codes.copy_(_random_rows(vectors, len(self.counts)))
+        codebook.place(_random_rows(vectors, len(self.counts)))
         self.counts.fill_(mean_use)
         self.sums.copy_(codebook.codes * mean_use)
 
@@ -75,7 +75,7 @@ class CodebookLearner(nn.Module):
         self.sums.lerp_(new_sums, 1 - decay)
         self.steps += 1
         dead = self._revive(vectors, mean_use=new_counts.sum() / num_codes)
-        codebook.codes.copy_(self.sums / self.counts[:, None])
+        codebook.place(self.sums / self.counts[:, None])
         return {
             "codes_used": (new_counts > 0).sum().float(),
             "perplexity": perplexity(self.counts),

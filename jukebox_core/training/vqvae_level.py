@@ -11,16 +11,20 @@ from jukebox_core.training.auxiliary_head import AuxiliaryHead
 from jukebox_core.training.codebook_learning import CodebookLearner, rows_of
 from jukebox_core.training.fast_codec import decode_fast, encode_fast
 from jukebox_core.units import Level
-from jukebox_core.vqvae.codebook import Codebook
+from jukebox_core.vqvae.codebook import build_codebook
 from jukebox_core.vqvae.conv import Decoder, Encoder
 
 
 @dataclass(frozen=True, slots=True)
 class LevelOutput:
-    """`rendered` float32 [B, T]; `vectors`, `quantised`, `passed` [B, width, tokens]; `codes`
-    int64 [B, tokens].
+    """What one pass gives.
 
-    `passed` equals `quantised` and hands its gradient to `vectors`.
+    `rendered`   float32 [B, T]
+    `vectors`    [B, codebook width, tokens], what was compared with the codes
+    `quantised`  the same shape: the codes chosen for them
+    `passed`     [B, embedding width, tokens], what the decoder got: `quantised` by value, with the
+                 gradient handed to `vectors`
+    `codes`      int64 [B, tokens]
     """
 
     rendered: Tensor
@@ -43,22 +47,21 @@ class VQVAELevel(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder = Encoder(config, level)
-        self.codebook = Codebook(config.num_codes, config.embedding_width)
+        self.codebook = build_codebook(config)
         self.decoder = Decoder(config, level)
-        self.learner = CodebookLearner(
-            config.num_codes, config.embedding_width, config.codebook_decay
-        )
+        num_codes, codebook_width = self.codebook.codes.shape
+        self.learner = CodebookLearner(num_codes, codebook_width, config.codebook_decay)
         self.head = head
         self._gradient_checkpointing = gradient_checkpointing
 
     def forward(self, audio: Tensor) -> LevelOutput:
         """Through the codes and back: float32 [B, T], T a positive multiple of the hop."""
-        vectors = self._run(self._encode, audio.unsqueeze(1))
+        vectors = self.codebook.compare(self._run(self._encode, audio.unsqueeze(1)))
         if self.training:
             self.learner.initialise(self.codebook, rows_of(vectors.detach()))
-        codes = self.codebook.encode(vectors.detach())
-        quantised = self.codebook.decode(codes)
-        passed = vectors + (quantised - vectors).detach()
+        codes = self.codebook.nearest(vectors.detach())
+        quantised = self.codebook.look_up(codes)
+        passed = self.codebook.expand(vectors + (quantised - vectors).detach())
         rendered = self._run(self._decode, passed).squeeze(1)
         return LevelOutput(rendered, vectors, quantised, passed, codes)
 

@@ -74,8 +74,7 @@ class VQVAETask:
         )
         examples = self._crops.batch(64, EVALUATION_SEED)["audio"]
         self._bandwidth = losses.measure_bandwidth(examples, losses.ORIGINAL_RESOLUTIONS)
-        vectors = scale_encoder(self._modules.encoder, examples[:16].unsqueeze(1))
-        scale_decoder(self._modules.decoder, vectors, self._bandwidth.l2**0.5)
+        self._scale(examples[:16])
         self._seen: list[tuple[Tensor, Tensor]] = []
 
     @property
@@ -146,6 +145,11 @@ class VQVAETask:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what `state_dict` gave."""
+
+    def _scale(self, audio: Tensor) -> None:
+        modules, codebook = self._modules, self._modules.codebook
+        vectors = codebook.compare(scale_encoder(modules.encoder, audio.unsqueeze(1)))
+        scale_decoder(modules.decoder, codebook.expand(vectors), self._bandwidth.l2**0.5)
 
     def _parts(self, batch: Batch, output: LevelOutput) -> dict[str, tuple[float, Tensor]]:
         """Every loss that counts: name -> (weight, loss)."""

@@ -11,7 +11,7 @@ from jukebox_core.config import JukeboxVQVAEConfig
 from jukebox_core.errors import AudioError
 from jukebox_core.units import Level
 from jukebox_core.vqvae.chunks import decoder_reach_tokens, plan_chunks
-from jukebox_core.vqvae.codebook import Codebook
+from jukebox_core.vqvae.codebook import Codebook, build_codebook
 from jukebox_core.vqvae.conv import Decoder, Encoder
 
 DECODE_CHUNK_SAMPLES = 2**19
@@ -44,9 +44,7 @@ class JukeboxVQVAE(nn.Module):
         self.config = config
         self.encoders = nn.ModuleList(Encoder(config, level) for level in Level)
         self.decoders = nn.ModuleList(Decoder(config, level) for level in Level)
-        self.codebooks = nn.ModuleList(
-            Codebook(config.num_codes, config.embedding_width) for _ in Level
-        )
+        self.codebooks = nn.ModuleList(build_codebook(config) for _ in Level)
 
     @torch.no_grad()
     def encode(
@@ -114,6 +112,20 @@ class JukeboxVQVAE(nn.Module):
             rows = torch.split(codes[:, chunk.start : chunk.end], 1)
             yield torch.cat([self._render(row, level)[:, keep] for row in rows])
 
+    @torch.no_grad()
+    def decode_between(self, codes: Tensor, level: int, start: int, end: int) -> Tensor:
+        """The part of `decode` that belongs to tokens [start, end): float32 [B, samples, 1].
+
+        Codes that come after `end` and `decoder_reach_tokens` more make no difference, so a song
+        may be decoded while it grows.
+        """
+        hop = self.config.samples_per_token[level]
+        reach_tokens = decoder_reach_tokens(self.config, level)
+        first = max(start - reach_tokens, 0)
+        rows = torch.split(codes[:, first : end + reach_tokens], 1)
+        keep = slice((start - first) * hop, (end - first) * hop)
+        return torch.cat([self._render(row, level)[:, keep] for row in rows])
+
     def forward(self, audio: Tensor) -> VQVAEOutput:
         """Encode and render every level; gradients pass the codebooks straight through.
 
@@ -126,11 +138,12 @@ class JukeboxVQVAE(nn.Module):
         waveform = audio.float().transpose(1, 2)
         reconstructions, codes, commit_loss = [], [], waveform.new_zeros(())
         for level in Level:
+            codebook = self._codebook(level)
             vectors = self.encoders[level](waveform)
-            chosen = self._codebook(level).encode(vectors)
-            quantised = self._codebook(level).decode(chosen)
-            commit_loss = commit_loss + functional.mse_loss(vectors, quantised)
-            passed_through = vectors + (quantised - vectors).detach()
+            chosen = codebook.encode(vectors)
+            compared, quantised = codebook.compare(vectors), codebook.look_up(chosen)
+            commit_loss = commit_loss + functional.mse_loss(compared, quantised)
+            passed_through = codebook.expand(compared + (quantised - compared).detach())
             reconstructions.append(self.decoders[level](passed_through).transpose(1, 2))
             codes.append(chosen)
         return VQVAEOutput(reconstructions, codes, commit_loss)

@@ -5,6 +5,7 @@ Arguments: folder of songs, model directory, run directory, settings as JSON.
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,16 +49,24 @@ def write_tones(folder, *, num_songs=6, num_held_out=1):
     return folder
 
 
-def write_untrained(folder):
+def write_untrained(folder, codec=CODEC):
     """A model directory with nothing but its configuration."""
     folder.mkdir()
-    write_config(folder, tiny_config())
+    write_config(folder, replace(tiny_config(), vqvae=codec))
     return folder
 
 
-def codec_task(data_dir, model_dir, settings, *, level=Level.BOTTOM, level_settings=LEVEL_SETTINGS):
-    data = TrainingData(data_dir, CODEC.sample_rate_hz)
-    return VQVAETask(level, CODEC, data, Path(model_dir), settings, level_settings)
+def codec_task(
+    data_dir,
+    model_dir,
+    settings,
+    *,
+    level=Level.BOTTOM,
+    level_settings=LEVEL_SETTINGS,
+    codec=CODEC,
+):
+    data = TrainingData(data_dir, codec.sample_rate_hz)
+    return VQVAETask(level, codec, data, Path(model_dir), settings, level_settings)
 
 
 def main() -> None:

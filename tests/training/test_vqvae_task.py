@@ -178,6 +178,24 @@ def test_levels_are_written_beside_each_other(songs, tmp_path):
         torch.testing.assert_close(rendered, output.rendered, rtol=1e-3, atol=1e-4)
 
 
+def test_codes_may_be_directions_in_few_dimensions(tmp_path):
+    codec = replace(CODEC, codebook_width=4)
+    songs = write_tones(tmp_path / "songs", num_held_out=0)
+    model_dir = write_untrained(tmp_path / "model", codec)
+    plan = short_run(steps=150, batch_size=4, learning_rate=3e-3, warmup_steps=10)
+    task = codec_task(songs, model_dir, plan, codec=codec)
+    result = train(task, plan, tmp_path / "run")
+    assert result.evaluation["snr_db"] > 5
+    assert result.evaluation["codes_used"] > 40
+    vqvae = load_vqvae_of(model_dir)
+    lengths = vqvae.codebooks[Level.BOTTOM].codes.norm(dim=1)
+    torch.testing.assert_close(lengths, torch.ones_like(lengths))
+    audio = task.batch(0, 0, 0)["audio"]
+    (codes,) = vqvae.encode(audio[:, :, None], 0, 1)
+    rendered = vqvae.decode([codes])[:, :, 0]
+    torch.testing.assert_close(rendered, task.modules.eval()(audio).rendered, rtol=1e-3, atol=1e-3)
+
+
 def test_checkpointing_gradients_changes_no_loss(songs, tmp_path):
     losses = []
     for checkpointing in (False, True):

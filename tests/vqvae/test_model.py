@@ -8,6 +8,7 @@ from jukebox_core.errors import AudioError
 from jukebox_core.units import Level
 from jukebox_core.vqvae import JukeboxVQVAE
 from jukebox_core.vqvae.chunks import decoder_reach_tokens, plan_chunks
+from jukebox_core.vqvae.codebook import CosineCodebook
 
 RELEASED = JukeboxVQVAEConfig()
 SMALL = JukeboxVQVAEConfig(
@@ -85,3 +86,15 @@ def test_gradients_reach_every_encoder_and_decoder():
     loss = sum(audio.square().mean() for audio in output.reconstructions) + output.commit_loss
     loss.backward()
     assert all(parameter.grad is not None for parameter in vqvae.parameters())
+
+
+def test_a_codebook_of_directions_finds_the_smallest_angle():
+    torch.manual_seed(0)
+    codebook = CosineCodebook(num_codes=16, width=3, embedding_width=5)
+    vectors = torch.randn(2, 5, 7)
+    projected = codebook.project_in(vectors.transpose(1, 2))
+    cosines = projected @ codebook.codes.T / projected.norm(dim=-1, keepdim=True)
+    assert torch.equal(codebook.encode(vectors), cosines.argmax(dim=-1))
+    codes = codebook.encode(vectors)
+    expected = codebook.project_out(codebook.codes[codes]).transpose(1, 2)
+    torch.testing.assert_close(codebook.decode(codes), expected)
