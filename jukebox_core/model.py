@@ -1,6 +1,6 @@
 """The public door: a whole Jukebox, from words to sound."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self, Unpack, cast
 
@@ -18,7 +18,7 @@ from jukebox_core.placement import AUTO, Placement
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.sampling.alignment import align_lyrics
 from jukebox_core.sampling.ancestral import SongTiming
-from jukebox_core.sampling.cascade import plan_song
+from jukebox_core.sampling.cascade import SongPlan, plan_song
 from jukebox_core.sampling.kept import cut_tokens
 from jukebox_core.sampling.modes import (
     Rows,
@@ -33,7 +33,9 @@ from jukebox_core.sampling.modes import (
     song_from_options,
     whole_tokens,
 )
+from jukebox_core.sampling.overlapping import iter_cascade, iter_finished_sound
 from jukebox_core.sampling.windows import hop_tokens
+from jukebox_core.song import Song
 from jukebox_core.units import COARSE_TO_FINE, Level
 from jukebox_core.vqvae import JukeboxVQVAE
 
@@ -333,13 +335,56 @@ class JukeboxModel(nn.Module):
         Raises:
             SongError: the model cannot sing that, or the codes do not fit it.
         """
+        plan, song, rows = self._planned(codes, labels, n_samples, duration_sec, options)
+        return draw_cascade(self.prior, plan, song, rows, options)
+
+    def _planned(
+        self,
+        codes: Sequence[Tensor],
+        labels: Labels | InputIds,
+        n_samples: int,
+        duration_sec: float,
+        options: SongOptions,
+    ) -> tuple[SongPlan, Song, Rows]:
         labels = self._labels_of(labels)
         kept = checked_codes(self.config, codes)
         num_rows = count_rows(n_samples, labels, kept)
         song = song_from_options(self.config, duration_sec, num_rows, options)
         plan = plan_song(self.config, song, lengths_of(kept), lead_out=True)
         rows = Rows(songs=repeat_songs(labels, num_rows), kept=repeat_codes(kept, num_rows))
-        return draw_cascade(self.prior, plan, song, rows, options)
+        return plan, song, rows
+
+    def iter_sound(
+        self,
+        labels: Labels | InputIds,
+        n_samples: int = 1,
+        *,
+        codes: Sequence[Tensor] = (),
+        duration_sec: float,
+        **options: Unpack[SongOptions],
+    ) -> Iterator[Tensor]:
+        """Sing, and give the sound as it is finished: its beginning long before its end is drawn.
+
+        The pieces put together are what `decode` makes of the codes that the other ways give. The
+        levels overlap (`sampling/overlapping.py`), so all priors should be on the device.
+
+        Args:
+            labels: as in `ancestral_sample`.
+            n_samples: as in `ancestral_sample`.
+            codes: int64 [B, T] per level, top first, that the song begins with.
+            duration_sec: of the whole song.
+            options: see `SongOptions`; with the speed "parallel" only the whole comes early.
+
+        Returns:
+            pieces float32 [B, samples, 1] of the finest level, not clipped.
+
+        Raises:
+            SongError: the model cannot sing that.
+        """
+        plan, song, rows = self._planned(codes, labels, n_samples, duration_sec, options)
+        turns = iter_cascade(self.config, self.prior, plan, song, rows, options)
+        finest = song.levels[-1]
+        return iter_finished_sound(self.vqvae, finest, turns, plan.levels[finest].heard_tokens)
 
     @torch.inference_mode()
     def decode(self, codes: Sequence[Tensor]) -> Tensor:

@@ -73,20 +73,41 @@ def draw_level(
     Returns:
         int64 [B, plan.total_tokens], the prompt first and the lead-out, if any, last.
     """
+    codes = begin_level(task, prompt)
+    if upper_codes is not None:
+        upper_codes = upper_codes.to(task.device)
+    for window in task.plan.windows:
+        draw_next_window(task, window, codes, upper_codes, on_progress)
+    return codes
+
+
+def begin_level(task: LevelTask, prompt: Tensor | None = None) -> Tensor:
+    """Room for all codes of a level, int64 [B, plan.total_tokens], with the prompt's in it."""
     num_rows = len(task.songs)
     codes = torch.zeros(num_rows, task.plan.total_tokens, dtype=torch.int64, device=task.device)
     if prompt is not None:
         codes[:, : prompt.shape[1]] = prompt
-    if upper_codes is not None:
-        upper_codes = upper_codes.to(task.device)
-    for window in task.plan.windows:
-        for first_row in range(0, num_rows, task.max_batch_size):
-            rows = slice(first_row, min(first_row + task.max_batch_size, num_rows))
-            report = on_progress if rows.stop == num_rows else None
-            codes[rows, window.start : window.end] = _draw_window(
-                task, window, rows, codes, upper_codes, report
-            )
     return codes
+
+
+def draw_next_window(
+    task: LevelTask,
+    window: Window,
+    codes: Tensor,
+    upper_codes: Tensor | None,
+    on_progress: LevelProgress | None = None,
+) -> None:
+    """Draw a window of all songs into `codes`, int64 [B, T], which are there up to its new part.
+
+    `upper_codes`, int64 [B, T'] on the device of the task, must be there under the window.
+    """
+    num_rows = len(task.songs)
+    for first_row in range(0, num_rows, task.max_batch_size):
+        rows = slice(first_row, min(first_row + task.max_batch_size, num_rows))
+        report = on_progress if rows.stop == num_rows else None
+        codes[rows, window.start : window.end] = _draw_window(
+            task, window, rows, codes, upper_codes, report
+        )
 
 
 def window_upper_codes(

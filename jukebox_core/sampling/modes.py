@@ -76,20 +76,9 @@ def draw_cascade(
     Returns:
         int64 [B, heard_tokens] per level, top first.
     """
-    timing = SongTiming(total_samples=plan.total_samples, offset_samples=plan.offset_samples)
-    noise = options.get("noise")
     drawn: list[Tensor] = []
     for index, level in enumerate(song.levels):
-        task = LevelTask(
-            prior=prior_of(level),
-            plan=plan.levels[level],
-            songs=[labels[index] for labels in rows.songs],
-            timing=timing,
-            params=song.sampling[level],
-            noise=CounterNoise(song.seed) if noise is None else noise,
-            max_batch_size=options.get("max_batch_size", 16),
-            first_sample=options.get("first_sample", 0),
-        )
+        task = level_task(prior_of, plan, song, rows, options, level)
         draw = draw_level if len(task.plan.stretches) < 2 else draw_stretches
         drawn.append(
             draw(
@@ -101,6 +90,29 @@ def draw_cascade(
         )
     levels = plan.levels.values()
     return [codes[:, : level.heard_tokens] for codes, level in zip(drawn, levels, strict=True)]
+
+
+def level_task(
+    prior_of: Callable[[Level], JukeboxPrior],
+    plan: SongPlan,
+    song: Song,
+    rows: Rows,
+    options: SongOptions,
+    level: Level,
+) -> LevelTask:
+    """One level of the plan for all rows; asks for its prior."""
+    noise = options.get("noise")
+    index = song.levels.index(level)
+    return LevelTask(
+        prior=prior_of(level),
+        plan=plan.levels[level],
+        songs=[labels[index] for labels in rows.songs],
+        timing=SongTiming(total_samples=plan.total_samples, offset_samples=plan.offset_samples),
+        params=song.sampling[level],
+        noise=CounterNoise(song.seed) if noise is None else noise,
+        max_batch_size=options.get("max_batch_size", 16),
+        first_sample=options.get("first_sample", 0),
+    )
 
 
 def song_from_options(
