@@ -98,6 +98,8 @@ def _configuration(world: FuzzWorld) -> str:
         '"body.parent_id" = {dictionary = "jobs", probability = 0.5}',
         '"body.prompt.asset_id" = {dictionary = "assets", probability = 0.5}',
         '"body.model" = {dictionary = "models", probability = 0.8}',
+        "[checks]",
+        "max_response_time = 75",
         "[checks.positive_data_acceptance]",
         f"expected-statuses = {_REFUSED_THOUGH_VALID}",
         "[generation]",
