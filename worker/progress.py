@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 
 from jobs.job import Job, LevelProgress
-from worker.engine_thread import Drawing
 
 RENDER_SHARE = 0.02
 """Part of a job's progress that is not drawing."""
