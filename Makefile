@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check faults soak bench format clean
+.PHONY: help demo serve test check faults soak fuzz bench mini format clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,8 +47,16 @@ faults: $(VENV)/.dev ## kill, freeze, fill and corrupt real processes and files;
 soak: $(VENV)/.dev ## at least fifty kills over a batch of jobs
 	@$(BIN)/python -m tests.faults.soak
 
+fuzz: $(VENV)/.dev ## thousands of requests, bodies and files that nobody means well with
+	@$(BIN)/python -m tests.fuzz.schema
+	@$(BIN)/python -m tests.fuzz.bodies
+	@$(BIN)/python -m tests.fuzz.files
+
 bench: $(VENV)/.dev ## tokens per second beside transformers and the machine's limits
 	@$(BIN)/python -m bench.sample
+
+mini: $(VENV)/.local ## train the bundled model from nothing: hours on two cores, resumed if stopped
+	@bash recipes/mini.sh
 
 format: $(VENV)/.dev ## let ruff mend what it can
 	@$(BIN)/ruff format .

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# The recipe of `mini`, from nothing: songs, codec, gate, priors, evaluation.
+#
+#   bash recipes/mini.sh [FOLDER]      FOLDER (default build/mini) keeps songs, states, logs, model
+#
+# Every step goes on where it was stopped, so the same command resumes after an interruption.
+# Sized for two CPU cores: what stands side by side takes one each.
+set -euo pipefail
+here="$(cd "$(dirname "$0")/.." && pwd)"
+work="${1:-$here/build/mini}"
+jukebox="${JUKEBOX:-$here/.venv/bin/jukebox}"
+data="$work/data" model="$work/model"
+seed=1
+export OMP_NUM_THREADS=1
+
+vqvae() { # LEVEL STEPS
+    "$jukebox" train vqvae "$data" "$model" --level "$1" --steps "$2" \
+        --run-dir "$work/runs/vqvae-$1" --threads 1 --seed $seed --log-every 50
+}
+
+prior() { # LEVEL STEPS
+    "$jukebox" train prior "$data" "$model" --level "$1" --steps "$2" \
+        --run-dir "$work/runs/prior-$1" --threads 1 --seed $seed --log-every 50 \
+        --precision bf16 --lr 0.002
+}
+
+# Ends with the failure of whichever of two jobs failed.
+both() {
+    local first second
+    $1 & first=$!
+    $2 & second=$!
+    wait $first
+    wait $second
+}
+
+lower_codecs() { vqvae bottom 6000 && vqvae middle 3000; }
+upsamplers() { prior middle 2000 && prior bottom 4000; }
+
+mkdir -p "$work"
+[ -f "$data/songs.json" ] || "$jukebox" synth "$data" --songs 2000 --seed $seed
+[ -f "$model/config.json" ] || "$jukebox" train new "$data" "$model" --like mini --seed $seed \
+    --licence Apache-2.0 \
+    --description "Trained by this project on music that it makes itself: it sings vowels, not words."
+
+both "vqvae top 2600" lower_codecs
+"$jukebox" eval codec "$model" "$data"
+"$jukebox" train encode "$data" "$model"
+both "prior top 3600" upsamplers
