@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from jukebox_core.evaluation.codec import Report
@@ -60,7 +62,7 @@ class Drawn:
 class _DrawJob:
     directory: Path
     asked: tuple[Asked, ...]
-    top_codes: Tensor | None
+    top_codes: NDArray[np.int64] | None
     settings: DrawSettings
 
 
@@ -88,17 +90,17 @@ def draw_songs(
     jobs, first = [], 0
     for chunk in _chunks(asked, _songs_per_job(settings)):
         rows = slice(first, first + len(chunk))
-        given = None if top_codes is None else top_codes[rows]
+        given = None if top_codes is None else top_codes[rows].numpy()
         jobs.append(_DrawJob(directory, chunk, given, settings))
         first = rows.stop
     parts = []
     for part in crew.map(_draw, jobs):
         parts.append(part)
-        report(f"drew {sum(len(done.asked) for done in parts)} of {len(asked)} songs")
+        report(f"drew {sum(len(codes) for codes, _ in parts)} of {len(asked)} songs")
     return Drawn(
         asked=tuple(asked),
-        top_codes=torch.cat([part.top_codes for part in parts]),
-        audio=torch.cat([part.audio for part in parts]),
+        top_codes=torch.from_numpy(np.concatenate([codes for codes, _ in parts])),
+        audio=torch.from_numpy(np.concatenate([audio for _, audio in parts])),
     )
 
 
@@ -117,7 +119,8 @@ def _chunks(asked: Sequence[Asked], size: int) -> list[tuple[Asked, ...]]:
     return chunks
 
 
-def _draw(job: _DrawJob) -> Drawn:
+def _draw(job: _DrawJob) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Top codes int64 [n, T] and sound float32 [n, samples]; see `_RenderedPart` for why arrays."""
     model = loaded_model(job.directory, job.settings.device)
     labels = labels_of(model, job.asked)
     options = SongOptions(
@@ -129,9 +132,9 @@ def _draw(job: _DrawJob) -> Drawn:
     if job.top_codes is None:
         codes = model.ancestral_sample(labels, duration_sec=job.settings.duration_sec, **options)
     else:
-        codes = model.upsample([job.top_codes], labels, **options)
+        codes = model.upsample([torch.from_numpy(job.top_codes)], labels, **options)
     audio = model.decode(codes)[..., 0].clamp(-1.0, 1.0)
-    return Drawn(asked=job.asked, top_codes=codes[0].cpu(), audio=audio.cpu())
+    return codes[0].cpu().numpy(), audio.cpu().numpy()
 
 
 def labels_of(model: JukeboxModel, asked: Sequence[Asked]) -> Labels:

@@ -48,10 +48,12 @@ class Hearing:
     def measure(self, evaluation: Evaluation) -> None:
         """Put all that needs a judge into the evaluation."""
         judge = self._teach()
-        truth = self._render(self._settings.num_songs, self._seeds.ceiling_song, "to be judged")
+        truth = self._render(
+            self._settings.num_songs, self._seeds.ceiling_song, "to be judged", keep_sound=True
+        )
         heard_truth = {
-            "originals": judge.hear(truth.originals),
-            "reconstructions": judge.hear(truth.reconstructions),
+            "originals": judge.hear_frames(truth.original_frames),
+            "reconstructions": judge.hear_frames(truth.reconstruction_frames),
         }
         asked = self._asked()
         drawn = self._draw(asked)
@@ -69,11 +71,16 @@ class Hearing:
 
     def _teach(self) -> Judge:
         rendered = self._render(
-            self._settings.num_judge_songs, self._seeds.judge_song, "to learn judging from"
+            self._settings.num_judge_songs,
+            self._seeds.judge_song,
+            "to learn judging from",
+            keep_sound=False,
         )
         return teach_judge(rendered, self._settings.lesson, self._report)
 
-    def _render(self, number: int, seed_of: Callable[[int], int], what: str) -> Rendered:
+    def _render(
+        self, number: int, seed_of: Callable[[int], int], what: str, *, keep_sound: bool
+    ) -> Rendered:
         self._report(f"composing and rendering {number} songs {what}")
         pairs = self._pairs(number, seed_of(0))
         wanted = [
@@ -82,7 +89,12 @@ class Hearing:
         ]
         settings = self._settings
         return render_songs(
-            self._directory, wanted, settings.duration_sec, settings.device, self._crew
+            self._directory,
+            wanted,
+            settings.duration_sec,
+            settings.device,
+            self._crew,
+            keep_sound=keep_sound,
         )
 
     def _pairs(self, number: int, seed: int) -> list[tuple[int, int]]:
@@ -195,11 +207,9 @@ def _sound_figures(drawn: Tensor, truth: Rendered, rate_hz: int) -> dict[str, An
         "reconstructions": soundness(truth.reconstructions),
         "originals": soundness(truth.originals),
         "mean_spectrum_distance_db": {
-            "to_originals": obedience.mean_level_distance_db(
-                frames, log_mel(truth.originals, rate_hz)
-            ),
+            "to_originals": obedience.mean_level_distance_db(frames, truth.original_frames),
             "to_reconstructions": obedience.mean_level_distance_db(
-                frames, log_mel(truth.reconstructions, rate_hz)
+                frames, truth.reconstruction_frames
             ),
         },
     }

@@ -6,10 +6,12 @@ song twice, as it was made and as the bottom level renders it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from jukebox_core.evaluation.codec import Report, new_listener
@@ -47,12 +49,16 @@ class Wanted:
 class Rendered:
     """Songs, and how a codec renders them.
 
-    `originals` and `reconstructions` are float32 [N, samples], `codes` int64 [N, T] of the bottom.
+    `originals` and `reconstructions` are float32 [N, samples]; N is 0 where only their log-mel
+    frames are kept, `original_frames` and `reconstruction_frames` float32 [N, T, mels]. The songs
+    themselves have lost their sound.
     """
 
     songs: list[KnownSong]
     originals: Tensor
     reconstructions: Tensor
+    original_frames: Tensor
+    reconstruction_frames: Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +75,11 @@ class Judge:
 
     def hear(self, audio: Tensor) -> Heard:
         """What it makes of sounds float32 [N, samples]."""
-        return self.listener.hear(log_mel(audio, self.sample_rate_hz))
+        return self.hear_frames(log_mel(audio, self.sample_rate_hz))
+
+    def hear_frames(self, frames: Tensor) -> Heard:
+        """What it makes of log-mel frames float32 [N, T, mels]."""
+        return self.listener.hear(frames)
 
 
 def grid_of_pairs(number: int, generator: torch.Generator) -> list[tuple[int, int]]:
@@ -83,48 +93,83 @@ def grid_of_pairs(number: int, generator: torch.Generator) -> list[tuple[int, in
 
 
 def render_songs(
-    directory: Path, wanted: Sequence[Wanted], duration_sec: float, device: str, crew: Crew
+    directory: Path,
+    wanted: Sequence[Wanted],
+    duration_sec: float,
+    device: str,
+    crew: Crew,
+    *,
+    keep_sound: bool,
 ) -> Rendered:
     """Compose songs and send them through the bottom level of the model in `directory`."""
     jobs = [
-        _RenderJob(directory, tuple(wanted[start : start + _SONGS_PER_JOB]), duration_sec, device)
+        _RenderJob(
+            directory=directory,
+            wanted=tuple(wanted[start : start + _SONGS_PER_JOB]),
+            duration_sec=duration_sec,
+            device=device,
+            keep_sound=keep_sound,
+        )
         for start in range(0, len(wanted), _SONGS_PER_JOB)
     ]
     parts = list(crew.map(_render, jobs))
+    sounds, frames = ([getattr(part, kind) for part in parts] for kind in ("sounds", "frames"))
     return Rendered(
         songs=[song for part in parts for song in part.songs],
-        originals=torch.cat([part.originals for part in parts]),
-        reconstructions=torch.cat([part.reconstructions for part in parts]),
+        originals=_joined([pair[0] for pair in sounds]),
+        reconstructions=_joined([pair[1] for pair in sounds]),
+        original_frames=_joined([pair[0] for pair in frames]),
+        reconstruction_frames=_joined([pair[1] for pair in frames]),
     )
 
 
-@dataclass(frozen=True, slots=True)
+def _joined(parts: Sequence[NDArray[np.float32]]) -> Tensor:
+    return torch.from_numpy(np.concatenate(parts))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _RenderJob:
     directory: Path
     wanted: tuple[Wanted, ...]
     duration_sec: float
     device: str
+    keep_sound: bool
 
 
-def _render(job: _RenderJob) -> Rendered:
+@dataclass(frozen=True, slots=True, eq=False)
+class _RenderedPart:
+    """Original and reconstruction as sound and as frames.
+
+    Arrays, not tensors: those would go between processes through shared memory, which is scarce in
+    containers.
+    """
+
+    songs: list[KnownSong]
+    sounds: tuple[NDArray[np.float32], NDArray[np.float32]]
+    frames: tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+def _render(job: _RenderJob) -> _RenderedPart:
     vqvae = loaded_model(job.directory, job.device).vqvae
+    rate_hz = vqvae.config.sample_rate_hz
     songs = [
         composed_song(
             wanted.seed,
             duration_sec=job.duration_sec,
-            sample_rate_hz=vqvae.config.sample_rate_hz,
+            sample_rate_hz=rate_hz,
             genre=wanted.genre,
             artist=wanted.artist,
         )
         for wanted in job.wanted
     ]
-    num_samples = round(job.duration_sec * vqvae.config.sample_rate_hz)
-    originals = clips_of(songs, whole_tokens(num_samples, vqvae.config))
+    originals = clips_of(songs, whole_tokens(round(job.duration_sec * rate_hz), vqvae.config))
     codes = encode_clips(vqvae, originals, Level.BOTTOM)
-    return Rendered(
-        songs=songs,
-        originals=originals,
-        reconstructions=decode_clips(vqvae, codes, Level.BOTTOM),
+    reconstructions = decode_clips(vqvae, codes, Level.BOTTOM)
+    kept = slice(None) if job.keep_sound else slice(0)
+    return _RenderedPart(
+        songs=[replace(song, audio=np.zeros(0, np.float32)) for song in songs],
+        sounds=(originals[kept].numpy(), reconstructions[kept].numpy()),
+        frames=(log_mel(originals, rate_hz).numpy(), log_mel(reconstructions, rate_hz).numpy()),
     )
 
 
@@ -132,9 +177,7 @@ def teach_judge(rendered: Rendered, settings: LessonSettings, report: Report) ->
     """A judge that has learnt from both sounds of every song."""
     sample_rate_hz = rendered.songs[0].sample_rate_hz
     report(f"a judge learns from {len(rendered.songs)} songs, as they were made and as rendered")
-    features = torch.cat(
-        [log_mel(audio, sample_rate_hz) for audio in (rendered.originals, rendered.reconstructions)]
-    )
+    features = torch.cat((rendered.original_frames, rendered.reconstruction_frames))
     frames_per_second = sample_rate_hz / hop_samples(sample_rate_hz)
     lesson = lesson_of(rendered.songs * 2, features, frames_per_second)
     listener = new_listener(MelFrontEnd(features), NUM_MELS, settings)
