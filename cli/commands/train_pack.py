@@ -1,0 +1,25 @@
+"""`jukebox train pack`: a trained model in half the space."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.commands.train_new import ModelFolder
+from cli.console import escape, notes, results
+
+
+def pack(
+    model: ModelFolder,
+    destination: Annotated[Path, typer.Argument(metavar="DST", help="The new model directory.")],
+) -> None:
+    """Copy MODEL with all weights kept as 16-bit numbers, to be handed on."""
+    # Imported here: torch takes seconds to load, and most commands do not need it.
+    from jukebox_core.training.packing import pack_model
+
+    packed = pack_model(model, destination)
+    notes().print(
+        f"{packed.bytes_before / 1e6:,.1f} MB became {packed.bytes_after / 1e6:,.1f} MB; "
+        f"no weight changed by more than {packed.largest_change:.2g}"
+    )
+    results().print(escape(str(destination)))
