@@ -31,7 +31,7 @@ VOWELS_WANTED, ARTISTS_WANTED, PERPLEXITY_WANTED = 0.70, 0.80, 0.50
 """Shares that let a codec pass."""
 
 
-_PROBE_LESSON = LessonSettings(width=96, epochs=12, weight_decay=0.05, dropout=0.25)
+_PROBE_LESSON = LessonSettings(width=64, epochs=10, weight_decay=0.05, dropout=0.25)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
