@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The recipe of `mini`, from nothing: songs, codec, gate, priors, evaluation.
+# The recipe of `mini`, from nothing: songs, codec, gate, priors, the packed model, evaluation.
 #
 #   bash recipes/mini.sh [FOLDER]      FOLDER (default build/mini) keeps songs, states, logs, model
 #
@@ -46,3 +46,6 @@ both "vqvae top 2600" lower_codecs
 "$jukebox" eval codec "$model" "$data"
 "$jukebox" train encode "$data" "$model"
 both "prior top 3600" upsamplers
+rm -rf "$work/mini"
+"$jukebox" train pack "$model" "$work/mini"
+"$jukebox" eval mini "$work/mini" -o "$work/evaluation"
