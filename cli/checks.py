@@ -154,9 +154,8 @@ def check_models(place: Surroundings) -> Finding:
     except JukeboxError as error:
         return Finding("models", Verdict.MISSING, str(error), "see docs/models.md")
     if not names:
-        remedy = f"jukebox models tiny {place.models_dir / 'tiny'} (serve and demo do it too)"
-        return Finding("models", Verdict.NOTE, f"none in {place.models_dir}", remedy)
-    return Finding("models", Verdict.FINE, f"{', '.join(names)} in {place.models_dir}")
+        return Finding("models", Verdict.MISSING, "not even the bundled one", "install it anew")
+    return Finding("models", Verdict.FINE, f"{', '.join(names)} (folder: {place.models_dir})")
 
 
 def check_port(place: Surroundings) -> Finding:

@@ -1,12 +1,13 @@
 """A model on this machine and the device it should run on, for commands without a service."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
 from cli.errors import UsageError
-from jukebox_core.catalog import BUNDLED_MODELS
+from jukebox_core.catalog import BUNDLED_MODEL, BUNDLED_MODELS
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +29,17 @@ NativeStep = Annotated[
 ]
 
 
+def default_model(names: Sequence[str]) -> str | None:
+    """The one that is meant where none is named: the only one beside the bundled model, or that.
+
+    None if there are several to choose from, or none at all.
+    """
+    others = [name for name in names if name != BUNDLED_MODEL]
+    if len(others) > 1 or not names:
+        return None
+    return others[0] if others else BUNDLED_MODEL
+
+
 def model_directory(model: str, folder: Path) -> Path:
     """The directory of a model: its path, its name in `folder`, or the name of a bundled one.
 
@@ -39,7 +51,7 @@ def model_directory(model: str, folder: Path) -> Path:
             return directory
     raise UsageError(
         f"no model in {model!r}, nor a folder of that name in {folder}. "
-        f"`jukebox models tiny {folder / 'tiny'}` writes a tiny one."
+        f"`{BUNDLED_MODEL}` comes with this package; see `jukebox models`."
     )
 
 

@@ -26,6 +26,7 @@ CONFIG_FILE = "config.json"
 LABELS_FOLDER = "labels"
 _ANY_CONFIG = f"*/{CONFIG_FILE}"
 
+BUNDLED_MODEL = "mini"
 BUNDLED_MODELS = Path(__file__).parent / "bundled"
 """The folder of the models that come with this package."""
 
@@ -134,6 +135,16 @@ class ModelCatalog:
             case ModelState.ABSENT:
                 return f"{sentence}. `jukebox models pull {name}` fetches it"
         return sentence
+
+
+def locate_model(model: str | Path) -> Path:
+    """The directory that `model` is the path of, or else the bundled model of that name.
+
+    What is neither comes back as it is, for the reader to complain about.
+    """
+    bundled = BUNDLED_MODELS / Path(model).name
+    is_bundled = str(model) == bundled.name and (bundled / CONFIG_FILE).is_file()
+    return bundled if is_bundled and not Path(model).exists() else Path(model)
 
 
 def read_card(directory: Path) -> ModelCard:

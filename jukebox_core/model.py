@@ -8,6 +8,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from jukebox_core.catalog import locate_model
 from jukebox_core.checkpoints import LoadedParts, load_directory, load_openai, save_directory
 from jukebox_core.checkpoints.load import read_directory_config
 from jukebox_core.config import JukeboxConfig
@@ -88,7 +89,7 @@ class JukeboxModel(nn.Module):
         """Load a directory in our own format or in that of transformers 4.
 
         Args:
-            directory: see `docs/models.md` for the files it holds.
+            directory: see `docs/models.md` for the files it holds; or `mini`, which is bundled.
             device: where the weights go.
             dtype: of the transformer stacks and their caches; by default float32 on the CPU and
                 float16 elsewhere. What the original keeps in float32 stays so.
@@ -99,14 +100,15 @@ class JukeboxModel(nn.Module):
             CheckpointError: tensors are unknown, missing or misshapen, or the files are not there.
             ConfigError: the configuration is broken, or there is no such placement.
         """
+        directory = locate_model(directory)
         chosen = decide_placement(
-            read_directory_config(Path(directory)),
+            read_directory_config(directory),
             device=torch.device(device),
             dtype=dtype or default_dtype(device),
             wanted=placement,
         )
         parts = load_directory(
-            Path(directory),
+            directory,
             device=home_device(chosen, torch.device(device)),
             dtype=dtype or default_dtype(device),
         )

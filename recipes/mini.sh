@@ -18,10 +18,10 @@ vqvae() { # LEVEL STEPS
         --run-dir "$work/runs/vqvae-$1" --threads 1 --seed $seed --log-every 50
 }
 
-prior() { # LEVEL STEPS
+prior() { # LEVEL STEPS SHARE: of windows that begin a song
     "$jukebox" train prior "$data" "$model" --level "$1" --steps "$2" \
         --run-dir "$work/runs/prior-$1" --threads 1 --seed $seed --log-every 50 \
-        --precision bf16 --lr 0.002
+        --precision bf16 --lr 0.002 --start-share "$3"
 }
 
 # Ends with the failure of whichever of two jobs failed.
@@ -34,7 +34,7 @@ both() {
 }
 
 lower_codecs() { vqvae bottom 6000 && vqvae middle 3000; }
-upsamplers() { prior middle 2000 && prior bottom 4000; }
+upsamplers() { prior middle 1500 0.02 && prior bottom 3800 0.02; }
 
 mkdir -p "$work"
 [ -f "$data/songs.json" ] || "$jukebox" synth "$data" --songs 2000 --seed $seed
@@ -45,7 +45,8 @@ mkdir -p "$work"
 both "vqvae top 2600" lower_codecs
 "$jukebox" eval codec "$model" "$data"
 "$jukebox" train encode "$data" "$model"
-both "prior top 3600" upsamplers
+# What a genre is shows in the first bars, before the music itself tells: hence many beginnings.
+both "prior top 3600 0.6" upsamplers
 rm -rf "$work/mini"
 "$jukebox" train pack "$model" "$work/mini"
 "$jukebox" eval mini "$work/mini" -o "$work/evaluation"

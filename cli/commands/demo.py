@@ -10,22 +10,24 @@ from pathlib import Path
 from cli import options
 from cli.client import JobView, JukeboxClient
 from cli.commands.follow import download_all, follow_on_screen, show_figures
-from cli.commands.models import TINY_IS_NOISE, write_tiny
 from cli.console import escape, notes, results
 from cli.errors import CliError, StackError
 from cli.figures import end_line
 from cli.picture import read_mono, terminal_picture, write_spectrogram
 from cli.signals import StopSignals
 from cli.stack import Stack, StackSettings, free_port, running_stack
+from jukebox_core.catalog import BUNDLED_MODEL
 
-MODEL = "tiny"
+MINI_IS_SMALL = (
+    "mini is a small model that learned from music made by a program: it sings vowels, not words."
+)
 LYRICS = "Put a coin in the jukebox, pick a row,\nten more seconds and then we go."
 
 
 def demo(
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
-    artist: options.Artist = "The Sawtooths",
-    genre: options.Genre = "drone",
+    artist: options.Artist = "orlavane",
+    genre: options.Genre = "tidedub",
     lyrics: options.Lyrics = LYRICS,
     seconds: options.Seconds = 10.0,
     seed: options.Seed = None,
@@ -35,7 +37,7 @@ def demo(
     The song and its picture stay in the data folder; all else is thrown away.
     """
     request = {
-        "model": MODEL,
+        "model": BUNDLED_MODEL,
         "artist": artist,
         "genre": genre,
         "lyrics": options.lyrics_text(lyrics),
@@ -45,8 +47,6 @@ def demo(
         request["seed"] = seed
     models_dir = data_dir / "models"
     with StopSignals().listening() as signals, _run_folder() as folder:
-        notes().print(f"[bold]Note:[/] {TINY_IS_NOISE}")
-        _make_model(models_dir)
         settings = StackSettings(
             data_dir=folder, models_dir=models_dir, port=free_port(), isolated=True
         )
@@ -56,14 +56,6 @@ def demo(
             notes().print(f"up at {stack.url} after {time.monotonic() - began:.1f} s")
             job, path = _sing(stack, request, data_dir / "songs")
     _show(job, path)
-
-
-def _make_model(models_dir: Path) -> None:
-    directory = models_dir / MODEL
-    if not directory.exists():
-        began = time.monotonic()
-        write_tiny(directory)
-        notes().print(f"made {escape(str(directory))} in {time.monotonic() - began:.1f} s")
 
 
 def _sing(stack: Stack, request: dict[str, object], songs_dir: Path) -> tuple[JobView, Path]:
@@ -89,7 +81,7 @@ def _show(job: JobView, path: Path) -> None:
     if notes().is_terminal:
         notes().print(terminal_picture(audio, sample_rate_hz))
     results().print(escape(str(picture)))
-    notes().print(f"Remember: {TINY_IS_NOISE}")
+    notes().print(MINI_IS_SMALL)
     notes().print("Everything that was started has been stopped. Next: `jukebox serve`.")
 
 

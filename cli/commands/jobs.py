@@ -13,6 +13,7 @@ from cli.commands.follow import download_all, wait_for_end
 from cli.commands.song_request import audio_asset, present
 from cli.console import escape, notes, results
 from cli.errors import UsageError
+from cli.local_model import default_model
 
 
 def submit(
@@ -79,7 +80,7 @@ def submit(
     if temperature is not None:
         request["sampling"] = {level: {"temperature": temperature} for level in request["levels"]}
     with JukeboxClient(url) as client:
-        request["model"] = model if model is not None else _only_model(client)
+        request["model"] = model if model is not None else _default_model(client)
         if prompt is not None:
             part = {"start_seconds": prompt_start, "seconds": prompt_seconds}
             request |= {
@@ -151,12 +152,13 @@ def download(
         download_all(client, job, output, level=level, audio_format=audio_format)
 
 
-def _only_model(client: JukeboxClient) -> str:
+def _default_model(client: JukeboxClient) -> str:
     names = [str(model["name"]) for model in client.models()]
-    if len(names) != 1:
+    name = default_model(names)
+    if name is None:
         known = ", ".join(names) or "none; see `jukebox models`"
         raise UsageError(f"say which model with --model; the service has: {known}")
-    return names[0]
+    return name
 
 
 def _jobs_table(jobs: list[JobView]) -> Table:

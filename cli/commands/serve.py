@@ -8,8 +8,8 @@ import typer
 
 from cli import options
 from cli.checks import redis_url_of_environment
-from cli.commands.models import TINY_IS_NOISE, write_tiny
 from cli.console import escape, notes, results
+from cli.local_model import default_model
 from cli.signals import Interrupted, StopSignals
 from cli.stack import StackSettings, running_stack
 from jukebox_core.catalog import BUNDLED_MODELS, ModelCatalog
@@ -45,7 +45,6 @@ def serve(
         webhooks=webhooks,
     )
     with StopSignals().listening() as signals:
-        _have_a_model(settings)
         notes().print("starting ...")
         try:
             with running_stack(settings, signals) as stack:
@@ -57,17 +56,11 @@ def serve(
             notes().print("stopped")
 
 
-def _have_a_model(settings: StackSettings) -> None:
-    if not ModelCatalog(settings.models_dir, BUNDLED_MODELS).names():
-        write_tiny(settings.models_dir / "tiny")
-        notes().print(f"No model in {escape(str(settings.models_dir))}: wrote one. {TINY_IS_NOISE}")
-
-
 def _show_addresses(settings: StackSettings) -> None:
     names = ModelCatalog(settings.models_dir, BUNDLED_MODELS).names()
-    body = json.dumps(
-        {"model": names[0], "artist": "anyone", "genre": "anything", "duration_seconds": 10}
-    )
+    model = default_model(names) or names[0]
+    song = {"model": model, "artist": "anyone", "genre": "anything", "duration_seconds": 10}
+    body = json.dumps(song)
     results().print(f"API      {settings.url}")
     results().print(f"docs     {settings.url}/docs")
     results().print(f"models   {escape(', '.join(names))}")

@@ -106,7 +106,7 @@ def test_nothing_starts_before_redis_answers(services, name):
     assert services[name]["depends_on"] == {"redis": {"condition": "service_healthy"}}
 
 
-@pytest.mark.parametrize("name", ["redis", "api", "worker", "webhooks", "make-tiny"])
+@pytest.mark.parametrize("name", ["redis", "api", "worker", "webhooks"])
 def test_every_service_has_as_few_rights_as_it_can(services, name):
     service = services[name]
     assert service["read_only"] is True

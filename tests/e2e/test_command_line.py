@@ -109,7 +109,7 @@ def test_doctor_finds_the_service_and_its_worker(environment, tmp_path, tiny_mod
         *("doctor", "--models-dir", str(tiny_models_dir)), environment=environment, cwd=tmp_path
     )
     assert "workers:" in done.stdout
-    assert "tiny in" in done.stdout.replace("\n", " ")
+    assert "mini, tiny" in done.stdout.replace("\n", " ")
 
 
 def test_models_lists_what_is_there(environment, tmp_path, tiny_models_dir):
