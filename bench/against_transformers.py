@@ -128,7 +128,8 @@ def label_vectors(
         run_theirs()
     with arguments_of(top, "condition") as ours:
         run_ours()
-    return theirs[0][0][1], ours[0][0][0]
+    # Ours may begin the rows of a batch one by one.
+    return theirs[0][0][1], torch.cat([given[0] for given, _ in ours])
 
 
 def song_seconds(pair: Pair) -> tuple[float, float]:

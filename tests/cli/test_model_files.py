@@ -54,7 +54,7 @@ def test_the_list_tells_what_is_there_and_what_could_be(run, models_dir, tmp_pat
     (tmp_path / "m" / "wrong").mkdir(parents=True)
     (tmp_path / "m" / "wrong" / "config.json").write_text("{")
     (tmp_path / "m" / "tiny").symlink_to(models_dir / "tiny")
-    wanted = {"tiny": "ready", "wrong": "broken"}
+    wanted = {"tiny": "ready", "wrong": "broken", "mini": "ready"}
     wanted |= dict.fromkeys(("5b", "5b_lyrics", "1b_lyrics"), "absent")
     assert states(run("list", "--models-dir", "m")) == wanted
     assert states(run("--models-dir", "m")) == wanted

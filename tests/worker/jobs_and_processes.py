@@ -97,6 +97,8 @@ class Service:
             "JUKEBOX_DATA_DIR": str(self.data_dir),
             "JUKEBOX_MODELS_DIR": str(self.models_dir),
             "JUKEBOX_DEVICE": "cpu",
+            # The slower step: there must be time to kill a worker in the middle of a song.
+            "JUKEBOX_NATIVE_STEP": "off",
             "JUKEBOX_LEASE_SEC": str(LEASE_SEC),
             "JUKEBOX_REAPER_SEC": "0.3",
             "JUKEBOX_HEALTH_FILE": str(self.data_dir / "worker.alive"),

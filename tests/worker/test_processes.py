@@ -42,7 +42,7 @@ def test_a_killed_worker_costs_at_most_a_window_and_the_next_finishes_the_same_s
 def test_a_song_that_goes_on_survives_a_worker_that_is_killed(service, models_dir):
     begun = random_codes(1, top=60, middle=240, bottom=960)
     with running_worker(service) as first:
-        job_id = service.post(mode="continue", codes=begun, duration_seconds=3.0, sample=4)
+        job_id = service.post(mode="continue", codes=begun, duration_seconds=6.0, sample=4)
         service.wait(job_id, lambda job: has_kept(job, "bottom", 3))
         first.kill()
     killed = service.store.get(job_id)
