@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from jobs.limits import JobLimits
 from jobs.request import MAX_TIMEOUT_SECONDS
+from jobs.settings_faults import settings_faults
 from jobs.webhook_urls import read_hosts
 
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
@@ -124,9 +125,4 @@ def read_settings() -> ApiSettings:
     try:
         return ApiSettings()
     except ValidationError as error:
-        wrong = (f"{entry['loc'][0]}: {_sentence(entry['msg'])}" for entry in error.errors())
-        raise InvalidSettings("The API cannot start. " + "; ".join(wrong)) from error
-
-
-def _sentence(message: str) -> str:
-    return message.removeprefix("Value error, ").replace("Field required", "is not set")
+        raise InvalidSettings(f"The API cannot start. {settings_faults(error)}") from error

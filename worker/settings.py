@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from jobs.job import Stage
+from jobs.settings_faults import settings_faults
 
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 MIN_BEATS_PER_LEASE = 3
@@ -138,12 +139,4 @@ def read_settings() -> WorkerSettings:
     try:
         return WorkerSettings()
     except ValidationError as error:
-        wrong = (
-            ": ".join([*(str(place) for place in entry["loc"][:1]), _sentence(entry["msg"])])
-            for entry in error.errors()
-        )
-        raise InvalidSettings("The worker cannot start. " + "; ".join(wrong)) from error
-
-
-def _sentence(message: str) -> str:
-    return message.removeprefix("Value error, ").replace("Field required", "is not set")
+        raise InvalidSettings(f"The worker cannot start. {settings_faults(error)}") from error

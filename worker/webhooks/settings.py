@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from jobs.settings_faults import settings_faults
 from jobs.webhook_urls import read_hosts
 from worker.settings import InvalidSettings, default_health_file
 
@@ -99,9 +100,4 @@ def read_settings() -> WebhookSettings:
     try:
         return WebhookSettings()
     except ValidationError as error:
-        wrong = (
-            f"{entry['loc'][0]}: "
-            + entry["msg"].removeprefix("Value error, ").replace("Field required", "is not set")
-            for entry in error.errors()
-        )
-        raise InvalidSettings("Webhooks cannot be sent. " + "; ".join(wrong)) from error
+        raise InvalidSettings(f"Webhooks cannot be sent. {settings_faults(error)}") from error
