@@ -25,6 +25,7 @@ from fastapi.responses import FileResponse, Response
 from api.errors import ApiError, storage_failed
 from jobs.artifacts import LocalArtifacts
 from jobs.errors import ArtifactNotFound
+from jukebox_core.sound_file import DISK_REFUSED_STATUS
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +38,6 @@ MEDIA_TYPES: Mapping[str, str] = {
 }
 _RANGE = re.compile(r"(\d{1,18})?\s*-\s*(\d{1,18})?", re.ASCII)
 _MAX_RANGES = 100
-_DISK_REFUSED_STATUS = 74
 _MAX_ENCODERS = 2
 """Children at a time; they take threads of their own, so that waiting for them blocks nobody."""
 
@@ -103,7 +103,7 @@ class Transcoder:
         if child.returncode != 0:
             said = child.stderr.decode(errors="replace").strip()[-1000:]
             _log.error("encoding %s ended with status %d: %s", target.name, child.returncode, said)
-            if child.returncode == _DISK_REFUSED_STATUS:
+            if child.returncode == DISK_REFUSED_STATUS:
                 raise storage_failed()
             raise _encoding_failed("the encoder gave up")
 

@@ -11,10 +11,11 @@ from typing import Any
 
 from anyio import CapacityLimiter
 
+from jukebox_core.sound_file import DISK_REFUSED_STATUS
+
 _log = logging.getLogger(__name__)
 
 _REFUSED_STATUS = 65
-_DISK_REFUSED_STATUS = 74
 _MAX_CHILDREN = 2
 _MAX_SENTENCE_CHARACTERS = 500
 
@@ -85,7 +86,7 @@ class Ingest:
         said = child.stderr.decode(errors="replace").strip()
         if child.returncode == _REFUSED_STATUS and said:
             raise FileRefused(said[:_MAX_SENTENCE_CHARACTERS])
-        if child.returncode == _DISK_REFUSED_STATUS:
+        if child.returncode == DISK_REFUSED_STATUS:
             raise OSError(errno.ENOSPC, said[-_MAX_SENTENCE_CHARACTERS:])
         if child.returncode < 0:
             _log.warning("taking in a file ended by signal %d: %s", -child.returncode, said[-500:])
