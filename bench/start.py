@@ -150,7 +150,7 @@ def measure_loading(folder: Path, name: str, device: torch.device, repeats: int)
     config = released_config(model)
     write_config(directory, config)
     file = directory / prior_file(level)
-    write_tensors(file, random_prior(config.prior(level), device, torch.float16))
+    write_tensors(file, random_prior(config.prior(level), device, torch.float16).state_dict())
     num_bytes = file.stat().st_size
     rates: dict[str, list[float]] = {}
     for kind, _ in [(kind, turn) for turn in range(repeats) for kind in ("cold", "warm")]:

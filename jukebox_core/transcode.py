@@ -5,11 +5,8 @@ crash. The formats go by the suffixes: .wav, .flac, .ogg, .mp3.
 """
 
 import argparse
-import os
-import secrets
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from jukebox_core.errors import AudioError
@@ -21,6 +18,7 @@ from jukebox_core.sound_file import (
     open_sound,
     write_blocks,
 )
+from jukebox_core.whole_files import whole_file
 
 
 def transcode(source: Path, destination: Path) -> None:
@@ -32,7 +30,7 @@ def transcode(source: Path, destination: Path) -> None:
         AudioError: a file cannot be read or written, or a suffix is unknown.
     """
     audio_format = AudioFormat.from_path(destination)
-    with _replaced_when_done(destination) as unfinished, open_sound(source) as file:
+    with whole_file(destination) as unfinished, open_sound(source) as file:
         write_blocks(
             unfinished,
             file.blocks(BLOCK_FRAMES, dtype="int16"),
@@ -41,17 +39,6 @@ def transcode(source: Path, destination: Path) -> None:
             audio_format=audio_format,
             comment=file.comment or None,
         )
-
-
-@contextmanager
-def _replaced_when_done(destination: Path) -> Iterator[Path]:
-    """A temporary file beside `destination`, renamed to it at the end and removed on failure."""
-    unfinished = destination.with_name(f".{secrets.token_hex(8)}-{destination.name}")
-    try:
-        yield unfinished
-        os.replace(unfinished, destination)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

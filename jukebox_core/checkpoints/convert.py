@@ -190,9 +190,10 @@ def write_part(
     file = directory / part_file(part)
     unfinished = file.with_name(f".{file.name}")
     if part is None:
-        write_tensors(unfinished, source.load_vqvae(device="cpu"))
+        write_tensors(unfinished, source.load_vqvae(device="cpu").state_dict())
     else:
-        write_tensors(unfinished, source.load_prior(part, device="cpu", dtype=dtype))
+        prior = source.load_prior(part, device="cpu", dtype=dtype)
+        write_tensors(unfinished, prior.state_dict())
     os.replace(unfinished, file)
 
 

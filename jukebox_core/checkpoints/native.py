@@ -4,13 +4,13 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor
 
 from jukebox_core.catalog import CONFIG_FILE, FORMAT, FORMAT_VERSION, LABELS_FOLDER, read_config
 from jukebox_core.checkpoints.parts import LoadedParts, build_prior, build_vqvae
@@ -42,9 +42,9 @@ def save_directory(
     """
     with new_directory(directory) as unfinished:
         write_config(unfinished, config)
-        write_tensors(unfinished / VQVAE_FILE, vqvae)
+        write_tensors(unfinished / VQVAE_FILE, vqvae.state_dict())
         for level, prior in zip(COARSE_TO_FINE, priors, strict=True):
-            write_tensors(unfinished / prior_file(level), prior)
+            write_tensors(unfinished / prior_file(level), prior.state_dict())
         if tokenizer is not None:
             tokenizer.save_vocabulary(unfinished)
 
@@ -56,9 +56,9 @@ def write_config(directory: Path, config: JukeboxConfig) -> None:
     (directory / CONFIG_FILE).write_text(text, encoding="utf-8")
 
 
-def write_tensors(file: Path, module: nn.Module) -> None:
-    """Write the weights of one part, in its dtype, beside a `config.json` that is there."""
-    tensors = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
+def write_tensors(file: Path, weights: Mapping[str, Tensor]) -> None:
+    """Write the weights of one part, in their dtypes, beside a `config.json` that is there."""
+    tensors = {name: tensor.contiguous() for name, tensor in weights.items()}
     save_file(tensors, file, metadata={"format": "pt"})
     # safetensors writes for its owner only; a model is for whoever may read its configuration.
     shutil.copymode(file.with_name(CONFIG_FILE), file)

@@ -1,8 +1,6 @@
 """The codes of all songs, computed once for each encoder and mapped from files after that."""
 
 import hashlib
-import os
-import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +17,7 @@ from jukebox_core.training.data import Report, TrainingData, TrainingSong, locke
 from jukebox_core.units import COARSE_TO_FINE, Level
 from jukebox_core.vqvae import JukeboxVQVAE
 from jukebox_core.vqvae.long_audio import encode_chunked
+from jukebox_core.whole_files import whole_file
 
 _CHUNK_SAMPLES = 65_536
 """Audio encoded at a time: its activations stay near the processor."""
@@ -94,9 +93,8 @@ def _encode_into(
     starts: NDArray[np.int64],
     report: Report,
 ) -> None:
-    unfinished = file.with_name(f".{file.stem}.{secrets.token_hex(4)}.npy")
     tell = _Countdown(len(songs), report)
-    try:
+    with whole_file(file) as unfinished:
         flat = np.lib.format.open_memmap(
             unfinished, mode="w+", dtype=np.int16, shape=(int(starts[-1]),)
         )
@@ -110,9 +108,6 @@ def _encode_into(
             for _ in map_songs(encode, songs):
                 tell.one_more()
         flat.flush()
-        os.replace(unfinished, file)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _encode(

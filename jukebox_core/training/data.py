@@ -4,7 +4,6 @@ import fcntl
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,9 +17,13 @@ from jukebox_core.audio import read_audio
 from jukebox_core.errors import AudioError, TrainingError
 from jukebox_core.sound_file import to_pcm
 from jukebox_core.training.manifest import CharacterTimes, ManifestEntry, read_manifest
+from jukebox_core.whole_files import whole_file
 
 CACHE_FOLDER = ".jukebox-cache"
 """Inside the data folder: sound at the model's rate, and codes. It may be deleted at any time."""
+
+_SONGS_AT_A_TIME = 32
+"""Read ahead of the file that is written: bounds the memory."""
 
 Report = Callable[[str], None]
 """Takes one line about something that takes long."""
@@ -136,10 +139,12 @@ def _cached_sound(
         if not index_file.is_file():
             report(f"reading {len(entries):,} songs of {directory} once at {sample_rate_hz:,} Hz")
             lengths = _write_sound(file, entries, sample_rate_hz)
-            for old in folder.glob(f"{stem}-*.*"):
+            # What an interrupted process left unfinished is hidden, and goes too.
+            for old in folder.glob(f"*{stem}-*.*"):
                 if old.stem != file.stem:
                     old.unlink()
-            _write_whole(index_file, json.dumps(lengths).encode())
+            with whole_file(index_file) as unfinished:
+                unfinished.write_text(json.dumps(lengths), encoding="utf-8")
     lengths = json.loads(index_file.read_bytes())
     samples = np.memmap(file, dtype=np.int16, mode="r")
     return np.split(samples, np.cumsum(lengths)[:-1])
@@ -164,25 +169,14 @@ def _write_sound(file: Path, entries: Sequence[ManifestEntry], sample_rate_hz: i
             raise TrainingError(f"song {entry.name}: {error}") from error
         return to_pcm(sound[:, 0].numpy())
 
-    unfinished = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
     lengths = []
-    try:
-        with unfinished.open("wb") as stream, ThreadPoolExecutor(os.cpu_count()) as pool:
-            for start in range(0, len(entries), _SONGS_AT_A_TIME):
-                for pcm in pool.map(read, entries[start : start + _SONGS_AT_A_TIME]):
-                    stream.write(pcm.tobytes())
-                    lengths.append(len(pcm))
-        os.replace(unfinished, file)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with (
+        whole_file(file) as unfinished,
+        unfinished.open("wb") as stream,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
+        for start in range(0, len(entries), _SONGS_AT_A_TIME):
+            for pcm in pool.map(read, entries[start : start + _SONGS_AT_A_TIME]):
+                stream.write(pcm.tobytes())
+                lengths.append(len(pcm))
     return lengths
-
-
-_SONGS_AT_A_TIME = 32
-"""Read ahead of the file that is written: bounds the memory."""
-
-
-def _write_whole(file: Path, content: bytes) -> None:
-    unfinished = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
-    unfinished.write_bytes(content)
-    os.replace(unfinished, file)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from jukebox_core.catalog import CONFIG_FILE, LABELS_FOLDER, read_config
-from jukebox_core.checkpoints.native import VQVAE_FILE, new_directory, prior_file
+from jukebox_core.checkpoints.native import VQVAE_FILE, new_directory, prior_file, write_tensors
 from jukebox_core.errors import TrainingError
 from jukebox_core.training.new_model import refuse_existing
 from jukebox_core.units import COARSE_TO_FINE
@@ -47,9 +47,7 @@ def pack_model(model_dir: Path, destination: Path) -> PackedModel:
             packed = {name: _halved(tensor, file, name) for name, tensor in tensors.items()}
             changes = [_change(tensors[name], packed[name]) for name in tensors]
             largest_change = max(largest_change, *changes)
-            save_file(packed, unfinished / file, metadata={"format": "pt"})
-            # safetensors writes for its owner only.
-            shutil.copymode(unfinished / CONFIG_FILE, unfinished / file)
+            write_tensors(unfinished / file, packed)
     return PackedModel(
         bytes_before=sum((model_dir / file).stat().st_size for file in files),
         bytes_after=sum((destination / file).stat().st_size for file in files),

@@ -1,7 +1,5 @@
 """Training the prior of one level."""
 
-import os
-import secrets
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +31,7 @@ from jukebox_core.training.prior_windows import PriorSong, PriorWindows, read_so
 from jukebox_core.training.settings import TrainingSettings
 from jukebox_core.training.task import Batch
 from jukebox_core.units import Level
+from jukebox_core.whole_files import whole_file
 
 _ARGUMENTS = ("codes", "labels", "upper_codes", "counted")
 
@@ -173,12 +172,8 @@ class PriorTask:
     def export(self, modules: nn.Module) -> None:
         """Replace the prior of this level in the model directory."""
         file = self._model_dir / prior_file(self.level)
-        unfinished = file.with_name(f".{secrets.token_hex(4)}-{file.name}")
-        try:
-            write_tensors(unfinished, modules)
-            os.replace(unfinished, file)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with whole_file(file) as unfinished:
+            write_tensors(unfinished, modules.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing beside the modules."""

@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 
 from jukebox_core.errors import TrainingError
+from jukebox_core.whole_files import whole_file
 
 STATE_FILE = "state.pt"
 LOG_FILE = "log.jsonl"
@@ -32,17 +32,10 @@ class RunFiles:
 
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Replace the state: after a crash at any moment there is the old one or the new one."""
-        with tempfile.NamedTemporaryFile(
-            dir=self.directory, prefix=f".{STATE_FILE}.", delete=False
-        ) as file:
-            try:
-                torch.save(dict(state), file)
-                file.flush()
-                os.fsync(file.fileno())
-                os.replace(file.name, self._state)
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
+        with whole_file(self._state) as unfinished, unfinished.open("wb") as file:
+            torch.save(dict(state), file)
+            file.flush()
+            os.fsync(file.fileno())
 
     def load_state(self) -> dict[str, Any] | None:
         """The last state, on the CPU, or None if there is none. Runs no code from the file.
@@ -63,9 +56,8 @@ class RunFiles:
         if not self._log.exists():
             return
         kept = [line for line in self._log.read_text().splitlines() if _is_before(line, step)]
-        unfinished = self._log.with_suffix(".jsonl.new")
-        unfinished.write_text("".join(f"{line}\n" for line in kept))
-        os.replace(unfinished, self._log)
+        with whole_file(self._log) as unfinished:
+            unfinished.write_text("".join(f"{line}\n" for line in kept))
 
     def log(self, values: Mapping[str, Any]) -> None:
         """Add one line."""

@@ -1,19 +1,17 @@
 """Writing one trained level into a model directory, beside what others wrote there."""
 
-import os
-import secrets
-import shutil
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
-from jukebox_core.catalog import CONFIG_FILE, read_config
-from jukebox_core.checkpoints.native import VQVAE_FILE
+from jukebox_core.catalog import read_config
+from jukebox_core.checkpoints.native import VQVAE_FILE, write_tensors
 from jukebox_core.training.data import locked
 from jukebox_core.training.vqvae_level import VQVAELevel
 from jukebox_core.units import Level
 from jukebox_core.vqvae import JukeboxVQVAE
+from jukebox_core.whole_files import whole_file
 
 
 def export_level(model_dir: Path, level: Level, trained: VQVAELevel) -> None:
@@ -30,14 +28,8 @@ def export_level(model_dir: Path, level: Level, trained: VQVAELevel) -> None:
             else dict(JukeboxVQVAE(read_config(model_dir).vqvae).state_dict())
         )
         tensors |= level_tensors(level, trained)
-        unfinished = file.with_name(f".{VQVAE_FILE}.{secrets.token_hex(4)}")
-        try:
-            save_file(tensors, unfinished, metadata={"format": "pt"})
-            # safetensors writes for its owner only; a model is for whoever may read its settings.
-            shutil.copymode(model_dir / CONFIG_FILE, unfinished)
-            os.replace(unfinished, file)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with whole_file(file) as unfinished:
+            write_tensors(unfinished, tensors)
 
 
 def level_tensors(level: Level, trained: VQVAELevel) -> dict[str, Tensor]:
