@@ -180,9 +180,10 @@ class ReleasedModel:
     @property
     def label_files(self) -> tuple[str, ...]:
         """Names of the label lists that its priors were trained with."""
-        versions = {prior.labels.version for prior in self.config.priors if prior.labels}
         return tuple(
-            f"{version}_{kind}_ids.txt" for version in sorted(versions) for kind in _LABEL_KINDS
+            f"{version}_{kind}_ids.txt"
+            for version in self.config.label_versions
+            for kind in _LABEL_KINDS
         )
 
 

@@ -45,8 +45,7 @@ def list_models(
     models_dir: options.ModelsDir = None,
 ) -> None:
     """List the models in the models folder, and those that can be fetched by name."""
-    folder = options.models_folder(data_dir, models_dir)
-    catalog = ModelCatalog(folder, BUNDLED_MODELS)
+    catalog = ModelCatalog(options.models_folder(data_dir, models_dir), BUNDLED_MODELS)
     table = Table(show_edge=False, pad_edge=False)
     for heading in ("model", "state", "size", "sample rate", "description", "licence"):
         table.add_column(heading, overflow="fold")
@@ -55,9 +54,6 @@ def list_models(
     for model in catalog.absent():
         _add_model(table, model.name, catalog.state(model.name), model.num_bytes, model.config)
     results().print(table)
-    if not catalog.names():
-        hint = f"`jukebox models tiny {folder / 'tiny'}` writes one."
-        notes().print(escape(f"No model in {folder}. {hint}"))
 
 
 @models_app.command("tiny")

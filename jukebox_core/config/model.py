@@ -9,6 +9,7 @@ from jukebox_core.config.prior import (
     ConditionerConfig,
     JukeboxPriorConfig,
     LabelConfig,
+    LabelVersion,
     LyricConfig,
 )
 from jukebox_core.config.transformer import TransformerConfig
@@ -60,6 +61,11 @@ class JukeboxConfig:
     def time_base(self) -> TimeBase:
         """Conversions between seconds, samples and tokens."""
         return self.vqvae.time_base
+
+    @property
+    def label_versions(self) -> tuple[LabelVersion, ...]:
+        """The versions of the lists that the priors were trained with, each once, in order."""
+        return tuple(sorted({p.labels.version for p in self.priors if p.labels is not None}))
 
     def prior(self, level: Level) -> JukeboxPriorConfig:
         """The prior of `level`."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from jukebox_core.evaluation.codec import Report, code_use
+from jukebox_core.evaluation.codec import code_use
 from jukebox_core.evaluation.known_songs import KnownSong
 from jukebox_core.evaluation.statistics import derangement, mean_of, paired_test, rounded
 from jukebox_core.labels import SongLabels
@@ -18,6 +18,7 @@ from jukebox_core.model import JukeboxModel
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.sampling.ancestral import SongTiming, window_label_rows, window_upper_codes
 from jukebox_core.synth import ARTISTS, GENRES
+from jukebox_core.training.data import Report
 from jukebox_core.units import COARSE_TO_FINE, Level
 from jukebox_core.vqvae.long_audio import encode_chunked
 

@@ -21,11 +21,9 @@ from jukebox_core.evaluation.sound_figures import SoundDistance, sound_distance
 from jukebox_core.evaluation.statistics import Share, rounded, share_in_songs, share_of
 from jukebox_core.synth import ARTISTS, GENRES
 from jukebox_core.synth.words import VOWELS
+from jukebox_core.training.data import Report
 from jukebox_core.units import COARSE_TO_FINE, Level
 from jukebox_core.vqvae import JukeboxVQVAE
-
-Report = Callable[[str], None]
-"""Takes one line about something that takes long."""
 
 VOWELS_WANTED, ARTISTS_WANTED, PERPLEXITY_WANTED = 0.70, 0.80, 0.50
 """Shares that let a codec pass."""

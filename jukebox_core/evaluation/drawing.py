@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from jukebox_core.evaluation.codec import Report
 from jukebox_core.evaluation.crew import Crew, loaded_model
 from jukebox_core.labels import Labels
 from jukebox_core.model import JukeboxModel
 from jukebox_core.sampling.modes import SongOptions
 from jukebox_core.song import SamplingParams
 from jukebox_core.synth import ARTISTS, GENRES
+from jukebox_core.training.data import Report
 from jukebox_core.units import COARSE_TO_FINE, Level
 
 _SONGS_PER_JOB = 16

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from jukebox_core.evaluation import obedience
 from jukebox_core.evaluation.attention import attended_vowels, has_alignment_head
-from jukebox_core.evaluation.codec import Report
 from jukebox_core.evaluation.crew import Crew, loaded_model
 from jukebox_core.evaluation.drawing import Asked, Drawn, DrawSettings, draw_songs
 from jukebox_core.evaluation.features import encode_clips, log_mel
@@ -28,6 +27,7 @@ from jukebox_core.evaluation.obedience import Verdicts, verdicts_of
 from jukebox_core.evaluation.sound_figures import soundness
 from jukebox_core.evaluation.sung_vowels import compare_with_lyrics, true_times, vowels_at_times
 from jukebox_core.synth import ARTISTS, GENRES
+from jukebox_core.training.data import Report
 from jukebox_core.units import Level
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from jukebox_core.evaluation.attention import align_song, alignment_figures, has_alignment_head
 from jukebox_core.evaluation.bits import bits_per_level
-from jukebox_core.evaluation.codec import Report, evaluate_codec
+from jukebox_core.evaluation.codec import evaluate_codec
 from jukebox_core.evaluation.crew import Crew, loaded_model
 from jukebox_core.evaluation.criteria import criteria_of
 from jukebox_core.evaluation.drawing import unknown_names
@@ -14,6 +14,7 @@ from jukebox_core.evaluation.hearing import Hearing
 from jukebox_core.evaluation.known_songs import KnownSong, composed_song
 from jukebox_core.evaluation.mini_settings import Evaluation, MiniSettings
 from jukebox_core.synth import ARTISTS, GENRES
+from jukebox_core.training.data import Report
 
 
 def evaluate_mini(

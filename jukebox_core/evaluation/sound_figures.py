@@ -11,15 +11,7 @@ import torch
 from torch import Tensor
 
 from jukebox_core.evaluation.statistics import rounded
-
-CONVERGENCE_RESOLUTIONS = ((2048, 240, 1200), (1024, 120, 600), (512, 50, 240))
-"""n_fft, hop and window in samples: the three resolutions of the original's spectral loss."""
-
-LOG_RESOLUTIONS = (256, 1024, 2048)
-"""n_fft of the log-spectral distance; the hop is a quarter of it."""
-
-LOG_FLOOR = 0.01
-"""Magnitudes below are taken as this much: a difference in silence is no difference."""
+from jukebox_core.training.vqvae_measures import log_spectral_distance_db, spectral_convergence
 
 _CLIPPED = 0.999
 _SILENT_DB = -60.0
@@ -52,41 +44,12 @@ def sound_distance(original: Tensor, other: Tensor) -> SoundDistance:
     """Distance of two sounds, both float32 [samples] of the same length."""
     difference = (original - other).square().sum().clamp(min=1e-12)
     snr_db = 10.0 * torch.log10(original.square().sum().clamp(min=1e-12) / difference)
+    pair = original[None], other[None]
     return SoundDistance(
         snr_db=float(snr_db),
-        spectral_convergence=_mean(
-            [_convergence(original, other, *r) for r in CONVERGENCE_RESOLUTIONS]
-        ),
-        log_spectral_distance_db=_mean(
-            [_log_distance(original, other, n) for n in LOG_RESOLUTIONS]
-        ),
+        spectral_convergence=float(spectral_convergence(*pair)),
+        log_spectral_distance_db=float(log_spectral_distance_db(*pair)),
     )
-
-
-def _convergence(original: Tensor, other: Tensor, n_fft: int, hop: int, window: int) -> float:
-    wanted, found = (_magnitudes(sound, n_fft, hop, window) for sound in (original, other))
-    return float((wanted - found).norm() / wanted.norm().clamp(min=1e-6))
-
-
-def _log_distance(original: Tensor, other: Tensor, n_fft: int) -> float:
-    levels_db = [
-        20.0 * torch.log10(_magnitudes(sound, n_fft, n_fft // 4, n_fft).clamp(min=LOG_FLOOR))
-        for sound in (original, other)
-    ]
-    return float((levels_db[0] - levels_db[1]).abs().mean())
-
-
-def _magnitudes(sound: Tensor, n_fft: int, hop: int, window: int) -> Tensor:
-    """float32 [frequencies, frames]."""
-    shape = torch.hann_window(window, device=sound.device)
-    spectrum = torch.stft(
-        sound, n_fft, hop_length=hop, win_length=window, window=shape, return_complex=True
-    )
-    return spectrum.abs()
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
 
 
 def soundness(audio: Tensor) -> dict[str, float]:

@@ -95,7 +95,7 @@ class JukeboxTokenizer:
 
     def _raw_ids(self, artist_id: ArtistId | None, genre_ids: GenreIds | None) -> RawIds:
         raw = RawIds(artist_id=artist_id, genre_ids=genre_ids)
-        raw.check_versions({p.labels.version for p in self.config.priors if p.labels is not None})
+        raw.check_versions(set(self.config.label_versions))
         return raw
 
     def _read(
@@ -175,8 +175,8 @@ class JukeboxTokenizer:
         Raises:
             LabelError: such a list is missing or broken.
         """
-        versions = {prior.labels.version for prior in config.priors if prior.labels is not None}
-        return cls({v: Vocabulary.from_directory(labels_dir, v) for v in sorted(versions)}, config)
+        versions = config.label_versions
+        return cls({v: Vocabulary.from_directory(labels_dir, v) for v in versions}, config)
 
     def save_vocabulary(self, directory: Path | str) -> list[Path]:
         """Write all lists into `labels/` of a model directory, from which `from_pretrained` reads.

@@ -77,10 +77,9 @@ def _new_vocabularies(
 ) -> dict[LabelVersion, Vocabulary]:
     check_genres(parts.config, songs)
     old = {} if parts.tokenizer is None else parts.tokenizer.vocabularies
-    versions = {p.labels.version for p in parts.config.priors if p.labels is not None}
     found: set[str] = set()
     new = {}
-    for version in sorted(versions):
+    for version in parts.config.label_versions:
         source = old.get(version, _NOTHING)
         artists, genres = set(source.artists), set(source.genres)
         if not keep_all:

@@ -11,6 +11,7 @@ from jukebox_core.training.vqvae_losses import (
 )
 
 LOG_FLOOR = 0.01
+"""Magnitudes below are taken as this much: a difference in silence is no difference."""
 LOG_RESOLUTIONS = tuple(SpectralResolution(n, n // 4, n) for n in (256, 1024, 2048))
 
 
