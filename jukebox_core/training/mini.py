@@ -28,12 +28,13 @@ _WIDTH = 256
 _ROW, _COLUMN, _PREVIOUS = AttentionKind.ROW, AttentionKind.COLUMN, AttentionKind.PREVIOUS_ROW
 _LYRICS, _ALL = AttentionKind.LYRIC_ENCODER, AttentionKind.ALL
 
-# The lyrics are found early, so that most layers can use what they say. The layer before has heard
-# a second of singing, by which the place in the lyrics is known.
+# All layers but those of the lyrics see the whole window: a beat is no fixed number of tokens, so
+# rows and columns miss it, and the genre stands at the first place alone. The lyrics are found
+# early, so that most layers can use what they say.
 _TOP_LAYERS = (
-    *(_ROW, _PREVIOUS, _LYRICS, _ALL),
-    *(_ROW, _PREVIOUS, _LYRICS, _COLUMN),
-    *(_ROW, _PREVIOUS, _LYRICS, _COLUMN),
+    *(_ALL, _ALL, _LYRICS, _ALL),
+    *(_ALL, _ALL, _LYRICS, _ALL),
+    *(_ALL, _ALL, _LYRICS, _ALL),
 )
 _UPSAMPLER_LAYERS = (*(_ROW, _PREVIOUS, _COLUMN), *(_ROW, _PREVIOUS, _COLUMN), _ROW, _PREVIOUS)
 _NUM_LYRIC_TOKENS = 128

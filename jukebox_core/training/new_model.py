@@ -1,10 +1,12 @@
 """A model directory to train in: from nothing, in the likeness of another, or from its weights."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from jukebox_core.checkpoints import save_directory
 from jukebox_core.checkpoints.load import read_directory_config
@@ -12,7 +14,7 @@ from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig, LabelVersion
 from jukebox_core.errors import TrainingError
 from jukebox_core.labels import JukeboxTokenizer, Vocabulary
 from jukebox_core.prior import JukeboxPrior
-from jukebox_core.prior.projection import Projection
+from jukebox_core.prior.projection import INIT_STD, Projection
 from jukebox_core.tiny import tiny_config
 from jukebox_core.training.label_lists import check_genres, vocabulary_of
 from jukebox_core.training.manifest import ManifestEntry, read_manifest
@@ -20,6 +22,8 @@ from jukebox_core.training.mini import mini_config
 from jukebox_core.vqvae import JukeboxVQVAE
 
 Vocabularies = dict[LabelVersion, Vocabulary]
+
+_SHORTEST_WAVE_TOKENS = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +88,7 @@ def song_vocabularies(config: JukeboxConfig, songs: Sequence[ManifestEntry]) -> 
         TrainingError: a genre has more words than a prior reads.
     """
     check_genres(config, songs)
-    versions = {prior.labels.version for prior in config.priors if prior.labels is not None}
-    return {version: vocabulary_of(version, songs) for version in sorted(versions)}
+    return {version: vocabulary_of(version, songs) for version in config.label_versions}
 
 
 def with_vocabularies(config: JukeboxConfig, vocabularies: Vocabularies) -> JukeboxConfig:
@@ -124,9 +127,30 @@ def _pattern(like: str) -> JukeboxConfig:
 
 
 def _untrained_prior(config: JukeboxPriorConfig) -> JukeboxPrior:
-    """A prior whose residual branches begin at zero: so it learns sooner."""
+    """A prior that learns sooner: residual branches begin at zero, a top prior's places as waves.
+
+    Upsamplers are told the place by the codes above.
+    """
     prior = JukeboxPrior(config)
     for name, module in prior.named_modules():
         if isinstance(module, Projection) and name.endswith(".output"):
             torch.nn.init.zeros_(module.weight)
+    if config.conditioner is None:
+        with torch.no_grad():
+            prior.position_embedding.copy_(_waves(*prior.position_embedding.shape))
     return prior
+
+
+def _waves(num_positions: int, width: int) -> Tensor:
+    """Sines and cosines over the positions, float32 [num_positions, width], as loud as tokens.
+
+    How far apart two places are, a beat or a bar, is then a rotation that attention finds at once;
+    embeddings drawn at random must learn every place for itself. Periods lie from four tokens to
+    twice the window, evenly in pitch ("Attention is all you need", 2017, section 3.5).
+    """
+    num_waves = -(-width // 2)
+    shortest, longest = math.log(_SHORTEST_WAVE_TOKENS), math.log(2 * num_positions)
+    periods = torch.linspace(shortest, longest, num_waves).exp()
+    angles = torch.arange(num_positions)[:, None] * (2 * math.pi / periods)
+    waves = torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)
+    return waves[:, :width] * (INIT_STD * math.sqrt(2))

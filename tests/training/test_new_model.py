@@ -1,6 +1,7 @@
 """Untrained models that are ready to be trained."""
 
 import pytest
+import torch
 
 from jukebox_core.checkpoints import load_directory
 from jukebox_core.checkpoints.verify import verify
@@ -45,6 +46,19 @@ def test_the_same_seed_makes_the_same_model(tmp_path):
     )
     assert one == two
     assert one != other
+
+
+def test_how_far_apart_two_places_are_is_the_same_everywhere_in_an_untrained_top_prior(tmp_path):
+    data = write_songs(tmp_path / "data", SONGS)
+    new_model(data, tmp_path / "mine", like="tiny")
+    top, middle, _ = load_directory(tmp_path / "mine").priors
+    places = top.position_embedding.detach()
+    assert places.square().mean().sqrt() == pytest.approx(0.02, rel=0.01)
+    likeness = places @ places.T
+    torch.testing.assert_close(likeness[:-7, 7:].diagonal(), likeness[0, 7].expand(len(places) - 7))
+    assert likeness[0, 7] < 0.9 * likeness[0, 0]
+    others = middle.position_embedding.detach() @ middle.position_embedding.detach().T
+    assert others[:-7, 7:].diagonal().std() > 0.1 * others.diagonal().mean()
 
 
 def test_a_model_in_the_likeness_of_another_has_its_sizes_and_own_names(tmp_path, tiny_model_dir):
