@@ -1,14 +1,15 @@
-"""A store on the shared server, empty before each test."""
+"""A store on the shared server, empty before each test, whose clock the test may put forward."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from jobs.redis_store import RedisJobStore
+from tests.fixtures.servers import ServerClock
 
 
 @pytest.fixture
-def store(clean_redis_url: str) -> Iterator[RedisJobStore]:
+def store(clean_redis_url: str, clock: ServerClock) -> Iterator[RedisJobStore]:
     store = RedisJobStore(clean_redis_url)
     yield store
     store.close()

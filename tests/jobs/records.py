@@ -1,6 +1,5 @@
 """Job records to test with, and the first steps of a job."""
 
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,9 +17,10 @@ from jobs.job import (
 from jobs.redis_store import RedisJobStore
 from jobs.request import JobRequest
 from jobs.store import Claim
+from tests.fixtures.servers import ServerClock
 
 LEASE_SEC = 30.0
-SHORT_LEASE_SEC = 0.2
+SHORT_LEASE_SEC = 10.0
 METRICS = LevelMetrics(seconds=1.5, tokens_per_second=83.3)
 ERROR = JobError(code="out_of_memory", message="the device is full", retryable=True)
 
@@ -88,5 +88,5 @@ def created(store: RedisJobStore, **request) -> Job:
     return job
 
 
-def let_the_lease_end() -> None:
-    time.sleep(1.2 * SHORT_LEASE_SEC)
+def let_the_lease_end(clock: ServerClock) -> None:
+    clock.pass_time(1.2 * SHORT_LEASE_SEC)

@@ -33,7 +33,7 @@ def test_a_claim_makes_a_queued_job_running(store):
     assert claim.job.fence == claim.fence == 1
     assert claim.job.attempt == 1
     assert claim.job.started_at is not None
-    assert abs(claim.job.started_at - before) < timedelta(seconds=5)
+    assert abs(claim.job.started_at - before) < timedelta(minutes=1)
     assert claim.job.lease_expires_at is not None
     assert claim.job.lease_expires_at - claim.job.started_at >= timedelta(seconds=LEASE_SEC) * 0.99
 
@@ -51,10 +51,10 @@ def test_a_message_for_another_stage_claims_nothing(store):
     assert store.get(job.id).status is JobStatus.QUEUED
 
 
-def test_an_expired_lease_counts_as_a_crash(store):
+def test_an_expired_lease_counts_as_a_crash(store, clock):
     job = created(store)
     take(store, job, lease_sec=SHORT_LEASE_SEC)
-    let_the_lease_end()
+    let_the_lease_end(clock)
     claim = take(store, job)
     assert (claim.job.attempt, claim.fence) == (2, 2)
     assert claim.job.status is JobStatus.RUNNING
@@ -71,11 +71,11 @@ def test_a_released_job_is_claimed_again_and_counts_no_crash(store):
     assert second.job.started_at == first.job.started_at
 
 
-def test_the_third_crash_fails_the_job(store):
+def test_the_third_crash_fails_the_job(store, clock):
     job = created(store)
     for attempt in (1, 2, 3):
         assert take(store, job, lease_sec=SHORT_LEASE_SEC).job.attempt == attempt
-        let_the_lease_end()
+        let_the_lease_end(clock)
     assert store.claim(job.id, Stage.TOP, worker="w", lease_sec=LEASE_SEC) is None
     failed = store.get(job.id)
     assert failed.status is JobStatus.FAILED
@@ -113,11 +113,11 @@ def writes(store: RedisJobStore, claim: Claim):
     ]
 
 
-def test_a_worker_that_lost_its_lease_writes_nothing(store):
+def test_a_worker_that_lost_its_lease_writes_nothing(store, clock):
     job = created(store)
     zombie = take(store, job, lease_sec=SHORT_LEASE_SEC)
     store.record_window(zombie, window())
-    let_the_lease_end()
+    let_the_lease_end(clock)
     take(store, job)
     before = store.get(job.id)
     for write in writes(store, zombie):
@@ -143,10 +143,10 @@ def test_a_claim_ends_with_the_work(store, how):
             write()
 
 
-def test_an_expired_lease_that_nobody_took_is_renewed(store):
+def test_an_expired_lease_that_nobody_took_is_renewed(store, clock):
     job = created(store)
     claim = take(store, job, lease_sec=SHORT_LEASE_SEC)
-    let_the_lease_end()
+    let_the_lease_end(clock)
     assert store.heartbeat(claim, {}, 0.5, lease_sec=LEASE_SEC) is False
     assert store.claim(job.id, Stage.TOP, worker="worker-2", lease_sec=LEASE_SEC) is None
 

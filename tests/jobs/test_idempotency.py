@@ -69,16 +69,16 @@ def test_of_many_requests_at_once_with_one_key_exactly_one_makes_a_job(store, tu
     assert len(store.list_jobs().jobs) == 1
 
 
-def test_a_key_is_forgotten_when_its_time_is_over(clean_redis_url):
-    store = RedisJobStore(clean_redis_url, keys_kept_sec=0.2)
-    first = store.create(new_job(), idempotency=key())
-    time.sleep(0.3)
+def test_a_key_is_forgotten_when_its_time_is_over(store, clean_redis_url):
+    forgetful = RedisJobStore(clean_redis_url, keys_kept_sec=0.1)
+    first = forgetful.create(new_job(), idempotency=key())
+    forgetful.close()
+    time.sleep(0.2)
     second = store.create(new_job(), idempotency=key())
     assert second.id != first.id
     store.request_cancel(first.id)
     store.delete(first.id)  # which is not the job of the key any more
     assert store.create(new_job(), idempotency=key()) == second
-    store.close()
 
 
 def test_a_deleted_job_sets_its_key_free(store):

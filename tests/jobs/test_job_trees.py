@@ -109,10 +109,10 @@ def test_a_worker_adds_the_codes_of_an_audio_prompt_once_they_are_there(store):
     assert store.get(job.id).prompt_codes_name == "prompt-to-top-fence000001.safetensors"
 
 
-def test_a_worker_that_lost_its_lease_adds_no_prompt(store):
+def test_a_worker_that_lost_its_lease_adds_no_prompt(store, clock):
     job = created(store)
     late = take(store, job, lease_sec=SHORT_LEASE_SEC)
-    let_the_lease_end()
+    let_the_lease_end(clock)
     store.record_prompt(take(store, job), "second")
     with pytest.raises(LeaseLost):
         store.record_prompt(late, "first")

@@ -1,6 +1,5 @@
 """Deadlines, expiry, pins: the server's clock decides, and a late or second sweep does no harm."""
 
-import time
 from dataclasses import replace
 
 import pytest
@@ -13,7 +12,7 @@ from tests.jobs.records import ERROR, METRICS, new_job, take, window
 
 pytestmark = pytest.mark.redis
 
-SHORT_SEC = 0.05
+SHORT_SEC = 10.0
 
 
 def created(store, *, owner=None, kept_sec=None, codes_kept_sec=None, limits=None, **request):
@@ -21,8 +20,8 @@ def created(store, *, owner=None, kept_sec=None, codes_kept_sec=None, limits=Non
     return store.create(job, limits=limits or JobLimits())
 
 
-def pass_time():
-    time.sleep(1.5 * SHORT_SEC)
+def pass_time(clock):
+    clock.pass_time(1.5 * SHORT_SEC)
 
 
 def succeeded(store, **kept):
@@ -35,11 +34,11 @@ def succeeded(store, **kept):
 
 
 class TestDeadlines:
-    def test_a_waiting_job_fails_when_its_time_is_up(self, store):
+    def test_a_waiting_job_fails_when_its_time_is_up(self, store, clock):
         job = created(store, timeout_seconds=SHORT_SEC)
         assert store.get(job.id).deadline_at is not None
         assert store.overdue() == []
-        pass_time()
+        pass_time(clock)
         assert store.overdue() == [job.id]
         assert store.end_overdue(job.id)
         failed = store.get(job.id)
@@ -48,56 +47,56 @@ class TestDeadlines:
         assert store.overdue() == []
         assert not store.end_overdue(job.id)
 
-    def test_nobody_claims_an_overdue_job(self, store):
+    def test_nobody_claims_an_overdue_job(self, store, clock):
         job = created(store, timeout_seconds=SHORT_SEC)
-        pass_time()
+        pass_time(clock)
         assert store.claim(job.id, Stage.TOP, worker="w", lease_sec=9) is None
         assert store.get(job.id).error.code == "deadline_exceeded"
 
-    def test_a_running_job_fails_at_the_next_heartbeat_and_its_worker_is_out(self, store):
+    def test_a_running_job_fails_at_the_next_heartbeat_and_its_worker_is_out(self, store, clock):
         job = created(store, timeout_seconds=4 * SHORT_SEC)
         claim = take(store, job)
         assert store.heartbeat(claim, {}, 0.1, lease_sec=9) is False
-        time.sleep(5 * SHORT_SEC)
+        clock.pass_time(5 * SHORT_SEC)
         with pytest.raises(LeaseLost):
             store.heartbeat(claim, {}, 0.2, lease_sec=9)
         assert store.get(job.id).error.code == "deadline_exceeded"
         with pytest.raises(LeaseLost):
             store.record_window(claim, window())
 
-    def test_a_running_job_fails_also_when_nobody_hears_of_its_worker(self, store):
+    def test_a_running_job_fails_also_when_nobody_hears_of_its_worker(self, store, clock):
         job = created(store, timeout_seconds=2 * SHORT_SEC)
         take(store, job)
-        time.sleep(3 * SHORT_SEC)
+        clock.pass_time(3 * SHORT_SEC)
         assert store.end_overdue(job.id)
         assert store.get(job.id).status is JobStatus.FAILED
         assert store.due() == []
 
-    def test_a_song_that_is_done_before_anybody_looks_is_done(self, store):
+    def test_a_song_that_is_done_before_anybody_looks_is_done(self, store, clock):
         job = created(store, timeout_seconds=2 * SHORT_SEC)
         claim = take(store, job)
-        time.sleep(3 * SHORT_SEC)
+        clock.pass_time(3 * SHORT_SEC)
         store.succeed(claim)
         assert not store.end_overdue(job.id)
         assert store.get(job.id).status is JobStatus.SUCCEEDED
 
-    def test_an_overdue_job_that_is_to_be_canceled_becomes_canceled(self, store):
+    def test_an_overdue_job_that_is_to_be_canceled_becomes_canceled(self, store, clock):
         job = created(store, timeout_seconds=2 * SHORT_SEC)
         take(store, job)
         store.request_cancel(job.id)
-        time.sleep(3 * SHORT_SEC)
+        clock.pass_time(3 * SHORT_SEC)
         assert store.end_overdue(job.id)
         assert store.get(job.id).status is JobStatus.CANCELED
 
-    def test_a_retry_gets_as_much_time_again(self, store):
+    def test_a_retry_gets_as_much_time_again(self, store, clock):
         job = created(store, timeout_seconds=4 * SHORT_SEC)
         store.fail(take(store, job), ERROR)
-        time.sleep(5 * SHORT_SEC)
+        clock.pass_time(5 * SHORT_SEC)
         assert store.overdue() == []
         store.retry(job.id)
         assert store.overdue() == []
         assert take(store, job).job.deadline_at > store.get(job.id).created_at
-        time.sleep(5 * SHORT_SEC)
+        clock.pass_time(5 * SHORT_SEC)
         assert store.overdue() == [job.id]
 
     def test_a_job_without_a_timeout_has_all_the_time(self, store):
@@ -107,11 +106,11 @@ class TestDeadlines:
 
 
 class TestExpiry:
-    def test_a_job_expires_so_long_after_its_end(self, store):
+    def test_a_job_expires_so_long_after_its_end(self, store, clock):
         job = succeeded(store, kept_sec=SHORT_SEC)
         kept_sec = (job.expires_at - job.completed_at).total_seconds()
         assert kept_sec == pytest.approx(SHORT_SEC, abs=0.01)
-        pass_time()
+        pass_time(clock)
         assert store.expired() == [job.id]
         assert store.expire(job.id)
         with pytest.raises(JobNotFound):
@@ -120,11 +119,11 @@ class TestExpiry:
         [(job_id, seen)] = store.untidy()
         assert job_id == job.id
         store.tidied(job.id, seen)
-        assert not store._redis.keys("*")
+        assert not store._redis.keys("jukebox:*")
 
-    def test_a_job_that_has_not_ended_does_not_expire(self, store):
+    def test_a_job_that_has_not_ended_does_not_expire(self, store, clock):
         job = created(store, kept_sec=SHORT_SEC)
-        pass_time()
+        pass_time(clock)
         assert store.expired() == []
         assert not store.expire(job.id)
         assert store.get(job.id).expires_at is None
@@ -140,20 +139,20 @@ class TestExpiry:
         assert (job.expires_at, job.codes_expire_at) == (None, None)
         assert store.expired() == store.expired_codes() == []
 
-    def test_a_retry_ends_the_waiting_for_the_end(self, store):
+    def test_a_retry_ends_the_waiting_for_the_end(self, store, clock):
         job = created(store, kept_sec=SHORT_SEC, codes_kept_sec=SHORT_SEC)
         store.fail(take(store, job), ERROR)
         store.retry(job.id)
-        pass_time()
+        pass_time(clock)
         assert not store.expire(job.id)
         assert not store.expire_codes(job.id)
         assert (store.get(job.id).expires_at, store.get(job.id).codes_expire_at) == (None, None)
 
-    def test_codes_may_go_before_the_song(self, store):
+    def test_codes_may_go_before_the_song(self, store, clock):
         job = succeeded(store, kept_sec=60.0, codes_kept_sec=SHORT_SEC)
         assert job.codes
         assert job.codes_expire_at < job.expires_at
-        pass_time()
+        pass_time(clock)
         assert store.expired_codes() == [job.id]
         assert store.expire_codes(job.id)
         after = store.get(job.id)
@@ -161,35 +160,36 @@ class TestExpiry:
         assert store.expired_codes() == []
         assert store.untidy()[0][0] == job.id
 
-    def test_a_second_sweeper_finds_nothing_to_do(self, store):
+    def test_a_second_sweeper_finds_nothing_to_do(self, store, clock):
         job = succeeded(store, kept_sec=SHORT_SEC)
-        pass_time()
+        pass_time(clock)
         assert store.expire(job.id)
         assert not store.expire(job.id)
         assert store.expired() == []
 
-    def test_what_became_untidy_again_meanwhile_is_looked_at_again(self, store):
+    def test_what_became_untidy_again_meanwhile_is_looked_at_again(self, store, clock):
         job = succeeded(store, kept_sec=SHORT_SEC, codes_kept_sec=SHORT_SEC)
-        pass_time()
+        pass_time(clock)
         store.expire_codes(job.id)
         [(_, seen)] = store.untidy()
+        clock.pass_time(0.1)
         store.expire(job.id)
         store.tidied(job.id, seen)
         assert len(store.untidy()) == 1
 
 
 class TestPins:
-    def test_a_pinned_job_stays_and_after_that_its_time_counts_anew(self, store):
+    def test_a_pinned_job_stays_and_after_that_its_time_counts_anew(self, store, clock):
         job = succeeded(store, kept_sec=SHORT_SEC, codes_kept_sec=SHORT_SEC)
         pinned = store.set_pinned(job.id, True)
         assert (pinned.pinned, pinned.expires_at, pinned.codes_expire_at) == (True, None, None)
-        pass_time()
+        pass_time(clock)
         assert store.expired() == store.expired_codes() == []
         assert not store.expire(job.id)
         unpinned = store.set_pinned(job.id, False)
         assert not unpinned.pinned
         assert unpinned.expires_at > job.expires_at
-        pass_time()
+        pass_time(clock)
         assert store.expire(job.id)
 
     def test_a_job_may_be_pinned_before_its_end(self, store):
@@ -203,9 +203,9 @@ class TestPins:
         job = succeeded(store, kept_sec=60.0)
         assert store.set_pinned(job.id, False).expires_at == job.expires_at
 
-    def test_codes_that_are_gone_are_not_said_to_be_kept(self, store):
+    def test_codes_that_are_gone_are_not_said_to_be_kept(self, store, clock):
         job = succeeded(store, kept_sec=60.0, codes_kept_sec=SHORT_SEC)
-        pass_time()
+        pass_time(clock)
         store.expire_codes(job.id)
         store.set_pinned(job.id, True)
         after = store.set_pinned(job.id, False)
@@ -217,7 +217,7 @@ class TestPins:
         store.set_pinned(job.id, True)
         store.delete(job.id)
         store.tidied(job.id)
-        assert not store._redis.keys("*")
+        assert not store._redis.keys("jukebox:*")
 
     def test_what_is_not_there_is_not_pinned(self, store):
         with pytest.raises(JobNotFound):
@@ -257,9 +257,9 @@ class TestMusicOfADay:
         store.request_cancel(job.id)
         return claim
 
-    def test_a_retry_of_what_did_not_count_counts(self, store):
+    def test_a_retry_of_what_did_not_count_counts(self, store, clock):
         job = self.ask(store, num_samples=2, timeout_seconds=SHORT_SEC)
-        pass_time()
+        pass_time(clock)
         store.end_overdue(job.id)
         self.ask(store, num_samples=2)
         self.refused(lambda: store.retry(job.id, limits=self.LIMITS))

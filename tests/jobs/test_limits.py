@@ -1,7 +1,6 @@
 """Limits hold at the moment a job is queued, however many ask at once."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -110,18 +109,21 @@ def test_of_many_at_once_as_many_are_accepted_as_there_are_places(store):
     assert store.counts()[JobStatus.QUEUED] == 5
 
 
-def test_tokens_are_spent_and_come_back(store):
+def test_tokens_are_spent_and_come_back(store, clock):
+    clock.stop()
     for _ in range(60):
         store.take_token("alice", per_minute=60)
     with pytest.raises(LimitReached) as caught:
         store.take_token("alice", per_minute=60)
     assert 0 < caught.value.retry_after_sec <= 1
     store.take_token("bob", per_minute=60)
-    time.sleep(caught.value.retry_after_sec)
+    clock.pass_time(caught.value.retry_after_sec)
     store.take_token("alice", per_minute=60)
 
 
-def test_tokens_at_once_are_counted_one_by_one(store):
+def test_tokens_at_once_are_counted_one_by_one(store, clock):
+    clock.stop()
+
     def ask(_):
         try:
             store.take_token("alice", per_minute=10)

@@ -60,24 +60,24 @@ def test_a_retried_job_is_claimed_with_a_newer_fence_and_its_old_worker_is_out(s
         store.heartbeat(old, {}, 0.5, lease_sec=1)
 
 
-def test_after_too_many_crashes_the_attempts_count_anew(store):
+def test_after_too_many_crashes_the_attempts_count_anew(store, clock):
     job = created(store)
     for _ in range(3):
         take(store, job, lease_sec=SHORT_LEASE_SEC)
-        let_the_lease_end()
+        let_the_lease_end(clock)
     assert store.claim(job.id, Stage.TOP, worker="w", lease_sec=1) is None
     assert store.get(job.id).error.code == "too_many_crashes"
     assert store.retry(job.id)[0].attempt == 1
     assert take(store, job).job.attempt == 1
 
 
-def test_a_retried_job_is_due_again_when_its_message_was_lost(clean_redis_url):
+def test_a_retried_job_is_due_again_when_its_message_was_lost(clean_redis_url, clock):
     store = RedisJobStore(clean_redis_url, resend_after_sec=SHORT_LEASE_SEC)
     claim = failed_at_the_middle(store)
     assert store.due() == []
     store.retry(claim.job.id)
     assert store.due() == []
-    let_the_lease_end()
+    let_the_lease_end(clock)
     [due] = store.due()
     assert (due.job_id, due.stage, due.status) == (claim.job.id, "middle", "queued")
     store.close()

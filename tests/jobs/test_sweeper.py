@@ -18,7 +18,8 @@ from tests.jobs.records import ERROR, METRICS, new_job, output, take
 
 pytestmark = pytest.mark.redis
 
-SHORT_SEC = 0.05
+SHORT_SEC = 10.0
+PATIENCE_SEC = 60.0
 
 
 @pytest.fixture
@@ -58,16 +59,16 @@ def names(artifacts, job):
     return sorted(path.name for path in artifacts._files(job.id))
 
 
-def pass_time():
-    time.sleep(1.5 * SHORT_SEC)
+def pass_time(clock):
+    clock.pass_time(1.5 * SHORT_SEC)
 
 
-def test_an_expired_job_goes_with_all_its_files(store, artifacts, sweeper, tmp_path):
+def test_an_expired_job_goes_with_all_its_files(store, artifacts, sweeper, tmp_path, clock):
     other = sung(store, artifacts, kept_sec=60.0)
-    job = sung(store, artifacts, kept_sec=1.0)
+    job = sung(store, artifacts, kept_sec=SHORT_SEC)
     sweeper.sweep()
     assert store.get(job.id) == job
-    time.sleep(1.1)
+    pass_time(clock)
     sweeper.sweep()
     with pytest.raises(JobNotFound):
         store.get(job.id)
@@ -75,21 +76,21 @@ def test_an_expired_job_goes_with_all_its_files(store, artifacts, sweeper, tmp_p
     assert store.untidy() == []
 
 
-def test_expired_codes_go_and_the_sound_stays(store, artifacts, sweeper):
+def test_expired_codes_go_and_the_sound_stays(store, artifacts, sweeper, clock):
     job = sung(store, artifacts, codes_kept_sec=SHORT_SEC)
     assert len(names(artifacts, job)) == 4
-    pass_time()
+    pass_time(clock)
     sweeper.sweep()
     assert names(artifacts, job) == [job.outputs[0].name]
     assert store.get(job.id).outputs == job.outputs
 
 
 def test_what_one_sweeper_forgot_and_could_not_remove_the_next_one_removes(
-    store, artifacts, sweeper
+    store, artifacts, sweeper, clock
 ):
     """The first dies between the record and the files."""
     job = sung(store, artifacts, kept_sec=SHORT_SEC)
-    pass_time()
+    pass_time(clock)
     store.expire(job.id)
     assert names(artifacts, job)
     sweeper.sweep()
@@ -101,14 +102,14 @@ def test_what_its_owner_deleted_is_removed_even_if_the_api_died_over_it(store, a
     store.delete(job.id)
     sweeper.sweep()
     assert names(artifacts, job) == []
-    assert not store._redis.keys("*")
+    assert not store._redis.keys("jukebox:*")
 
 
 def test_a_folder_that_cannot_be_removed_now_is_removed_later(
-    store, artifacts, sweeper, monkeypatch
+    store, artifacts, sweeper, monkeypatch, clock
 ):
     job = sung(store, artifacts, kept_sec=SHORT_SEC)
-    pass_time()
+    pass_time(clock)
     with monkeypatch.context() as context:
 
         def refuse(_job_id):
@@ -121,10 +122,12 @@ def test_a_folder_that_cannot_be_removed_now_is_removed_later(
     assert names(artifacts, job) == []
 
 
-def test_a_job_that_was_retried_keeps_the_files_of_its_present_claim(store, artifacts, sweeper):
+def test_a_job_that_was_retried_keeps_the_files_of_its_present_claim(
+    store, artifacts, sweeper, clock
+):
     job = store.create(replace(new_job(), codes_kept_sec=SHORT_SEC))
     store.fail(take(store, job), ERROR)
-    pass_time()
+    pass_time(clock)
     store.expire_codes(job.id)
     store.retry(job.id)
     claim = take(store, job)
@@ -135,20 +138,25 @@ def test_a_job_that_was_retried_keeps_the_files_of_its_present_claim(store, arti
     assert names(artifacts, job) == [fresh.name]
 
 
-def test_an_overdue_job_fails_though_nobody_works(store, sweeper):
-    job = store.create(new_job(timeout_seconds=SHORT_SEC))
-    sweeper.start()
-    deadline = time.monotonic() + 5.0
+def wait_until_failed(store, job):
+    deadline = time.monotonic() + PATIENCE_SEC
     while store.get(job.id).status is not JobStatus.FAILED and time.monotonic() < deadline:
         time.sleep(0.02)
+
+
+def test_an_overdue_job_fails_though_nobody_works(store, sweeper, clock):
+    job = store.create(new_job(timeout_seconds=SHORT_SEC))
+    sweeper.start()
+    pass_time(clock)
+    wait_until_failed(store, job)
     sweeper.stop()
-    sweeper.join(5.0)
+    sweeper.join(PATIENCE_SEC)
     assert store.get(job.id).error.code == "deadline_exceeded"
 
 
-def test_many_sweepers_at_once_do_it_once(clean_redis_url, store, artifacts, assets):
+def test_many_sweepers_at_once_do_it_once(clean_redis_url, store, artifacts, assets, clock):
     jobs = [sung(store, artifacts, kept_sec=SHORT_SEC) for _ in range(5)]
-    pass_time()
+    pass_time(clock)
 
     def sweep(_):
         own = RedisJobStore(clean_redis_url)
@@ -158,23 +166,21 @@ def test_many_sweepers_at_once_do_it_once(clean_redis_url, store, artifacts, ass
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(sweep, range(4)))
     assert [names(artifacts, job) for job in jobs] == [[]] * 5
-    assert not store._redis.keys("*")
+    assert not store._redis.keys("jukebox:*")
 
 
 def test_it_goes_on_after_the_store_was_away(redis_server, artifacts, assets):
     store = RedisJobStore(redis_server.url)
-    job = store.create(new_job(timeout_seconds=SHORT_SEC))
+    job = store.create(new_job(timeout_seconds=0.05))
     sweeper = Sweeper(store, artifacts, assets, every_sec=0.05)
     redis_server.stop()
     sweeper.start()
     time.sleep(0.3)
     assert sweeper.is_alive()
     redis_server.start()
-    deadline = time.monotonic() + 5.0
-    while store.get(job.id).status is not JobStatus.FAILED and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until_failed(store, job)
     sweeper.stop()
-    sweeper.join(5.0)
+    sweeper.join(PATIENCE_SEC)
     assert store.get(job.id).error.code == "deadline_exceeded"
     store.close()
 
@@ -194,7 +200,7 @@ def test_assets_expire_too(store, artifacts, assets):
     Sweeper(store, artifacts, assets, every_sec=1.0, kept_assets_sec=60.0).sweep()
     Sweeper(store, artifacts, assets, every_sec=1.0).sweep()
     assert assets.get(asset.id) == asset
-    pass_time()
-    Sweeper(store, artifacts, assets, every_sec=1.0, kept_assets_sec=SHORT_SEC).sweep()
+    time.sleep(0.02)
+    Sweeper(store, artifacts, assets, every_sec=1.0, kept_assets_sec=0.01).sweep()
     with pytest.raises(AssetNotFound):
         assets.get(asset.id)

@@ -1,7 +1,5 @@
 """Messages are written with the change that they tell, and each has one sender at a time."""
 
-import time
-
 import pytest
 import redis
 
@@ -11,7 +9,15 @@ from jobs.job import TERMINAL_STATUSES, Stage
 from jobs.redis_store import RedisJobStore
 from jobs.webhook_outbox import RedisWebhookOutbox
 from jobs.webhooks import ENDINGS, WEBHOOK_EVENTS, Outcome, body_of
-from tests.jobs.records import ERROR, METRICS, created, let_the_lease_end, new_job, take
+from tests.jobs.records import (
+    ERROR,
+    METRICS,
+    SHORT_LEASE_SEC,
+    created,
+    let_the_lease_end,
+    new_job,
+    take,
+)
 
 pytestmark = pytest.mark.redis
 
@@ -19,13 +25,13 @@ URL = "https://studio.example/hooks"
 
 
 @pytest.fixture
-def outbox(clean_redis_url):
+def outbox(clean_redis_url, clock):
     outbox = RedisWebhookOutbox(clean_redis_url)
     yield outbox
     outbox.close()
 
 
-def claim(outbox, *, limit=100, lease_sec=30.0, per_owner=100, held=()):
+def claim(outbox, *, limit=100, lease_sec=300.0, per_owner=100, held=()):
     return outbox.claim(limit=limit, lease_sec=lease_sec, per_owner=per_owner, held=dict(held))
 
 
@@ -66,13 +72,13 @@ def test_a_job_tells_everything_it_was_asked_to_in_order(store, outbox):
     assert len({message.id for message in messages}) == 3
 
 
-def test_what_ended_itself_tells_too(store, outbox):
+def test_what_ended_itself_tells_too(store, outbox, clock):
     canceled(store)
     assert types(outbox) == ["job.canceled"]
     job = created(store, webhook_url=URL)
     for _ in range(3):
-        store.claim(job.id, Stage.TOP, worker="w", lease_sec=0.05)
-        time.sleep(0.06)
+        take(store, job, lease_sec=SHORT_LEASE_SEC)
+        let_the_lease_end(clock)
     assert store.claim(job.id, Stage.TOP, worker="w", lease_sec=1.0) is None
     [message] = claim(outbox)
     assert (message.type, message.error["code"]) == ("job.failed", "too_many_crashes")
@@ -105,11 +111,13 @@ def test_the_message_of_a_deleted_job_is_sent_all_the_same(store, outbox):
     assert types(outbox) == ["job.canceled"]
 
 
-def test_a_claimed_message_is_nobody_else_s_until_the_lease_ends(store, outbox, clean_redis_url):
+def test_a_claimed_message_is_nobody_else_s_until_the_lease_ends(
+    store, outbox, clean_redis_url, clock
+):
     canceled(store)
-    [mine] = claim(outbox, lease_sec=0.2)
+    [mine] = claim(outbox, lease_sec=SHORT_LEASE_SEC)
     assert claim(outbox) == []
-    let_the_lease_end()
+    let_the_lease_end(clock)
     [theirs] = claim(outbox)
     assert theirs.id == mine.id
     assert (mine.attempt, theirs.attempt) == (1, 2)
@@ -130,12 +138,14 @@ def test_a_delivered_message_leaves_nothing_behind(store, outbox, clean_redis_ur
     assert outbox.figures().attempts[Outcome.DELIVERED] == 1
 
 
-def test_a_failed_message_comes_again_after_its_wait_with_the_same_id_and_body(store, outbox):
+def test_a_failed_message_comes_again_after_its_wait_with_the_same_id_and_body(
+    store, outbox, clock
+):
     canceled(store)
     [first] = claim(outbox)
-    outbox.settle(first, Outcome.RETRIED, retry_in_sec=0.2)
+    outbox.settle(first, Outcome.RETRIED, retry_in_sec=20.0)
     assert claim(outbox) == []
-    time.sleep(0.25)
+    clock.pass_time(21.0)
     [second] = claim(outbox)
     assert (second.id, second.attempt) == (first.id, 2)
     assert body_of(second, "") == body_of(first, "")
