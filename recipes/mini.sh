@@ -9,7 +9,7 @@ set -euo pipefail
 here="$(cd "$(dirname "$0")/.." && pwd)"
 work="${1:-$here/build/mini}"
 jukebox="${JUKEBOX:-$here/.venv/bin/jukebox}"
-data="$work/data" model="$work/model"
+data="$work/data" beginnings="$work/beginnings" model="$work/model"
 seed=1
 export OMP_NUM_THREADS=1
 
@@ -18,10 +18,10 @@ vqvae() { # LEVEL STEPS
         --run-dir "$work/runs/vqvae-$1" --threads 1 --seed $seed --log-every 50
 }
 
-prior() { # LEVEL STEPS SHARE: of windows that begin a song
-    "$jukebox" train prior "$data" "$model" --level "$1" --steps "$2" \
-        --run-dir "$work/runs/prior-$1" --threads 1 --seed $seed --log-every 50 \
-        --precision bf16 --lr 0.002 --start-share "$3"
+prior() { # SONGS LEVEL STEPS SHARE: of windows that begin a song
+    "$jukebox" train prior "$1" "$model" --level "$2" --steps "$3" \
+        --run-dir "$work/runs/prior-$2" --threads 1 --seed $seed --log-every 50 \
+        --precision bf16 --lr 0.002 --start-share "$4"
 }
 
 # Ends with the failure of whichever of two jobs failed.
@@ -33,11 +33,15 @@ both() {
     wait $second
 }
 
+top_prior() { prior "$beginnings" top 6000 0.6; }
 lower_codecs() { vqvae bottom 6000 && vqvae middle 3000; }
-upsamplers() { prior middle 1500 0.02 && prior bottom 3800 0.02; }
+upsamplers() { prior "$data" middle 1500 0.02 && prior "$data" bottom 3800 0.02; }
 
 mkdir -p "$work"
 [ -f "$data/songs.json" ] || "$jukebox" synth "$data" --songs 2000 --seed $seed
+# The top prior learns five times as many songs: it knew 2,000 by heart before it could play in time.
+[ -f "$beginnings/songs.json" ] ||
+    "$jukebox" synth "$beginnings" --songs 10000 --seed $((seed + 1)) --seconds 8-16
 [ -f "$model/config.json" ] || "$jukebox" train new "$data" "$model" --like mini --seed $seed \
     --licence Apache-2.0 \
     --description "Trained by this project on music that it makes itself: it sings vowels, not words."
@@ -46,7 +50,7 @@ both "vqvae top 2600" lower_codecs
 "$jukebox" eval codec "$model" "$data"
 "$jukebox" train encode "$data" "$model"
 # What a genre is shows in the first bars, before the music itself tells: hence many beginnings.
-both "prior top 3600 0.6" upsamplers
+both top_prior upsamplers
 rm -rf "$work/mini"
 "$jukebox" train pack "$model" "$work/mini"
 "$jukebox" eval mini "$work/mini" -o "$work/evaluation"
