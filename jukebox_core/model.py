@@ -12,11 +12,12 @@ from jukebox_core.catalog import locate_model
 from jukebox_core.checkpoints import LoadedParts, load_directory, load_openai, save_directory
 from jukebox_core.checkpoints.load import read_directory_config
 from jukebox_core.config import JukeboxConfig
-from jukebox_core.errors import LabelError
+from jukebox_core.errors import ConfigError, LabelError
 from jukebox_core.labels import JukeboxTokenizer, Labels
-from jukebox_core.placed_priors import PlacedPriors, decide_placement, home_device
+from jukebox_core.placed_priors import HOST, PlacedPriors, decide_placement, home_device
 from jukebox_core.placement import AUTO, Placement
 from jukebox_core.prior import JukeboxPrior
+from jukebox_core.prior.int8_weights import INT8
 from jukebox_core.sampling.alignment import align_lyrics
 from jukebox_core.sampling.ancestral import SongTiming
 from jukebox_core.sampling.cascade import SongPlan, plan_song
@@ -84,6 +85,7 @@ class JukeboxModel(nn.Module):
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype | None = None,
+        weights: str | None = None,
         placement: Placement | str = AUTO,
     ) -> Self:
         """Load a directory in our own format or in that of transformers 4.
@@ -93,25 +95,35 @@ class JukeboxModel(nn.Module):
             device: where the weights go.
             dtype: of the transformer stacks and their caches; by default float32 on the CPU and
                 float16 elsewhere. What the original keeps in float32 stays so.
+            weights: "int8" keeps those of the stacks as int8 (`prior/int8_weights.py`): a quarter
+                of float32 in memory, computed with in `dtype`. Loading takes what it takes without.
             placement: "resident", "one_at_a_time" or "offloaded"; "auto" takes the first of them
                 for which `device` has enough free memory now.
 
         Raises:
             CheckpointError: tensors are unknown, missing or misshapen, or the files are not there.
-            ConfigError: the configuration is broken, or there is no such placement.
+            ConfigError: the configuration is broken, or there is no such placement or weights.
         """
+        if weights not in (None, INT8):
+            raise ConfigError(f"weights {weights!r} are not known: {INT8}, or None")
         directory = locate_model(directory)
         chosen = decide_placement(
             read_directory_config(directory),
             device=torch.device(device),
             dtype=dtype or default_dtype(device),
+            int8_weights=weights == INT8,
             wanted=placement,
         )
+        home = home_device(chosen, torch.device(device))
         parts = load_directory(
             directory,
-            device=home_device(chosen, torch.device(device)),
+            device=HOST if weights == INT8 else home,
             dtype=dtype or default_dtype(device),
         )
+        if weights == INT8:
+            for prior in parts.priors:
+                prior.use_int8_weights().to(home)
+            parts.vqvae.to(home)
         return cls(parts, device=device, placement=chosen)
 
     @classmethod
@@ -147,7 +159,11 @@ class JukeboxModel(nn.Module):
         return cls(parts)
 
     def save_pretrained(self, directory: str | Path) -> None:
-        """Write our own format: `config.json`, one safetensors file per part, the label lists."""
+        """Write our own format: `config.json`, one safetensors file per part, the label lists.
+
+        Raises:
+            CheckpointError: the weights are int8, which is nothing to keep.
+        """
         self._placed.come_home()
         save_directory(
             Path(directory),

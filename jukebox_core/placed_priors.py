@@ -18,11 +18,15 @@ PriorLoader = Callable[[Level, torch.device], JukeboxPrior]
 """Loads the prior of a level to a device."""
 
 
-def prior_needs(config: JukeboxPriorConfig, dtype: torch.dtype) -> PriorNeeds:
+def prior_needs(
+    config: JukeboxPriorConfig, dtype: torch.dtype, *, int8_weights: bool = False
+) -> PriorNeeds:
     """What a prior takes with its stacks in `dtype`; found on the meta device, without weights."""
     meta = torch.device("meta")
     with meta:
         prior = JukeboxPrior(config).set_compute_dtype(dtype)
+    if int8_weights:
+        prior.use_int8_weights()
     return PriorNeeds(
         weight_bytes=sum(tensor.nbytes for tensor in prior.state_dict().values()),
         row_bytes=PriorCache(config, 1, device=meta, dtype=dtype).num_bytes,
@@ -44,6 +48,7 @@ def decide_placement(
     *,
     device: torch.device,
     dtype: torch.dtype,
+    int8_weights: bool = False,
     num_rows: int = 1,
     wanted: Placement | str = AUTO,
     levels: Collection[Level] = COARSE_TO_FINE,
@@ -56,7 +61,10 @@ def decide_placement(
     free_bytes = free_memory_bytes(device)
     needs = {}
     if wanted == AUTO and free_bytes is not None:
-        needs = {level: prior_needs(config.prior(level), dtype) for level in levels}
+        needs = {
+            level: prior_needs(config.prior(level), dtype, int8_weights=int8_weights)
+            for level in levels
+        }
     return plan_placement(needs, free_bytes=free_bytes, num_rows=num_rows, wanted=wanted)
 
 

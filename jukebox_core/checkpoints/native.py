@@ -16,6 +16,7 @@ from jukebox_core.catalog import CONFIG_FILE, FORMAT, FORMAT_VERSION, LABELS_FOL
 from jukebox_core.checkpoints.parts import LoadedParts, build_prior, build_vqvae
 from jukebox_core.checkpoints.tensor_files import open_tensors
 from jukebox_core.config import JukeboxConfig
+from jukebox_core.errors import CheckpointError
 from jukebox_core.labels import JukeboxTokenizer
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.units import COARSE_TO_FINE, Level
@@ -39,7 +40,14 @@ def save_directory(
     """Write a model directory, all of it or nothing; one that is there already is replaced.
 
     Weights keep their dtype. `priors` come in sampling order (top, middle, bottom).
+
+    Raises:
+        CheckpointError: a prior has int8 weights; what they were made from is what to keep.
     """
+    if any(prior.has_int8_weights for prior in priors):
+        raise CheckpointError(
+            "int8 weights are not saved: load the model without them, and save it"
+        )
     with new_directory(directory) as unfinished:
         write_config(unfinished, config)
         write_tensors(unfinished / VQVAE_FILE, vqvae.state_dict())

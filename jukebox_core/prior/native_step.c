@@ -1,10 +1,14 @@
-/* One decode step of a stack of residual blocks in fp32, on one thread; see native_step.py.
+/* One decode step of a stack of residual blocks in fp32, on one thread; see native_step.py. Weights
+ * may be int8 with a scale for each column: only they are smaller, all arithmetic stays in fp32.
  *
  * Every row is computed by itself: each sum runs over the same terms in the same order however many
  * rows there are, so a row is the same to the bit in any company.
  */
 #include <math.h>
 #include <stdint.h>
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
 
 #define LANES 16
 #define TALL 6 /* rows in a tile of a product */
@@ -14,11 +18,13 @@
 #define NORM_EPSILON 1e-5f
 
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int8_t bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
 
 enum kind { ALL, ROW, COLUMN, PREVIOUS_ROW, LYRIC_ENCODER, LYRIC_PREFIX };
 
 struct projection {
-  const float *weight, *bias; /* [in, out], [out] */
+  const void *weight; /* [in, out], float, or int8_t where there is a scale */
+  const float *bias, *scale; /* [out] */
 };
 
 struct layer {
@@ -44,64 +50,97 @@ struct place {
 
 /* ---- products ---- */
 
-/* out = x @ weight + bias (+ residual) for a tile of `num_rows` by `num_vectors` vectors of columns.
- * Both are constants where this is inlined, so that the sums stay in registers. */
+static inline __attribute__((always_inline)) vec widened(const int8_t *from) {
+#ifdef __AVX512F__ /* the compiler does not find it by itself */
+  return (vec)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)from)));
+#else
+  typedef int32_t whole __attribute__((vector_size(4 * LANES)));
+  return __builtin_convertvector(__builtin_convertvector(*(const bytes *)from, whole), vec);
+#endif
+}
+
+/* out = x @ weight (* scale) + bias (+ residual) from column c on, for a tile of `num_rows` by
+ * `num_vectors` vectors of columns. Both are constants where this is inlined, so that the sums stay
+ * in registers; so is `is_int8`. */
 static inline __attribute__((always_inline)) void tile(
-    const int num_rows, const int num_vectors, const float *x, int64_t depth, const float *weight,
-    const float *bias, int64_t columns, const float *residual, float *out) {
+    const int is_int8, const int num_rows, const int num_vectors, struct projection p, int64_t c,
+    const float *x, int64_t depth, int64_t columns, const float *residual, float *out) {
   vec sums[TALL][WIDE];
   for (int v = 0; v < num_vectors; v++)
-    for (int m = 0; m < num_rows; m++) sums[m][v] = *(const vec *)(bias + v * LANES);
-  for (int64_t k = 0; k < depth; k++, weight += columns) {
+    for (int m = 0; m < num_rows; m++)
+      sums[m][v] = is_int8 ? (vec){0} : *(const vec *)(p.bias + c + v * LANES);
+  const char *weight = (const char *)p.weight + c * (is_int8 ? 1 : sizeof(float));
+  const int64_t stride = columns * (is_int8 ? 1 : sizeof(float));
+  for (int64_t k = 0; k < depth; k++, weight += stride) {
     vec row[WIDE];
     for (int v = 0; v < num_vectors; v++) {
-      __builtin_prefetch(weight + AHEAD * columns + v * LANES);
-      row[v] = *(const vec *)(weight + v * LANES);
+      if (is_int8) {
+        if (v == 0) __builtin_prefetch(weight + AHEAD * stride);
+        row[v] = widened((const int8_t *)weight + v * LANES);
+      } else {
+        __builtin_prefetch(weight + AHEAD * stride + v * sizeof(vec));
+        row[v] = *(const vec *)(weight + v * sizeof(vec));
+      }
     }
     for (int m = 0; m < num_rows; m++)
       for (int v = 0; v < num_vectors; v++) sums[m][v] += x[m * depth + k] * row[v];
   }
   for (int m = 0; m < num_rows; m++)
     for (int v = 0; v < num_vectors; v++) {
-      int64_t at = m * columns + v * LANES;
+      int64_t at = m * columns + c + v * LANES;
+      if (is_int8)
+        sums[m][v] = sums[m][v] * *(const vec *)(p.scale + c + v * LANES) +
+                     *(const vec *)(p.bias + c + v * LANES);
       if (residual) sums[m][v] += *(const vec *)(residual + at);
       *(vec *)(out + at) = sums[m][v];
     }
 }
 
 static inline __attribute__((always_inline)) void stripe(
-    const int num_vectors, const float *x, int64_t rows, int64_t depth, const float *weight,
-    const float *bias, int64_t columns, const float *residual, float *out) {
+    const int is_int8, const int num_vectors, struct projection p, int64_t c, const float *x,
+    int64_t rows, int64_t depth, int64_t columns, const float *residual, float *out) {
   for (int64_t done = 0; done < rows;) {
     const float *from = x + done * depth, *added = residual ? residual + done * columns : 0;
     float *to = out + done * columns;
     if (rows - done >= TALL) {
-      tile(TALL, num_vectors, from, depth, weight, bias, columns, added, to), done += TALL;
+      tile(is_int8, TALL, num_vectors, p, c, from, depth, columns, added, to), done += TALL;
     } else if (rows - done >= 4) {
-      tile(4, num_vectors, from, depth, weight, bias, columns, added, to), done += 4;
+      tile(is_int8, 4, num_vectors, p, c, from, depth, columns, added, to), done += 4;
     } else if (rows - done >= 2) {
-      tile(2, num_vectors, from, depth, weight, bias, columns, added, to), done += 2;
+      tile(is_int8, 2, num_vectors, p, c, from, depth, columns, added, to), done += 2;
     } else {
-      tile(1, num_vectors, from, depth, weight, bias, columns, added, to), done += 1;
+      tile(is_int8, 1, num_vectors, p, c, from, depth, columns, added, to), done += 1;
     }
   }
 }
 
-static void project(struct projection p, const float *x, int64_t rows, int64_t depth,
-                    int64_t columns, const float *residual, float *out) {
+static inline __attribute__((always_inline)) void project_from(
+    const int is_int8, struct projection p, const float *x, int64_t rows, int64_t depth,
+    int64_t columns, const float *residual, float *out) {
   int64_t c = 0;
   for (; c + WIDE * LANES <= columns; c += WIDE * LANES)
-    stripe(WIDE, x, rows, depth, p.weight + c, p.bias + c, columns, residual ? residual + c : 0,
-           out + c);
+    stripe(is_int8, WIDE, p, c, x, rows, depth, columns, residual, out);
   for (; c + LANES <= columns; c += LANES)
-    stripe(1, x, rows, depth, p.weight + c, p.bias + c, columns, residual ? residual + c : 0,
-           out + c);
+    stripe(is_int8, 1, p, c, x, rows, depth, columns, residual, out);
   for (int64_t m = 0; m < rows; m++)
     for (int64_t rest = c; rest < columns; rest++) {
-      float sum = p.bias[rest];
-      for (int64_t k = 0; k < depth; k++) sum += x[m * depth + k] * p.weight[k * columns + rest];
+      float sum = is_int8 ? 0 : p.bias[rest];
+      for (int64_t k = 0; k < depth; k++) {
+        int64_t at = k * columns + rest;
+        float w = is_int8 ? (float)((const int8_t *)p.weight)[at] : ((const float *)p.weight)[at];
+        sum += x[m * depth + k] * w;
+      }
+      if (is_int8) sum = sum * p.scale[rest] + p.bias[rest];
       out[m * columns + rest] = residual ? sum + residual[m * columns + rest] : sum;
     }
+}
+
+static void project(struct projection p, const float *x, int64_t rows, int64_t depth,
+                    int64_t columns, const float *residual, float *out) {
+  if (p.scale)
+    project_from(1, p, x, rows, depth, columns, residual, out);
+  else
+    project_from(0, p, x, rows, depth, columns, residual, out);
 }
 
 /* ---- what is done to one row ---- */

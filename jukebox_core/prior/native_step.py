@@ -2,7 +2,8 @@
 
 At small sizes a step in torch is mostly dispatch, and its matrix products are slow for few rows.
 `native_step.c` computes the whole stack in one call, straight from the weights and the cache of the
-plain step, which stays the reference: same numbers up to rounding, fp32 only, one thread.
+plain step, which stays the reference: same numbers up to rounding, fp32 only, one thread. Weights
+may be int8; the arithmetic is fp32 all the same.
 """
 
 import ctypes
@@ -20,6 +21,7 @@ from torch import Tensor
 from jukebox_core.config import AttentionKind
 from jukebox_core.errors import ConfigError
 from jukebox_core.prior.attention import SelfAttention
+from jukebox_core.prior.int8_weights import Int8Projection
 from jukebox_core.prior.kv_cache import PriorCache
 from jukebox_core.prior.projection import LayerNorm, Projection
 
@@ -44,13 +46,17 @@ _KINDS = (
 )
 
 
+_NUM_POINTERS = 1 + 2 * 2 + 4 * 3
+"""Strips; weight and bias of two norms; weight, bias and scale of four projections."""
+
+
 class _Layer(ctypes.Structure):
     """`struct layer` of the source."""
 
     _fields_ = (
         ("kind", ctypes.c_int64),
         ("strip_positions", ctypes.c_int64),
-        ("pointers", ctypes.c_void_p * 13),
+        ("pointers", ctypes.c_void_p * _NUM_POINTERS),
     )
 
 
@@ -124,10 +130,9 @@ class NativeStack:
         self._row_numbers = stack.width + 4 * stack.attention_width + stack.mlp_width
         self._shared_numbers = max(strips.shape[1] for strips in kv_cache.layers)
         self._transformer, self._strips = transformer, kv_cache.layers
-        # All weights move together.
-        self._first_weight = next(transformer.parameters())
-        self._first_address = self._first_weight.data_ptr()
         layers = transformer.stack()
+        # All weights move together. Kept, so that no other tensor ever lies in its place.
+        self._a_weight = _a_weight(transformer).detach()
         self._layers = (_Layer * len(layers))(
             *(_layer(layer, strips) for layer, strips in zip(layers, kv_cache.layers, strict=True))
         )
@@ -144,7 +149,7 @@ class NativeStack:
         """These are its weights, and they lie where they lay."""
         return (
             self._transformer is transformer
-            and self._first_weight.data_ptr() == self._first_address
+            and _a_weight(transformer).data_ptr() == self._a_weight.data_ptr()
         )
 
     def decode(self, x: Tensor, positions: Tensor, slots: Tensor) -> Tensor:
@@ -174,16 +179,31 @@ def _layer(layer: "TransformerLayer", strips: Tensor) -> _Layer:
     )
     tensors = [strips, *(tensor for module in modules for tensor in _tensors(module))]
     for tensor in tensors:
-        if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
-            raise ConfigError(
-                f"the native step is for float32 on a CPU, not {tensor.dtype} on {tensor.device}"
-            )
-        if not tensor.is_contiguous():
-            raise ConfigError("the native step needs weights that are contiguous")
-    pointers = (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
+        _check(tensor)
+    addresses = (None if tensor is None else tensor.data_ptr() for tensor in tensors)
+    pointers = (ctypes.c_void_p * _NUM_POINTERS)(*addresses)
     return _Layer(_KINDS.index(layer.kind), strips.shape[1], pointers)
 
 
-def _tensors(module: Projection | LayerNorm) -> Iterator[Tensor]:
+def _tensors(module: Projection | LayerNorm) -> Iterator[Tensor | None]:
     yield module.weight
     yield module.bias
+    if isinstance(module, Int8Projection):
+        yield module.scale
+    elif isinstance(module, Projection):
+        yield None
+
+
+def _check(tensor: Tensor | None) -> None:
+    if tensor is None:
+        return
+    if tensor.dtype not in (torch.float32, torch.int8) or tensor.device.type != "cpu":
+        raise ConfigError(
+            f"the native step is for float32 on a CPU, not {tensor.dtype} on {tensor.device}"
+        )
+    if not tensor.is_contiguous():
+        raise ConfigError("the native step needs weights that are contiguous")
+
+
+def _a_weight(transformer: "Transformer") -> Tensor:
+    return transformer.stack()[0].mlp.input.weight

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from jukebox_core.config import JukeboxPriorConfig
 from jukebox_core.prior.conditioner import UpperConditioner
+from jukebox_core.prior.int8_weights import Int8Projection, use_int8_weights
 from jukebox_core.prior.kv_cache import PriorCache
 from jukebox_core.prior.labels import NUM_FIXED_LABELS, LabelEmbedding
 from jukebox_core.prior.lyric_encoder import LyricEncoder
@@ -74,14 +75,31 @@ class JukeboxPrior(nn.Module):
         This is the original's fp16 policy: projections, residual stream and cache are half;
         embeddings, norms, softmax, conditioner and logits are not. Also works on the meta device.
         """
-        stacks = [self.transformer]
-        if self.lyric_encoder is not None:
-            stacks.append(self.lyric_encoder.transformer)
-        for stack in stacks:
+        for stack in self._stacks():
             for module in stack.modules():
                 if isinstance(module, Projection):
-                    module.to(dtype)
+                    module.set_compute_dtype(dtype)
         return self
+
+    def use_int8_weights(self) -> "JukeboxPrior":
+        """Keep the weights of the transformer stacks as int8, for good (see `int8_weights.py`).
+
+        The compute dtype stays what it is. Such a prior is for sampling: it cannot be trained, and
+        is not to be saved. Also works on the meta device.
+        """
+        for stack in self._stacks():
+            use_int8_weights(stack)
+        return self
+
+    @property
+    def has_int8_weights(self) -> bool:
+        """Whether `use_int8_weights` was called."""
+        return isinstance(self.transformer.stack()[0].mlp.input, Int8Projection)
+
+    def _stacks(self) -> list[Transformer]:
+        if self.lyric_encoder is None:
+            return [self.transformer]
+        return [self.transformer, self.lyric_encoder.transformer]
 
     def codes_to_ids(self, codes: Tensor) -> Tensor:
         """Codebook indices as ids of the sequence."""

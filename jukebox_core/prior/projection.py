@@ -13,7 +13,7 @@ class Projection(nn.Module):
     """`x @ weight + bias` with the weight stored [in, out], as the released checkpoints have it.
 
     Its dtype is the dtype of the computation: `JukeboxPrior.set_compute_dtype` moves exactly these
-    modules to half precision.
+    modules to half precision. `int8_weights.py` has one with a smaller weight.
     """
 
     def __init__(self, num_in: int, num_out: int, *, init_scale: float = 1.0) -> None:
@@ -22,11 +22,24 @@ class Projection(nn.Module):
         self.bias = nn.Parameter(torch.zeros(num_out))
         nn.init.normal_(self.weight, std=INIT_STD * init_scale)
 
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """Dtype of what goes in and comes out."""
+        return self.weight.dtype
+
+    def set_compute_dtype(self, dtype: torch.dtype) -> None:
+        """Compute in `dtype`."""
+        self.to(dtype)
+
     def forward(self, x: Tensor, *, alpha: float = 1.0, beta: float = 1.0) -> Tensor:
         """`alpha * (x @ weight) + beta * bias` for x [..., in] in the dtype of the weight."""
+        return self.project(x, self.weight, alpha=alpha, beta=beta)
+
+    def project(self, x: Tensor, weight: Tensor, *, alpha: float, beta: float) -> Tensor:
+        """As `forward`, with any weight [in, out]."""
         if x.ndim == 2:
-            return torch.addmm(self.bias, x, self.weight, alpha=alpha, beta=beta)
-        flat = torch.addmm(self.bias, x.flatten(0, -2), self.weight, alpha=alpha, beta=beta)
+            return torch.addmm(self.bias, x, weight, alpha=alpha, beta=beta)
+        flat = torch.addmm(self.bias, x.flatten(0, -2), weight, alpha=alpha, beta=beta)
         return flat.view(*x.shape[:-1], -1)
 
 

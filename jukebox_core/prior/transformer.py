@@ -87,7 +87,7 @@ class Transformer(nn.Module):
     @property
     def compute_dtype(self) -> torch.dtype:
         """Dtype of the projections, the residual stream and the cache."""
-        return self.stack()[0].mlp.input.weight.dtype
+        return self.stack()[0].mlp.input.compute_dtype
 
     def stack(self) -> "list[TransformerLayer]":
         """The layers, with their type."""

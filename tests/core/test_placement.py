@@ -72,6 +72,13 @@ def test_released_models_on_cards_that_people_have(name, card_gib, placement):
     assert plan_placement(needs, free_bytes=card_gib * GIB) is placement
 
 
+def test_int8_weights_need_half_of_what_half_precision_needs():
+    top = released_config("5b_lyrics").prior(Level.TOP)
+    half, int8 = (prior_needs(top, torch.float16, int8_weights=wish) for wish in (False, True))
+    assert int8.weight_bytes == pytest.approx(half.weight_bytes / 2, rel=0.05)
+    assert int8.row_bytes == half.row_bytes
+
+
 def test_needs_are_those_of_a_prior_that_is_loaded():
     config = golden_config(TOP).prior(Level.MIDDLE)
     prior = JukeboxPrior(config).set_compute_dtype(torch.float16)
@@ -149,6 +156,20 @@ def test_placement_changes_no_number(level, placement):
     wanted = window.slowly()
     placed = _DrawWith(priors[level], window)
     assert placed.slowly() == wanted
+
+
+@pytest.mark.parametrize("placement", list(Placement))
+def test_placement_changes_no_number_of_int8_weights(placement):
+    loads = Loads()
+    priors = PlacedPriors(
+        lambda level, device: loads(level, device).use_int8_weights(),
+        device=CPU,
+        placement=placement,
+    )
+    window = Draw(TOP, Level.TOP, num_prefix=5, num_new=20)
+    wanted = _DrawWith(loads(Level.TOP, CPU).use_int8_weights(), window).slowly()
+    assert _DrawWith(priors[Level.TOP], window).slowly() == wanted
+    assert _DrawWith(priors[Level.TOP], window).slowly() == wanted
 
 
 class _DrawWith(Draw):

@@ -1,0 +1,170 @@
+"""Int8 weight-only: a quarter of the bytes, and logits that stay near, in torch and in C."""
+
+import copy
+import shutil
+
+import pytest
+import torch
+
+from jukebox_core.engine import Engine
+from jukebox_core.prior import JukeboxPrior
+from jukebox_core.prior.int8_weights import Int8Projection, quantise
+from jukebox_core.prior.projection import Projection
+from jukebox_core.units import Level
+from tests.engine.windows import Draw, run_to_end
+from tests.prior.golden import PRIORS, config_of, expected, golden_prior, upper_codes
+from tests.prior.test_native_step import odd_prior
+
+needs_a_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+
+
+def int8_prior(name) -> JukeboxPrior:
+    return copy.deepcopy(golden_prior(name)).use_int8_weights()
+
+
+def test_a_weight_is_off_by_at_most_half_a_level_of_its_channel():
+    weight = torch.randn(40, 7, generator=torch.Generator().manual_seed(1))
+    weight *= torch.tensor([1e-3, 1.0, 50.0, 0.1, 2.0, 1.0, 0.0])
+    levels, scale = quantise(weight)
+    assert levels.dtype == torch.int8
+    assert levels.abs().amax(dim=0).tolist() == [127] * 6 + [0]
+    assert ((levels * scale - weight).abs() <= 0.5001 * scale).all()
+
+
+def test_a_weight_between_two_levels_goes_to_the_nearer_one():
+    levels, scale = quantise(torch.tensor([[127.0], [2.4], [2.6], [-2.6], [-127.0]]))
+    assert scale.item() == 1
+    assert levels.flatten().tolist() == [127, 2, 3, -3, -127]
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_only_the_projections_of_the_stacks_are_int8_and_four_times_smaller(name):
+    before = golden_prior(name).state_dict()
+    after = int8_prior(name).state_dict()
+    for key, weight in after.items():
+        in_projection = ".attention." in key or ".mlp." in key
+        is_int8 = in_projection and key.endswith("weight")
+        assert weight.dtype == (torch.int8 if is_int8 else torch.float32), key
+        if is_int8:
+            assert 4 * weight.nbytes == before[key].nbytes
+    assert all(key in before or key.endswith(".scale") for key in after)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", PRIORS)
+def test_int8_logits_stay_near(name, dtype):
+    golden = expected()
+    prior = int8_prior(name).set_compute_dtype(dtype)
+    assert prior.compute_dtype == dtype
+    codes, labels, upper = golden[f"{name}.z_0"], golden[f"{name}.y_0"], upper_codes(name, 0)
+    logits = prior(codes, labels, upper).logits
+    want = golden[f"{name}.preds_0"]
+    assert not torch.equal(logits, want)
+    assert (logits - want).abs().max() < 0.08 * want.abs().max()
+
+
+def test_the_order_of_dtype_and_int8_does_not_matter():
+    first = int8_prior("prior_5b_lyrics").set_compute_dtype(torch.bfloat16)
+    last = copy.deepcopy(golden_prior("prior_5b_lyrics")).set_compute_dtype(torch.bfloat16)
+    assert first.transformer.stack()[0].mlp.input.scale.dtype == torch.float32
+    assert {name: value.dtype for name, value in last.use_int8_weights().state_dict().items()} == {
+        name: value.dtype for name, value in first.state_dict().items()
+    }
+
+
+def test_int8_weights_are_planned_on_the_meta_device():
+    with torch.device("meta"):
+        prior = JukeboxPrior(config_of("prior_5b_lyrics")).use_int8_weights()
+    assert prior.has_int8_weights
+    assert prior.lyric_encoder.transformer.stack()[0].mlp.input.weight.dtype == torch.int8
+    assert prior.use_int8_weights() is prior
+
+
+def multiplied_out(prior: JukeboxPrior) -> JukeboxPrior:
+    """The same numbers as fp32 weights."""
+    wide = copy.deepcopy(prior)
+    for parent in list(wide.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, Int8Projection):
+                projection = Projection(*child.weight.shape)
+                projection.weight.data = child.dequantised()
+                projection.bias.data = child.bias.data
+                setattr(parent, name, projection)
+    return wide
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_the_plain_step_gives_to_the_bit_what_its_weights_multiplied_out_give(name):
+    golden = expected()
+    codes, labels, upper = golden[f"{name}.z_0"], golden[f"{name}.y_0"], upper_codes(name, 0)
+    prior = int8_prior(name)
+    wide = multiplied_out(prior)
+    assert torch.equal(prior(codes, labels, upper).logits, wide(codes, labels, upper).logits)
+
+
+@needs_a_compiler
+@pytest.mark.parametrize("name", ["odd", *PRIORS])
+def test_the_native_step_gives_what_the_plain_one_gives(name):
+    if name == "odd":
+        prior = odd_prior().use_int8_weights()
+        codes = torch.randint(0, 50, (3, 35), generator=torch.Generator().manual_seed(5))
+        labels, upper = torch.zeros(3, 0, dtype=torch.int64), None
+    else:
+        prior, golden = int8_prior(name), expected()
+        codes, labels = golden[f"{name}.z_0"], golden[f"{name}.y_0"]
+        upper = upper_codes(name, 0)
+    wanted = prior(codes, labels, upper).logits[:, prior.config.num_prefix_tokens :]
+    prior.use_native_step()
+    cache, slots = prior.allocate_cache(len(codes)), torch.arange(len(codes)).flip(0)
+    prior.prefill(codes[:, :4], prior.condition(labels, upper), cache, slots)
+    for position in range(5, 35):
+        positions = torch.full((len(codes),), position)
+        ids = prior.codes_to_ids(codes[:, position - 1])
+        logits = prior.decode(ids, positions, cache, slots)
+        atol = 3e-6 * wanted.abs().max().item()
+        torch.testing.assert_close(logits, wanted[:, position], atol=atol, rtol=0)
+
+
+@needs_a_compiler
+@pytest.mark.parametrize("num_rows", [1, 2, 3, 5, 6, 7, 13])
+def test_states_of_a_row_are_the_same_to_the_bit_in_any_company(num_rows):
+    prior = odd_prior().use_int8_weights().use_native_step()
+    generator = torch.Generator().manual_seed(6)
+    cache = prior.allocate_cache(13)
+    for strips in cache.layers:
+        strips.normal_(generator=generator)
+    stack = prior._native_stack(cache)
+    x = torch.randn(13, 76, generator=generator)
+    positions = torch.randint(0, 35, (13,), generator=generator)
+    slots = torch.randperm(13, generator=generator)
+    together = stack.decode(x.clone(), positions, slots)
+    some = torch.randperm(13, generator=generator)[:num_rows]
+    assert torch.equal(stack.decode(x[some], positions[some], slots[some]), together[some])
+
+
+@needs_a_compiler
+def test_weights_that_become_int8_between_two_steps_are_found():
+    prior = copy.deepcopy(golden_prior("prior_5b")).use_native_step()
+    golden, row = expected(), torch.tensor([0])
+    codes, labels = golden["prior_5b.z_0"][:1], golden["prior_5b.y_0"][:1]
+    cache = prior.allocate_cache(1)
+    prior.prefill(codes[:, :4], prior.condition(labels), cache, row)
+    prior.decode(codes[:, 4], row + 5, cache, row)
+    native = cache.native_stack
+    prior.use_int8_weights()
+    prior.decode(codes[:, 5], row + 6, cache, row)
+    assert cache.native_stack is not native
+
+
+@needs_a_compiler
+@pytest.mark.parametrize("is_native", [False, True])
+def test_an_int8_song_does_not_depend_on_its_company(is_native):
+    draws = [Draw("prior_5b_lyrics", Level.TOP, num_new=30, seed=seed) for seed in range(5)]
+    prior = int8_prior("prior_5b_lyrics").use_native_step(is_native)
+    found = []
+    for max_rows in (1, 4):
+        engine = Engine({Level.TOP: prior}, max_rows=max_rows)
+        for number, window in enumerate(draws):
+            engine.submit(window.sequence(f"{number}"))
+        found.append(run_to_end(engine))
+    assert found[0] == found[1]
