@@ -41,7 +41,7 @@ def worker(service):
     parts.engine.start()
     yield parts
     parts.engine.stop()
-    parts.engine.join(10)
+    parts.engine.join(60)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Jobs as the API would admit them, and worker processes that a test owns."""
 
+import json
 import os
 import shutil
 import signal
@@ -29,6 +30,9 @@ from worker.mapping import to_song
 
 SHORT_SEC = 1.3
 LEASE_SEC = 3.0
+PATIENCE_SEC = 120.0
+"""How long a test waits for what comes within seconds on a machine that has nothing else to do."""
+INJECT_DIR = Path(__file__).parent.parent / "faults" / "inject"
 
 
 @dataclass(kw_only=True)
@@ -73,7 +77,7 @@ class Service:
         self.queue.publish(job.id, job.stage)
         return job.id
 
-    def wait(self, job_id, reached, *, timeout_sec=40.0) -> Job:
+    def wait(self, job_id, reached, *, timeout_sec=PATIENCE_SEC) -> Job:
         """Poll until `reached(job)`; the job then."""
         deadline = time.monotonic() + timeout_sec
         while time.monotonic() < deadline:
@@ -97,7 +101,7 @@ class Service:
             "JUKEBOX_DATA_DIR": str(self.data_dir),
             "JUKEBOX_MODELS_DIR": str(self.models_dir),
             "JUKEBOX_DEVICE": "cpu",
-            # The slower step: there must be time to kill a worker in the middle of a song.
+            # The slower step: there is time to look at a song while it is drawn.
             "JUKEBOX_NATIVE_STEP": "off",
             "JUKEBOX_LEASE_SEC": str(LEASE_SEC),
             "JUKEBOX_REAPER_SEC": "0.3",
@@ -270,6 +274,16 @@ def replaced(parts, **changes):
     return type(parts)(**(values | changes))
 
 
+def freezing(name: str, *, after: int, then_sec: float = 0.0) -> dict[str, str]:
+    """Settings of a worker that stops itself while it writes a file, however fast it draws.
+
+    It is one whose name has `name` in it, `after` so many of those are kept; once the worker was
+    thawed, each of the following takes `then_sec`.
+    """
+    fault = {"kind": "stop_in_sync", "name": name, "after": after, "then_sec": then_sec}
+    return {"FAULT": json.dumps(fault), "PYTHONPATH": str(INJECT_DIR)}
+
+
 class WorkerProcess:
     """`python -m worker`, with its log in a file."""
 
@@ -290,7 +304,18 @@ class WorkerProcess:
 
     def kill(self) -> None:
         self._process.send_signal(signal.SIGKILL)
-        self._process.wait(10)
+        self._process.wait(PATIENCE_SEC)
+
+    def wait_frozen(self) -> None:
+        """Until the process has stopped itself, see `freezing`."""
+        stat, deadline = Path(f"/proc/{self.pid}/stat"), time.monotonic() + PATIENCE_SEC
+        while stat.read_text().rpartition(")")[2].split()[0] != "T":
+            assert self._process.poll() is None, self.log
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.02)
+
+    def thaw(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
 
     def ask_to_stop(self) -> None:
         self._process.send_signal(signal.SIGTERM)
@@ -301,6 +326,7 @@ class WorkerProcess:
     def end(self) -> None:
         if self._process.poll() is None:
             self.ask_to_stop()
+            self.thaw()
             try:
                 self.wait(15)
             except subprocess.TimeoutExpired:

@@ -3,7 +3,13 @@
 import pytest
 
 from jobs.job import JobStatus, Stage
-from tests.worker.jobs_and_processes import WorkerProcess, assert_song, running_worker, sing_alone
+from tests.worker.jobs_and_processes import (
+    WorkerProcess,
+    assert_song,
+    freezing,
+    running_worker,
+    sing_alone,
+)
 from worker.tasks import run_stage
 
 pytestmark = pytest.mark.redis
@@ -18,10 +24,10 @@ def test_side_by_side_in_few_rows_is_the_same_song(service, models_dir):
 def test_a_worker_that_dies_leaves_windows_that_the_next_goes_on_from(
     service, models_dir, tmp_path
 ):
-    job_id = service.post(speed="parallel", duration_seconds=20.0, levels=("top", "middle"))
-    first = WorkerProcess(service, tmp_path / "first.log")
+    job_id = service.post(speed="parallel", duration_seconds=8.0, levels=("top", "middle"))
+    first = WorkerProcess(service, tmp_path / "first.log", **freezing("middle-0", after=3))
     try:
-        service.wait(job_id, lambda job: len(job.codes_of("middle")) > 2)
+        first.wait_frozen()
     finally:
         first.kill()
     kept = {file.name for file in service.store.get(job_id).codes_of("middle")}

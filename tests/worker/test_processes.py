@@ -7,9 +7,11 @@ import pytest
 from jobs.job import JobStatus, Stage
 from jukebox_core.audio import read_audio
 from tests.worker.jobs_and_processes import (
+    PATIENCE_SEC,
     Alone,
     Service,
     assert_song,
+    freezing,
     random_codes,
     recording,
     running_worker,
@@ -17,6 +19,8 @@ from tests.worker.jobs_and_processes import (
 )
 
 pytestmark = pytest.mark.redis
+
+STOP_SEC = 10.0
 
 
 def has_kept(job, level, windows):
@@ -26,12 +30,13 @@ def has_kept(job, level, windows):
 def test_a_killed_worker_costs_at_most_a_window_and_the_next_finishes_the_same_song(
     service, models_dir
 ):
-    with running_worker(service) as first:
+    with running_worker(service, **freezing("bottom-0", after=3)) as first:
         job_id = service.post(duration_seconds=3.0)
-        service.wait(job_id, lambda job: has_kept(job, "bottom", 3))
+        first.wait_frozen()
         first.kill()
     killed = service.store.get(job_id)
     assert killed.status is JobStatus.RUNNING
+    assert len(killed.codes_of("bottom")) == 3
     with running_worker(service):
         job = service.wait_end(job_id)
     assert (job.attempt, job.progress_value) == (2, 1.0)
@@ -41,9 +46,9 @@ def test_a_killed_worker_costs_at_most_a_window_and_the_next_finishes_the_same_s
 
 def test_a_song_that_goes_on_survives_a_worker_that_is_killed(service, models_dir):
     begun = random_codes(1, top=60, middle=240, bottom=960)
-    with running_worker(service) as first:
-        job_id = service.post(mode="continue", codes=begun, duration_seconds=6.0, sample=4)
-        service.wait(job_id, lambda job: has_kept(job, "bottom", 3))
+    with running_worker(service, **freezing("bottom-0", after=3)) as first:
+        job_id = service.post(mode="continue", codes=begun, duration_seconds=3.0, sample=4)
+        first.wait_frozen()
         first.kill()
     killed = service.store.get(job_id)
     with running_worker(service):
@@ -54,9 +59,9 @@ def test_a_song_that_goes_on_survives_a_worker_that_is_killed(service, models_di
 
 
 def test_a_song_from_a_recording_survives_a_worker_that_is_killed(service, models_dir):
-    with running_worker(service) as first:
+    with running_worker(service, **freezing("middle-0", after=1)) as first:
         job_id = service.post(mode="primed", recording=recording(1.0), duration_seconds=2.5)
-        service.wait(job_id, lambda job: has_kept(job, "middle", 1))
+        first.wait_frozen()
         first.kill()
     encoded = service.store.get(job_id).prompt_codes_name
     with running_worker(service):
@@ -67,14 +72,15 @@ def test_a_song_from_a_recording_survives_a_worker_that_is_killed(service, model
 
 
 def test_a_worker_told_to_stop_gives_its_job_back_within_seconds(service, models_dir):
-    with running_worker(service) as first:
+    with running_worker(service, **freezing("bottom-0", after=2, then_sec=2.0)) as first:
         job_id = service.post(duration_seconds=3.0)
-        service.wait(job_id, lambda job: has_kept(job, "bottom", 2))
+        first.wait_frozen()
         assert (service.data_dir / "worker.alive").exists()
-        asked_at = time.monotonic()
         first.ask_to_stop()
-        assert first.wait(10) == 0
-        assert time.monotonic() - asked_at < 10
+        asked_at = time.monotonic()
+        first.thaw()
+        assert first.wait(PATIENCE_SEC) == 0
+        assert time.monotonic() - asked_at < STOP_SEC
     given_back = service.store.get(job_id)
     assert (given_back.status, given_back.stage) == (JobStatus.RUNNING, Stage.BOTTOM)
     assert given_back.lease_expires_at is None
@@ -91,7 +97,7 @@ def test_a_worker_told_to_stop_while_it_starts_ends_in_peace(service):
         while not (service.data_dir / "worker.alive").exists():
             time.sleep(0.01)
         worker.ask_to_stop()
-        assert worker.wait(10) == 0
+        assert worker.wait(PATIENCE_SEC) == 0
 
 
 def test_a_song_goes_on_while_the_store_is_away(redis_server, tmp_path, models_dir):

@@ -140,6 +140,6 @@ def test_cancel_is_heard_while_a_recording_is_encoded(service, worker, monkeypat
     task.start()
     service.wait(job.id, lambda job: job.status is JobStatus.RUNNING)
     service.store.request_cancel(job.id)
-    task.join(5)
+    task.join(60)
     now = service.store.get(job.id)
     assert (now.status, now.prompt_codes_name) == (JobStatus.CANCELED, None)

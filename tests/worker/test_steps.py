@@ -11,6 +11,7 @@ from tests.worker.jobs_and_processes import (
     WorkerProcess,
     assert_codes,
     assert_song,
+    freezing,
     make_job,
     replaced,
     running_worker,
@@ -120,10 +121,11 @@ def spy_on(worker):
 def test_a_song_of_a_worker_that_died_is_the_same_song_on_one_with_another_wish(
     service, models_dir, tmp_path
 ):
-    job_id = service.post(duration_seconds=8.0, levels=("top", "middle"))
-    first = WorkerProcess(service, tmp_path / "first.log", JUKEBOX_NATIVE_STEP="off")
+    job_id = service.post(duration_seconds=4.0, levels=("top", "middle"))
+    settings = freezing("middle-0", after=2) | {"JUKEBOX_NATIVE_STEP": "off"}
+    first = WorkerProcess(service, tmp_path / "first.log", **settings)
     try:
-        service.wait(job_id, lambda job: len(job.codes_of("middle")) > 1)
+        first.wait_frozen()
     finally:
         first.kill()
     with running_worker(service, JUKEBOX_NATIVE_STEP="on"):

@@ -54,7 +54,7 @@ class Names:
         return self.addresses
 
 
-def sender(tmp_path, *, names=None, hosts=(), timeout_sec=5.0):
+def sender(tmp_path, *, names=None, hosts=(), timeout_sec=30.0):
     return Sender(
         WebhookSecrets(tmp_path),
         names if names is not None else SystemResolver(2),
@@ -165,7 +165,7 @@ def peer(talk):
                 return
             with connection:
                 # The thread is waited for by the loop that would close the other end.
-                connection.settimeout(1.0)
+                connection.settimeout(5.0)
                 try:
                     talk(connection, stopped)
                 except OSError:
@@ -193,7 +193,7 @@ def say(*parts, pause_sec=0.0):
     return talk
 
 
-async def attempt(tmp_path, address, *, timeout_sec=5.0, scheme="http"):
+async def attempt(tmp_path, address, *, timeout_sec=30.0, scheme="http"):
     target = message(f"{scheme}://{address}/")
     return await sender(tmp_path, hosts=[address], timeout_sec=timeout_sec).send(target)
 
@@ -233,7 +233,7 @@ async def test_a_receiver_that_dawdles_is_left_when_the_time_is_over(tmp_path, s
     drops = [bytes([byte]) for byte in b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 100]
     with peer(say(*drops, pause_sec=0.05)) as address, pytest.raises(PostFailed):
         await attempt(tmp_path, address, timeout_sec=0.5, scheme=scheme)
-    assert time.monotonic() - started < 3.0
+    assert time.monotonic() - started < 20.0, "all its drops would take half a minute"
 
 
 async def test_nobody_there_is_a_failure(tmp_path):

@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import sys
-import threading
 import time
 
 FAULT = json.loads(os.environ.get("FAULT") or "{}")
@@ -55,14 +54,20 @@ def die_in_sync(name):
     os.fsync = fsync
 
 
-def stop_in_sync(name):
-    """The process freezes, once, with a file written that has not got its name yet."""
-    sync, is_over = os.fsync, threading.Event()
+def stop_in_sync(name, after=0, then_sec=0.0):
+    """The process freezes, once, with a file written that has not got its name yet.
+
+    `after` so many of that name were written; those that come later take `then_sec` each.
+    """
+    sync, left = os.fsync, [after]
 
     def fsync(fd):
-        if name in os.path.basename(os.readlink(f"/proc/self/fd/{fd}")) and not is_over.is_set():
-            is_over.set()
-            os.kill(os.getpid(), signal.SIGSTOP)
+        if name in os.path.basename(os.readlink(f"/proc/self/fd/{fd}")):
+            left[0] -= 1
+            if left[0] == -1:
+                os.kill(os.getpid(), signal.SIGSTOP)
+            elif left[0] < -1:
+                time.sleep(then_sec)
         sync(fd)
 
     os.fsync = fsync
