@@ -17,15 +17,31 @@ from jukebox_core.step_kind import StepKind
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """What stays the same from step to step while nobody joins or leaves.
+    """Sequences that step together, and where they stand: on the device, moved on in place.
 
-    `slots` int64 [B] are those of the sequences, `padded_slots` int64 [max(B, min_rows)] add free
-    ones.
+    `slots`, `positions` and `last_ids` int64 [max(B, min_rows)] have the padding behind the rows;
+    `own_last_ids` is the part of the rows. `positions` are those of the tokens to be drawn next,
+    `places` int64 [B] the same in the flattened memory of all slots.
     """
 
     slots: Tensor
-    padded_slots: Tensor
+    positions: Tensor
+    advance: Tensor
+    last_ids: Tensor
+    own_last_ids: Tensor
+    places: Tensor
     sampling: RowSampling
+
+    @property
+    def num_rows(self) -> int:
+        """How many are computed, with the padding."""
+        return self.slots.shape[0]
+
+    def move_on(self, drawn: Tensor) -> None:
+        """One more token of each row is drawn: int64 [B]. Takes no memory, so that it is whole."""
+        self.own_last_ids.copy_(drawn)
+        self.positions.add_(self.advance)
+        self.places.add_(1)
 
 
 class ModelRunner:
@@ -40,7 +56,10 @@ class ModelRunner:
     The native step needs no padding: its rows are the same to the bit in any number.
 
     A step that fails for want of memory can be taken again, for some of its rows or all: until its
-    last line it only writes keys and values, at places that taking it again writes once more.
+    last lines it only writes keys and values, at places that taking it again writes once more.
+
+    A step is many small operations, and on a CPU each costs as much as a small product. So what a
+    batch needs is put together when it is formed, and only counted on from step to step.
     """
 
     def __init__(
@@ -58,8 +77,8 @@ class ModelRunner:
             self._uniforms = torch.zeros(
                 num_slots, context_tokens, dtype=torch.float64, device=device
             )
-            # Place in the window of the token that each slot draws next.
-            self._positions = torch.ones(num_slots, dtype=torch.int64, device=device)
+            self._flat_ids, self._flat_uniforms = self._ids.view(-1), self._uniforms.view(-1)
+        self._held: dict[int, Sequence] = {}
         self._batches: dict[tuple[str, ...], _Batch] = {}
 
     @torch.inference_mode()
@@ -87,7 +106,7 @@ class ModelRunner:
         self._ids[slot, :num_prefix] = self.prior.codes_to_ids(prefix[0])
         self._ids[slot, num_prefix] = draw(logits, uniforms[:1], sampling)[0]
         self._uniforms[slot, num_prefix : num_prefix + sequence.num_new] = uniforms
-        self._positions[slot] = num_prefix + 1
+        self._held[slot] = sequence
         self._batches.clear()
 
     @torch.inference_mode()
@@ -95,19 +114,20 @@ class ModelRunner:
         """Draw one more token for each of `sequences`; they may stand at different places.
 
         At most `max_rows` rows are computed together, padding included; there must not be more
-        sequences, and all must be of one step kind.
+        sequences, and all must be of one step kind. Whoever calls counts the token in `num_drawn`.
         """
         step = sequences[0].step or self.prior.step
         min_rows = 1 if step is StepKind.NATIVE else min(self.min_rows, max_rows)
         batch = self._batch_of(sequences, min_rows)
-        slots, padded = batch.slots, batch.padded_slots
-        positions = self._positions[padded]
-        last_ids = self._ids[padded, positions - 1]
-        logits = self.prior.decode(last_ids, positions, self._cache, padded, step=step)
-        positions = positions[: len(slots)]
-        uniforms = self._uniforms[slots, positions]
-        self._ids[slots, positions] = draw(logits[: len(slots)], uniforms, batch.sampling)
-        self._positions[slots] = positions + 1
+        logits = self.prior.decode(
+            batch.last_ids, batch.positions, self._cache, batch.slots, step=step
+        )
+        if batch.num_rows > len(sequences):
+            logits = logits[: len(sequences)]
+        uniforms = self._flat_uniforms.index_select(0, batch.places)
+        drawn = draw(logits, uniforms, batch.sampling)
+        self._flat_ids.index_copy_(0, batch.places, drawn)
+        batch.move_on(drawn)
 
     @torch.inference_mode()
     def new_codes(self, sequence: Sequence) -> NDArray[np.int64]:
@@ -117,29 +137,58 @@ class ModelRunner:
         codes: NDArray[np.int64] = self.prior.to_codes(ids).cpu().numpy()
         return codes
 
-    @torch.inference_mode()
     def free(self, slot: int) -> None:
         """Forget the sequence in `slot`; until the next prefill it only serves as padding."""
-        # Padding draws at place 1, and a window that ended stands behind the last one.
-        self._positions[slot] = 1
+        self._held.pop(slot, None)
         self._batches.clear()
 
     def _batch_of(self, sequences: Collection[Sequence], min_rows: int) -> _Batch:
-        ids = tuple(sequence.id for sequence in sequences)
+        ids = tuple([sequence.id for sequence in sequences])
         batch = self._batches.get(ids)
-        if batch is None or len(batch.padded_slots) != max(min_rows, len(ids)):
+        if batch is None or batch.num_rows != max(min_rows, len(ids)):
+            # Who steps in another company now leaves the one before, which counts on without it.
+            for others in [key for key in self._batches if not set(ids).isdisjoint(key)]:
+                del self._batches[others]
             slots = [_slot_of(sequence) for sequence in sequences]
-            # A slot of a sequence that steps in another batch may serve as padding, too: what its
-            # own step will write, or has written and not yet read, is written once more.
-            others = [slot for slot in range(self.num_slots) if slot not in slots]
-            padded = slots + others[: max(min_rows - len(slots), 0)]
-            batch = _Batch(
-                torch.tensor(slots, device=self.device),
-                torch.tensor(padded, device=self.device),
-                RowSampling.from_params([sequence.params for sequence in sequences], self.device),
-            )
-            self._batches[ids] = batch
+            padding = self._padding(slots, max(min_rows - len(slots), 0))
+            batch = self._form(sequences, padding)
+            if not any(slot in self._held for slot in padding):
+                self._batches[ids] = batch
         return batch
+
+    def _padding(self, slots: Collection[int], num_missing: int) -> list[int]:
+        """Other slots, the free ones first.
+
+        One of a sequence that steps in another batch may serve as padding, too: what its own step
+        will write, or has written and not yet read, is written once more. It moves between two
+        steps of this batch, so such a batch has to be formed for every step.
+        """
+        others = [slot for slot in range(self.num_slots) if slot not in slots]
+        return sorted(others, key=lambda slot: slot in self._held)[:num_missing]
+
+    def _form(self, sequences: Collection[Sequence], padding: Collection[int]) -> _Batch:
+        context_tokens = self.prior.config.context_tokens
+        slots = [*(_slot_of(sequence) for sequence in sequences), *padding]
+        # Free slots draw at place 1.
+        held = [self._held.get(slot) for slot in slots]
+        positions = [1 if each is None else each.num_prefix + each.num_drawn for each in held]
+        places = [
+            slot * context_tokens + position
+            for slot, position in zip(slots, positions, strict=True)
+        ]
+        num_own = len(sequences)
+        places_now = torch.tensor(places, device=self.device)
+        last_ids = self._flat_ids.index_select(0, places_now - 1)
+        is_own = [int(row < num_own) for row in range(len(slots))]
+        return _Batch(
+            slots=torch.tensor(slots, device=self.device),
+            positions=torch.tensor(positions, device=self.device),
+            advance=torch.tensor(is_own, device=self.device),
+            last_ids=last_ids,
+            own_last_ids=last_ids[:num_own],
+            places=places_now[:num_own].clone(),
+            sampling=RowSampling.from_params([each.params for each in sequences], self.device),
+        )
 
     def _uniforms_of(self, sequence: Sequence) -> Tensor:
         """One number in [0, 1) for each new token, float64 [num_new]."""

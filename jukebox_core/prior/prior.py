@@ -360,9 +360,13 @@ class JukeboxPrior(nn.Module):
 
     def _padded_logits(self, states: Tensor, added: Tensor) -> Tensor:
         """`_logits`, the same to the bit for any number of rows, as the native stack's are."""
-        num_rows, num_missing = len(states), max(MIN_CPU_ROWS - len(states), 0)
-        padding = (0, 0, 0, num_missing)
-        return self._logits(F.pad(states, padding), F.pad(added, padding))[:num_rows]
+        num_rows = states.shape[0]
+        if num_rows >= MIN_CPU_ROWS:
+            return self._logits(states, added)
+        padding = (0, 0, 0, MIN_CPU_ROWS - num_rows)
+        # What is not read needs no padding.
+        padded_added = added if self.logits is not None else F.pad(added, padding)
+        return self._logits(F.pad(states, padding), padded_added)[:num_rows]
 
     def _native_stack(self, cache: PriorCache) -> NativeStack:
         native = cache.native_stack
