@@ -1,5 +1,6 @@
 """The service in this process, over a real store; nobody works unless the test does."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -52,12 +53,24 @@ class Service:
         """Everything that has happened to a job."""
         return await self.watcher.events_after(job_id, "0-0", timeout_sec=0.1)
 
+    async def somebody_waits(self, number: int = 1) -> None:
+        """Until so many clients wait for events, and have been told how things stand."""
+        async with asyncio.timeout(60.0):
+            while await asyncio.to_thread(waiting_at_the_store, self.redis_url) < number:
+                await asyncio.sleep(0.01)
+
     def left_behind(self) -> list[str]:
         """Every key and every file."""
         with redis.Redis.from_url(self.redis_url, protocol=2) as client:
             keys = [key.decode() for key in client.keys("*")]
         folders = (self.data_dir / "artifacts", self.data_dir / "assets")
         return keys + [str(path) for folder in folders for path in files_below(folder)]
+
+
+def waiting_at_the_store(redis_url: str) -> int:
+    """Connections on which somebody waits for events at this moment."""
+    with redis.Redis.from_url(redis_url, protocol=2) as client:
+        return sum("b" in entry["flags"] for entry in client.client_list())
 
 
 def song(**changes: Any) -> dict[str, Any]:

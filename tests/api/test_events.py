@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.redis]
 
 async def stream(service: Service, job: dict, *, after: str | None = None) -> list[Event]:
     headers = {"last-event-id": after} if after else {}
-    response = await service.client.get(job["urls"]["events"], headers=headers, timeout=20)
+    response = await service.client.get(job["urls"]["events"], headers=headers, timeout=60)
     assert response.status_code == 200
     assert response.headers["content-type"].startswith("text/event-stream")
     assert response.headers["cache-control"] == "no-cache"
@@ -23,10 +23,10 @@ async def stream(service: Service, job: dict, *, after: str | None = None) -> li
 async def test_the_stream_begins_with_the_whole_job_and_ends_with_it(service: Service):
     job = await service.post()
     listening = asyncio.create_task(stream(service, job))
-    await asyncio.sleep(0.3)
+    await service.somebody_waits()
     service.worker.sing(job["id"])
 
-    events = await asyncio.wait_for(listening, 10)
+    events = await asyncio.wait_for(listening, 60)
 
     assert events[0].kind == "snapshot"
     assert events[0].data["status"] == "queued"
@@ -44,14 +44,14 @@ async def test_the_stream_begins_with_the_whole_job_and_ends_with_it(service: Se
 async def test_progress_never_goes_back_and_carries_no_job(service: Service):
     job = await service.post()
     listening = asyncio.create_task(stream(service, job))
-    await asyncio.sleep(0.2)
+    await service.somebody_waits()
     claim = service.worker.claim(job["id"])
     for tokens in (100, 200, 300):
         service.worker.report(claim, "top", tokens, tokens / 1000)
     await service.client.post(job["urls"]["cancel"])
     service.store.cancel(claim)
 
-    events = await asyncio.wait_for(listening, 10)
+    events = await asyncio.wait_for(listening, 60)
 
     progress = [event.data for event in events if event.kind == "progress"]
     assert [entry["value"] for entry in progress] == pytest.approx([0.1, 0.2, 0.3])
@@ -92,9 +92,9 @@ async def test_a_client_that_has_heard_all_need_not_come_back(service: Service):
 async def test_an_event_id_that_never_was_does_no_harm(service: Service, event_id: str):
     job = await service.post()
     listening = asyncio.create_task(stream(service, job, after=event_id))
-    await asyncio.sleep(0.2)
+    await service.somebody_waits()
     await service.client.post(job["urls"]["cancel"])
-    events = await asyncio.wait_for(listening, 10)
+    events = await asyncio.wait_for(listening, 60)
     assert events[0].kind == "snapshot"
     assert events[-1].data["status"] == "canceled"
 
@@ -110,6 +110,7 @@ async def test_a_quiet_stream_shows_that_it_lives(
     monkeypatch.setattr("fastapi.routing._PING_INTERVAL", 0.1)
     job = await service.post()
     listening = asyncio.create_task(service.client.get(job["urls"]["events"]))
+    await service.somebody_waits()
     await asyncio.sleep(0.5)
     await service.client.post(job["urls"]["cancel"])
     assert ": ping" in (await listening).text

@@ -175,15 +175,15 @@ async def test_a_failed_job_says_why(service: Service):
 async def test_long_polling_returns_at_the_next_change(service: Service):
     job = await service.post()
     started = time.monotonic()
-    waiting = asyncio.create_task(service.client.get(job["urls"]["self"], params={"wait": 30}))
-    await asyncio.sleep(0.3)
+    waiting = asyncio.create_task(service.client.get(job["urls"]["self"], params={"wait": 60}))
+    await service.somebody_waits()
     assert not waiting.done()
 
     claim = service.worker.claim(job["id"])
-    response = await asyncio.wait_for(waiting, 5)
+    response = await asyncio.wait_for(waiting, 50)
 
     assert response.json()["status"] == "running"
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 55
     service.store.release(claim)
 
 
@@ -192,7 +192,7 @@ async def test_long_polling_sleeps_through_progress(service: Service):
     claim = service.worker.claim(job["id"])
     waiting = asyncio.create_task(service.client.get(job["urls"]["self"], params={"wait": 1.2}))
     started = time.monotonic()
-    await asyncio.sleep(0.2)
+    await service.somebody_waits()
     service.worker.report(claim, "top", 100, 0.05)
 
     response = await waiting
@@ -205,21 +205,21 @@ async def test_long_polling_a_finished_job_returns_at_once(service: Service):
     job = await service.post()
     await service.client.post(job["urls"]["cancel"])
     started = time.monotonic()
-    response = await service.client.get(job["urls"]["self"], params={"wait": 30})
+    response = await service.client.get(job["urls"]["self"], params={"wait": 60})
     assert response.json()["status"] == "canceled"
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 30
 
 
 async def test_hundreds_can_wait_at_once(service: Service):
     job = await service.post()
     path = job["urls"]["self"]
     waiting = [
-        asyncio.create_task(service.client.get(path, params={"wait": 30})) for _ in range(200)
+        asyncio.create_task(service.client.get(path, params={"wait": 60})) for _ in range(200)
     ]
-    await asyncio.sleep(1.0)
+    await service.somebody_waits(200)
     assert (await service.client.get("/readyz")).status_code == 200
     await service.client.post(job["urls"]["cancel"])
-    answers = await asyncio.wait_for(asyncio.gather(*waiting), 30)
+    answers = await asyncio.wait_for(asyncio.gather(*waiting), 60)
     assert {answer.json()["status"] for answer in answers} == {"canceled"}
 
 

@@ -12,6 +12,7 @@ from jobs.api_keys import ApiKeyFile, Scope
 from tests.api.conftest import Service, assert_problem, serving, song
 from tests.api.scripted_worker import files_below
 from tests.api.sounds import encoded, tone
+from tests.fixtures.servers import ServerClock
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
 
@@ -19,8 +20,11 @@ Limited = Callable[..., Any]
 
 
 @pytest.fixture
-async def limited(clean_redis_url: str, models_dir: Path, tmp_path: Path) -> AsyncIterator[Limited]:
-    """A service with limits, and two callers with a key each."""
+async def limited(
+    clean_redis_url: str, clock: ServerClock, models_dir: Path, tmp_path: Path
+) -> AsyncIterator[Limited]:
+    """A service with limits, and two callers with a key each; no minute passes by itself."""
+    clock.stop()
     async with AsyncExitStack() as stack:
 
         async def start(**settings: int) -> tuple[Service, dict[str, str], dict[str, str]]:

@@ -14,7 +14,8 @@ from tests.api.scripted_worker import files_below
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
 
-MAX_SEC = 3.0
+MAX_SEC = 20.0
+"""On a busy machine; a wait of half a minute is asked for, and a hung store never answers."""
 
 
 @pytest.fixture
@@ -93,12 +94,14 @@ async def test_a_job_that_was_refused_while_the_store_hung_is_not_drawn_later(
         redis_server.thaw()
 
     # The hung server may have kept the command, and writes the record when it wakes.
-    ids: list[str] = []
-    for _ in range(16):
-        await asyncio.sleep(0.2)
-        jobs = (await lonely.client.get("/jobs")).json()["data"]
-        ids = [job["id"] for job in jobs]
-    assert ids == [accepted["id"]]
+    await asyncio.sleep(3.0)
+    async with asyncio.timeout(60.0):
+        while await ids_of_jobs(lonely) != [accepted["id"]]:
+            await asyncio.sleep(0.2)
+
+
+async def ids_of_jobs(service: Service) -> list[str]:
+    return [job["id"] for job in (await service.client.get("/jobs")).json()["data"]]
 
 
 async def test_a_job_whose_message_was_lost_is_accepted_all_the_same(

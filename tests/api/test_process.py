@@ -23,6 +23,10 @@ from tests.api.sse import Event, read_events
 
 pytestmark = pytest.mark.redis
 
+PATIENCE_SEC = 120.0
+STOP_SEC = 30.0
+"""On a busy machine. Whoever listens to a job that nobody works on would listen for ever."""
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -66,12 +70,14 @@ class ApiProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10, trust_env=False)
+        self.client = httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False
+        )
         self.store = RedisJobStore(redis_url)
         self.worker = ScriptedWorker(self.store, LocalArtifacts(data_dir / "artifacts"))
 
     def wait_until_ready(self) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_SEC
         while time.monotonic() < deadline:
             assert self.process.poll() is None, self.log.read_text()
             try:
@@ -84,7 +90,7 @@ class ApiProcess:
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(10)
+            return self.process.wait(PATIENCE_SEC)
         finally:
             self.process.kill()
             self.process.wait()
@@ -113,14 +119,14 @@ class Listener(threading.Thread):
 
     def run(self) -> None:
         try:
-            with self._client.stream("GET", self._url, timeout=30) as response:
+            with self._client.stream("GET", self._url, timeout=PATIENCE_SEC) as response:
                 for event in read_events(response.iter_lines()):
                     self.events.append(event)
         except httpx.TransportError as error:
             self.error = error
 
     def wait_for(self, kind: str, count: int = 1) -> None:
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE_SEC
         while sum(event.kind == kind for event in self.events) < count:
             assert time.monotonic() < deadline, [event.kind for event in self.events]
             time.sleep(0.02)
@@ -138,7 +144,7 @@ def test_a_song_is_followed_live_over_a_real_connection(api: ApiProcess):
     api.worker.finish_level(claim)
     listener.wait_for("output")
     api.client.post(job["urls"]["cancel"])
-    listener.join(5)
+    listener.join(PATIENCE_SEC)
     assert not listener.is_alive()
     assert listener.events[-1].data["job"]["status"] == "canceled"
 
@@ -168,7 +174,7 @@ def test_listeners_that_hang_up_confuse_nobody(api: ApiProcess):
     assert [event.data["value"] for event in listener.events if event.kind == "progress"] == [0.2]
     api.client.post(job["urls"]["cancel"])
     api.store.cancel(claim)
-    listener.join(5)
+    listener.join(PATIENCE_SEC)
     assert listener.events[-1].data["status"] == "canceled"
     assert "Traceback" not in api.log.read_text()
 
@@ -209,9 +215,9 @@ def test_a_stop_does_not_wait_for_those_who_listen(api: ApiProcess):
     listener.wait_for("snapshot")
     started = time.monotonic()
     api.process.send_signal(signal.SIGTERM)
-    api.process.wait(8)
-    assert time.monotonic() - started < 6
-    listener.join(5)
+    api.process.wait(PATIENCE_SEC)
+    assert time.monotonic() - started < STOP_SEC
+    listener.join(PATIENCE_SEC)
     assert not listener.is_alive()
     assert "Traceback" not in api.log.read_text()
 
@@ -242,7 +248,7 @@ def test_impossible_settings_refuse_to_start_with_a_sentence(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_SEC,
         check=False,
     )
     assert process.returncode != 0
@@ -262,7 +268,7 @@ def refusal(host: str, data_dir: Path) -> str:
         ),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_SEC,
         check=False,
     )
     assert process.returncode != 0
@@ -311,6 +317,10 @@ def test_the_api_imports_no_torch_and_no_worker():
         "print(sorted(found & {'torch', 'accelerate', 'transformers', 'worker', 'cli'}))"
     )
     found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SEC,
+        check=True,
     )
     assert found.stdout.strip() == "[]"

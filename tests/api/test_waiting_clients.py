@@ -8,13 +8,15 @@ from pathlib import Path
 
 import httpx
 import pytest
-import redis
 
 from jobs.api_keys import ApiKeyFile, Scope
-from tests.api.conftest import assert_problem, song
+from tests.api.conftest import assert_problem, song, waiting_at_the_store
 from tests.api.test_process import ApiProcess
 
 pytestmark = [pytest.mark.redis]
+
+AT_ONCE_SEC = 20.0
+"""On a busy machine; the wait that is cut short here would last a minute."""
 
 
 @pytest.fixture
@@ -34,13 +36,7 @@ def crowded(clean_redis_url: str, models_dir: Path, tmp_path: Path) -> Iterator[
         api.stop()
 
 
-def waiting_at_the_store(redis_url: str) -> int:
-    """Connections on which somebody waits for events at this moment."""
-    with redis.Redis.from_url(redis_url, protocol=2) as client:
-        return sum("b" in entry["flags"] for entry in client.client_list())
-
-
-def until(condition, timeout_sec: float = 5.0) -> float:
+def until(condition, timeout_sec: float = 50.0) -> float:
     began = time.monotonic()
     while not condition():
         assert time.monotonic() - began < timeout_sec
@@ -50,7 +46,7 @@ def until(condition, timeout_sec: float = 5.0) -> float:
 
 def ask(api: ApiProcess, path: str) -> socket.socket:
     """Send a request and do not wait for its answer."""
-    client = socket.create_connection(("127.0.0.1", api.client.base_url.port or 80), timeout=10)
+    client = socket.create_connection(("127.0.0.1", api.client.base_url.port or 80), timeout=60)
     client.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
     return client
 
@@ -68,20 +64,23 @@ def test_whoever_leaves_gives_the_connection_to_the_store_back_at_once(
             if farewell == "reset":
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             client.close()
-        assert until(lambda: waiting_at_the_store(clean_redis_url) == 0) < 2.0
+        assert until(lambda: waiting_at_the_store(clean_redis_url) == 0) < AT_ONCE_SEC
     # And the places are free: the cap would refuse them otherwise.
     response = crowded.client.get(f"/jobs/{job['id']}?wait=0.1")
     assert response.status_code == 200
 
 
-def test_who_waits_in_peace_hears_of_the_change(crowded: ApiProcess):
+def test_who_waits_in_peace_hears_of_the_change(crowded: ApiProcess, clean_redis_url: str):
     job = crowded.client.post("/jobs", json=song()).json()
-    with ask(crowded, f"/jobs/{job['id']}?wait=30") as client:
-        time.sleep(0.3)
+    with ask(crowded, f"/jobs/{job['id']}?wait=60") as client:
+        until(lambda: waiting_at_the_store(clean_redis_url) == 1)
         crowded.client.post(job["urls"]["cancel"])
-        answer = client.recv(65_536)
+        answer = b""
+        while b'"canceled"' not in answer:
+            part = client.recv(65_536)
+            assert part, answer
+            answer += part
     assert answer.startswith(b"HTTP/1.1 200")
-    assert b'"canceled"' in answer
 
 
 def test_there_is_room_for_so_many_in_all(crowded: ApiProcess):
