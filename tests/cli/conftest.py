@@ -25,7 +25,7 @@ def slept() -> list[float]:
 
 @pytest.fixture
 def client(service: ScriptedService, slept: list[float]) -> Iterator[JukeboxClient]:
-    with JukeboxClient(service.url, sleep=slept.append, patience_sec=0.2) as client:
+    with JukeboxClient(service.url, sleep=slept.append, patience_sec=60.0) as client:
         yield client
 
 

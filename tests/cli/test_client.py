@@ -1,5 +1,5 @@
 import json
-import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -30,7 +30,6 @@ def test_a_submit_whose_answer_is_lost_is_sent_again_with_the_same_key(service, 
     lost = Answer(b"{", 202, declared_bytes=100)
     away = problem(503, "store_unavailable", "The job store cannot be reached.")
     away.headers["retry-after"] = "0.1"
-    client.patience_sec = 5.0
     service.on("POST", "/jobs", [lost, away, json_answer(job("queued"), 200)])
     assert client.submit({"model": "tiny"})["status"] == "queued"
     assert len(keys_of(service)) == 3
@@ -38,11 +37,13 @@ def test_a_submit_whose_answer_is_lost_is_sent_again_with_the_same_key(service, 
     assert slept == [1.0, 0.1]
 
 
-def test_a_submit_gives_up_on_a_service_that_stays_away(service, client):
+def test_a_submit_gives_up_on_a_service_that_stays_away(service, client, slept, monkeypatch):
+    """Its clock shows nothing but its own pauses."""
+    monkeypatch.setattr("cli.client.time", SimpleNamespace(monotonic=lambda: sum(slept)))
     away = problem(503, "store_unavailable", "The job store cannot be reached.")
-    away.headers["retry-after"] = "0.15"
+    away.headers["retry-after"] = "15"
     service.on("POST", "/jobs", away)
-    client._sleep = time.sleep
+    client.patience_sec = 20.0
     with pytest.raises(ServiceProblem, match="cannot be reached"):
         client.submit({"model": "tiny"})
     assert len(keys_of(service)) == 2
