@@ -34,7 +34,7 @@ def step_work(prior: JukeboxPrior, num_rows: int) -> StepWork:
     stack = config.transformer
     positions = sum(positions_read(kind, config) for kind in stack.layers)
     item_bytes = prior.compute_dtype.itemsize
-    num_weights = sum(weight.numel() for weight in weights.values())
+    num_weights = sum(w.numel() for name, w in weights.items() if not name.endswith(".scale"))
     return StepWork(
         weight_bytes=sum(weight.nbytes for weight in weights.values()),
         key_value_bytes=int(num_rows * positions * 2 * stack.attention_width * item_bytes),

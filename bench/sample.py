@@ -5,19 +5,20 @@ See `bench/README.md`. `python -m bench.sample --help`, from the root of the rep
 
 import argparse
 import json
-import shutil
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 import transformers
 
+from bench.engine_steps import our_step_times
 from bench.floor import floor_sec, step_work
 from bench.full_size import fits, full_size_priors
 from bench.machine import Machine, measure_machine
 from bench.pairs_of_priors import PriorPair, Size, prior_pairs
-from bench.stepping import our_step_times, their_step_times
+from bench.precisions import FP32, PRECISIONS, in_precision, steps_of
+from bench.stepping import their_step_times
 from jukebox_core.prior import JukeboxPrior
 
 _SIZES = (Size(width=256), Size(width=512))
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sizes = _QUICK_SIZES if options.quick else [s for s in _SIZES if s.width in options.width]
         batches = options.batch or ([1, 4] if options.quick else [1, 4, 16])
         repeats = 1 if options.quick else options.repeats
-        rows = measure_pairs(machine, sizes, batches, repeats, options.tokens)
+        rows = measure_pairs(machine, sizes, batches, repeats, options.tokens, options.precision)
     report(machine, rows)
 
 
@@ -48,54 +49,63 @@ def measure_pairs(
     batches: Sequence[int],
     repeats: int,
     num_tokens: int | None,
+    precisions: Sequence[str] = (FP32,),
 ) -> list[dict[str, Any]]:
     """Windows of both libraries in turn (A B A B), for each prior and batch size."""
     return [
         row
         for size in sizes
         for pair in prior_pairs(size)
+        for ours in [{name: in_precision(pair.ours, name) for name in precisions}]
         for num_rows in batches
         for row in _measure_pair(
-            machine, pair, num_rows, repeats, num_tokens or size.context_tokens
+            machine, pair, ours, num_rows, repeats, num_tokens or size.context_tokens
         )
     ]
 
 
 def _measure_pair(
-    machine: Machine, pair: PriorPair, num_rows: int, repeats: int, num_tokens: int
+    machine: Machine,
+    pair: PriorPair,
+    ours: Mapping[str, JukeboxPrior],
+    num_rows: int,
+    repeats: int,
+    num_tokens: int,
 ) -> list[dict[str, Any]]:
-    """One row for each of our steps; both stand beside the same windows of theirs."""
+    """One row for each of our precisions and steps; all stand beside the same windows of theirs.
+
+    `ours` is the prior of the pair in several precisions; theirs is fp32 always.
+    """
     labels, upper_codes = pair.labels(num_rows), pair.upper_codes(num_rows)
-    windows: dict[str, list[list[float]]] = {step: [] for step in (*_steps(), "theirs")}
+    windows: dict[tuple[str, str], list[list[float]]] = {
+        (precision, step): [] for precision in ours for step in steps_of(precision)
+    }
+    their_windows: list[list[float]] = []
     for _ in range(repeats):
-        for step in _steps():
-            pair.ours.use_native_step(step == "native")
-            windows[step].append(our_step_times(pair.ours, labels, upper_codes, num_tokens))
-        windows["theirs"].append(their_step_times(pair, num_rows, num_tokens))
+        for (precision, step), done in windows.items():
+            prior = ours[precision].use_native_step(step == "native")
+            done.append(our_step_times(prior, labels, upper_codes, num_tokens))
+        their_windows.append(their_step_times(pair, num_rows, num_tokens))
     # The median of a window is what a step costs when no neighbour takes the core away.
-    theirs = [statistics.median(times) for times in windows["theirs"]]
+    theirs = [statistics.median(times) for times in their_windows]
     return [
         {
-            **_summary(machine, pair.name, pair.ours, num_rows, windows[step]),
+            **_summary(machine, pair.name, ours[precision], num_rows, done),
             "step": step,
+            "precision": precision,
             "transformers_tokens_per_sec": round(num_rows / statistics.median(theirs), 1),
             "transformers_step_ms": round(1e3 * statistics.median(theirs), 3),
-            "transformers_last_over_first_tenth": _drift(windows["theirs"]),
+            "transformers_last_over_first_tenth": _drift(their_windows),
             "times_transformers": round(
                 statistics.median(
                     their_sec / statistics.median(times)
-                    for their_sec, times in zip(theirs, windows[step], strict=True)
+                    for their_sec, times in zip(theirs, done, strict=True)
                 ),
                 2,
             ),
         }
-        for step in _steps()
+        for (precision, step), done in windows.items()
     ]
-
-
-def _steps() -> tuple[str, ...]:
-    """Our ways to compute a step that can be had here."""
-    return ("plain", "native") if shutil.which("cc") else ("plain",)
 
 
 def measure_full(
@@ -133,7 +143,7 @@ def _summary(
         "tokens_per_sec": round(num_rows / step_sec, 1),
         "step_ms": round(1e3 * step_sec, 3),
         "floor_ms": round(1e3 * floor, 3),
-        "floor_share": round(floor / step_sec, 3),
+        "floor_share": float(f"{floor / step_sec:.3g}"),
         "weight_mb": round(work.weight_bytes / 1e6, 1),
         "gflop_per_sec": round(work.flop / step_sec / 1e9, 1),
         "last_over_first_tenth": _drift(windows),
@@ -185,6 +195,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--full", action="store_true", help="released sizes, random weights")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float16", help="of --full")
+    parser.add_argument(
+        "--precision", nargs="+", choices=PRECISIONS, default=[FP32], help="of ours, CPU"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3, help="windows per library")
     parser.add_argument("--tokens", type=int, help="per row; default: a whole window")

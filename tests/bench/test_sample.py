@@ -10,6 +10,7 @@ pytestmark = pytest.mark.hf
 
 FIELDS_OF_A_ROW = {
     "prior",
+    "precision",
     "step",
     "width",
     "layers",
@@ -39,7 +40,7 @@ def last_line(tmp_path_factory):
     num_threads, printed = torch.get_num_threads(), StringIO()
     try:
         with redirect_stdout(printed):
-            main(["--quick"])
+            main(["--quick", "--precision", "fp32", "int8"])
     finally:
         torch.set_num_threads(num_threads)
     return json.loads(printed.getvalue().splitlines()[-1])
@@ -57,10 +58,11 @@ def test_the_last_line_names_the_machine_and_its_limits(last_line):
 def test_every_kind_of_prior_is_measured_beside_transformers_and_the_floor(last_line):
     rows = last_line["rows"]
     steps = ("plain", "native") if shutil.which("cc") else ("plain",)
-    assert [(row["prior"], row["batch"], row["step"]) for row in rows] == [
-        (prior, batch, step)
+    assert [(row["prior"], row["batch"], row["precision"], row["step"]) for row in rows] == [
+        (prior, batch, precision, step)
         for prior in ("1b_lyrics", "5b_lyrics", "upsampler")
         for batch in (1, 4)
+        for precision in ("fp32", "int8")
         for step in steps
     ]
     for row in rows:

@@ -1,0 +1,41 @@
+"""The precisions that the stack of a prior can have, by the names that the measurements use."""
+
+import copy
+import shutil
+
+import torch
+
+from jukebox_core.prior import JukeboxPrior
+
+FP32 = "fp32"
+_DTYPES = {FP32: torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+INT8 = "int8"
+PRECISIONS = (*_DTYPES, INT8)
+"""`int8` is weight-only: computed in fp32."""
+
+
+def in_precision(prior: JukeboxPrior, precision: str) -> JukeboxPrior:
+    """A copy of a prior whose stacks are fp32, in another precision."""
+    other = copy.deepcopy(prior)
+    if precision == INT8:
+        return other.use_int8_weights()
+    return other.set_compute_dtype(_DTYPES[precision])
+
+
+def steps_of(precision: str) -> tuple[str, ...]:
+    """The ways to compute a step that can be had here: in torch, and in C."""
+    can_be_native = precision in (FP32, INT8) and shutil.which("cc") is not None
+    return ("plain", "native") if can_be_native else ("plain",)
+
+
+def stack_bytes(prior: JukeboxPrior) -> int:
+    """Bytes of the transformer stacks, those of the lyric encoder with them."""
+    stacks = [prior.transformer]
+    if prior.lyric_encoder is not None:
+        stacks.append(prior.lyric_encoder.transformer)
+    return sum(weight.nbytes for stack in stacks for weight in stack.parameters())
+
+
+def prior_bytes(prior: JukeboxPrior) -> int:
+    """Bytes of all weights of a prior."""
+    return sum(weight.nbytes for weight in prior.parameters())
