@@ -53,6 +53,10 @@ def prior(
     guide_final: Annotated[
         float | None, typer.Option(min=0, help="That weight at the end, to which it falls evenly.")
     ] = None,
+    metre_weight: Annotated[
+        float | None,
+        typer.Option(min=0, help="Of the loss of a head that tells the place in the bar."),
+    ] = None,
     guide_steps: Annotated[
         int | None, typer.Option(min=0, help="Steps of that fall; 0: the whole run.")
     ] = None,
@@ -110,6 +114,7 @@ def prior(
         "guide_weight": guide_weight,
         "guide_final": guide_final,
         "guide_steps": guide_steps,
+        "metre_weight": metre_weight,
         "evaluation_windows": evaluation_windows,
         "freeze": tuple(freeze) if freeze else None,
     }

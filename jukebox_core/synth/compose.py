@@ -101,6 +101,9 @@ def compose(
             for s in sung
         )
         + tuple(SungNote(slot.start_sec, slot.end_sec, slot.midi, None) for slot in unsung),
+        bar_start_sec=np.array(
+            [bar * genre_style.steps_per_bar * tune.step_sec for bar in range(len(tune.chords))]
+        ),
         seed=seed,
     )
 

@@ -131,6 +131,7 @@ def _write_song(
         "lyrics": song.lyrics,
         "character_start_sec": _json_times(song.character_start_sec),
         "character_end_sec": _json_times(song.character_end_sec),
+        "bar_start_sec": _json_times(song.bar_start_sec),
         "seed": song_seed,
         "notes": [
             [round(note.start_sec, 4), round(note.end_sec, 4), note.midi, note.vowel]

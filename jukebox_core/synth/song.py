@@ -34,6 +34,8 @@ class SyntheticSong:
     character_end_sec: NDArray[np.float64]
     notes: tuple[SungNote, ...]
     """In order of time."""
+    bar_start_sec: NDArray[np.float64]
+    """float64, ascending: when each bar begins; the last is the end of the last bar."""
     seed: int
 
     @property

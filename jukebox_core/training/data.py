@@ -38,7 +38,8 @@ class TrainingSong:
     """One song: what it is called, and its sound at the model's rate.
 
     `index` is its place in the whole list, held-out songs counted. `character_times` tells when
-    each character of `lyrics` is sung, where that is known.
+    each character of `lyrics` is sung, and `bar_start_sec`, float64, when each bar begins; None
+    where that is not known.
     """
 
     index: int
@@ -48,6 +49,7 @@ class TrainingSong:
     lyrics: str
     held_out: bool
     character_times: CharacterTimes | None
+    bar_start_sec: NDArray[np.float64] | None
     sample_rate_hz: int
     pcm: NDArray[np.int16]
 
@@ -95,6 +97,7 @@ class TrainingData:
                 lyrics=entry.lyrics,
                 held_out=entry.held_out,
                 character_times=entry.character_times,
+                bar_start_sec=entry.bar_start_sec,
                 sample_rate_hz=sample_rate_hz,
                 pcm=samples,
             )

@@ -56,6 +56,7 @@ class ManifestEntry:
     lyrics: str
     held_out: bool
     character_times: CharacterTimes | None = None
+    bar_start_sec: NDArray[np.float64] | None = None
 
 
 def read_manifest(directory: Path) -> tuple[ManifestEntry, ...]:
@@ -125,6 +126,7 @@ def _entry(directory: Path, row: Mapping[str, Any], where: str) -> ManifestEntry
         lyrics=lyrics,
         held_out=_held_out(row, where),
         character_times=_character_times(row, len(lyrics), where),
+        bar_start_sec=_bar_starts(row, where),
     )
 
 
@@ -181,6 +183,19 @@ def _character_times(
     if np.any(np.isnan(start_sec) != np.isnan(end_sec)) or np.any(end_sec < start_sec):
         raise TrainingError(f"{where}: a character ends before it starts, or has one time only")
     return CharacterTimes(start_sec, end_sec)
+
+
+def _bar_starts(row: Mapping[str, Any], where: str) -> NDArray[np.float64] | None:
+    given = row.get("bar_start_sec")
+    if given is None:
+        return None
+    try:
+        starts_sec = np.array(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TrainingError(f"{where}: bar_start_sec is a list of seconds: {error}") from error
+    if starts_sec.ndim != 1 or not np.all(np.diff(starts_sec) > 0):
+        raise TrainingError(f"{where}: bar_start_sec is a list of seconds, each after the last")
+    return starts_sec
 
 
 def _refuse_doubles(entries: list[ManifestEntry], places: list[str]) -> None:

@@ -18,6 +18,8 @@ class PriorSettings:
     guide_steps       0: over the whole run
     guide_next        teach a second head to look at the character after: its state has read the
                       one that is sung
+    metre_weight      of the loss of a head that tells the place in the bar, where bars are known
+                      and no level above tells it
     evaluation_windows  held-out windows that the figures are taken on
     freeze            parts that are not trained: names of modules, such as `conditioner`
     """
@@ -29,6 +31,7 @@ class PriorSettings:
     guide_final: float = 0.1
     guide_steps: int = 0
     guide_next: bool = True
+    metre_weight: float = 0.5
     evaluation_windows: int = 48
     freeze: tuple[str, ...] = ()
 
@@ -36,7 +39,7 @@ class PriorSettings:
         for name in ("start_share", "label_dropout", "upper_noise"):
             if not 0 <= getattr(self, name) <= 1:
                 raise TrainingError(f"{name} must lie in [0, 1] and is {getattr(self, name)}")
-        for name in ("guide_weight", "guide_final", "guide_steps"):
+        for name in ("guide_weight", "guide_final", "guide_steps", "metre_weight"):
             if getattr(self, name) < 0:
                 raise TrainingError(f"{name} must not be negative and is {getattr(self, name)}")
         if self.evaluation_windows < 1:

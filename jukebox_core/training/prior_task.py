@@ -19,6 +19,7 @@ from jukebox_core.prior import JukeboxPrior
 from jukebox_core.training.codes_cache import song_codes
 from jukebox_core.training.data import Report, TrainingData, TrainingSong, silent
 from jukebox_core.training.guide import GuidedHead, attention_hits, guide_loss
+from jukebox_core.training.metre import MetreHead, metre_accuracy, metre_loss
 from jukebox_core.training.prior_measures import (
     lyric_attention,
     measure_prior,
@@ -72,6 +73,7 @@ class PriorTask:
         self._prior.transformer.gradient_checkpointing = settings.gradient_checkpointing
         freeze_parts(self._prior, prior_settings.freeze)
         self._guided = self._guided_heads()
+        self._metre = self._metre_head()
 
     def _read(self, songs: Sequence[TrainingSong], report: Report) -> list[PriorSong]:
         return read_songs(
@@ -91,10 +93,21 @@ class PriorTask:
             return GuidedHead(head), GuidedHead((head + 1) % num_heads, shift=1)
         return (GuidedHead(head),)
 
-    @property
-    def modules(self) -> JukeboxPrior:
-        """The prior."""
-        return self._prior
+    def _metre_head(self) -> MetreHead | None:
+        """None where no bar is known, or a level above tells the time."""
+        is_known = any(song.bar_places is not None for song in self.windows.songs)
+        if not is_known or self.config.conditioner or not self.prior_settings.metre_weight:
+            return None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.settings.seed)
+            return MetreHead(self._prior)
+
+    @cached_property
+    def modules(self) -> nn.Module:
+        """The prior, and beside it a head where there is one."""
+        if self._metre is None:
+            return self._prior
+        return nn.ModuleDict({"prior": self._prior, "metre": self._metre})
 
     def batch(self, step: int, micro: int, rank: int) -> Batch:
         """Random windows: `PriorWindows.batch`, and the weight of the guide in this step."""
@@ -118,6 +131,9 @@ class PriorTask:
             batch["guide_weight"] = torch.tensor(weight)
         else:
             batch.pop("columns", None)
+        if self._metre is not None:
+            bars = [windows.bar_places_at(place) for place in places]
+            batch["bar_places"] = torch.from_numpy(np.stack(bars))
         return batch
 
     def loss(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
@@ -126,11 +142,16 @@ class PriorTask:
         layer = lyrics.alignment_layer if self._guided and lyrics is not None else None
         arguments = {name: batch[name] for name in _ARGUMENTS if name in batch}
         output = self._prior(**arguments, record_attention=layer)
+        loss = output.loss
         metrics = {"bits_per_token": output.music_loss.detach()}
         if lyrics is not None:
             metrics["lyric_bits"] = output.lyric_loss.detach()
+        if self._metre is not None:
+            logits = self._metre(self.config.context_tokens)
+            loss = loss + self.prior_settings.metre_weight * metre_loss(logits, batch["bar_places"])
+            metrics["bar_accuracy"] = metre_accuracy(logits.detach(), batch["bar_places"])
         if output.attention is None:
-            return output.loss, metrics
+            return loss, metrics
         attention = lyric_attention(output.attention, self.config)
         guide = guide_loss(attention, batch["columns"], self._guided)
         hits, num_sung = attention_hits(attention.detach(), batch["columns"], self._guided[0].head)
@@ -138,7 +159,7 @@ class PriorTask:
             "guide": guide.detach(),
             "attention_accuracy": hits / num_sung.clamp(min=1),
         }
-        return output.loss + batch["guide_weight"] * guide, metrics
+        return loss + batch["guide_weight"] * guide, metrics
 
     def num_tokens(self, batch: Batch) -> int:
         """Codes in the batch."""
@@ -173,7 +194,7 @@ class PriorTask:
         """Replace the prior of this level in the model directory."""
         file = self._model_dir / prior_file(self.level)
         with whole_file(file) as unfinished:
-            write_tensors(unfinished, modules.state_dict())
+            write_tensors(unfinished, self._prior.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing beside the modules."""

@@ -20,6 +20,7 @@ from jukebox_core.labels import (
 from jukebox_core.training.codes_cache import SongCodes
 from jukebox_core.training.data import Report, TrainingSong, silent
 from jukebox_core.training.guide import NOT_SUNG, columns_of, sung_characters
+from jukebox_core.training.metre import NO_BAR, bar_places
 from jukebox_core.units import COARSE_TO_FINE
 
 _PADDING_CODE = 0
@@ -32,6 +33,7 @@ class PriorSong:
     codes       int16 [T]
     upper       int16 [T / tokens per upper token], or None at the top
     characters  int32 [T], see `sung_characters`; None where it is unknown
+    bar_places  int8 [T], see `bar_places`; None where it is unknown
     """
 
     name: str
@@ -40,6 +42,7 @@ class PriorSong:
     upper: NDArray[np.int16] | None
     characters: NDArray[np.int32] | None
     total_samples: int
+    bar_places: NDArray[np.int8] | None = None
 
 
 def read_songs(
@@ -72,6 +75,9 @@ def read_songs(
                 upper=None if upper is None else upper.of(song),
                 characters=_characters(config, tokenizer, song, len(own)),
                 total_samples=total_samples,
+                bar_places=bar_places(
+                    song, samples_per_token=config.samples_per_token, num_tokens=len(own)
+                ),
             )
         )
     if len(read) < len(songs):
@@ -189,6 +195,15 @@ class PriorWindows:
         columns = np.full(self.config.context_tokens, NOT_SUNG, dtype=np.int64)
         columns[: len(characters)] = columns_of(characters, lyrics.indices)
         return columns
+
+    def bar_places_at(self, place: Place) -> NDArray[np.int64]:
+        """int64 [context_tokens]: the place of each token in its bar, or `NO_BAR`."""
+        found = np.full(self.config.context_tokens, NO_BAR, dtype=np.int64)
+        places = self.songs[place.song].bar_places
+        if places is not None:
+            part = places[place.start : place.start + self.config.context_tokens]
+            found[: len(part)] = part
+        return found
 
     def counted_at(self, place: Place) -> NDArray[np.bool_]:
         """bool [context_tokens]: which codes are of the song, and not padding."""

@@ -17,6 +17,7 @@ from jukebox_core.synth import (
     compose,
     syllables,
 )
+from jukebox_core.synth.genres import GENRE_STYLES
 
 FINGERPRINTS = Path(__file__).with_name("fingerprints.json")
 
@@ -94,6 +95,17 @@ def test_characters_are_sung_in_order_within_the_song_and_vowels_on_the_notes():
         assert note.vowel == syllable.vowel
         assert starts[syllable.nucleus[0]] == pytest.approx(note.start_sec)
         assert ends[syllable.nucleus[-1]] == pytest.approx(note.end_sec)
+
+
+@pytest.mark.parametrize("genre", GENRE_STYLES, ids=lambda genre: genre.name)
+def test_bars_are_as_long_as_the_genre_has_them_and_cover_the_song(genre):
+    song = compose(21, genre=genre.name, duration_sec=12.0)
+    lengths = np.diff(song.bar_start_sec)
+    assert song.bar_start_sec[0] == 0
+    assert lengths == pytest.approx(lengths[0])
+    slowest, fastest = (60 * genre.beats_per_bar / bpm for bpm in genre.tempo_bpm)
+    assert fastest <= lengths[0] <= slowest
+    assert song.bar_start_sec[-1] > 12.0 - 2 * slowest
 
 
 def test_made_up_lyrics_fill_the_whole_song():

@@ -24,6 +24,7 @@ def test_a_folder_reads_as_training_data(folder):
     sung = next(entry for entry in entries if entry.lyrics)
     assert sung.character_times is not None
     assert len(sung.character_times.start_sec) == len(sung.lyrics)
+    assert all(len(entry.bar_start_sec) > 1 for entry in entries)
 
 
 def test_a_file_holds_the_song_of_the_seed_in_its_row(folder):

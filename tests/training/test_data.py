@@ -66,6 +66,10 @@ def test_lyrics_may_lie_in_a_file_beside_the_list(tmp_path):
             },
             "ends before it starts",
         ),
+        ({"file": "a.wav", "bar_start_sec": "often"}, "list of seconds"),
+        ({"file": "a.wav", "bar_start_sec": 1.5}, "list of seconds"),
+        ({"file": "a.wav", "bar_start_sec": [0.0, None]}, "each after the last"),
+        ({"file": "a.wav", "bar_start_sec": [0.0, 2.0, 2.0]}, "each after the last"),
     ],
 )
 def test_a_row_at_fault_is_named_with_what_is_wrong_with_it(tmp_path, row, told):
@@ -125,6 +129,13 @@ def test_a_file_that_is_no_sound_is_named_and_leaves_no_cache(tmp_path):
     with pytest.raises(TrainingError, match=r"song b\.wav"):
         TrainingData(tmp_path, 16_000)
     assert not list((tmp_path / CACHE_FOLDER).glob("*.pcm*"))
+
+
+def test_a_song_may_tell_when_its_bars_begin(tmp_path):
+    rows = [{"file": "a.wav", "bar_start_sec": [0, 1.5, 3]}, {"file": "b.wav"}]
+    with_bars, without = read_manifest(write_songs(tmp_path, rows))
+    assert with_bars.bar_start_sec.tolist() == [0.0, 1.5, 3.0]
+    assert without.bar_start_sec is None
 
 
 def test_character_times_keep_null_as_not_sung(tmp_path):
