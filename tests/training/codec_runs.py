@@ -1,9 +1,12 @@
 """A codec small enough to be trained in a test; `python -m tests.training.codec_runs` does it.
 
-Arguments: folder of songs, model directory, run directory, settings as JSON.
+Arguments: folder of songs, model directory, run directory, settings as JSON; and, if the process
+should kill itself, the step before which it does.
 """
 
 import json
+import os
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -71,11 +74,24 @@ def codec_task(
 
 def main() -> None:
     """Train as the arguments say."""
-    data_dir, model_dir, run_dir, values = sys.argv[1:]
+    data_dir, model_dir, run_dir, values, *last_step = sys.argv[1:]
     settings = TrainingSettings.from_dict(json.loads(values))
     task = codec_task(Path(data_dir), Path(model_dir), settings)
     task.export = lambda modules: None
+    if last_step:
+        _die_before(int(*last_step), task)
     train(task, settings, Path(run_dir))
+
+
+def _die_before(last_step: int, task: VQVAETask) -> None:
+    batch_of = task.batch
+
+    def batch(step, micro, rank):
+        if step == last_step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return batch_of(step, micro, rank)
+
+    task.batch = batch
 
 
 if __name__ == "__main__":
