@@ -56,7 +56,7 @@ def jukebox(*arguments: str, environment: dict[str, str], cwd: Path, status: int
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == status, done.stdout + done.stderr
     return done

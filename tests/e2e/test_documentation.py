@@ -34,7 +34,7 @@ def run_blocks(blocks: list[Block], *, url: str, environment, cwd) -> list[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     return [

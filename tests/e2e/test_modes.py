@@ -21,7 +21,7 @@ SONG = {"model": "tiny", "artist": "The Sawtooths", "genre": "drone", "lyrics": 
 
 @pytest.fixture
 def http(stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stack.url, timeout=60.0) as client:
+    with httpx.Client(base_url=stack.url, timeout=120.0) as client:
         yield client
 
 
@@ -29,7 +29,7 @@ def sung(http: httpx.Client, **body: Any) -> dict[str, Any]:
     """A job that succeeded."""
     response = http.post("/jobs", json=body)
     assert response.status_code == 202, response.text
-    job, deadline = response.json(), time.monotonic() + 120.0
+    job, deadline = response.json(), time.monotonic() + 300.0
     while job["status"] not in ("succeeded", "failed", "canceled"):
         assert time.monotonic() < deadline, job["progress"]
         job = http.get(job["urls"]["self"], params={"wait": 10}).json()

@@ -52,7 +52,7 @@ def test_a_song_tells_a_receiver_all_that_it_was_asked_to(telling_stack, receive
                 "webhook_events": ["job.running", "job.output", "job.succeeded"],
             }
         )
-        events = [request.verified(secret) for request in receiver.wait_for(4, timeout_sec=90.0)]
+        events = [request.verified(secret) for request in receiver.wait_for(4, timeout_sec=240.0)]
         now = client.get(job["id"])
     assert {event["data"]["id"] for event in events} == {job["id"]}
     told = sorted(event["type"] for event in events)
