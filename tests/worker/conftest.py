@@ -51,5 +51,5 @@ def served(redis_url, tmp_path_factory, models_dir):
         client.flushall()
     data_dir = tmp_path_factory.mktemp("data")
     service = Service(redis_url=redis_url, data_dir=data_dir, models_dir=models_dir)
-    with running_worker(service):
+    with running_worker(service, JUKEBOX_LEASE_SEC="30"):
         yield service

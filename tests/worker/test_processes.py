@@ -72,7 +72,8 @@ def test_a_song_from_a_recording_survives_a_worker_that_is_killed(service, model
 
 
 def test_a_worker_told_to_stop_gives_its_job_back_within_seconds(service, models_dir):
-    with running_worker(service, **freezing("bottom-0", after=2, then_sec=2.0)) as first:
+    settings = freezing("bottom-0", after=2, then_sec=2.0) | {"JUKEBOX_LEASE_SEC": "60"}
+    with running_worker(service, **settings) as first:
         job_id = service.post(duration_seconds=3.0)
         first.wait_frozen()
         assert (service.data_dir / "worker.alive").exists()

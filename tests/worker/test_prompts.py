@@ -133,13 +133,29 @@ def test_lost_codes_and_short_or_broken_recordings_end_the_job(service, worker, 
 
 def test_cancel_is_heard_while_a_recording_is_encoded(service, worker, monkeypatch):
     monkeypatch.setattr("worker.prompts.SLICE_SAMPLES", 256)
+    begun, is_over, run_slices = threading.Event(), threading.Event(), worker.engine.run_slices
+
+    def run_one_slice(model, make, **options):
+        def slices(loaded):
+            pieces = make(loaded)
+            yield next(pieces)
+            begun.set()
+            is_over.wait(300)
+            yield from pieces
+
+        return run_slices(model, slices, **options)
+
+    monkeypatch.setattr(worker.engine, "run_slices", run_one_slice)
     job = service.admit(
-        mode="primed", recording=recording(60.0), duration_seconds=61.0, levels=("top",)
+        mode="primed", recording=recording(1.0), duration_seconds=2.0, levels=("top",)
     )
     task = threading.Thread(target=run_stage, args=(worker, job.id, Stage.TOP))
     task.start()
-    service.wait(job.id, lambda job: job.status is JobStatus.RUNNING)
-    service.store.request_cancel(job.id)
-    task.join(60)
+    try:
+        assert begun.wait(120)
+        service.store.request_cancel(job.id)
+        task.join(120)
+    finally:
+        is_over.set()
     now = service.store.get(job.id)
     assert (now.status, now.prompt_codes_name) == (JobStatus.CANCELED, None)

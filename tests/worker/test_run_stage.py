@@ -8,7 +8,13 @@ import pytest
 import soundfile
 
 from jobs.job import JobStatus, Stage
-from tests.worker.jobs_and_processes import decode_alone, random_codes, replaced, sing_alone
+from tests.worker.jobs_and_processes import (
+    decode_alone,
+    make_job,
+    random_codes,
+    replaced,
+    sing_alone,
+)
 from worker.settings import read_settings
 
 pytestmark = pytest.mark.redis
@@ -130,9 +136,11 @@ def _has_begun(job, level):
 
 def test_a_corrupt_window_is_drawn_again(served, models_dir):
     """The first half is kept by a worker that then goes away; its second file is damaged."""
-    job = served.admit(duration_seconds=2.0, levels=("top", "middle"))
+    job = make_job(served.catalog, duration_seconds=2.0, levels=("top", "middle"))
     # Windows without a word on their step are taken for plain ones.
     expected = sing_alone(models_dir, replaced(job, step="plain"))
+    # Two seconds from now the worker would be sent the job, if nobody held it.
+    served.store.create(job)
     _keep_windows_and_leave(served, job, expected)
     served.queue.publish(job.id, Stage.TOP)
     ended = served.wait_end(job.id)
