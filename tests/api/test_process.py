@@ -9,7 +9,9 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -98,14 +100,29 @@ class ApiProcess:
             self.store.close()
 
 
-@pytest.fixture
-def api(clean_redis_url: str, models_dir: Path, tmp_path: Path) -> Iterator[ApiProcess]:
-    api = ApiProcess(clean_redis_url, models_dir, tmp_path)
+@contextmanager
+def running(*arguments: Any, **settings: str) -> Iterator[ApiProcess]:
+    """A process that answers; ended with the block."""
+    api = ApiProcess(*arguments, **settings)
     try:
         api.wait_until_ready()
         yield api
     finally:
         api.stop()
+
+
+@pytest.fixture(scope="module")
+def shared_api(
+    redis_url: str, models_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ApiProcess]:
+    with running(redis_url, models_dir, tmp_path_factory.mktemp("api")) as api:
+        yield api
+
+
+@pytest.fixture
+def api(shared_api: ApiProcess, clean_redis_url: str) -> ApiProcess:
+    """One process for all tests here, over an empty store; it must not be stopped."""
+    return shared_api
 
 
 class Listener(threading.Thread):
@@ -208,18 +225,21 @@ def test_bad_bytes_on_the_wire_are_4xx_and_the_service_lives_on(api: ApiProcess)
     assert api.client.get("/jobs").json()["data"] == []
 
 
-def test_a_stop_does_not_wait_for_those_who_listen(api: ApiProcess):
-    job = api.client.post("/jobs", json=song()).json()
-    listener = Listener(api.client, job["urls"]["events"])
-    listener.start()
-    listener.wait_for("snapshot")
-    started = time.monotonic()
-    api.process.send_signal(signal.SIGTERM)
-    api.process.wait(PATIENCE_SEC)
-    assert time.monotonic() - started < STOP_SEC
-    listener.join(PATIENCE_SEC)
-    assert not listener.is_alive()
-    assert "Traceback" not in api.log.read_text()
+def test_a_stop_does_not_wait_for_those_who_listen(
+    clean_redis_url: str, models_dir: Path, tmp_path: Path
+):
+    with running(clean_redis_url, models_dir, tmp_path) as api:
+        job = api.client.post("/jobs", json=song()).json()
+        listener = Listener(api.client, job["urls"]["events"])
+        listener.start()
+        listener.wait_for("snapshot")
+        started = time.monotonic()
+        api.process.send_signal(signal.SIGTERM)
+        api.process.wait(PATIENCE_SEC)
+        assert time.monotonic() - started < STOP_SEC
+        listener.join(PATIENCE_SEC)
+        assert not listener.is_alive()
+        assert "Traceback" not in api.log.read_text()
 
 
 def test_no_lyrics_and_no_password_in_the_log(api: ApiProcess):
@@ -299,15 +319,11 @@ def test_a_service_with_a_key_listens_wherever_it_should(
     clean_redis_url: str, models_dir: Path, tmp_path: Path
 ):
     _, token = ApiKeyFile(tmp_path).create("alice", [Scope.READ])
-    api = ApiProcess(clean_redis_url, models_dir, tmp_path, host="0.0.0.0")
-    try:
-        api.wait_until_ready()
+    with running(clean_redis_url, models_dir, tmp_path, host="0.0.0.0") as api:
         assert api.client.get("/jobs").status_code == 401
         authorization = {"Authorization": f"Bearer {token}"}
         assert api.client.get("/jobs", headers=authorization).status_code == 200
         assert token not in api.log.read_text()
-    finally:
-        api.stop()
 
 
 def test_the_api_imports_no_torch_and_no_worker():

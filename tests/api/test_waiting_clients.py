@@ -9,9 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from jobs.api_keys import ApiKeyFile, Scope
+from jobs.api_keys import FILE_NAME, ApiKeyFile, Scope
 from tests.api.conftest import assert_problem, song, waiting_at_the_store
-from tests.api.test_process import ApiProcess
+from tests.api.test_process import ApiProcess, running
 
 pytestmark = [pytest.mark.redis]
 
@@ -19,21 +19,23 @@ AT_ONCE_SEC = 20.0
 """On a busy machine; the wait that is cut short here would last a minute."""
 
 
-@pytest.fixture
-def crowded(clean_redis_url: str, models_dir: Path, tmp_path: Path) -> Iterator[ApiProcess]:
-    """Room for three who wait, two of each key."""
-    api = ApiProcess(
-        clean_redis_url,
-        models_dir,
-        tmp_path,
-        JUKEBOX_MAX_STREAMS="3",
-        JUKEBOX_MAX_STREAMS_PER_KEY="2",
-    )
-    try:
-        api.wait_until_ready()
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("crowded")
+
+
+@pytest.fixture(scope="module")
+def process(redis_url: str, models_dir: Path, data_dir: Path) -> Iterator[ApiProcess]:
+    room = {"JUKEBOX_MAX_STREAMS": "3", "JUKEBOX_MAX_STREAMS_PER_KEY": "2"}
+    with running(redis_url, models_dir, data_dir, **room) as api:
         yield api
-    finally:
-        api.stop()
+
+
+@pytest.fixture
+def crowded(process: ApiProcess, clean_redis_url: str) -> ApiProcess:
+    """Room for three who wait, two of each key; nobody waits yet, and nothing is asked for."""
+    until(lambda: waiting_at_the_store(clean_redis_url) == 0)
+    return process
 
 
 def until(condition, timeout_sec: float = 50.0) -> float:
@@ -98,8 +100,14 @@ def test_there_is_room_for_so_many_in_all(crowded: ApiProcess):
     until(lambda: crowded.client.get(f"{path}?wait=0.05").status_code == 200)
 
 
-def test_a_key_has_only_so_many_of_them(crowded: ApiProcess, tmp_path: Path):
-    keys = ApiKeyFile(tmp_path)
+@pytest.fixture
+def keys(data_dir: Path) -> Iterator[ApiKeyFile]:
+    """Gone again after the test, so that the service is open to all."""
+    yield ApiKeyFile(data_dir)
+    (data_dir / FILE_NAME).unlink()
+
+
+def test_a_key_has_only_so_many_of_them(crowded: ApiProcess, keys: ApiKeyFile):
     tokens = [keys.create(name, [Scope.SUBMIT, Scope.READ])[1] for name in ("alice", "bob")]
     alice, bob = ({"Authorization": f"Bearer {token}"} for token in tokens)
 

@@ -7,9 +7,7 @@ import pytest
 
 from cli.commands import train_prior
 from tests.docs.pages import ROOT, blocks_of
-from tests.e2e.conftest import client, environment, jukebox, stack, tiny_models_dir
-
-__all__ = ["client", "environment", "stack", "tiny_models_dir"]
+from tests.e2e.conftest import jukebox
 
 PAGE = "docs/training.md"
 
