@@ -1,15 +1,21 @@
 """A trained model in half the space, to be handed on."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from jukebox_core.catalog import CONFIG_FILE, LABELS_FOLDER, read_config
-from jukebox_core.checkpoints.native import VQVAE_FILE, new_directory, prior_file, write_tensors
+from jukebox_core.catalog import LABELS_FOLDER, read_config
+from jukebox_core.checkpoints.native import (
+    VQVAE_FILE,
+    new_directory,
+    prior_file,
+    write_config,
+    write_tensors,
+)
 from jukebox_core.errors import TrainingError
 from jukebox_core.training.new_model import refuse_existing
 from jukebox_core.units import COARSE_TO_FINE
@@ -27,6 +33,8 @@ class PackedModel:
 def pack_model(model_dir: Path, destination: Path) -> PackedModel:
     """Write a copy of a model whose weights are all kept as 16-bit floating-point numbers.
 
+    It is called as the last part of `destination`.
+
     Models are computed as before: what is float32 by rule is float32 again when it is loaded.
     `models convert --dtype float16` halves the transformers alone, for the memory of a GPU.
 
@@ -35,11 +43,11 @@ def pack_model(model_dir: Path, destination: Path) -> PackedModel:
         ConfigError: `model_dir` is no model of our own format.
     """
     refuse_existing(destination)
-    read_config(model_dir)
+    config = replace(read_config(model_dir), name=destination.name)
     files = (VQVAE_FILE, *(prior_file(level) for level in COARSE_TO_FINE))
     largest_change = 0.0
     with new_directory(destination) as unfinished:
-        shutil.copy(model_dir / CONFIG_FILE, unfinished)
+        write_config(unfinished, config)
         if (model_dir / LABELS_FOLDER).is_dir():
             shutil.copytree(model_dir / LABELS_FOLDER, unfinished / LABELS_FOLDER)
         for file in files:
