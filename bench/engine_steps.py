@@ -1,6 +1,7 @@
 """Draws a window in this library's engine, and notes how long each step took."""
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 from torch import Tensor
@@ -13,7 +14,12 @@ from jukebox_core.song import SamplingParams
 
 
 def our_step_times(
-    prior: JukeboxPrior, labels: Tensor, upper_codes: Tensor | None, num_tokens: int
+    prior: JukeboxPrior,
+    labels: Tensor,
+    upper_codes: Tensor | None,
+    num_tokens: int,
+    *,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> list[float]:
     """Seconds of every step of the engine in which all rows draw and none begins.
 
@@ -28,12 +34,12 @@ def our_step_times(
     for _ in range(len(labels)):
         engine.step()  # one row begins in each of these
     while engine.has_work:
-        start = time.perf_counter()
+        start = clock()
         ended = engine.step()
         wait_for(device)
         if ended:
             break
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
     return times
 
 

@@ -7,6 +7,7 @@ import argparse
 import json
 import math
 import statistics
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "distances": [],
         "speeds": [],
     }
-    for level in COARSE_TO_FINE:
+    for level in [each for each in COARSE_TO_FINE if each.label in options.levels]:
         prior = model.prior(level)
         others = {name: in_precision(prior, name) for name in PRECISIONS}
         found = distances(others, windows[level])
@@ -116,8 +117,10 @@ def speeds(
 ) -> list[dict[str, Any]]:
     """Tokens per second of each precision and step; all take turns.
 
+    One thread is timed by what it gets of the processor, so that neighbours disturb less.
     `times_fp32` is the median of the ratios to the neighbouring windows of fp32 with the same step.
     """
+    clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
     ways = [(name, step) for name in priors for step in steps_of(name)]
     rows = []
     for num_rows in batches:
@@ -126,7 +129,9 @@ def speeds(
         for _ in range(repeats):
             for name, step in ways:
                 prior = priors[name].use_native_step(step == "native")
-                times = our_step_times(prior, chosen.labels, chosen.upper_codes, num_tokens)
+                times = our_step_times(
+                    prior, chosen.labels, chosen.upper_codes, num_tokens, clock=clock
+                )
                 step_sec[name, step].append(statistics.median(times))
         rows += [
             {
@@ -160,7 +165,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, help="a model directory, or mini")
     parser.add_argument("--json", action="store_true", help="nothing but the last line")
-    parser.add_argument("--songs", type=int, default=24, help="each gives a window to every level")
+    labels = [level.label for level in COARSE_TO_FINE]
+    parser.add_argument("--levels", nargs="+", choices=labels, default=labels)
+    parser.add_argument("--songs", type=int, default=12, help="each gives a window to every level")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 16])
     parser.add_argument("--tokens", type=int, default=100, help="per row, to measure the speed")
     parser.add_argument("--repeats", type=int, default=5)

@@ -6,7 +6,8 @@ See `bench/README.md`. `python -m bench.sample --help`, from the root of the rep
 import argparse
 import json
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from bench.precisions import FP32, PRECISIONS, in_precision, steps_of
 from bench.stepping import their_step_times
 from jukebox_core.prior import JukeboxPrior
 
+Clock = Callable[[], float]
 _SIZES = (Size(width=256), Size(width=512))
 _QUICK_SIZES = (Size(width=64, rows=8, block_tokens=8, num_lyrics=16, num_codes=128),)
 
@@ -39,7 +41,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sizes = _QUICK_SIZES if options.quick else [s for s in _SIZES if s.width in options.width]
         batches = options.batch or ([1, 4] if options.quick else [1, 4, 16])
         repeats = 1 if options.quick else options.repeats
-        rows = measure_pairs(machine, sizes, batches, repeats, options.tokens, options.precision)
+        rows = measure_pairs(
+            machine,
+            sizes,
+            batches,
+            repeats,
+            options.tokens,
+            options.precision,
+            clock=time.thread_time if options.clock == "thread" else time.perf_counter,
+        )
     report(machine, rows)
 
 
@@ -50,6 +60,8 @@ def measure_pairs(
     repeats: int,
     num_tokens: int | None,
     precisions: Sequence[str] = (FP32,),
+    *,
+    clock: Clock = time.perf_counter,
 ) -> list[dict[str, Any]]:
     """Windows of both libraries in turn (A B A B), for each prior and batch size."""
     return [
@@ -59,7 +71,7 @@ def measure_pairs(
         for ours in [{name: in_precision(pair.ours, name) for name in precisions}]
         for num_rows in batches
         for row in _measure_pair(
-            machine, pair, ours, num_rows, repeats, num_tokens or size.context_tokens
+            machine, pair, ours, num_rows, repeats, num_tokens or size.context_tokens, clock
         )
     ]
 
@@ -71,6 +83,7 @@ def _measure_pair(
     num_rows: int,
     repeats: int,
     num_tokens: int,
+    clock: Clock,
 ) -> list[dict[str, Any]]:
     """One row for each of our precisions and steps; all stand beside the same windows of theirs.
 
@@ -84,8 +97,8 @@ def _measure_pair(
     for _ in range(repeats):
         for (precision, step), done in windows.items():
             prior = ours[precision].use_native_step(step == "native")
-            done.append(our_step_times(prior, labels, upper_codes, num_tokens))
-        their_windows.append(their_step_times(pair, num_rows, num_tokens))
+            done.append(our_step_times(prior, labels, upper_codes, num_tokens, clock=clock))
+        their_windows.append(their_step_times(pair, num_rows, num_tokens, clock=clock))
     # The median of a window is what a step costs when no neighbour takes the core away.
     theirs = [statistics.median(times) for times in their_windows]
     return [
@@ -195,6 +208,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--full", action="store_true", help="released sizes, random weights")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float16", help="of --full")
+    parser.add_argument("--clock", choices=["wall", "thread"], default="wall", help="of a step")
     parser.add_argument(
         "--precision", nargs="+", choices=PRECISIONS, default=[FP32], help="of ours, CPU"
     )
