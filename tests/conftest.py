@@ -3,11 +3,19 @@
 import os
 import signal
 
+from hypothesis import HealthCheck, settings
+
 # One thread: two cores are shared with servers and workers that the tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A shell ignores Ctrl-C for what it runs in the background, and children inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The same examples on every run, and no clock that judges them: what fails here fails everywhere.
+settings.register_profile(
+    "jukebox", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("jukebox")
 
 pytest_plugins = ["tests.fixtures.models", "tests.fixtures.servers"]
