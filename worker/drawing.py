@@ -47,6 +47,9 @@ class LevelDrawer:
 
     `read_prompt` gives what each level begins with, int64 [num_samples, n], when it is needed; that
     is never drawn. A level with nothing to draw is read and passed.
+
+    `on_codes` hears of the codes of a level, int64 [num_samples, total_tokens], and how many of
+    them are final by now; of a level in stretches it hears nothing, since these are joined last.
     """
 
     store: JobStore
@@ -56,6 +59,7 @@ class LevelDrawer:
     song: JobSong
     read_prompt: Callable[[], Mapping[Level, NDArray[np.int64]]]
     on_window_kept: Callable[[Level, int], None] = lambda _level, _num_tokens: None
+    on_codes: Callable[[Level, NDArray[np.int64], int], None] = lambda _level, _codes, _num: None
     times: dict[Level, DrawingTime] = field(default_factory=dict)
 
     def codes_through(self, last: Level) -> dict[Level, NDArray[np.int64]]:
@@ -127,6 +131,8 @@ class LevelDrawer:
             self._report_drawing(level, runs)
             while active := [run for run in runs if run.drawing is not None]:
                 self._finish_one(level, active, upper)
+                if len(runs) == 1:
+                    self.on_codes(level, runs[0].codes, runs[0].num_final)
                 self.hold.progress.keep_windows(level.label, sum(run.num_taken for run in runs))
         finally:
             for run in runs:

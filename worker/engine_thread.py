@@ -77,6 +77,7 @@ class SlicedWork(Pending):
         self._make = make
         self._running: Iterator[Tensor] | None = None
         self._pieces: list[Tensor] = []
+        self.is_dropped = False
 
     def advance(self, model: LoadedModel) -> bool:
         """Do one slice; False after the last."""
@@ -98,6 +99,34 @@ class SlicedWork(Pending):
         return self._pieces
 
 
+class SecondThread(threading.Thread):
+    """Sliced work of models on the CPU, beside the songs that are drawn: one after the other."""
+
+    def __init__(self) -> None:
+        super().__init__(name="beside the engine", daemon=True)
+        self._inbox: queue.SimpleQueue[tuple[SlicedWork, LoadedModel] | None] = queue.SimpleQueue()
+
+    def put(self, work: SlicedWork, model: LoadedModel) -> None:
+        """Do it when its turn comes, unless it is dropped by then."""
+        self._inbox.put((work, model))
+
+    def stop(self) -> None:
+        """End after what is in line."""
+        self._inbox.put(None)
+
+    def run(self) -> None:
+        """Until `stop`."""
+        while (order := self._inbox.get()) is not None:
+            work, model = order
+            try:
+                while not work.is_dropped and work.advance(model):
+                    continue
+            except Exception as error:
+                log.exception("work on a model failed", extra={"model": work.model})
+                work.fail(error)
+            del order, work, model  # or it would keep a model that is forgotten meanwhile
+
+
 class EngineThread(threading.Thread):
     """Steps the engines of all loaded models, and does sliced work between the steps.
 
@@ -115,6 +144,7 @@ class EngineThread(threading.Thread):
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._drawings: dict[str, Drawing] = {}
         self._slices: list[SlicedWork] = []
+        self._second = SecondThread()
         self._stopped = False
 
     def draw(self, model: str, sequences: Collection[Sequence]) -> Drawing:
@@ -129,6 +159,15 @@ class EngineThread(threading.Thread):
         self._inbox.put(lambda: self._slices.append(work))
         return work
 
+    def run_beside(self, model: str, make: Slices) -> SlicedWork:
+        """As `run_slices`; for a model on the CPU on another core, while songs are drawn.
+
+        For what needs none of the priors, which belong to the engines.
+        """
+        work = SlicedWork(model, make, None)
+        self._inbox.put(lambda: self._begin_beside(work))
+        return work
+
     def cancel(self, pending: Pending) -> None:
         """Let go of work, between two steps. Harmless when it has ended."""
         self._inbox.put(lambda: self._drop(pending))
@@ -139,30 +178,33 @@ class EngineThread(threading.Thread):
 
     def run(self) -> None:
         """Until `stop`, or until the device is broken."""
+        self._second.start()
         try:
             while not self._stopped:
                 self._turn()
         except Exception:
             log.critical("the engine thread cannot go on", exc_info=True)
             self._on_broken()
+        finally:
+            self._second.stop()
 
     def _turn(self) -> None:
-        """Commands first, then one step of everything that has work."""
+        """Commands first, then one step of everything that has work, and one slice."""
         self._take_commands()
         for name, model in self._shelf.loaded():
             if model.engine.has_work:
                 self._step(name, model)
-        for work in list(self._slices):
+        if self._slices:
+            # They take turns, or many of them would keep the songs waiting together.
+            work = self._slices.pop(0)
+            self._slices.append(work)
             self._advance(work)
 
     def _take_commands(self) -> None:
-        busy = bool(self._drawings or self._slices)
-        try:
-            while not self._stopped:
-                self._inbox.get(block=not busy)()
-                busy = bool(self._drawings or self._slices)
-        except queue.Empty:
-            return
+        while not self._stopped:
+            if (self._drawings or self._slices) and self._inbox.empty():
+                return
+            self._inbox.get()()
 
     def _begin(self, drawing: Drawing) -> None:
         try:
@@ -173,6 +215,18 @@ class EngineThread(threading.Thread):
         except Exception as error:
             log.exception("a window could not be submitted", extra={"model": drawing.model})
             self._give_up(drawing, error)
+
+    def _begin_beside(self, work: SlicedWork) -> None:
+        try:
+            model = self._shelf.get(work.model)
+        except Exception as error:
+            log.exception("a model cannot be had", extra={"model": work.model})
+            work.fail(error)
+            return
+        if model.device.type == "cpu":
+            self._second.put(work, model)
+        else:
+            self._slices.append(work)
 
     def _step(self, name: str, model: LoadedModel) -> None:
         try:
@@ -221,8 +275,10 @@ class EngineThread(threading.Thread):
             for sequence in pending.sequences:
                 if self._drawings.pop(sequence.id, None) is not None and model is not None:
                     model.engine.cancel(sequence.id)
-        elif isinstance(pending, SlicedWork) and pending in self._slices:
-            self._slices.remove(pending)
+        elif isinstance(pending, SlicedWork):
+            pending.is_dropped = True
+            if pending in self._slices:
+                self._slices.remove(pending)
 
     def _end(self) -> None:
         self._stopped = True

@@ -48,6 +48,11 @@ class StretchRun:
         return sum(window.num_new for window in self.stretch.windows[: self.num_taken])
 
     @property
+    def num_final(self) -> int:
+        """Tokens per sample from the beginning of the song on that are there, prompt included."""
+        return self.stretch.windows[self.num_taken - 1].end if self.num_taken else 0
+
+    @property
     def num_under_way(self) -> int:
         """Tokens of the song, per sample, that the window being drawn has by now."""
         drawing = self.drawing

@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from jobs.errors import JobNotFound, LeaseLost, QueueUnavailable, StoreUnavailable
 from jobs.job import LevelMetrics, Stage
 from jobs.store import Claim
@@ -14,12 +17,13 @@ from jukebox_core.song import Speed
 from jukebox_core.units import Level
 from worker.drawing import LevelDrawer
 from worker.hold import Hold, JobCanceled, WorkerDraining
+from worker.level_sound import LevelSound
 from worker.lyric_timing import keep_lyric_times
 from worker.mapping import JobSong, level_of, to_job_error
 from worker.parts import WorkerParts
 from worker.progress import StageProgress
 from worker.prompts import read_prompt
-from worker.rendering import decode_level, finish_song
+from worker.rendering import finish_song, write_sound
 from worker.tidying import tidy
 
 log = logging.getLogger(__name__)
@@ -147,6 +151,25 @@ def _draw_level(worker: WorkerParts, drawer: LevelDrawer, hold: Hold, level: Lev
 
     The windows on disk keep the lead-out for the levels below; clients get what is heard.
     """
+    num_heard = drawer.song.plan.levels[level].heard_tokens
+    with LevelSound(worker, hold, level, num_heard) as sound:
+        drawer.on_codes = _begin_sound(sound, level)
+        _finish_level(worker, drawer, hold, level, sound)
+
+
+def _begin_sound(
+    sound: LevelSound, level: Level
+) -> Callable[[Level, NDArray[np.int64], int], None]:
+    def begin(drawn: Level, codes: NDArray[np.int64], num_tokens: int) -> None:
+        if drawn is level:
+            sound.begin(codes, num_tokens)
+
+    return begin
+
+
+def _finish_level(
+    worker: WorkerParts, drawer: LevelDrawer, hold: Hold, level: Level, sound: LevelSound
+) -> None:
     claim, job = hold.claim, hold.claim.job
     drawn = drawer.codes_through(level)
     codes = {each: drawer.song.heard(each, array) for each, array in drawn.items()}
@@ -156,7 +179,7 @@ def _draw_level(worker: WorkerParts, drawer: LevelDrawer, hold: Hold, level: Lev
         codes={level.label: array for level, array in codes.items()},
         metadata={"model": job.request.model, "seed": str(job.request.seed)},
     )
-    outputs = decode_level(worker, hold, level, codes[level])
+    outputs = write_sound(worker, hold, level, sound.finish(codes[level]))
     hold.write(lambda: worker.store.record_outputs(claim, outputs))
     if level is Level.TOP:
         are_new = level in drawer.times

@@ -185,7 +185,7 @@ def test_what_was_not_foreseen_is_told_in_the_log_only(service, worker, monkeypa
     def fall_over(*_):
         raise ZeroDivisionError("a secret of the house")
 
-    monkeypatch.setattr("worker.tasks.decode_level", fall_over)
+    monkeypatch.setattr("worker.tasks.write_sound", fall_over)
     job = service.admit()
     run_stage(worker, job.id, Stage.TOP)
     error = service.store.get(job.id).error

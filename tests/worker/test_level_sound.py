@@ -1,0 +1,112 @@
+"""The sound of a level, made beside the drawing: early, and the same as if it were made at once."""
+
+import threading
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from jobs.job import JobStatus, Stage
+from tests.worker.jobs_and_processes import decode_alone, sing_alone
+from worker import level_sound
+from worker.level_sound import LevelSound
+from worker.tasks import run_stage
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture
+def begun(monkeypatch):
+    """(codes that were final, pieces begun by then) at every call, with small pieces."""
+    monkeypatch.setattr(level_sound, "SLICE_SAMPLES", 4096)
+    calls = []
+    real = LevelSound.begin
+
+    def begin(sound, codes, num_tokens):
+        real(sound, codes, num_tokens)
+        calls.append((num_tokens, len(sound._begun)))
+
+    monkeypatch.setattr(LevelSound, "begin", begin)
+    return calls
+
+
+def test_a_level_becomes_sound_while_it_is_drawn(service, worker, models_dir, begun):
+    job = service.admit(levels=("top",), duration_seconds=12.0, num_samples=2)
+    run_stage(worker, job.id, Stage.TOP)
+    now = service.store.get(job.id)
+    finals, pieces = zip(*begun, strict=True)
+    assert list(finals) == sorted(finals)
+    assert 0 < pieces[0] < pieces[-1], "some were begun after the first window, some at the end"
+    codes = sing_alone(models_dir, job)["top"]
+    for output in now.outputs:
+        sound, _ = soundfile.read(service.artifacts.path(job.id, output.name), dtype="float32")
+        alone = decode_alone(models_dir, codes, "top")[output.sample]
+        np.testing.assert_allclose(sound, alone, atol=2 / 2**15)
+
+
+def test_stretches_become_sound_when_they_are_joined(service, worker, models_dir, begun):
+    job = service.admit(levels=("top", "middle"), duration_seconds=4.0, speed="parallel")
+    run_stage(worker, job.id, Stage.TOP)
+    begun.clear()
+    run_stage(worker, job.id, Stage.MIDDLE)
+    assert len(begun) == 1, "at the end, and not before"
+    now = service.store.get(job.id)
+    (middle,) = [output for output in now.outputs if output.level == "middle"]
+    sound, _ = soundfile.read(service.artifacts.path(job.id, middle.name), dtype="float32")
+    codes = service.artifacts.read_all_codes(job.id, now.codes_name)["middle"]
+    alone = decode_alone(models_dir, codes, "middle")[0]
+    np.testing.assert_allclose(sound, alone, atol=2 / 2**15)
+
+
+def test_a_sound_that_cannot_be_made_fails_the_job(service, worker, monkeypatch, caplog):
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("jukebox_core.vqvae.JukeboxVQVAE.decode_between", fail)
+    job = service.admit(levels=("top",))
+    run_stage(worker, job.id, Stage.TOP)
+    now = service.store.get(job.id)
+    assert (now.status, now.error.code) == (JobStatus.FAILED, "out_of_memory")
+
+
+def test_sound_is_made_while_the_engine_is_busy(worker):
+    is_busy, go_on = threading.Event(), threading.Event()
+
+    def slices(model):
+        assert is_busy.wait(60)
+        yield torch.ones(1)
+
+    work = worker.engine.run_beside("tiny", slices)
+    worker.engine._inbox.put(lambda: (is_busy.set(), go_on.wait(60)))
+    try:
+        assert work.wait(60)
+        assert not go_on.is_set()
+    finally:
+        go_on.set()
+    assert [piece.tolist() for piece in work.pieces()] == [[1.0]]
+
+
+def test_sound_that_nobody_waits_for_is_not_made(worker):
+    started, go_on, made = threading.Event(), threading.Event(), []
+
+    def first(model):
+        started.set()
+        assert go_on.wait(60)
+        yield torch.ones(1)
+
+    def second(model):
+        made.append("sound")
+        yield torch.ones(1)
+
+    blocking = worker.engine.run_beside("tiny", first)
+    dropped = worker.engine.run_beside("tiny", second)
+    assert started.wait(60)
+    worker.engine.cancel(dropped)
+    last = worker.engine.run_beside("tiny", lambda model: iter([torch.ones(1)]))
+    while not dropped.is_dropped:
+        threading.Event().wait(0.01)
+    go_on.set()
+    assert blocking.wait(60)
+    assert last.wait(60)
+    assert made == []
