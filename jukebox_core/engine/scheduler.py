@@ -155,12 +155,15 @@ class Scheduler:
 
         Only those that are computed by the same code do.
         """
+        if not sequences:
+            return []
+        size, step = self.step_rows(sequences[0].level), sequences[0].step
+        if len(sequences) <= size and all([each.step is step for each in sequences]):
+            # Nearly always; asked for once for every token.
+            return [tuple(sequences)]
         alike: dict[StepKind | None, list[Sequence]] = {}
         for sequence in sequences:
             alike.setdefault(sequence.step, []).append(sequence)
         return [
-            tuple(rows[i : i + size])
-            for rows in alike.values()
-            for size in [self.step_rows(rows[0].level)]
-            for i in range(0, len(rows), size)
+            tuple(rows[i : i + size]) for rows in alike.values() for i in range(0, len(rows), size)
         ]
