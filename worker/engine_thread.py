@@ -105,13 +105,15 @@ class SecondThread(threading.Thread):
     def __init__(self) -> None:
         super().__init__(name="beside the engine", daemon=True)
         self._inbox: queue.SimpleQueue[tuple[SlicedWork, LoadedModel] | None] = queue.SimpleQueue()
+        self._is_stopping = False
 
     def put(self, work: SlicedWork, model: LoadedModel) -> None:
         """Do it when its turn comes, unless it is dropped by then."""
         self._inbox.put((work, model))
 
     def stop(self) -> None:
-        """End after what is in line."""
+        """End after the present slice; what is in line stays undone."""
+        self._is_stopping = True
         self._inbox.put(None)
 
     def run(self) -> None:
@@ -119,7 +121,7 @@ class SecondThread(threading.Thread):
         while (order := self._inbox.get()) is not None:
             work, model = order
             try:
-                while not work.is_dropped and work.advance(model):
+                while not (self._is_stopping or work.is_dropped) and work.advance(model):
                     continue
             except Exception as error:
                 log.exception("work on a model failed", extra={"model": work.model})
@@ -187,6 +189,8 @@ class EngineThread(threading.Thread):
             self._on_broken()
         finally:
             self._second.stop()
+            # The process may end as soon as this thread has: no other may compute then.
+            self._second.join()
 
     def _turn(self) -> None:
         """Commands first, then one step of everything that has work, and one slice."""

@@ -110,3 +110,26 @@ def test_sound_that_nobody_waits_for_is_not_made(worker):
     assert blocking.wait(60)
     assert last.wait(60)
     assert made == []
+
+
+def test_an_engine_that_ends_leaves_no_sound_under_way(worker):
+    started, go_on, made = threading.Event(), threading.Event(), []
+
+    def first(model):
+        started.set()
+        assert go_on.wait(60)
+        made.append("first")
+        yield torch.ones(1)
+        made.append("more of the first")
+
+    worker.engine.run_beside("tiny", first)
+    worker.engine.run_beside("tiny", lambda model: iter(made))
+    assert started.wait(60)
+    worker.engine.stop()
+    worker.engine.join(0.2)
+    assert worker.engine.is_alive(), "it waits for the slice"
+    go_on.set()
+    worker.engine.join(60)
+    assert not worker.engine.is_alive()
+    assert not worker.engine._second.is_alive()
+    assert made == ["first"]
