@@ -1,7 +1,9 @@
-"""The library alone singing a song, as a process like a worker: `python -m bench.library_song DIR`.
+"""The library alone singing, as a process like a worker: `python -m bench.library_song DIR STEP`.
 
-Reads one line of JSON for each song from standard input and answers with one: the seconds that
-drawing and decoding took, of the finest level (`decode`) and of those above it (`previews`).
+STEP is `auto` (what a worker takes), `on` (the step in C) or `off` (that in torch). Reads one line
+of JSON for each song from standard input and answers with one: the seconds that drawing and
+decoding took, of the finest level (`decode`) and of those above it (`previews`), and the processor
+seconds of drawing and the finest level (`cpu`).
 """
 
 import itertools
@@ -13,6 +15,7 @@ from typing import Any
 
 import torch
 
+from cli.local_model import take_step
 from jukebox_core.model import JukeboxModel
 
 
@@ -20,27 +23,34 @@ def main() -> None:
     """Until the end of the input."""
     torch.set_num_threads(1)
     jukebox = JukeboxModel.from_pretrained(Path(sys.argv[1]), device="cpu")
-    print(json.dumps({"ready": True}), flush=True)
+    step = take_step(jukebox, sys.argv[2])
+    print(json.dumps({"step": str(step)}), flush=True)
     for line in sys.stdin:
         print(json.dumps(sing(jukebox, json.loads(line))), flush=True)
 
 
 def sing(jukebox: JukeboxModel, request: dict[str, Any]) -> dict[str, float]:
     """One song of a request's fields; seconds of each part."""
-    moments = [time.perf_counter()]
+    moments, began_cpu = [time.perf_counter()], time.process_time()
     labels = jukebox.tokenizer(request["artist"], request["genre"], request["lyrics"])
     codes = jukebox.ancestral_sample(
-        labels, 1, duration_sec=request["duration_seconds"], seed=request["seed"]
+        labels,
+        1,
+        duration_sec=request["duration_seconds"],
+        seed=request["seed"],
+        speed=request["speed"],
     )
     moments.append(time.perf_counter())
     jukebox.decode(codes)
     moments.append(time.perf_counter())
+    cpu = time.process_time() - began_cpu
     for num_levels in range(1, len(codes)):
         jukebox.decode(codes[:num_levels])
     moments.append(time.perf_counter())
     names = ("draw", "decode", "previews")
     pairs = itertools.pairwise(moments)
-    return {name: end - start for name, (start, end) in zip(names, pairs, strict=True)}
+    spent = {name: end - start for name, (start, end) in zip(names, pairs, strict=True)}
+    return spent | {"cpu": cpu}
 
 
 if __name__ == "__main__":

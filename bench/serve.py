@@ -18,6 +18,7 @@ from bench.service_load import LoadPlan, measure_load
 from bench.service_songs import SongPlan, measure_batch, measure_overhead
 from cli.signals import StopSignals
 from cli.stack import Stack, StackSettings, free_port, running_stack
+from jukebox_core.catalog import locate_model
 from jukebox_core.tiny import write_tiny
 
 PARTS = ("batch", "overhead", "load")
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         duration_sec=1.5 if options.quick else options.seconds,
         num_songs=3 if options.quick else options.songs,
         repeats=1 if options.quick else options.repeats,
+        step=options.step,
     )
     load = LoadPlan(
         model=songs.model,
@@ -42,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="jukebox-serve") as name:
         models_dir = _models(Path(name), options.model)
         results = dict(_measure(options.parts, Path(name), models_dir, songs, load))
-    told = {"machine": cpu_name(), "cores": os.cpu_count(), "model": songs.model, **results}
+    machine = {"machine": cpu_name(), "cores": os.cpu_count()}
+    told = machine | {"model": songs.model, "step": songs.step} | results
     print(json.dumps(told, indent=2))
     print(json.dumps(told))
 
@@ -52,12 +55,14 @@ def _measure(
 ) -> Iterator[tuple[str, Any]]:
     """Each part with a stack of its own, so that none inherits a queue."""
     if "batch" in parts:
-        with _stack(folder / "batch", models_dir) as stack:
+        with _stack(folder / "batch", models_dir, JUKEBOX_NATIVE_STEP=songs.step) as stack:
             yield "batch", measure_batch(stack.url, songs)
     if "overhead" in parts:
-        # Both sides by the same step: the library takes the plain one unless it is told.
-        with _stack(folder / "overhead", models_dir, JUKEBOX_NATIVE_STEP="off") as stack:
-            yield "overhead", measure_overhead(stack.url, models_dir / songs.model, songs)
+        port = free_port()
+        settings = {"JUKEBOX_METRICS_PORT": str(port), "JUKEBOX_NATIVE_STEP": songs.step}
+        with _stack(folder / "overhead", models_dir, **settings) as stack:
+            worker_url, model_dir = f"http://127.0.0.1:{port}", models_dir / songs.model
+            yield "overhead", measure_overhead(stack.url, worker_url, model_dir, songs)
     if "load" in parts:
         port = free_port()
         settings = {"JUKEBOX_METRICS_PORT": str(port), "JUKEBOX_MAX_QUEUED": "0"}
@@ -102,7 +107,15 @@ def _restore(before: Mapping[str, str | None]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.serve", description=__doc__)
     parser.add_argument("parts", nargs="*", default=PARTS, metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--model", type=Path, help="model directory; a fresh `tiny` if left out")
+    parser.add_argument(
+        "--model", type=locate_model, help="model directory, or `mini`; a fresh `tiny` if left out"
+    )
+    parser.add_argument(
+        "--step",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="the step in C: as workers decide, always, or never",
+    )
     parser.add_argument("--seconds", type=float, default=10.0, help="length of a song")
     parser.add_argument("--songs", type=int, default=8, help="songs at once")
     parser.add_argument("--repeats", type=int, default=3, help="songs beside the library's")

@@ -4,11 +4,14 @@ import json
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
+
+import httpx
 
 from cli.client import JukeboxClient
 
@@ -21,8 +24,9 @@ class SongPlan:
     duration_sec: float
     num_songs: int
     repeats: int
+    step: str = "auto"
 
-    def request(self, seed: int) -> dict[str, Any]:
+    def request(self, seed: int, speed: str = "exact") -> dict[str, Any]:
         """One song; seeds tell songs apart."""
         return {
             "model": self.model,
@@ -31,6 +35,7 @@ class SongPlan:
             "lyrics": "hello hello is anybody there",
             "duration_seconds": self.duration_sec,
             "seed": seed,
+            "speed": speed,
         }
 
 
@@ -54,39 +59,86 @@ def measure_batch(url: str, plan: SongPlan) -> dict[str, Any]:
     }
 
 
-def measure_overhead(url: str, model_dir: Path, plan: SongPlan) -> dict[str, Any]:
-    """The same songs by the service and by the library, in turn.
+def measure_overhead(
+    url: str, worker_url: str, model_dir: Path, plan: SongPlan
+) -> dict[str, dict[str, Any]]:
+    """The same songs by the service and by the library, in turn, at both speeds.
 
     The library draws, and decodes the finest level. The service makes the sound of the levels above
     as well, times the lyrics, and writes it all to the disk.
     """
-    service, library, previews = [], [], []
-    with JukeboxClient(url) as client, _Library(model_dir) as singer:
-        for seed in (0, *range(1, plan.repeats + 1)):
-            job = _sing(client, plan.request(seed))
-            spent = singer.sing(plan.request(seed))
-            if seed == 0:
-                continue  # the first loads the model
-            service.append(_service_sec(job))
-            library.append(spent["draw"] + spent["decode"])
-            previews.append(spent["previews"])
-    ratios = [ours / theirs for ours, theirs in zip(service, library, strict=True)]
-    beyond = [ours - theirs for ours, theirs in zip(service, library, strict=True)]
+    found: dict[str, list[_Pair]] = {"exact": [], "parallel": []}
+    with JukeboxClient(url) as client, _Library(model_dir, plan.step) as singer:
+        for seed in range(plan.repeats + 1):
+            for speed, pairs in found.items():
+                pair = _sing_both(client, worker_url, singer, plan.request(seed, speed))
+                if seed > 0:  # the first loads the model
+                    pairs.append(pair)
+    return {speed: _summary(plan, pairs) for speed, pairs in found.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """One song by both: seconds from the record to the end, of drawing, and of processors."""
+
+    service: float
+    waiting: float
+    drawing: float
+    service_cpu: float
+    library: float
+    library_cpu: float
+    previews: float
+
+
+def _sing_both(
+    client: JukeboxClient, worker_url: str, singer: "_Library", request: dict[str, Any]
+) -> _Pair:
+    before = _worker_cpu_sec(worker_url)
+    job = _sing(client, request)
+    cpu = _worker_cpu_sec(worker_url) - before
+    spent = singer.sing(request)
+    return _Pair(
+        service=_service_sec(job),
+        waiting=job["metrics"]["queue_seconds"],
+        drawing=sum(level["seconds"] for level in job["metrics"]["levels"].values()),
+        service_cpu=cpu,
+        library=spent["draw"] + spent["decode"],
+        library_cpu=spent["cpu"],
+        previews=spent["previews"],
+    )
+
+
+def _summary(plan: SongPlan, pairs: list[_Pair]) -> dict[str, Any]:
+    def median(figure: Callable[[_Pair], float]) -> float:
+        return round(statistics.median(figure(pair) for pair in pairs), 4)
+
     return {
         "song_seconds": plan.duration_sec,
-        "service_seconds": [round(value, 3) for value in service],
-        "library_seconds": [round(value, 3) for value in library],
-        "previews_seconds": [round(value, 3) for value in previews],
-        "overhead_seconds": round(statistics.median(beyond), 3),
-        "overhead_share": round(statistics.median(ratios) - 1.0, 4),
+        "service_seconds": [round(pair.service, 3) for pair in pairs],
+        "library_seconds": [round(pair.library, 3) for pair in pairs],
+        "previews_seconds": [round(pair.previews, 3) for pair in pairs],
+        "waiting_seconds": median(lambda pair: pair.waiting),
+        "drawing_seconds": median(lambda pair: pair.drawing),
+        "beside_drawing_seconds": median(lambda pair: pair.service - pair.drawing),
+        "overhead_seconds": median(lambda pair: pair.service - pair.library),
+        "overhead_share": median(lambda pair: pair.service / pair.library - 1.0),
+        "service_cpu_seconds": median(lambda pair: pair.service_cpu),
+        "library_cpu_seconds": median(lambda pair: pair.library_cpu),
     }
+
+
+def _worker_cpu_sec(worker_url: str) -> float:
+    """Processor seconds of the worker so far, as its page for Prometheus tells."""
+    page = httpx.get(f"{worker_url}/metrics", trust_env=False).text
+    (line,) = (each for each in page.splitlines() if each.startswith("process_cpu_seconds_total "))
+    return float(line.split()[1])
 
 
 class _Library:
     """`bench.library_song` as a process; a context manager."""
 
-    def __init__(self, model_dir: Path) -> None:
-        command = [sys.executable, "-m", "bench.library_song", str(model_dir)]
+    def __init__(self, model_dir: Path, step: str) -> None:
+        command = [sys.executable, "-m", "bench.library_song", str(model_dir), step]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -98,6 +150,7 @@ class _Library:
     def __exit__(self, *_: object) -> None:
         self._pipe(self._process.stdin).close()
         self._process.wait()
+        self._pipe(self._process.stdout).close()
 
     def sing(self, request: dict[str, Any]) -> dict[str, float]:
         """Seconds of each part of one song."""

@@ -39,6 +39,23 @@ def test_the_service_is_measured_under_load(capsys):
     assert 0 < load["api_memory"]["first_mb"] <= load["api_memory"]["most_mb"]
 
 
+@pytest.mark.e2e
+def test_a_song_of_the_service_is_compared_with_one_of_the_library(capsys):
+    from bench.serve import main
+
+    main(["--quick", "--step", "off", "overhead"])
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (told["model"], told["step"]) == ("tiny", "off")
+    assert list(told["overhead"]) == ["exact", "parallel"]
+    for figures in told["overhead"].values():
+        (service,), (library,) = figures["service_seconds"], figures["library_seconds"]
+        assert 0 < figures["drawing_seconds"] < service
+        assert 0 <= figures["waiting_seconds"] <= figures["beside_drawing_seconds"] < service
+        assert figures["overhead_seconds"] == pytest.approx(service - library, abs=0.01)
+        assert figures["library_cpu_seconds"] > 0
+        assert figures["service_cpu_seconds"] > 0
+
+
 def test_percentiles_are_those_of_the_answers():
     timings = Timings(milliseconds=[float(number) for number in range(100, 0, -1)])
     told = timings.summary()
