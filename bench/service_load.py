@@ -25,6 +25,7 @@ _OPENING_SEC = 20.0
 """How long streams may take to be answered, before the window begins without some."""
 _TOKENS = "jukebox_tokens_total"
 _MEMORY = "process_resident_memory_bytes"
+_QUEUED = 'jukebox_jobs{state="queued"}'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +69,8 @@ class Timings:
     def summary(self) -> dict[str, Any]:
         """Percentiles in milliseconds."""
         ordered = sorted(self.milliseconds)
+        if not ordered:
+            return {"number": 0, "refused": 0}
         at = {name: ordered[int(len(ordered) * share)] for name, share in _SHARES.items()}
         return {
             "number": len(ordered),
@@ -96,12 +99,10 @@ async def measure_load(url: str, worker_url: str, plan: LoadPlan) -> dict[str, A
         queueing = await load.fill_queue()
         calm, busy = [], []
         for _ in range(plan.rounds):
+            await load.refill_queue()
             calm.append(await load.tokens_per_sec())
             busy.append(await load.tokens_per_sec_under_load())
         calm.append(await load.tokens_per_sec())
-        # Each busy window beside the calm ones around it.
-        pairs = itertools.pairwise(calm)
-        shares = [rate / statistics.mean(pair) for rate, pair in zip(busy, pairs, strict=True)]
         return {
             "queued": queueing,
             "watchers": plan.num_watchers,
@@ -112,9 +113,19 @@ async def measure_load(url: str, worker_url: str, plan: LoadPlan) -> dict[str, A
             "broken_streams": load.watchers.num_broken,
             "tokens_per_sec_calm": [round(rate, 1) for rate in calm],
             "tokens_per_sec_under_load": [round(rate, 1) for rate in busy],
-            "throughput_under_load": round(statistics.median(shares), 4),
+            "throughput_under_load": throughput_under_load(calm, busy),
             "api_memory": load.memory_summary(),
         }
+
+
+def throughput_under_load(calm: list[float], busy: list[float]) -> float | None:
+    """Median of the busy windows' rates over the mean of the calm ones around each.
+
+    None where the worker drew nothing in calm windows: then nothing can be said.
+    """
+    around = [statistics.mean(pair) for pair in itertools.pairwise(calm)]
+    shares = [rate / mean for rate, mean in zip(busy, around, strict=True) if mean > 0]
+    return round(statistics.median(shares), 4) if shares else None
 
 
 class _Load:
@@ -142,8 +153,16 @@ class _Load:
 
     async def fill_queue(self) -> dict[str, Any]:
         """Post all jobs at once, over some connections."""
+        return await self._post_jobs(self._plan.num_jobs)
+
+    async def refill_queue(self) -> None:
+        """Let as many jobs wait as at first: a worker may be done with them before the hour is."""
+        num_queued = int(await self._figure(self._url, _QUEUED))
+        await self._post_jobs(max(self._plan.num_jobs - num_queued, 0))
+
+    async def _post_jobs(self, number: int) -> dict[str, Any]:
         first, started = Timings(), time.monotonic()
-        waiting = iter(range(self._plan.num_jobs))
+        waiting = iter(range(number))
 
         async def post_some() -> None:
             for _ in waiting:

@@ -5,7 +5,7 @@ import json
 import httpx
 import pytest
 
-from bench.service_load import Timings
+from bench.service_load import Timings, throughput_under_load
 
 FIELDS = {
     "queued",
@@ -73,3 +73,9 @@ async def test_refusals_are_counted(anyio_backend):
 
     await timings.time(refuse)
     assert timings.summary()["refused"] == 1
+
+
+def test_throughput_under_load_is_compared_with_the_calm_windows_around():
+    assert throughput_under_load([100.0, 50.0, 0.0], [60.0, 20.0]) == 0.8
+    assert throughput_under_load([0.0, 0.0, 100.0], [60.0, 25.0]) == 0.5
+    assert throughput_under_load([0.0, 0.0], [60.0]) is None
