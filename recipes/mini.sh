@@ -18,10 +18,10 @@ vqvae() { # LEVEL STEPS
         --run-dir "$work/runs/vqvae-$1" --threads 1 --seed $seed --log-every 50
 }
 
-prior() { # SONGS LEVEL STEPS SHARE: of windows that begin a song
+prior() { # SONGS LEVEL STEPS SHARE [OPTIONS]; the share is of windows that begin a song
     "$jukebox" train prior "$1" "$model" --level "$2" --steps "$3" \
         --run-dir "$work/runs/prior-$2" --threads 1 --seed $seed --log-every 50 \
-        --precision bf16 --lr 0.002 --start-share "$4"
+        --precision bf16 --lr 0.002 --start-share "$4" "${@:5}"
 }
 
 # Ends with the failure of whichever of two jobs failed.
@@ -33,9 +33,9 @@ both() {
     wait $second
 }
 
-top_prior() { prior "$beginnings" top 6000 0.6; }
+top_prior() { prior "$beginnings" top 5400 0.6 --metre-weight 1; }
 lower_codecs() { vqvae bottom 6000 && vqvae middle 3000; }
-upsamplers() { prior "$data" middle 1500 0.02 && prior "$data" bottom 3800 0.02; }
+upsamplers() { prior "$data" middle 4000 0.02 && prior "$data" bottom 7000 0.02; }
 
 mkdir -p "$work"
 [ -f "$data/songs.json" ] || "$jukebox" synth "$data" --songs 2000 --seed $seed
