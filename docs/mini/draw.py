@@ -15,7 +15,11 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 HERE = Path(__file__).parent
-LEVELS = ("top", "middle", "bottom")
+RUNS = {
+    "vqvae": ("top", "middle", "bottom"),
+    # The top prior was trained in two runs, the second one with the metre.
+    "prior": ("top", "top-metre", "middle", "bottom"),
+}
 CURVES = {
     "vqvae": (
         ("held_out_snr_db", "SNR, dB"),
@@ -30,6 +34,8 @@ CURVES = {
         ("held_out_attention_accuracy", "alignment head within a character"),
         ("held_out_d_lyrics", "rise with wrong lyrics, bits"),
         ("held_out_d_artist", "rise with wrong artist, bits"),
+        ("held_out_d_genre", "rise with wrong genre, bits"),
+        ("bar_accuracy", "place in the bar, within 1 of 32"),
         ("held_out_d_upper", "rise with wrong upper codes, bits"),
     ),
 }
@@ -63,9 +69,10 @@ def _rounded(line: str) -> str:
 
 
 def _draw(kind: str, curves: tuple[tuple[str, str], ...]) -> None:
-    logs = {level: _read(HERE / f"{kind}-{level}.jsonl") for level in LEVELS}
-    figure, axes = pyplot.subplots(1, len(curves), figsize=(4 * len(curves), 3.2))
-    for axis, (name, title) in zip(axes, curves, strict=True):
+    logs = {level: _read(HERE / f"{kind}-{level}.jsonl") for level in RUNS[kind]}
+    columns = -(-len(curves) // 2)
+    figure, grid = pyplot.subplots(2, columns, figsize=(4 * columns, 6.4))
+    for axis, (name, title) in zip(grid.flat, curves, strict=False):
         for level, lines in logs.items():
             points = [(line["step"], line[name]) for line in lines if name in line]
             if points:
@@ -75,6 +82,8 @@ def _draw(kind: str, curves: tuple[tuple[str, str], ...]) -> None:
         axis.tick_params(labelsize=8)
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)
+    for axis in grid.flat[len(curves) :]:
+        axis.set_visible(False)
     figure.tight_layout()
     figure.savefig(HERE / f"{kind}.png", dpi=70)
 
