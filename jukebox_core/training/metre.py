@@ -32,12 +32,13 @@ def bar_places(
     starts_sec = song.bar_start_sec
     if starts_sec is None:
         return None
+    num_bars = len(starts_sec) - 1
+    if num_bars < 1:
+        return np.full(num_tokens, NO_BAR, dtype=np.int8)
     middles_sec = (np.arange(num_tokens) + 0.5) * (samples_per_token / song.sample_rate_hz)
     bar = np.searchsorted(starts_sec, middles_sec, side="right") - 1
-    is_known = (bar >= 0) & (bar < len(starts_sec) - 1)
-    bar = np.clip(bar, 0, max(len(starts_sec) - 2, 0))
-    if len(starts_sec) < 2:
-        return np.full(num_tokens, NO_BAR, dtype=np.int8)
+    is_known = (bar >= 0) & (bar < num_bars)
+    bar = np.clip(bar, 0, num_bars - 1)
     passed = (middles_sec - starts_sec[bar]) / (starts_sec[bar + 1] - starts_sec[bar])
     places = np.clip(np.floor(passed * NUM_BAR_PLACES), 0, NUM_BAR_PLACES - 1)
     return np.where(is_known, places, NO_BAR).astype(np.int8)

@@ -94,9 +94,9 @@ class PriorTask:
         return (GuidedHead(head),)
 
     def _metre_head(self) -> MetreHead | None:
-        """None where no bar is known, or a level above tells the time."""
+        """None where no bar is known, or nobody wants to hear of it."""
         is_known = any(song.bar_places is not None for song in self.windows.songs)
-        if not is_known or self.config.conditioner or not self.prior_settings.metre_weight:
+        if not is_known or not self.prior_settings.metre_weight:
             return None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.seed)

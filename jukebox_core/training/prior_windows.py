@@ -33,7 +33,7 @@ class PriorSong:
     codes       int16 [T]
     upper       int16 [T / tokens per upper token], or None at the top
     characters  int32 [T], see `sung_characters`; None where it is unknown
-    bar_places  int8 [T], see `bar_places`; None where it is unknown
+    bar_places  int8 [T], see `bar_places`; None where it is unknown, and below the top
     """
 
     name: str
@@ -75,9 +75,7 @@ def read_songs(
                 upper=None if upper is None else upper.of(song),
                 characters=_characters(config, tokenizer, song, len(own)),
                 total_samples=total_samples,
-                bar_places=bar_places(
-                    song, samples_per_token=config.samples_per_token, num_tokens=len(own)
-                ),
+                bar_places=_bar_places(config, song, len(own)),
             )
         )
     if len(read) < len(songs):
@@ -103,6 +101,14 @@ def _characters(
         samples_per_token=config.samples_per_token,
         num_tokens=num_tokens,
     )
+
+
+def _bar_places(
+    config: JukeboxPriorConfig, song: TrainingSong, num_tokens: int
+) -> NDArray[np.int8] | None:
+    if config.conditioner is not None:  # the level above tells the time
+        return None
+    return bar_places(song, samples_per_token=config.samples_per_token, num_tokens=num_tokens)
 
 
 @dataclass(frozen=True, slots=True)
