@@ -47,6 +47,20 @@ def environment(stack: Stack) -> dict[str, str]:
     return {**os.environ, "PATH": path, "JUKEBOX_URL": stack.url}
 
 
+def shell(script: str, *, environment: dict[str, str], cwd: Path, timeout: float = 600) -> None:
+    """Run what a page tells a reader to type."""
+    done = subprocess.run(
+        ["bash", "-c", script],
+        env=environment,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def jukebox(*arguments: str, environment: dict[str, str], cwd: Path, status: int = 0):
     """Run the command line as a process of its own; returns what it wrote."""
     done = subprocess.run(

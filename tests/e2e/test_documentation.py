@@ -10,6 +10,7 @@ import pytest
 
 from cli.options import DEFAULT_URL
 from tests.docs.pages import ROOT, Block, blocks_of
+from tests.e2e.conftest import shell
 
 pytestmark = [pytest.mark.e2e, pytest.mark.redis]
 
@@ -27,16 +28,7 @@ def run_blocks(blocks: list[Block], *, url: str, environment, cwd) -> list[str]:
     for number, block in enumerate(blocks):
         code = block.code.replace(DEFAULT_URL, url)
         script.append(f"{{\n{code}\n}} > answer-{number}.txt")
-    done = subprocess.run(
-        ["bash", "-c", "\n".join(script)],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr
+    shell("\n".join(script), environment=environment, cwd=cwd)
     return [
         (cwd / f"answer-{number}.txt").read_text(encoding="utf-8", errors="replace")
         for number in range(len(blocks))

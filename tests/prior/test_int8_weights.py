@@ -13,7 +13,7 @@ from jukebox_core.prior.projection import Projection
 from jukebox_core.units import Level
 from tests.engine.windows import Draw, run_to_end
 from tests.prior.golden import PRIORS, config_of, expected, golden_prior, upper_codes
-from tests.prior.test_native_step import odd_prior
+from tests.prior.test_native_step import odd_prior, states_alone_and_in_company
 
 needs_a_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 
@@ -129,17 +129,8 @@ def test_the_native_step_gives_what_the_plain_one_gives(name):
 @pytest.mark.parametrize("num_rows", [1, 2, 3, 5, 6, 7, 13])
 def test_states_of_a_row_are_the_same_to_the_bit_in_any_company(num_rows):
     prior = odd_prior().use_int8_weights().use_native_step()
-    generator = torch.Generator().manual_seed(6)
-    cache = prior.allocate_cache(13)
-    for strips in cache.layers:
-        strips.normal_(generator=generator)
-    stack = prior._native_stack(cache)
-    x = torch.randn(13, 76, generator=generator)
-    positions = torch.randint(0, 35, (13,), generator=generator)
-    slots = torch.randperm(13, generator=generator)
-    together = stack.decode(x.clone(), positions, slots)
-    some = torch.randperm(13, generator=generator)[:num_rows]
-    assert torch.equal(stack.decode(x[some], positions[some], slots[some]), together[some])
+    alone, together = states_alone_and_in_company(prior, num_rows)
+    assert torch.equal(alone, together)
 
 
 @needs_a_compiler
