@@ -109,14 +109,30 @@ class ModelRunner:
         self._held[slot] = sequence
         self._batches.clear()
 
+    def draws_several(self, sequences: Collection[Sequence]) -> bool:
+        """Whether `decode` draws several tokens of these in less time than one after the other."""
+        return self._step_of(sequences) is StepKind.NATIVE
+
     @torch.inference_mode()
-    def decode(self, sequences: Collection[Sequence], *, max_rows: int) -> None:
-        """Draw one more token for each of `sequences`; they may stand at different places.
+    def decode(self, sequences: Collection[Sequence], *, max_rows: int, num_steps: int = 1) -> None:
+        """Draw `num_steps` more tokens for each of `sequences`; they may stand at different places.
 
         At most `max_rows` rows are computed together, padding included; there must not be more
-        sequences, and all must be of one step kind. Whoever calls counts the token in `num_drawn`.
+        sequences, all must be of one step kind, and each must have that many tokens left. Whoever
+        calls counts them in `num_drawn`; if this raises, none of them is drawn.
         """
-        step = sequences[0].step or self.prior.step
+        try:
+            for _ in range(num_steps):
+                self._decode_one(sequences, max_rows)
+        except Exception:
+            self._batches.clear()  # they may have counted steps that are to be taken again
+            raise
+
+    def _step_of(self, sequences: Collection[Sequence]) -> StepKind:
+        return sequences[0].step or self.prior.step
+
+    def _decode_one(self, sequences: Collection[Sequence], max_rows: int) -> None:
+        step = self._step_of(sequences)
         min_rows = 1 if step is StepKind.NATIVE else min(self.min_rows, max_rows)
         batch = self._batch_of(sequences, min_rows)
         logits = self.prior.decode(

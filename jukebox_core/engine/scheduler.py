@@ -150,6 +150,17 @@ class Scheduler:
         """Step at most `num_rows` rows of `level` together, until none of them runs any more."""
         self._rows[level].step_rows = max(min(num_rows, self._rows[level].step_rows), 1)
 
+    def num_steps(self, batch: Collection[Sequence], limit: int) -> int:
+        """How many tokens each row of a batch draws in this turn: at least 1, at most `limit`.
+
+        None of the rows ends before the last of them. Only one while somebody can join in the next
+        turn, so that those who arrive together go together.
+        """
+        rows = self._rows[batch[0].level]
+        if limit <= 1 or (rows.waiting and rows.free_slots and not rows.is_draining):
+            return 1
+        return max(min(limit, *(each.num_new - each.num_drawn for each in batch)), 1)
+
     def batches(self, sequences: Collection[Sequence]) -> list[tuple[Sequence, ...]]:
         """Running sequences of one level, cut into as many as may step together.
 

@@ -182,3 +182,25 @@ def test_a_prior_is_always_lent_where_all_fit():
     scheduler.submit(a_sequence("a", Level.MIDDLE))
     scheduler.next_turn()
     assert scheduler.is_free_for(Level.TOP)
+
+
+@given(st.lists(st.integers(1, 80), min_size=1, max_size=5), st.integers(1, 64))
+def test_a_turn_ends_no_row_early_and_draws_no_more_than_it_may(lefts, limit):
+    scheduler = Scheduler(max_rows=5)
+    rows = [a_sequence(f"{n}", num_new=left + 3) for n, left in enumerate(lefts)]
+    for row in rows:
+        scheduler.submit(row)
+        scheduler.next_turn()
+        row.num_drawn = 3
+    assert scheduler.num_steps(rows, limit) == min(limit, *lefts)
+
+
+def test_those_who_arrive_together_wait_for_each_other():
+    scheduler = Scheduler(max_rows=2)
+    for name in "abc":
+        scheduler.submit(a_sequence(name, num_new=50))
+    scheduler.next_turn()
+    assert scheduler.num_steps(scheduler.running(Level.TOP), 16) == 1
+    scheduler.next_turn()
+    # The third has no slot to join in, and is not waited for.
+    assert scheduler.num_steps(scheduler.running(Level.TOP), 16) == 16
