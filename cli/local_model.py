@@ -28,6 +28,15 @@ NativeStep = Annotated[
     ),
 ]
 
+WeightsKind = Annotated[
+    Literal["full", "int8"],
+    typer.Option(
+        "--weights",
+        envvar="JUKEBOX_WEIGHTS",
+        help="int8: a quarter of the memory of float32; another song of the same seed.",
+    ),
+]
+
 
 def default_model(names: Sequence[str]) -> str | None:
     """The one that is meant where none is named: the only one beside the bundled model, or that.

@@ -160,6 +160,7 @@ class Job:
 
     `owner` is the id of the API key that asked for it; None where nobody needed one. `step` is the
     code that its first worker drew with (`jukebox_core/step_kind.py`): later ones take the same.
+    `weights` are those that it was begun with, `full` or `int8` (`prior/int8_weights.py` there).
 
     At `deadline_at` it fails, unless it has ended. Once ended it is kept for `kept_sec`, its codes
     for `codes_kept_sec` (None: for good, and as long as the job), that is until `expires_at` and
@@ -196,6 +197,7 @@ class Job:
     prompt_audio_name: str | None = None
     owner: str | None = None
     step: str | None = None
+    weights: str | None = None
     deadline_at: datetime | None = None
     kept_sec: float | None = None
     codes_kept_sec: float | None = None

@@ -36,6 +36,7 @@ _TEXTS = (
     "prompt_audio_name",
     "owner",
     "step",
+    "weights",
 )
 _MOMENTS = (
     "created_at",

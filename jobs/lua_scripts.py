@@ -191,10 +191,10 @@ if changed then
 end
 return {'ok', get('status')}
 """,
-    # id, fence, field, value
-    "set_field": """
+    # id, fence, field, value, field, value ...
+    "set_fields": """
 if not owns(ARGV[2]) then return {'lost'} end
-redis.call('HSET', RECORD, ARGV[3], ARGV[4])
+for at = 3, #ARGV, 2 do redis.call('HSET', RECORD, ARGV[at], ARGV[at + 1]) end
 if ARGV[3]:sub(1, 7) == 'window:' then redis.call('HDEL', RECORD, 'crashes') end
 return {'ok'}
 """,

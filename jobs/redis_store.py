@@ -219,15 +219,15 @@ class RedisJobStore(RedisLifetimes):
 
     def record_window(self, claim: Claim, codes: CodesFile) -> None:
         """Add one kept window, or replace the one that began there. Raises LeaseLost."""
-        self._run_as_owner("set_field", claim, window_field(codes), to_json(codes))
+        self._run_as_owner("set_fields", claim, window_field(codes), to_json(codes))
 
     def record_prompt(self, claim: Claim, codes_name: str) -> None:
         """The codes of the job's audio prompt are in this file. Raises LeaseLost."""
-        self._run_as_owner("set_field", claim, "prompt_codes_name", codes_name)
+        self._run_as_owner("set_fields", claim, "prompt_codes_name", codes_name)
 
-    def record_step(self, claim: Claim, step: str) -> None:
-        """The job is drawn with this kind of step. Raises LeaseLost."""
-        self._run_as_owner("set_field", claim, "step", step)
+    def record_means(self, claim: Claim, *, step: str, weights: str) -> None:
+        """The job is begun with this kind of step and of weights. Raises LeaseLost."""
+        self._run_as_owner("set_fields", claim, "step", step, "weights", weights)
 
     def forget_windows(self, claim: Claim, names: Sequence[str]) -> None:
         """Take windows whose files are gone or corrupt out of the record. Raises LeaseLost."""

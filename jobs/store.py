@@ -224,8 +224,8 @@ class JobStore(Protocol):
     def record_prompt(self, claim: Claim, codes_name: str) -> None:
         """The codes of the job's audio prompt are in this file. Raises LeaseLost."""
 
-    def record_step(self, claim: Claim, step: str) -> None:
-        """The job is drawn with this kind of step. Raises LeaseLost."""
+    def record_means(self, claim: Claim, *, step: str, weights: str) -> None:
+        """The job is begun with this kind of step and of weights. Raises LeaseLost."""
 
     def forget_windows(self, claim: Claim, names: Sequence[str]) -> None:
         """Take windows whose files are gone or corrupt out of the record. Raises LeaseLost."""

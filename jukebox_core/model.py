@@ -17,7 +17,7 @@ from jukebox_core.labels import JukeboxTokenizer, Labels
 from jukebox_core.placed_priors import HOST, PlacedPriors, decide_placement, home_device
 from jukebox_core.placement import AUTO, Placement
 from jukebox_core.prior import JukeboxPrior
-from jukebox_core.prior.int8_weights import INT8
+from jukebox_core.prior.int8_weights import Weights
 from jukebox_core.sampling.alignment import align_lyrics
 from jukebox_core.sampling.ancestral import SongTiming
 from jukebox_core.sampling.cascade import SongPlan, plan_song
@@ -85,7 +85,7 @@ class JukeboxModel(nn.Module):
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype | None = None,
-        weights: str | None = None,
+        weights: Weights | str = Weights.FULL,
         placement: Placement | str = AUTO,
     ) -> Self:
         """Load a directory in our own format or in that of transformers 4.
@@ -95,8 +95,9 @@ class JukeboxModel(nn.Module):
             device: where the weights go.
             dtype: of the transformer stacks and their caches; by default float32 on the CPU and
                 float16 elsewhere. What the original keeps in float32 stays so.
-            weights: "int8" keeps those of the stacks as int8 (`prior/int8_weights.py`): a quarter
-                of float32 in memory, computed with in `dtype`. Loading takes what it takes without.
+            weights: "full", or "int8", which keeps those of the stacks as int8
+                (`prior/int8_weights.py`): a quarter of float32 in memory, computed with in `dtype`.
+                Loading takes what it takes without.
             placement: "resident", "one_at_a_time" or "offloaded"; "auto" takes the first of them
                 for which `device` has enough free memory now.
 
@@ -104,23 +105,24 @@ class JukeboxModel(nn.Module):
             CheckpointError: tensors are unknown, missing or misshapen, or the files are not there.
             ConfigError: the configuration is broken, or there is no such placement or weights.
         """
-        if weights not in (None, INT8):
-            raise ConfigError(f"weights {weights!r} are not known: {INT8}, or None")
+        if weights not in list(Weights):
+            raise ConfigError(f"weights {weights!r} are not known: {', '.join(Weights)}")
+        is_int8 = weights == Weights.INT8
         directory = locate_model(directory)
         chosen = decide_placement(
             read_directory_config(directory),
             device=torch.device(device),
             dtype=dtype or default_dtype(device),
-            int8_weights=weights == INT8,
+            int8_weights=is_int8,
             wanted=placement,
         )
         home = home_device(chosen, torch.device(device))
         parts = load_directory(
             directory,
-            device=HOST if weights == INT8 else home,
+            device=HOST if is_int8 else home,
             dtype=dtype or default_dtype(device),
         )
-        if weights == INT8:
+        if is_int8:
             for prior in parts.priors:
                 prior.use_int8_weights().to(home)
             parts.vqvae.to(home)

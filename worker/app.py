@@ -14,6 +14,7 @@ from jobs.queue import RUN_STAGE_TASK, CeleryJobQueue, celery_app, queue_name
 from jobs.redis_store import RedisJobStore
 from jukebox_core.catalog import BUNDLED_MODELS, ModelCatalog
 from jukebox_core.placed_priors import decide_placement
+from jukebox_core.prior.int8_weights import Weights
 from worker.engine_thread import EngineThread
 from worker.health import Presence, describe_worker
 from worker.mapping import level_of
@@ -46,17 +47,22 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
             card.config,
             device=device,
             dtype=dtype,
+            int8_weights=Weights(settings.weights) is Weights.INT8,
             num_rows=settings.max_rows,
             wanted=settings.placement,
             levels=[level_of(stage) for stage in settings.stages if stage is not Stage.RENDER],
         )
-        log.info("model placed", extra={"model": name, "placement": placement})
+        log.info(
+            "model placed",
+            extra={"model": name, "placement": placement, "weights": settings.weights},
+        )
         return LoadedModel(
             card.directory,
             device=device,
             dtype=dtype,
             max_rows=settings.max_rows,
             placement=placement,
+            weights=settings.weights,
         )
 
     return WorkerParts(
@@ -74,6 +80,7 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
             wanted=settings.native_step,
             is_cpu=device.type == "cpu" and settings.placement in ("auto", "resident"),
             is_float32=dtype == torch.float32,
+            weights=settings.weights,
         ),
     )
 

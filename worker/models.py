@@ -11,9 +11,10 @@ import torch
 
 from jukebox_core.checkpoints import load_prior_of, load_vqvae_of
 from jukebox_core.engine import Engine
-from jukebox_core.placed_priors import PlacedPriors
+from jukebox_core.placed_priors import HOST, PlacedPriors
 from jukebox_core.placement import Placement
 from jukebox_core.prior import JukeboxPrior
+from jukebox_core.prior.int8_weights import Weights
 from jukebox_core.units import Level
 from jukebox_core.vqvae import JukeboxVQVAE
 
@@ -55,8 +56,10 @@ class LoadedModel:
         dtype: torch.dtype,
         max_rows: int,
         placement: Placement = Placement.RESIDENT,
+        weights: Weights | str = Weights.FULL,
     ) -> None:
         self._directory, self._device, self._dtype = directory, device, dtype
+        self._weights = Weights(weights)
         self.device = device
         self.priors = PlacedPriors(self._load_prior, device=device, placement=placement)
         self.engine = Engine(
@@ -73,7 +76,12 @@ class LoadedModel:
 
     def _load_prior(self, level: Level, home: torch.device) -> JukeboxPrior:
         started = time.monotonic()
-        prior = load_prior_of(self._directory, level, device=home, dtype=self._dtype)
+        if self._weights is Weights.INT8:
+            # Quantised on the host, so that the device never holds the whole weights.
+            prior = load_prior_of(self._directory, level, device=HOST, dtype=self._dtype)
+            prior = prior.use_int8_weights().to(home)
+        else:
+            prior = load_prior_of(self._directory, level, device=home, dtype=self._dtype)
         seconds = round(time.monotonic() - started, 3)
         log.info(
             "prior loaded",

@@ -148,7 +148,8 @@ def _run_transcoder(hold: Hold, source: Path, target: Path) -> None:
 def _write_manifest(
     worker: WorkerParts, claim: Claim, outputs: list[Output], *, step: StepKind
 ) -> None:
-    manifest = _manifest(worker, claim.job, outputs) | {"step": step}
+    means = {"step": step, "weights": worker.steps.weights}
+    manifest = _manifest(worker, claim.job, outputs) | means
     with worker.artifacts.new_file(claim.job.id, MANIFEST_NAME, fence=claim.fence) as path:
         path.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

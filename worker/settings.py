@@ -55,6 +55,9 @@ class WorkerSettings(BaseSettings):
     `max_models` models stay loaded. `dtype` is that of the transformer stacks. `placement` says
     where the priors are (`jukebox_core/placement.py`); `auto` decides by the free memory.
 
+    `weights`: how those of the stacks are kept in memory, in `dtype` or as int8; a song is another
+    one with each, so one worker has one kind, and workers of the same songs should agree.
+
     `native_step`: whether new songs are drawn with the step in C, which is several times faster for
     small models in float32 on a CPU; `auto` does so where there is a C compiler.
 
@@ -77,6 +80,7 @@ class WorkerSettings(BaseSettings):
     dtype: Annotated[
         Literal["auto", "float32", "float16", "bfloat16"], Field(validation_alias="JUKEBOX_DTYPE")
     ] = "auto"
+    weights: Annotated[Literal["full", "int8"], Field(validation_alias="JUKEBOX_WEIGHTS")] = "full"
     placement: Annotated[
         Literal["auto", "resident", "one_at_a_time", "offloaded"],
         Field(validation_alias="JUKEBOX_PLACEMENT"),

@@ -4,6 +4,7 @@ import logging
 
 from jobs.job import Job
 from jukebox_core.config import JukeboxConfig
+from jukebox_core.prior.int8_weights import Weights
 from jukebox_core.prior.native_step import reason_against_native_step
 from jukebox_core.step_kind import StepKind, StepWish, plan_step
 from worker.settings import InvalidSettings
@@ -20,16 +21,28 @@ class Steps:
     as one on another kind of processor would: a song that is a little different after that place is
     better than none.
 
+    Weights are a worker's, of one kind for all songs: here a song begun with others goes on with
+    these, for the same reason.
+
     Args:
         wanted: `JUKEBOX_NATIVE_STEP`.
         is_cpu: the weights lie in the memory of the host all the time.
         is_float32: the dtype of the stacks.
+        weights: `JUKEBOX_WEIGHTS`.
 
     Raises:
         InvalidSettings: the native step is insisted on and cannot be had.
     """
 
-    def __init__(self, *, wanted: StepWish | str, is_cpu: bool, is_float32: bool) -> None:
+    def __init__(
+        self,
+        *,
+        wanted: StepWish | str,
+        is_cpu: bool,
+        is_float32: bool,
+        weights: Weights | str = Weights.FULL,
+    ) -> None:
+        self.weights = Weights(weights)
         self._wanted, self._is_cpu, self._is_float32 = StepWish(wanted), is_cpu, is_float32
         self._reason_against: str | None = "the native step is for float32 on a CPU"
         if is_cpu and is_float32 and self._wanted is not StepWish.OFF:
@@ -42,6 +55,7 @@ class Steps:
 
     def for_job(self, job: Job, config: JukeboxConfig) -> StepKind:
         """The step with which this worker draws `job`. Raises nothing foreseeable."""
+        self._note_other_weights(job)
         if job.step is None:
             # Codes without a word on their step are from before there was a choice.
             return StepKind.PLAIN if job.codes else self._for_new_song(config)
@@ -54,6 +68,18 @@ class Steps:
             )
             return StepKind.PLAIN
         return begun
+
+    def _note_other_weights(self, job: Job) -> None:
+        is_new = job.step is None and not job.codes
+        # Records without a word on weights are from before there was a choice.
+        begun = self.weights if is_new else (job.weights or Weights.FULL)
+        if begun != self.weights:
+            log.warning(
+                "going on with other weights than the song was begun with: %s, and not %s",
+                self.weights,
+                begun,
+                extra={"job_id": job.id, "stage": job.stage},
+            )
 
     def _for_new_song(self, config: JukeboxConfig) -> StepKind:
         return plan_step(

@@ -120,7 +120,8 @@ def _work(worker: WorkerParts, claim: Claim) -> None:
     ) as hold:
         song = _song_of(worker, claim)
         if job.step is None:
-            hold.write(lambda: worker.store.record_step(claim, song.step))
+            weights = worker.steps.weights
+            hold.write(lambda: worker.store.record_means(claim, step=song.step, weights=weights))
         drawer = LevelDrawer(
             store=worker.store,
             artifacts=worker.artifacts,

@@ -12,6 +12,7 @@ from cli.local_model import (
     Device,
     ModelName,
     NativeStep,
+    WeightsKind,
     device_and_dtype,
     model_directory,
     take_step,
@@ -69,6 +70,7 @@ def generate(
     stop_after: options.LastLevel = "bottom",
     speed: options.Speed = None,
     native_step: NativeStep = "auto",
+    weights: WeightsKind = "full",
     device: Device = "auto",
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
     models_dir: options.ModelsDir = None,
@@ -88,7 +90,7 @@ def generate(
     levels = [Level.from_label(name) for name in options.levels_down_to(stop_after)]
     params = SamplingParams() if temperature is None else SamplingParams(temperature=temperature)
     seed = secrets.randbelow(2**53) if seed is None else seed
-    jukebox = _load(directory, device)
+    jukebox = _load(directory, device, weights)
     step = take_step(jukebox, native_step)
     labels = jukebox.tokenizer(
         artist,
@@ -111,7 +113,7 @@ def generate(
             speed=speed or "exact",
             progress=_Reporter(display),
         )
-    notes().print(f"seed {seed}, {step} step")
+    notes().print(f"seed {seed}, {step} step, {weights} weights")
     if save_codes is not None:
         write_codes(save_codes, codes, model=jukebox.config.name)
         results().print(escape(str(save_codes)))
@@ -131,13 +133,13 @@ class _Reporter:
         )
 
 
-def _load(directory: Path, device: str) -> "JukeboxModel":
+def _load(directory: Path, device: str, weights: str) -> "JukeboxModel":
     # Imported here: torch takes seconds to load, and most commands do not need it.
     from jukebox_core.model import JukeboxModel
 
     chosen, dtype = device_and_dtype(device)
     notes().print(f"loading {escape(str(directory))} on {chosen}")
-    return JukeboxModel.from_pretrained(directory, device=chosen, dtype=dtype)
+    return JukeboxModel.from_pretrained(directory, device=chosen, dtype=dtype, weights=weights)
 
 
 def _write(jukebox: "JukeboxModel", codes: "list[Tensor]", output: Path, *, seed: int) -> None:

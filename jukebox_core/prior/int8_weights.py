@@ -4,15 +4,22 @@ One scale per output channel, symmetric, rounded to nearest. Activations, cache 
 compute dtype. No calibration data is needed, and nothing of it is ever written to a checkpoint.
 """
 
+from enum import StrEnum
+
 import torch
 from torch import Tensor, nn
 
 from jukebox_core.prior.projection import Projection
 
-INT8 = "int8"
-"""The name of this option where a model is loaded."""
 LARGEST = 127
 """-128 stays unused, so that a weight and its negative have the same magnitude."""
+
+
+class Weights(StrEnum):
+    """How the weights of the stacks are kept in memory. Each is another song of a seed."""
+
+    FULL = "full"  # in the dtype that is computed in
+    INT8 = "int8"
 
 
 class Int8Projection(Projection):

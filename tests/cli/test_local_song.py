@@ -85,8 +85,21 @@ def test_codes_of_the_original_become_a_file_for_the_service(run, tmp_path):
 
 def test_the_step_and_the_speed_are_chosen_and_told(generate, tmp_path):
     told = generate("--seconds", "4", "--native-step", "off", "-o", "plain.wav").stderr
-    assert "seed 3, plain step" in told
+    assert "seed 3, plain step, full weights" in told
     generate("--seconds", "4", "--speed", "parallel", "--native-step", "off", "-o", "quick.wav")
     plain, quick = (soundfile.read(tmp_path / name)[0] for name in ("plain.wav", "quick.wav"))
     assert plain.shape == quick.shape
     assert (plain != quick).any()
+
+
+def test_int8_weights_are_chosen_by_option_or_environment_and_told(generate, monkeypatch, tmp_path):
+    generate("--seconds", "1", "-o", "full.wav")
+    told = generate("--seconds", "1", "--weights", "int8", "-o", "option.wav").stderr
+    assert "int8 weights" in told
+    monkeypatch.setenv("JUKEBOX_WEIGHTS", "int8")
+    generate("--seconds", "1", "-o", "variable.wav")
+    full, option, variable = (
+        soundfile.read(tmp_path / f"{name}.wav")[0] for name in ("full", "option", "variable")
+    )
+    assert (option == variable).all()
+    assert (option != full).any()

@@ -51,5 +51,5 @@ def test_int8_weights_are_never_saved(int8_model, tmp_path):
 
 
 def test_weights_that_nobody_knows_are_refused(tiny_model_dir):
-    with pytest.raises(ConfigError, match="'int4' are not known: int8"):
+    with pytest.raises(ConfigError, match="'int4' are not known: full, int8"):
         JukeboxModel.from_pretrained(tiny_model_dir, weights="int4")

@@ -186,11 +186,14 @@ def _with_plan(job, config, prompt_tokens):
 class Alone:
     """The song of a job as the library sings it: no service, no neighbours.
 
-    With the step that the job was drawn with, or else with the one that a worker takes here.
+    With the weights and the step that the job was drawn with, or else with those that a worker
+    takes here.
     """
 
     def __init__(self, models_dir: Path, job: Job) -> None:
-        self.model = JukeboxModel.from_pretrained(models_dir / job.request.model)
+        self.model = JukeboxModel.from_pretrained(
+            models_dir / job.request.model, weights=job.weights or "full"
+        )
         if job.step != StepKind.PLAIN and shutil.which("cc") is not None:
             for level in COARSE_TO_FINE:
                 self.model.prior(level).use_native_step()

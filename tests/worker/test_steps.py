@@ -3,10 +3,14 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
+import torch
 
-from jobs.job import JobStatus, Stage
+from jobs.job import CodesFile, JobStatus, Stage
+from jukebox_core.placed_priors import decide_placement, prior_needs
 from jukebox_core.step_kind import StepKind
+from jukebox_core.units import Level
 from tests.worker.jobs_and_processes import (
     WorkerProcess,
     assert_codes,
@@ -17,7 +21,8 @@ from tests.worker.jobs_and_processes import (
     running_worker,
     sing_alone,
 )
-from worker.settings import InvalidSettings
+from worker.app import build_parts
+from worker.settings import InvalidSettings, WorkerSettings, read_settings
 from worker.steps import Steps
 from worker.tasks import run_stage
 
@@ -103,6 +108,95 @@ def test_a_song_whose_step_cannot_be_had_any_more_goes_on_from_what_is_kept(
     assert drawn == {StepKind.PLAIN}
     alone = sing_alone(models_dir, ended)
     assert (service.codes(ended)["top"] == alone["top"]).all()
+
+
+def loud(caplog):
+    return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+
+@pytest.mark.redis
+def test_a_song_that_was_begun_with_other_weights_goes_on_and_the_log_says_so(job, config, caplog):
+    with_int8 = steps("off", weights="int8")
+    kept = CodesFile(name="x", level="top", start=0, end=1, sha256="", num_bytes=0)
+    for agreeing in (job, replaced(job, step="plain", weights="int8")):
+        assert with_int8.for_job(agreeing, config) is StepKind.PLAIN
+    assert not loud(caplog)
+    for older in (replaced(job, step="plain"), replaced(job, codes=(kept,))):
+        caplog.clear()
+        with_int8.for_job(older, config)
+        (line,) = loud(caplog)
+        assert line.endswith("other weights than the song was begun with: int8, and not full")
+
+
+@pytest.mark.redis
+def test_a_worker_with_int8_weights_sings_what_the_library_sings_with_them(
+    service, models_dir, tmp_path
+):
+    """And one with full weights takes over: what was kept stays as it was begun."""
+    wishes = {"duration_seconds": 4.0, "levels": ("top", "middle")}
+    with running_worker(service, JUKEBOX_WEIGHTS="int8"):
+        whole = service.wait_end(service.post(**wishes))
+    assert (whole.status, whole.weights) == (JobStatus.SUCCEEDED, "int8")
+    assert_codes(service, whole, sing_alone(models_dir, whole))
+    manifest = service.artifacts.path(whole.id, "manifest.json").read_text()
+    assert json.loads(manifest)["weights"] == "int8"
+
+    job_id = service.post(**wishes)
+    settings = freezing("middle-0", after=2) | {"JUKEBOX_WEIGHTS": "int8"}
+    first = WorkerProcess(service, tmp_path / "first.log", **settings)
+    try:
+        first.wait_frozen()
+    finally:
+        first.kill()
+    with running_worker(service) as second:
+        ended = service.wait_end(job_id)
+        assert "other weights than the song was begun with" in second.log
+    assert (ended.status, ended.weights, ended.attempt) == (JobStatus.SUCCEEDED, "int8", 2)
+    np.testing.assert_array_equal(service.codes(ended)["top"], service.codes(whole)["top"])
+    assert service.codes(ended)["middle"].shape == service.codes(whole)["middle"].shape
+
+
+def test_weights_that_nobody_knows_are_refused_at_the_start(monkeypatch):
+    monkeypatch.setenv("REDIS_URL", "redis://nowhere")
+    monkeypatch.setenv("JUKEBOX_WEIGHTS", "int4")
+    with pytest.raises(InvalidSettings, match=r"JUKEBOX_WEIGHTS.*'full' or 'int8'"):
+        read_settings()
+
+
+def test_int8_weights_are_planned_for_when_a_worker_places_a_model(models_dir, monkeypatch):
+    """A worker asks for the room that int8 priors take, and loads such."""
+    asked = []
+
+    def decide(config, **options):
+        asked.append(options["int8_weights"])
+        return decide_placement(config, **options)
+
+    monkeypatch.setattr("worker.app.decide_placement", decide)
+    for weights in ("full", "int8"):
+        settings = WorkerSettings(
+            redis_url="redis://nowhere", models_dir=models_dir, device="cpu", weights=weights
+        )
+        prior = top_prior(build_parts(settings).engine)
+        needs = prior_needs(prior.config, torch.float32, int8_weights=weights == "int8")
+        assert prior.has_int8_weights is (weights == "int8")
+        assert sum(tensor.nbytes for tensor in prior.state_dict().values()) == needs.weight_bytes
+    assert asked == [False, True]
+
+
+def top_prior(engine):
+    found = []
+
+    def look(model):
+        found.append(model.priors[Level.TOP])
+        yield torch.zeros(0)
+
+    engine.start()
+    try:
+        assert engine.run_slices("tiny", look).wait(60.0)
+    finally:
+        engine.stop()
+        engine.join(60.0)
+    return found[0]
 
 
 def spy_on(worker):
