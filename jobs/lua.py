@@ -220,6 +220,16 @@ local function give_back(resend_us)
   look_again_at(now_us() + tonumber(resend_us))
 end
 
+-- The level of the present stage is done.
+local function end_level(next_stage, metrics, codes_name)
+  local level = get('stage')
+  redis.call('HSET', RECORD, 'metrics:' .. level, metrics,
+             'codes_name', codes_name, 'stage', next_stage)
+  redis.call('HDEL', RECORD, 'crashes')
+  emit('stage', cjson.encode({stage = next_stage}))
+  notify('job.output', level)
+end
+
 -- What an idempotency key stands for: nil, or the reply of the script. A job that was given out
 -- through its key has a client for good, whatever became of the first answer.
 local function replay(key, request_hash)

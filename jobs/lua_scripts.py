@@ -219,18 +219,26 @@ for at = 3, #ARGV, 3 do
 end
 return {'ok'}
 """,
-    # id, fence, next_stage, metrics, codes_name, resend_us
+    # id, fence, next_stage, metrics, codes_name, resend_us, stage
     "finish_stage": """
-if not owns(ARGV[2]) then return {'lost'} end
-local level = get('stage')
-redis.call('HSET', RECORD, 'metrics:' .. level, ARGV[4],
-           'codes_name', ARGV[5], 'stage', ARGV[3])
-redis.call('HDEL', RECORD, 'crashes')
+if not owns(ARGV[2]) or get('stage') ~= ARGV[7] then return {'lost'} end
+end_level(ARGV[3], ARGV[4], ARGV[5])
 give_back(ARGV[6])
-emit('stage', cjson.encode({stage = ARGV[3]}))
-notify('job.output', level)
 if get('status') == 'canceling' then become('canceled') end
 return {'ok'}
+""",
+    # id, fence, next_stage, metrics, codes_name, lease_us, stage. Once done, it is not done again:
+    # its answer may have been lost.
+    "go_on": """
+if not owns(ARGV[2]) then return {'lost'} end
+local stage = get('stage')
+if stage == ARGV[7] then
+  end_level(ARGV[3], ARGV[4], ARGV[5])
+elseif stage ~= ARGV[3] then
+  return {'lost'}
+end
+hold(ARGV[6])
+return {'ok', redis.call('HGETALL', RECORD)}
 """,
     # id, fence, status, field, value ...
     "finish": """

@@ -245,11 +245,29 @@ class RedisJobStore(RedisLifetimes):
         A job that waits to be canceled becomes canceled. Raises LeaseLost, and IllegalTransition
         when `next_stage` does not follow the claimed one.
         """
-        if claim.job.next_stage() != next_stage:
-            raise IllegalTransition(claim.job.id, f"at {claim.job.stage}", f"sent to {next_stage}")
-        self._run_as_owner(
-            "finish_stage", claim, next_stage, to_json(metrics), codes_name, self._resend_us
-        )
+        _require_next(claim, next_stage)
+        words = (next_stage, to_json(metrics), codes_name, self._resend_us, claim.job.stage)
+        self._run_as_owner("finish_stage", claim, *words)
+
+    def go_on(
+        self,
+        claim: Claim,
+        next_stage: Stage,
+        *,
+        metrics: LevelMetrics,
+        codes_name: str,
+        lease_sec: float,
+    ) -> Claim:
+        """A level is done, and the holder keeps the job for `next_stage`: the claim for that.
+
+        The fence stays, and so do the rights of the claim before. Done twice it is done once.
+        Raises LeaseLost, and IllegalTransition when `next_stage` does not follow the claimed one.
+        """
+        _require_next(claim, next_stage)
+        lease_us = _microseconds(lease_sec)
+        words = (next_stage, to_json(metrics), codes_name, lease_us, claim.job.stage)
+        reply = self._run_as_owner("go_on", claim, *words)
+        return Claim(job=job_of(reply[1]), fence=claim.fence, worker=claim.worker)
 
     def succeed(self, claim: Claim) -> None:
         """End as succeeded with progress 1.0. Raises LeaseLost."""
@@ -292,9 +310,9 @@ class RedisJobStore(RedisLifetimes):
         """
         self._run("announce_worker", worker.name, worker_to_json(worker), _microseconds(ttl_sec))
 
-    def _run_as_owner(self, script: str, claim: Claim, *arguments: str | int) -> list[str]:
+    def _run_as_owner(self, script: str, claim: Claim, *arguments: str | int) -> list[Any]:
         """Run a script that writes with the claim's fence. Raises LeaseLost."""
-        reply: list[str] = self._run(script, claim.job.id, claim.fence, *arguments)
+        reply: list[Any] = self._run(script, claim.job.id, claim.fence, *arguments)
         if reply[0] == "lost":
             raise LeaseLost(
                 f"{claim.worker} does not own job {claim.job.id} any more (fence {claim.fence})"
@@ -305,6 +323,11 @@ class RedisJobStore(RedisLifetimes):
         reply = self._run_as_owner("finish", claim, status, *field)
         if reply[0] == "refused":
             raise IllegalTransition(claim.job.id, reply[1], status)
+
+
+def _require_next(claim: Claim, next_stage: Stage) -> None:
+    if claim.job.next_stage() != next_stage:
+        raise IllegalTransition(claim.job.id, f"at {claim.job.stage}", f"sent to {next_stage}")
 
 
 def _microseconds(seconds: float) -> int:

@@ -246,6 +246,20 @@ class JobStore(Protocol):
         Raises LeaseLost.
         """
 
+    def go_on(
+        self,
+        claim: Claim,
+        next_stage: Stage,
+        *,
+        metrics: LevelMetrics,
+        codes_name: str,
+        lease_sec: float,
+    ) -> Claim:
+        """As `finish_stage`, but the holder keeps the job: returns its claim for `next_stage`.
+
+        What it writes with the claim before counts as well. Raises LeaseLost.
+        """
+
     def succeed(self, claim: Claim) -> None:
         """End as succeeded with progress 1.0. Raises LeaseLost."""
 

@@ -106,6 +106,7 @@ def writes(store: RedisJobStore, claim: Claim):
         lambda: store.forget_windows(claim, ["w"]),
         lambda: store.record_outputs(claim, [output(name="zombie")]),
         lambda: store.finish_stage(claim, Stage.MIDDLE, metrics=METRICS, codes_name="zombie"),
+        lambda: go_on(store, claim),
         lambda: store.succeed(claim),
         lambda: store.fail(claim, ERROR),
         lambda: store.cancel(claim),
@@ -230,10 +231,62 @@ def test_a_finished_stage_hands_over_to_the_next(store):
     assert (following.job.attempt, following.fence) == (1, 2)
 
 
+def go_on(store, claim, next_stage=Stage.MIDDLE):
+    return store.go_on(
+        claim, next_stage, metrics=METRICS, codes_name="codes-1", lease_sec=LEASE_SEC
+    )
+
+
+def test_whoever_goes_on_keeps_the_job_for_the_next_stage(store):
+    job = created(store)
+    claim = take(store, job)
+    following = go_on(store, claim)
+    now = store.get(job.id)
+    assert (now.stage, now.fence, now.attempt) == (Stage.MIDDLE, claim.fence, 1)
+    assert (now.metrics, now.codes_name) == ({"top": METRICS}, "codes-1")
+    assert following.job == now
+    assert now.lease_expires_at >= claim.job.lease_expires_at
+    for stage in (Stage.TOP, Stage.MIDDLE):
+        assert store.claim(job.id, stage, worker="you", lease_sec=LEASE_SEC) is None
+    # What was begun under the claim before is still written.
+    store.record_window(claim, window())
+    store.finish_stage(following, Stage.BOTTOM, metrics=METRICS, codes_name="codes-2")
+    assert store.get(job.id).stage is Stage.BOTTOM
+
+
+def test_going_on_twice_because_an_answer_was_lost_is_going_on_once(store):
+    claim = take(store, created(store))
+    assert go_on(store, claim).job.stage is Stage.MIDDLE
+    assert go_on(store, claim).job.stage is Stage.MIDDLE
+    assert store.get(claim.job.id).metrics == {"top": METRICS}
+
+
+def test_nobody_goes_back_with_a_claim_for_a_stage_that_is_over(store):
+    claim = take(store, created(store))
+    go_on(store, go_on(store, claim), Stage.BOTTOM)
+    with pytest.raises(LeaseLost):
+        go_on(store, claim)
+    with pytest.raises(LeaseLost):
+        store.finish_stage(claim, Stage.MIDDLE, metrics=METRICS, codes_name="codes")
+    assert store.get(claim.job.id).stage is Stage.BOTTOM
+
+
+def test_going_on_does_not_hide_the_wish_to_cancel(store):
+    claim = take(store, created(store))
+    store.request_cancel(claim.job.id)
+    following = go_on(store, claim)
+    assert following.job.status is JobStatus.CANCELING
+    assert store.heartbeat(following, {}, 0.5, lease_sec=LEASE_SEC)
+    store.cancel(following)
+    assert store.get(claim.job.id).status is JobStatus.CANCELED
+
+
 def test_a_stage_is_not_skipped(store):
     claim = take(store, created(store))
     with pytest.raises(IllegalTransition):
         store.finish_stage(claim, Stage.BOTTOM, metrics=METRICS, codes_name="codes")
+    with pytest.raises(IllegalTransition):
+        go_on(store, claim, Stage.BOTTOM)
 
 
 def test_a_draft_goes_from_the_top_to_the_finish(store):

@@ -240,6 +240,7 @@ class Life:
             lambda: self.store.heartbeat(claim, progress, value, lease_sec=LEASE_SEC),
             lambda: self.store.record_window(claim, window(start=self.chance.randrange(9))),
             lambda: self.store.finish_stage(claim, next_stage, metrics=METRICS, codes_name="c"),
+            lambda: self.go_on(claim, next_stage),
             lambda: self.store.release(claim),
             lambda: self.store.cancel(claim),
         ]
@@ -249,6 +250,12 @@ class Life:
             error = replace(ERROR, retryable=self.chance.random() < 0.5)
             writes = [lambda: self.store.fail(claim, error)]
         self.chance.choice(writes)()
+
+    def go_on(self, claim, next_stage):
+        following = self.store.go_on(
+            claim, next_stage, metrics=METRICS, codes_name="c", lease_sec=LEASE_SEC
+        )
+        self.claims.append(following)
 
     def check(self, before, *, retried):
         """The laws that hold between two moments of any job's life."""
