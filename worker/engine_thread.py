@@ -27,16 +27,33 @@ class Pending:
     def __init__(self, model: str) -> None:
         self.model = model
         self._ended = threading.Event()
+        self._waiting: list[threading.Event] = []
         self._error: Exception | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Well or not."""
+        return self._ended.is_set()
 
     def wait(self, timeout_sec: float) -> bool:
         """Whether the work ended within `timeout_sec`."""
         return self._ended.wait(timeout_sec)
 
+    def wake(self, event: threading.Event) -> None:
+        """Set `event` when the work ends, for whoever waits for several things at once."""
+        self._waiting.append(event)
+        if self.has_ended:
+            event.set()
+
     def fail(self, error: Exception) -> None:
         """The engine thread gives up."""
         self._error = error
+        self._end()
+
+    def _end(self) -> None:
         self._ended.set()
+        for event in self._waiting:
+            event.set()
 
     def _require_success(self) -> None:
         if self._error is not None:
@@ -60,7 +77,7 @@ class Drawing(Pending):
         """One of the sequences is drawn."""
         self._codes[sequence_id] = codes
         if len(self._codes) == len(self.sequences):
-            self._ended.set()
+            self._end()
 
     def codes(self) -> NDArray[np.int64]:
         """New codes, int64 [num_samples, num_new]. Raises what stopped the drawing."""
@@ -90,7 +107,7 @@ class SlicedWork(Pending):
         if piece is not None:
             self._pieces.append(piece)
             return True
-        self._ended.set()
+        self._end()
         return False
 
     def pieces(self) -> list[Tensor]:
@@ -161,14 +178,20 @@ class EngineThread(threading.Thread):
         self._inbox.put(lambda: self._slices.append(work))
         return work
 
-    def run_beside(self, model: str, make: Slices) -> SlicedWork:
+    def run_beside(self, model: str, make: Slices, *, level: Level | None = None) -> SlicedWork:
         """As `run_slices`; for a model on the CPU on another core, while songs are drawn.
 
-        For what needs none of the priors, which belong to the engines.
+        A prior belongs to its engine: it may be read here, whole sequences at once, and not used in
+        any way that writes.
         """
-        work = SlicedWork(model, make, None)
+        work = SlicedWork(model, make, level)
         self._inbox.put(lambda: self._begin_beside(work))
         return work
+
+    def keeps_all_priors(self, model: str) -> bool:
+        """Whether windows of several levels may run at once; not before the model is loaded."""
+        loaded = self._shelf.peek(model)
+        return loaded is not None and loaded.keeps_all_priors
 
     def cancel(self, pending: Pending) -> None:
         """Let go of work, between two steps. Harmless when it has ended."""
@@ -223,11 +246,17 @@ class EngineThread(threading.Thread):
     def _begin_beside(self, work: SlicedWork) -> None:
         try:
             model = self._shelf.get(work.model)
+            may_be_beside = model.device.type == "cpu" and (
+                work.level is None or model.keeps_all_priors
+            )
+            if may_be_beside and work.level is not None:
+                # Loaded here: two threads might do so twice.
+                model.priors[work.level]
         except Exception as error:
             log.exception("a model cannot be had", extra={"model": work.model})
             work.fail(error)
             return
-        if model.device.type == "cpu":
+        if may_be_beside:
             self._second.put(work, model)
         else:
             self._slices.append(work)

@@ -69,6 +69,11 @@ class LoadedModel:
             one_level_at_a_time=placement is Placement.ONE_AT_A_TIME,
         )
 
+    @property
+    def keeps_all_priors(self) -> bool:
+        """Every prior stays on the device once it is there."""
+        return self.priors.placement is Placement.RESIDENT
+
     @cached_property
     def vqvae(self) -> JukeboxVQVAE:
         """Codes to sound. Raises CheckpointError when its file does not fit."""
