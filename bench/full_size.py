@@ -41,6 +41,18 @@ def random_prior(
     return prior
 
 
+def watch_peak(device: torch.device) -> None:
+    """From now on the most memory in use is remembered, on a GPU."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_bytes(device: torch.device) -> int | None:
+    """The most memory in use since `watch_peak`; None where nobody counts it."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+
+
 def fits(prior: JukeboxPrior, num_rows: int) -> bool:
     """Whether the free memory of the GPU holds a cache of so many rows, and a tenth more."""
     device = prior.position_embedding.device

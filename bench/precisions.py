@@ -14,6 +14,13 @@ PRECISIONS = (*_DTYPES, INT8)
 """`int8` is weight-only: computed in fp32."""
 
 
+def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """What the stacks compute in: with int8 weights float32 on a CPU, and float16 elsewhere."""
+    if precision == INT8:
+        return torch.float32 if device.type == "cpu" else torch.float16
+    return _DTYPES[precision]
+
+
 def in_precision(prior: JukeboxPrior, precision: str) -> JukeboxPrior:
     """A copy of a prior whose stacks are fp32, in another precision."""
     other = copy.deepcopy(prior)
