@@ -18,7 +18,7 @@ class StepKind(StrEnum):
     """Who computes the stack of a prior for one more token."""
 
     PLAIN = "plain"  # torch, on every device, in every precision
-    NATIVE = "native"  # prior/native_step.c: one core, float32
+    NATIVE = "native"  # prior/native_step/: one core, float32
 
 
 class StepWish(StrEnum):

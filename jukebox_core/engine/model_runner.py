@@ -11,6 +11,7 @@ from torch import Tensor
 from jukebox_core.engine.sequence import Sequence, check_sequence
 from jukebox_core.errors import SamplingError
 from jukebox_core.prior import JukeboxPrior
+from jukebox_core.prior.native_step import NativeGroup, NativeRow, draw_tokens
 from jukebox_core.sampling.sampler import RowSampling, draw
 from jukebox_core.step_kind import StepKind
 
@@ -53,7 +54,8 @@ class ModelRunner:
     A step always computes at least `min_rows` rows (as far as there are slots, and memory). Matrix
     products add up in another order when there are very few rows, so without the padding a song
     would depend on whether it has company (measured on the CPU: the last bits move below 4 rows).
-    The native step needs no padding: its rows are the same to the bit in any number.
+    The native step needs no padding and no batch: it reads ids and numbers of each slot where they
+    lie, and its rows are the same to the bit in any number.
 
     A step that fails for want of memory can be taken again, for some of its rows or all: until its
     last lines it only writes keys and values, at places that taking it again writes once more.
@@ -121,6 +123,9 @@ class ModelRunner:
         sequences, all must be of one step kind, and each must have that many tokens left. Whoever
         calls counts them in `num_drawn`; if this raises, none of them is drawn.
         """
+        if self._step_of(sequences) is StepKind.NATIVE:
+            draw_tokens(self.native_groups(sequences, num_steps, num_parts=1))
+            return
         try:
             for _ in range(num_steps):
                 self._decode_one(sequences, max_rows)
@@ -128,13 +133,27 @@ class ModelRunner:
             self._batches.clear()  # they may have counted steps that are to be taken again
             raise
 
+    def native_groups(
+        self, sequences: Collection[Sequence], num_steps: int, *, num_parts: int
+    ) -> list[NativeGroup]:
+        """What `decode` would draw in C, for `draw_tokens`; in as many parts as there are cores.
+
+        Raises:
+            ConfigError: the prior cannot be computed in C.
+        """
+        rows = [
+            NativeRow.of(_slot_of(each), each.num_prefix + each.num_drawn, each.params)
+            for each in sequences
+        ]
+        native = self.prior.native(self._cache)
+        return NativeGroup(native, rows, num_steps, self._ids, self._uniforms).parts(num_parts)
+
     def _step_of(self, sequences: Collection[Sequence]) -> StepKind:
         return sequences[0].step or self.prior.step
 
     def _decode_one(self, sequences: Collection[Sequence], max_rows: int) -> None:
         step = self._step_of(sequences)
-        min_rows = 1 if step is StepKind.NATIVE else min(self.min_rows, max_rows)
-        batch = self._batch_of(sequences, min_rows)
+        batch = self._batch_of(sequences, min(self.min_rows, max_rows))
         logits = self.prior.decode(
             batch.last_ids, batch.positions, self._cache, batch.slots, step=step
         )

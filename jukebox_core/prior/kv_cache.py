@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from jukebox_core.config import AttentionKind, JukeboxPriorConfig, TransformerConfig
 
 if TYPE_CHECKING:
-    from jukebox_core.prior.native_step import NativeStack
+    from jukebox_core.prior.native_step import NativePrior
 
 _NEVER = 2**62
 
@@ -77,7 +77,7 @@ class PriorCache:
         )
         self._planner = _StepPlanner(config, device, dtype)
         # Made by a prior that decodes with it.
-        self.native_stack: NativeStack | None = None
+        self.native_prior: NativePrior | None = None
 
     @property
     def num_bytes(self) -> int:

@@ -12,10 +12,10 @@ from jukebox_core.prior.int8_weights import Int8Projection, use_int8_weights
 from jukebox_core.prior.kv_cache import PriorCache
 from jukebox_core.prior.labels import NUM_FIXED_LABELS, LabelEmbedding
 from jukebox_core.prior.lyric_encoder import LyricEncoder
-from jukebox_core.prior.native_step import NativeStack, native_library
+from jukebox_core.prior.native_step import NativePrior, native_library
 from jukebox_core.prior.one_window import Draw, draw_ids
 from jukebox_core.prior.outputs import Conditioning, PriorOutput
-from jukebox_core.prior.projection import INIT_STD, MIN_CPU_ROWS, Projection
+from jukebox_core.prior.projection import INIT_STD, Projection
 from jukebox_core.prior.transformer import Transformer
 from jukebox_core.step_kind import StepKind
 
@@ -330,22 +330,21 @@ class JukeboxPrior(nn.Module):
         ids        int64 [B]   the last token of each row, as it was drawn
         positions  int64 [B]   music position of the token to predict: 1 .. context_tokens - 1
         slots      int64 [B]   each at most once
-        step       who computes the stack; by default as `use_native_step` said
+        step       who computes it; by default as `use_native_step` said
         returns    float32 [B, V]
         """
+        if (step or self.step) is StepKind.NATIVE:
+            return self.native(cache).logits(ids, positions, slots)
         places = slots * self.config.context_tokens + positions
         added = cache.position_embedding.flatten(0, 1).index_select(0, places)
         sequence_positions = positions + self.config.num_prefix_tokens
         x = F.embedding(ids, self.token_embedding.weight)
         x = x + self.position_embedding.index_select(0, sequence_positions) + added
-        if (step or self.step) is StepKind.NATIVE:
-            x = self._native_stack(cache).decode(x, sequence_positions, slots)
-            return self._padded_logits(x, added)
         x = self.transformer.decode(x, cache, cache.plan(sequence_positions, slots))
         return self._logits(x, added)
 
     def use_native_step(self, wanted: bool = True) -> "JukeboxPrior":
-        """Decode with the stack in C (`native_step.py`) or, as by default, in torch.
+        """Decode in C (`native_step/`) or, as by default, in torch.
 
         For small priors in float32 on a CPU, where it is several times faster. The same numbers up
         to rounding: a song may differ from that of the other step after many tokens.
@@ -358,20 +357,15 @@ class JukeboxPrior(nn.Module):
         self.step = StepKind.NATIVE if wanted else StepKind.PLAIN
         return self
 
-    def _padded_logits(self, states: Tensor, added: Tensor) -> Tensor:
-        """`_logits`, the same to the bit for any number of rows, as the native stack's are."""
-        num_rows = states.shape[0]
-        if num_rows >= MIN_CPU_ROWS:
-            return self._logits(states, added)
-        padding = (0, 0, 0, MIN_CPU_ROWS - num_rows)
-        # What is not read needs no padding.
-        padded_added = added if self.logits is not None else F.pad(added, padding)
-        return self._logits(F.pad(states, padding), padded_added)[:num_rows]
+    def native(self, cache: PriorCache) -> NativePrior:
+        """This prior with `cache` for the native step, which draws many tokens in one call.
 
-    def _native_stack(self, cache: PriorCache) -> NativeStack:
-        native = cache.native_stack
-        if native is None or not native.serves(self.transformer):
-            native = cache.native_stack = NativeStack(self.transformer, cache)
+        Raises:
+            ConfigError: there is no C compiler, or this prior is not float32 (or int8) on a CPU.
+        """
+        native = cache.native_prior
+        if native is None or not native.serves(self):
+            native = cache.native_prior = NativePrior(self, cache)
         return native
 
     @torch.inference_mode()

@@ -13,7 +13,7 @@ from jukebox_core.prior.projection import Projection
 from jukebox_core.units import Level
 from tests.engine.windows import Draw, run_to_end
 from tests.prior.golden import PRIORS, config_of, expected, golden_prior, upper_codes
-from tests.prior.test_native_step import odd_prior, states_alone_and_in_company
+from tests.prior.test_native_step import odd_prior, logits_alone_and_in_company
 
 needs_a_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 
@@ -127,9 +127,9 @@ def test_the_native_step_gives_what_the_plain_one_gives(name):
 
 @needs_a_compiler
 @pytest.mark.parametrize("num_rows", [1, 2, 3, 5, 6, 7, 13])
-def test_states_of_a_row_are_the_same_to_the_bit_in_any_company(num_rows):
+def test_logits_of_an_int8_row_are_the_same_to_the_bit_in_any_company(num_rows):
     prior = odd_prior().use_int8_weights().use_native_step()
-    alone, together = states_alone_and_in_company(prior, num_rows)
+    alone, together = logits_alone_and_in_company(prior, num_rows)
     assert torch.equal(alone, together)
 
 
@@ -141,10 +141,10 @@ def test_weights_that_become_int8_between_two_steps_are_found():
     cache = prior.allocate_cache(1)
     prior.prefill(codes[:, :4], prior.condition(labels), cache, row)
     prior.decode(codes[:, 4], row + 5, cache, row)
-    native = cache.native_stack
+    native = cache.native_prior
     prior.use_int8_weights()
     prior.decode(codes[:, 5], row + 6, cache, row)
-    assert cache.native_stack is not native
+    assert cache.native_prior is not native
 
 
 @needs_a_compiler

@@ -13,13 +13,8 @@ from jukebox_core.config import AttentionKind, JukeboxPriorConfig, TransformerCo
 from jukebox_core.engine import Engine
 from jukebox_core.errors import ConfigError
 from jukebox_core.prior import JukeboxPrior
-from jukebox_core.prior.native_step import (
-    _COMPILE,
-    _SOURCE,
-    _load,
-    native_library,
-    reason_against_native_step,
-)
+from jukebox_core.prior.native_step import native_library, reason_against_native_step
+from jukebox_core.prior.native_step.library import COMPILE, SOURCES, load
 from jukebox_core.step_kind import StepKind
 from jukebox_core.units import Level
 from tests.engine.windows import Draw, run_to_end
@@ -100,24 +95,25 @@ def test_the_native_step_is_as_near_to_the_exact_numbers_as_the_plain_one():
     assert errors[1] < 1.5 * errors[0]
 
 
-def states_alone_and_in_company(prior: JukeboxPrior, num_rows: int) -> tuple[Tensor, Tensor]:
-    """States of some of 13 rows at random places, by themselves and as a part of all."""
+def logits_alone_and_in_company(prior: JukeboxPrior, num_rows: int) -> tuple[Tensor, Tensor]:
+    """Logits of some of 13 rows at random places, by themselves and as a part of all."""
     generator = torch.Generator().manual_seed(6)
     cache = prior.allocate_cache(13)
-    for strips in cache.layers:
-        strips.normal_(generator=generator)
-    stack = prior._native_stack(cache)
-    x = torch.randn(13, 76, generator=generator)
-    positions = torch.randint(0, 35, (13,), generator=generator)
+    for memory in (*cache.layers, cache.position_embedding):
+        memory.normal_(generator=generator)
+    ids = torch.randint(0, prior.config.vocabulary_size, (13,), generator=generator)
+    positions = torch.randint(1, prior.config.context_tokens, (13,), generator=generator)
     slots = torch.randperm(13, generator=generator)
-    together = stack.decode(x.clone(), positions, slots)
+    together = prior.decode(ids, positions, cache, slots)
     some = torch.randperm(13, generator=generator)[:num_rows]
-    return stack.decode(x[some], positions[some], slots[some]), together[some]
+    return prior.decode(ids[some], positions[some], cache, slots[some]), together[some]
 
 
-@pytest.mark.parametrize("num_rows", [1, 2, 3, 5, 6, 7, 13])
-def test_states_of_a_row_are_the_same_to_the_bit_in_any_company(num_rows):
-    alone, together = states_alone_and_in_company(odd_prior().use_native_step(), num_rows)
+@pytest.mark.parametrize("num_rows", [1, 2, 3, 4, 5, 6, 7, 13])
+@pytest.mark.parametrize("name", ["odd", "prior_1b_lyrics", "prior_5b_lyrics", "upsampler_level_0"])
+def test_logits_of_a_row_are_the_same_to_the_bit_in_any_company(name, num_rows):
+    prior = odd_prior() if name == "odd" else golden_prior(name)
+    alone, together = logits_alone_and_in_company(native(prior), num_rows)
     assert torch.equal(alone, together)
 
 
@@ -132,48 +128,36 @@ def test_an_engine_draws_the_same_codes_with_either_step(name):
 
 
 @pytest.mark.parametrize("max_rows", [2, 4])
-def test_windows_of_both_steps_are_drawn_side_by_side_as_each_is_alone(max_rows):
+def test_windows_of_both_steps_are_drawn_side_by_side_as_each_is_alone(max_rows, monkeypatch):
     draws = [Draw("prior_5b_lyrics", Level.TOP, num_new=30, seed=seed) for seed in range(4)]
     steps = [StepKind.NATIVE, StepKind.PLAIN, StepKind.NATIVE, None]
     engine = Engine({Level.TOP: draws[0].prior}, max_rows=max_rows)
-    asked = watch_steps(draws[0].prior)
-    try:
-        for number, (window, step) in enumerate(zip(draws, steps, strict=True)):
-            sequence = window.sequence(f"{number}")
-            sequence.step = step
-            engine.submit(sequence)
-        found = run_to_end(engine)
-    finally:
-        del draws[0].prior.decode
+    asked = watch_steps(monkeypatch)
+    for number, (window, step) in enumerate(zip(draws, steps, strict=True)):
+        sequence = window.sequence(f"{number}")
+        sequence.step = step
+        engine.submit(sequence)
+    found = run_to_end(engine)
+    monkeypatch.undo()
     assert found == {f"{number}": window.slowly() for number, window in enumerate(draws)}
     assert asked == {StepKind.NATIVE, StepKind.PLAIN}
 
 
-def watch_steps(prior):
-    asked, real = set(), prior.decode
+def watch_steps(monkeypatch):
+    asked = set()
 
-    def decode(*args, step):
-        asked.add(step)
-        return real(*args, step=step)
+    def spy_on(method, kind):
+        real = getattr(JukeboxPrior, method)
 
-    prior.decode = decode
+        def spy(*args, **how):
+            asked.add(kind)
+            return real(*args, **how)
+
+        monkeypatch.setattr(JukeboxPrior, method, spy)
+
+    spy_on("decode", StepKind.PLAIN)
+    spy_on("native", StepKind.NATIVE)
     return asked
-
-
-@pytest.mark.parametrize("name", ["prior_1b_lyrics", "prior_5b_lyrics"])
-def test_logits_of_a_row_are_the_same_to_the_bit_in_any_company(name):
-    prior = native(golden_prior(name))
-    generator = torch.Generator().manual_seed(8)
-    cache = prior.allocate_cache(9)
-    for strips in cache.layers:
-        strips.normal_(generator=generator)
-    ids = torch.randint(0, prior.config.num_codes, (9,), generator=generator)
-    positions = torch.randint(1, prior.config.context_tokens, (9,), generator=generator)
-    slots = torch.randperm(9, generator=generator)
-    together = prior.decode(ids, positions, cache, slots)
-    for rows in ([0], [3, 5], [8, 1, 4], list(range(7))):
-        alone = prior.decode(ids[rows], positions[rows], cache, slots[rows])
-        assert torch.equal(alone, together[rows])
 
 
 def test_weights_that_moved_are_found_again():
@@ -201,14 +185,16 @@ def test_a_machine_without_a_compiler_hears_what_is_missing(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(ConfigError, match="needs a C compiler"):
         native_library.__wrapped__()
-    monkeypatch.setattr("jukebox_core.prior.native_step.native_library", native_library.__wrapped__)
+    monkeypatch.setattr(
+        "jukebox_core.prior.native_step.library.native_library", native_library.__wrapped__
+    )
     assert reason_against_native_step() == "the native step needs a C compiler called cc"
 
 
 def test_a_library_is_loaded_where_no_file_may_be_executed(monkeypatch, tmp_path):
     real = ctypes.CDLL
     compiled = tmp_path / "native_step.so"
-    subprocess.run([*_COMPILE, str(_SOURCE), "-o", str(compiled), "-lm"], check=True)
+    subprocess.run([*COMPILE, *SOURCES, "-o", str(compiled), "-lm"], check=True)
 
     def only_from_memory(name):
         if not name.startswith("/proc/self/fd/"):
@@ -216,4 +202,4 @@ def test_a_library_is_loaded_where_no_file_may_be_executed(monkeypatch, tmp_path
         return real(name)
 
     monkeypatch.setattr(ctypes, "CDLL", only_from_memory)
-    assert _load(compiled).decode_stack
+    assert load(compiled).draw_tokens

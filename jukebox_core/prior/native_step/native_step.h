@@ -1,0 +1,111 @@
+/* Tokens of priors on a CPU in fp32; see __init__.py. Every number of a row is computed by itself:
+ * each sum runs over the same terms in the same order however many rows there are, so a row is the
+ * same to the bit in any company, and on any number of threads.
+ */
+#ifndef NATIVE_STEP_H
+#define NATIVE_STEP_H
+
+#include <stdint.h>
+
+#define LANES 16
+
+typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+
+enum kind { ALL, ROW, COLUMN, PREVIOUS_ROW, LYRIC_ENCODER, LYRIC_PREFIX };
+
+/* Weights may be int8 with a scale for each column: only they are smaller. */
+struct projection {
+  const void *weight; /* [in, out], float, or int8_t where there is a scale */
+  const float *bias, *scale; /* [out] */
+};
+
+struct layer {
+  int64_t kind;
+  int64_t strip_positions;
+  float *strips; /* [strips, strip_positions, 2 A] */
+  const float *attention_norm_weight, *attention_norm_bias;
+  struct projection query; /* with key and value behind it, except for LYRIC_ENCODER */
+  struct projection attention_output;
+  const float *mlp_norm_weight, *mlp_norm_bias;
+  struct projection mlp_input, mlp_output;
+};
+
+struct stack {
+  int64_t num_layers, width, attention_width, mlp_width, num_heads;
+  int64_t block_tokens, prefix_positions, largest_strip;
+  const struct layer *layers;
+};
+
+/* A prior with its cache. Positions count the music; `prefix_tokens` stand before it. */
+struct prior {
+  struct stack stack;
+  int64_t vocabulary, context_tokens, prefix_tokens, is_tied;
+  const float *token_embedding, *position_embedding, *logits; /* [V, C], [T, C], [V, C] */
+  const float *conditioning; /* [slots, context_tokens, C] */
+};
+
+struct row {
+  int64_t slot, position; /* `position` is that of the token to be drawn next */
+  int64_t top_k; /* 0 keeps every id */
+  double temperature, top_p; /* 0 or 1 keeps every id */
+};
+
+/* Numbers of rows between two operations; `scores`, `chances` and `order` are of one row. */
+struct scratch {
+  float *x, *normed, *projected, *attended, *hidden, *logits, *scores;
+  double *chances;
+  int32_t *order;
+};
+
+static inline float sum_of(vec v) {
+  typedef int32_t lanes __attribute__((vector_size(4 * LANES)));
+  v += __builtin_shuffle(v, (lanes){8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7});
+  v += __builtin_shuffle(v, (lanes){4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11});
+  v += __builtin_shuffle(v, (lanes){2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13});
+  return v[0] + v[1];
+}
+
+/* exp of x <= 88, to 2 units in the last place; what would be below the normal numbers is 0. */
+static inline float exponential(float x) {
+  float clamped = x < -87.0f ? -87.0f : x;
+  float shifted = clamped * 1.44269504f + 12582912.0f; /* rounds: 1.5 * 2^23 */
+  union { float f; int32_t i; } bits = {shifted}, power;
+  float n = shifted - 12582912.0f;
+  float r = clamped - n * 0.693359375f + n * 2.12194440e-4f; /* ln 2 in two parts */
+  float p = 1.0f / 5040;
+  p = p * r + 1.0f / 720;
+  p = p * r + 1.0f / 120;
+  p = p * r + 1.0f / 24;
+  p = p * r + 1.0f / 6;
+  p = p * r + 0.5f;
+  p = p * r + 1.0f;
+  p = p * r + 1.0f;
+  power.i = (int32_t)((uint32_t)(bits.i + 127) << 23);
+  return x < -87.0f ? 0.0f : p * power.f;
+}
+
+/* out = x @ weight (* scale) + bias (+ residual): x [rows, depth], out [rows, columns] */
+void project(struct projection p, const float *x, int64_t rows, int64_t depth, int64_t columns,
+             const float *residual, float *out);
+
+/* out = x @ transposed weight: x [rows, depth], weight [columns, depth], out [rows, columns] */
+void compare(const float *weight, const float *x, int64_t rows, int64_t depth, int64_t columns,
+             float *out);
+
+/* Softmax of the query of one position over what its layer shows it, which is written first.
+ * projected: query, key and value [3 A], or the query alone [A]; out [A] */
+void attend(const struct stack *s, const struct layer *layer, int64_t position, int64_t slot,
+            const float *projected, float *scores, float *out);
+
+/* The id that `uniform` falls on, of logits [num_ids]. */
+int64_t draw(const float *logits, int64_t num_ids, const struct row *row, double uniform,
+             double *chances, int32_t *order);
+
+/* Logits [rows, V] of the next token of every row, behind `last_ids` [rows]. */
+void predict(const struct prior *p, const struct row *rows, const int64_t *last_ids,
+             int64_t num_rows, const struct scratch *scratch, float *logits);
+
+/* Room for so many rows in one block of memory, which `x` begins; `x` is null if there is none. */
+struct scratch scratch_for(const struct prior *p, int64_t num_rows);
+
+#endif
