@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from jukebox_core.engine.memory import is_out_of_memory, let_go, return_free_memory
 from jukebox_core.engine.model_runner import ModelRunner
 from jukebox_core.engine.pace import Pace
+from jukebox_core.engine.run_ahead import RunAhead, run_ahead_of
 from jukebox_core.engine.scheduler import Scheduler
 from jukebox_core.engine.sequence import Sequence
+from jukebox_core.engine.step_graphs import Capturer
 from jukebox_core.errors import SamplingError
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.prior.projection import MIN_CPU_ROWS
@@ -42,12 +44,18 @@ class Engine:
             each is asked for anew whenever its turn comes, and may leave when another's does.
         max_rows: slots for each prior: how many sequences of a level run at the same time.
         device: where the priors are.
-        min_rows: rows that every step computes at least (see `ModelRunner`). By default 4 on the
-            CPU, and all `max_rows` elsewhere, where idle rows are nearly free.
+        deterministic: a song is the same whatever its company. On the CPU four rows in a step do
+            for that. Elsewhere every step then computes all `max_rows`: one shape, and so the same
+            kernels, for any number of songs. Otherwise a step is as small as its batch allows.
+        min_rows: rows that every step computes at least (see `ModelRunner`), in place of what
+            `deterministic` says.
         one_level_at_a_time: the device holds one prior only: windows of one level are finished
             before those of another begin, whose cache and weights take the place of the first.
         clock: seconds, by which several tokens are taken for one turn where that is faster (see
             `Pace`). Codes do not depend on it.
+        make_capturer: makes what captures the steps of one prior (see `step_graphs.py`); by default
+            nothing is captured.
+        run_ahead: how far the host may run ahead of the device; by default two turns on CUDA.
     """
 
     def __init__(
@@ -56,9 +64,12 @@ class Engine:
         *,
         max_rows: int,
         device: torch.device | str = "cpu",
+        deterministic: bool = True,
         min_rows: int | None = None,
         one_level_at_a_time: bool = False,
         clock: Callable[[], float] = time.perf_counter,
+        make_capturer: Callable[[], Capturer] | None = None,
+        run_ahead: RunAhead | None = None,
     ) -> None:
         self.device = torch.device(device)
         self._priors = priors
@@ -67,8 +78,14 @@ class Engine:
         self._sequences: dict[str, Sequence] = {}
         self._clock = clock
         self._paces = {level: Pace() for level in Level}
-        default_rows = MIN_CPU_ROWS if self.device.type == "cpu" else max_rows
-        self._min_rows = default_rows if min_rows is None else min_rows
+        self._min_rows = min_rows or self._default_rows(max_rows, deterministic)
+        self._make_capturer = make_capturer
+        self._run_ahead = run_ahead or run_ahead_of(self.device)
+
+    def _default_rows(self, max_rows: int, deterministic: bool) -> int:
+        if self.device.type == "cpu":
+            return MIN_CPU_ROWS
+        return max_rows if deterministic else 1
 
     @property
     def has_work(self) -> bool:
@@ -143,12 +160,13 @@ class Engine:
     def _make_room_for(self, sequence: Sequence, error: Exception) -> bool:
         """Put a newcomer back in line, to begin with more memory; False if no more can be had.
 
-        What helps is the caches of other priors that nobody uses now, then a smaller cache of its
-        own. The latter is made when the present one is empty: those who run finish first.
+        What helps is the caches of other priors that nobody uses now, then to do without captured
+        steps, then a smaller cache of its own. The last is made when the present one is empty:
+        those who run finish first.
         """
         level = sequence.level
         let_go(error)
-        if not self._drop_idle_runners(level) and not self._scheduler.halve_slots(level):
+        if not self._free_memory(level) and not self._scheduler.halve_slots(level):
             return False
         if sequence.slot is not None and level in self._runners:
             self._runners[level].free(sequence.slot)
@@ -163,8 +181,11 @@ class Engine:
     def _decode(self, level: Level, batch: tuple[Sequence, ...]) -> list[SequenceUpdate]:
         num_rows, num_steps = self._scheduler.step_rows(level), self._num_steps(level, batch)
         start = self._clock()
+        if self._run_ahead is not None:
+            # On the clock: where nobody waits for a turn, this is how long the one before lasts.
+            self._run_ahead.wait()
         try:
-            self._runners[level].decode(batch, max_rows=num_rows, num_steps=num_steps)
+            num_drawn = self._runners[level].decode(batch, max_rows=num_rows, num_steps=num_steps)
         except Exception as error:
             smaller = self._to_try_again(level, batch, error)
             if smaller is None:
@@ -173,9 +194,11 @@ class Engine:
                 explained = self._explained(error, level)
                 return [self._end(sequence, explained) for sequence in batch]
         else:
-            self._paces[level].record(num_steps, self._clock() - start)
+            if self._run_ahead is not None:
+                self._run_ahead.turn_ended()
+            self._paces[level].record(num_drawn, self._clock() - start)
             for sequence in batch:
-                sequence.num_drawn += num_steps
+                sequence.num_drawn += num_drawn
             return self._finished(batch)
         # Outside of the handler: what the failed step held is free only here.
         return_free_memory(self.device)
@@ -200,7 +223,7 @@ class Engine:
     def _step_with_less(self, level: Level, batch: tuple[Sequence, ...], error: Exception) -> bool:
         """Free memory, or allow only half of the rows that were too many; False if it was one."""
         let_go(error)
-        if self._drop_idle_runners(level):
+        if self._free_memory(level):
             return True
         step_rows = self._scheduler.step_rows(level)
         num_rows = max(len(batch), min(self._runners[level].min_rows, step_rows))
@@ -213,6 +236,13 @@ class Engine:
         )
         return True
 
+    def _free_memory(self, level: Level) -> bool:
+        """Give up what the songs of `level` can do without; whether there was anything."""
+        if self._drop_idle_runners(level):
+            return True
+        graphs = [runner.graphs for runner in self._runners.values() if runner.graphs is not None]
+        return any([each.give_up("out of memory") for each in graphs])
+
     def _drop_idle_runners(self, level: Level) -> bool:
         """Forget the caches of other priors that draw nothing now; whether there were any."""
         idle = [
@@ -221,8 +251,13 @@ class Engine:
             if other is not level and not self._scheduler.running(other)
         ]
         for other in idle:
-            del self._runners[other]
+            self._drop_runner(other)
         return bool(idle)
+
+    def _drop_runner(self, level: Level) -> None:
+        graphs = self._runners.pop(level).graphs
+        if graphs is not None:
+            graphs.close()
 
     def _explained(self, error: Exception, level: Level) -> Exception:
         if not is_out_of_memory(error):
@@ -262,7 +297,7 @@ class Engine:
         num_slots = self._scheduler.num_slots(level)
         if level in self._runners and self._runners[level].num_slots != num_slots:
             # The slots were halved, and those who held the old ones have finished.
-            del self._runners[level]
+            self._drop_runner(level)
             return_free_memory(self.device)
         if self._scheduler.one_level_at_a_time and self._drop_idle_runners(level):
             return_free_memory(self.device)
@@ -274,5 +309,9 @@ class Engine:
                 num_slots=num_slots,
                 min_rows=self._min_rows,
                 device=self.device,
+                capturer=None if self._make_capturer is None else self._make_capturer(),
             )
+        elif self._scheduler.one_level_at_a_time:
+            # Nobody of this level ran, so its weights may have left; they come back by this.
+            _ = self._priors[level]
         return self._runners[level]

@@ -8,7 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from jukebox_core.engine.graph_plan import bucket_rows
 from jukebox_core.engine.sequence import Sequence, check_sequence
+from jukebox_core.engine.step_buffers import DrawnMemory, Rows, StepBuffers
+from jukebox_core.engine.step_graphs import Capturer, StepGraphs
 from jukebox_core.errors import SamplingError
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.prior.native_step import NativeGroup, NativeRow, draw_tokens
@@ -61,11 +64,18 @@ class ModelRunner:
     last lines it only writes keys and values, at places that taking it again writes once more.
 
     A step is many small operations, and on a CPU each costs as much as a small product. So what a
-    batch needs is put together when it is formed, and only counted on from step to step.
+    batch needs is put together when it is formed, and only counted on from step to step. With a
+    `capturer` steps are captured and replayed (see `step_graphs.py`).
     """
 
     def __init__(
-        self, prior: JukeboxPrior, *, num_slots: int, min_rows: int, device: torch.device
+        self,
+        prior: JukeboxPrior,
+        *,
+        num_slots: int,
+        min_rows: int,
+        device: torch.device,
+        capturer: Capturer | None = None,
     ) -> None:
         self.prior = prior
         self.num_slots = num_slots
@@ -82,6 +92,12 @@ class ModelRunner:
             self._flat_ids, self._flat_uniforms = self._ids.view(-1), self._uniforms.view(-1)
         self._held: dict[int, Sequence] = {}
         self._batches: dict[tuple[str, ...], _Batch] = {}
+        self.graphs: StepGraphs | None = None
+        if capturer is not None:
+            memory = DrawnMemory(
+                cache=self._cache, ids=self._flat_ids, uniforms=self._flat_uniforms
+            )
+            self.graphs = StepGraphs(prior, memory, capturer)
 
     @torch.inference_mode()
     def prefill(self, sequence: Sequence) -> None:
@@ -109,29 +125,40 @@ class ModelRunner:
         self._ids[slot, num_prefix] = draw(logits, uniforms[:1], sampling)[0]
         self._uniforms[slot, num_prefix : num_prefix + sequence.num_new] = uniforms
         self._held[slot] = sequence
-        self._batches.clear()
+        self._forget_batches()
 
     def draws_several(self, sequences: Collection[Sequence]) -> bool:
         """Whether `decode` draws several tokens of these in less time than one after the other."""
-        return self._step_of(sequences) is StepKind.NATIVE
+        step = self._step_of(sequences)
+        return step is StepKind.NATIVE or self._graphs_for(step) is not None
 
     @torch.inference_mode()
-    def decode(self, sequences: Collection[Sequence], *, max_rows: int, num_steps: int = 1) -> None:
+    def decode(self, sequences: Collection[Sequence], *, max_rows: int, num_steps: int = 1) -> int:
         """Draw `num_steps` more tokens for each of `sequences`; they may stand at different places.
 
         At most `max_rows` rows are computed together, padding included; there must not be more
-        sequences, all must be of one step kind, and each must have that many tokens left. Whoever
-        calls counts them in `num_drawn`; if this raises, none of them is drawn.
+        sequences, all must be of one step kind, and each must have that many tokens left. Returns
+        how many were drawn, at least one, for whoever calls to count them in `num_drawn`; if this
+        raises, none is.
         """
-        if self._step_of(sequences) is StepKind.NATIVE:
+        step = self._step_of(sequences)
+        if step is StepKind.NATIVE:
             draw_tokens(self.native_groups(sequences, num_steps, num_parts=1))
-            return
+            return num_steps
+        graphs = self._graphs_for(step)
         try:
+            if graphs is not None:
+                buffers = self._buffers_of(sequences, graphs, max_rows)
+                return graphs.draw(buffers, num_steps, step=step)
             for _ in range(num_steps):
                 self._decode_one(sequences, max_rows)
+            return num_steps
         except Exception:
-            self._batches.clear()  # they may have counted steps that are to be taken again
+            self._forget_batches()  # they may have counted steps that are to be taken again
             raise
+
+    def _graphs_for(self, step: StepKind) -> StepGraphs | None:
+        return self.graphs if self.graphs is not None and self.graphs.serves(step) else None
 
     def native_groups(
         self, sequences: Collection[Sequence], num_steps: int, *, num_parts: int
@@ -175,7 +202,35 @@ class ModelRunner:
     def free(self, slot: int) -> None:
         """Forget the sequence in `slot`; until the next prefill it only serves as padding."""
         self._held.pop(slot, None)
+        self._forget_batches()
+
+    def _forget_batches(self) -> None:
         self._batches.clear()
+        if self.graphs is not None:
+            self.graphs.buffers.forget()
+
+    def _buffers_of(
+        self, sequences: Collection[Sequence], graphs: StepGraphs, max_rows: int
+    ) -> StepBuffers:
+        """Where these sequences count on: the smallest buffers with room for them."""
+        ids = tuple([sequence.id for sequence in sequences])
+        num_slots = min(self.num_slots, max_rows)
+        num_rows = bucket_rows(len(ids), min_rows=self.min_rows, num_slots=num_slots)
+        buffers = graphs.buffers.held(ids, num_rows)
+        if buffers is None:
+            slots = [_slot_of(sequence) for sequence in sequences]
+            padding = self._padding(slots, num_rows - len(slots))
+            batch = self._form(sequences, padding)
+            rows = Rows(
+                slots=batch.slots,
+                positions=batch.positions,
+                last_ids=batch.last_ids,
+                num_own=len(ids),
+                sampling=batch.sampling,
+            )
+            is_to_stay = not any(slot in self._held for slot in padding)
+            buffers = graphs.buffers.load(ids, rows, is_to_stay=is_to_stay)
+        return buffers
 
     def _batch_of(self, sequences: Collection[Sequence], min_rows: int) -> _Batch:
         ids = tuple([sequence.id for sequence in sequences])

@@ -1,0 +1,57 @@
+"""Captures steps as CUDA graphs. The only part of this that a CPU cannot run.
+
+`tests/engine/tape.py` stands in for it there.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from jukebox_core.engine.step_graphs import Replay
+
+
+class CudaCapturer:
+    """CUDA graphs with one pool of memory: they never run at the same time.
+
+    Args:
+        device: a CUDA device.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        with torch.cuda.device(device):
+            # Warmed up and captured on the same stream: libraries keep their workspaces by stream.
+            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            self._pool = torch.cuda.graph_pool_handle()
+
+    def warm_up(self, run: Callable[[], Tensor]) -> Tensor:
+        """Load kernels and make workspaces, which must not happen in a capture."""
+        with torch.cuda.device(self._device):
+            present = torch.cuda.current_stream(self._device)
+            self._stream.wait_stream(present)
+            with torch.cuda.stream(self._stream):
+                output = run()
+            present.wait_stream(self._stream)
+            self.settle()
+        return output
+
+    def capture(self, run: Callable[[], Tensor]) -> tuple[Replay, Tensor]:
+        """Capture and do not run. Raises what CUDA refuses."""
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.device(self._device):
+            present = torch.cuda.current_stream(self._device)
+            try:
+                # Other threads of the process may go on: they read how much memory is free.
+                with torch.cuda.graph(
+                    graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
+                ):
+                    output = run()
+            finally:
+                # A capture that fails at its end leaves its stream in place.
+                torch.cuda.set_stream(present)
+        return graph.replay, output
+
+    def settle(self) -> None:
+        """Wait for the device. Raises `torch.AcceleratorError` if it is broken."""
+        torch.cuda.synchronize(self._device)
