@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from bench.machine import wait_for
+from bench.ways import Way
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.engine import Engine, Sequence
 from jukebox_core.labels import SongLabels, window_labels
@@ -42,6 +43,7 @@ class SongsInEngine:
     plan: SongPlan
     num_songs: int
     device: torch.device
+    way: Way
     seconds: dict[Level, float] = field(default_factory=dict)
 
     def draw(self) -> dict[Level, Codes]:
@@ -59,7 +61,10 @@ class SongsInEngine:
     def _draw_level(self, level: Level, upper: Codes | None) -> Codes:
         plan = self.plan.levels[level]
         engine = Engine(
-            {level: self.priors[level]}, max_rows=num_rows(plan, self.num_songs), device=self.device
+            {level: self.priors[level]},
+            max_rows=num_rows(plan, self.num_songs),
+            device=self.device,
+            **self.way.engine_options(self.device),
         )
         chains = {
             f"{song}:{number}": _Chain(
@@ -106,6 +111,7 @@ class SongsInEngine:
             sample=0,
             params=SamplingParams(),
             noise=CounterNoise(chain.song),
+            step=self.way.step,
         )
 
 

@@ -16,6 +16,7 @@ from jukebox_core.engine import Engine, Sequence
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.sampling.noise import CounterNoise
 from jukebox_core.song import SamplingParams
+from jukebox_core.step_kind import StepKind
 
 _FIRST_TURNS = 8
 """In so many turns at most everything was done once: buffers made, graphs captured."""
@@ -78,18 +79,21 @@ def our_run(
     *,
     prefix_tokens: int = 0,
     clock: Callable[[], float] = time.perf_counter,
+    step: StepKind | None = None,
+    **engine_options: Any,  # noqa: ANN401
 ) -> EngineRun:
     """Draw `num_tokens` of a window after `prefix_tokens` that are there, one row for each of
-    `labels`.
+    `labels`. `step` is that of the prior by default.
 
     A turn that draws a single token and ends a window is left out: it also takes the codes to the
     host. On CUDA turns are timed by the device, which nobody waits for between them.
     """
     device = prior.position_embedding.device
-    engine = Engine({prior.config.level: prior}, max_rows=len(labels), device=device)
+    options = {"max_rows": len(labels), "device": device, **engine_options}
+    engine = Engine({prior.config.level: prior}, **options)
     for row, row_labels in enumerate(labels.tolist()):
         prefix = np.full(prefix_tokens, row % prior.config.num_codes, dtype=np.int64)
-        engine.submit(_sequence(prior, row, row_labels, upper_codes, num_tokens, prefix))
+        engine.submit(_sequence(prior, row, row_labels, upper_codes, num_tokens, prefix, step))
     begun, counts = [_mark(device, clock)], []
     for _ in range(len(labels)):
         engine.step()  # one row begins in each of these
@@ -135,6 +139,7 @@ def _sequence(
     upper_codes: Tensor | None,
     num_tokens: int,
     prefix: np.ndarray[Any, np.dtype[np.int64]],
+    step: StepKind | None,
 ) -> Sequence:
     return Sequence(
         id=str(row),
@@ -147,4 +152,5 @@ def _sequence(
         sample=row,
         params=SamplingParams(temperature=0.99),
         noise=CounterNoise(0),
+        step=step,
     )

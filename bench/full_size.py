@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import torch
 
+from bench.precisions import INT8, compute_dtype
 from jukebox_core.config import JukeboxPriorConfig
 from jukebox_core.prior import JukeboxPrior, PriorCache
 from jukebox_core.released import released_config
@@ -17,12 +18,12 @@ FULL_SIZE = {
 """Name of the measurement: released model, and which of its priors."""
 
 
-def full_size_priors(
-    device: torch.device, dtype: torch.dtype
-) -> Iterator[tuple[str, JukeboxPrior]]:
+def full_size_priors(device: torch.device, precision: str) -> Iterator[tuple[str, JukeboxPrior]]:
     """One after the other, so that only one has to fit."""
     for name, (model, level) in FULL_SIZE.items():
-        yield name, random_prior(released_config(model).prior(level), device, dtype)
+        config = released_config(model).prior(level)
+        prior = random_prior(config, device, compute_dtype(precision, device))
+        yield name, prior.use_int8_weights() if precision == INT8 else prior
 
 
 @torch.no_grad()

@@ -20,13 +20,13 @@ from bench.full_size import peak_bytes, random_prior, watch_peak
 from bench.machine import device_name, wait_for
 from bench.pairs_of_priors import PriorPair
 from bench.precisions import FP32, INT8, compute_dtype
+from bench.ways import Way, way_of, ways_on
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.placed_priors import prior_needs
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.released import RELEASED_MODELS, released_config
 from jukebox_core.sampling.cascade import LevelPlan, SongPlan, default_song_duration_sec, plan_song
 from jukebox_core.song import Song, Speed
-from jukebox_core.step_kind import StepKind
 from jukebox_core.tiny import tiny_config
 from jukebox_core.units import COARSE_TO_FINE, Level
 from jukebox_core.vqvae import JukeboxVQVAE
@@ -45,6 +45,7 @@ class Parts:
     vqvae: JukeboxVQVAE
     precision: str
     device: torch.device
+    way: Way
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -60,12 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "song_seconds": options.seconds,
         "rows": [],
     }
+    way = way_of(options.step) if options.step else ways_on(device)[-1]
+    told["step"] = way.name
     for precision in options.precision:
-        parts = _random_parts(options.model, precision, device)
-        _take_step(parts, options.step)
+        parts = _random_parts(options.model, precision, device, way)
         for speed in options.speed:
             for num_songs in options.songs:
-                plan = _plan(parts.config, options.seconds, Speed(speed))
+                plan = plan_of(parts.config, options.seconds, Speed(speed))
                 figures = estimate(parts, plan, num_songs, options.tokens)
                 if options.draw:
                     figures |= drawn(parts, plan, num_songs)
@@ -113,6 +115,8 @@ def _estimate_level(
         pair.upper_codes(rows),
         max(min(num_tokens, room), 2),
         prefix_tokens=prefix,
+        step=parts.way.step,
+        **parts.way.engine_options(parts.device),
     )
     peak = peak_bytes(parts.device)
     begin_sec = {n: _begin_sec(pair, n) for n in {0, prefix}}
@@ -189,6 +193,7 @@ def drawn(parts: Parts, plan: SongPlan, num_songs: int) -> dict[str, Any]:
         plan=plan,
         num_songs=num_songs,
         device=parts.device,
+        way=parts.way,
     )
     watch_peak(parts.device)
     started = time.perf_counter()
@@ -211,7 +216,8 @@ def _music_per_sec(parts: Parts, plan: SongPlan, num_songs: int, total_sec: floa
     return float(f"{music_sec / total_sec:.4g}")
 
 
-def _plan(config: JukeboxConfig, seconds: float, speed: Speed) -> SongPlan:
+def plan_of(config: JukeboxConfig, seconds: float, speed: Speed) -> SongPlan:
+    """A song of so many seconds at the beginning of one at least three times as long."""
     whole_sec = default_song_duration_sec(config, seconds, 0.0)
     song = Song(
         artist="",
@@ -224,12 +230,14 @@ def _plan(config: JukeboxConfig, seconds: float, speed: Speed) -> SongPlan:
     return plan_song(config, song, lead_out=True)
 
 
-def _random_parts(model: str, precision: str, device: torch.device) -> Parts:
+def _random_parts(model: str, precision: str, device: torch.device, way: Way) -> Parts:
     config = tiny_config() if model == TINY else released_config(model)
     priors = dict(_random_priors(config, precision, device))
     torch.manual_seed(0)
     vqvae = JukeboxVQVAE(config.vqvae).to(device).eval()
-    return Parts(config=config, priors=priors, vqvae=vqvae, precision=precision, device=device)
+    return Parts(
+        config=config, priors=priors, vqvae=vqvae, precision=precision, device=device, way=way
+    )
 
 
 def _random_priors(
@@ -238,11 +246,6 @@ def _random_priors(
     for level in COARSE_TO_FINE:
         prior = random_prior(config.prior(level), device, compute_dtype(precision, device))
         yield level, prior.use_int8_weights() if precision == INT8 else prior
-
-
-def _take_step(parts: Parts, step: str) -> None:
-    for prior in parts.priors.values():
-        prior.use_native_step(step == StepKind.NATIVE)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -254,7 +257,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--precision", nargs="+", choices=(FP32, "fp16", "bf16", INT8), default=["fp16"]
     )
-    parser.add_argument("--step", choices=list(StepKind), default=StepKind.PLAIN)
+    parser.add_argument("--step", help="plain, native, 'plain graph' ...; the last that is there")
     parser.add_argument("--tokens", type=int, default=256, help="steps measured at each level")
     parser.add_argument("--draw", action="store_true", help="draw every code as well")
     parser.add_argument("--device", default="cpu")

@@ -14,12 +14,13 @@ import torch
 import transformers
 
 from bench.engine_steps import our_step_times
-from bench.floor import floor_sec, step_work
-from bench.full_size import fits, full_size_priors
+from bench.full_steps import FullPlan, company_costs, measure_full, music_rates
 from bench.machine import Machine, measure_machine
 from bench.pairs_of_priors import PriorPair, Size, prior_pairs
 from bench.precisions import FP32, PRECISIONS, in_precision, steps_of
+from bench.step_figures import drift, summary
 from bench.stepping import their_step_times
+from bench.ways import way_of, ways_on
 from jukebox_core.prior import JukeboxPrior
 
 Clock = Callable[[], float]
@@ -34,9 +35,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
     machine = measure_machine(device)
+    figures: dict[str, Any] = {}
     if options.full:
-        dtype = getattr(torch, options.dtype)
-        rows = measure_full(machine, options.batch or [1, 8, 32, 128], options.tokens or 256, dtype)
+        plan = FullPlan(
+            batches=options.batch or [1, 8, 32, 128],
+            num_tokens=options.tokens or 256,
+            precisions=options.precision or ["fp16"],
+            ways=[way_of(name) for name in options.steps] or list(ways_on(device)),
+            their_tokens=options.their_tokens,
+        )
+        rows = measure_full(machine, plan)
+        figures = {
+            "music": music_rates(rows),
+            "company": company_costs(machine, plan),
+        }
     else:
         sizes = _QUICK_SIZES if options.quick else [s for s in _SIZES if s.width in options.width]
         batches = options.batch or ([1, 4] if options.quick else [1, 4, 16])
@@ -47,10 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             batches,
             repeats,
             options.tokens,
-            options.precision,
+            options.precision or [FP32],
             clock=time.thread_time if options.clock == "thread" else time.perf_counter,
         )
-    report(machine, rows)
+    report(machine, rows, figures)
 
 
 def measure_pairs(
@@ -103,12 +115,12 @@ def _measure_pair(
     theirs = [statistics.median(times) for times in their_windows]
     return [
         {
-            **_summary(machine, pair.name, ours[precision], num_rows, done),
+            **summary(machine, pair.name, ours[precision], num_rows, done),
             "step": step,
             "precision": precision,
             "transformers_tokens_per_sec": round(num_rows / statistics.median(theirs), 1),
             "transformers_step_ms": round(1e3 * statistics.median(theirs), 3),
-            "transformers_last_over_first_tenth": _drift(their_windows),
+            "transformers_last_over_first_tenth": drift(their_windows),
             "times_transformers": round(
                 statistics.median(
                     their_sec / statistics.median(times)
@@ -121,61 +133,7 @@ def _measure_pair(
     ]
 
 
-def measure_full(
-    machine: Machine, batches: Sequence[int], num_tokens: int, dtype: torch.dtype
-) -> list[dict[str, Any]]:
-    """This library alone, on priors of the released sizes with random weights."""
-    rows = []
-    for name, prior in full_size_priors(torch.device(machine.device), dtype):
-        pair = PriorPair(name=name, theirs=None, ours=prior)
-        for num_rows in batches:
-            if not fits(prior, num_rows):
-                print(f"{name}: a cache of {num_rows} rows does not fit")
-                continue
-            times = our_step_times(
-                prior, pair.labels(num_rows), pair.upper_codes(num_rows), num_rows + num_tokens
-            )
-            rows.append(_summary(machine, name, prior, num_rows, [times]))
-        del prior, pair
-    return rows
-
-
-def _summary(
-    machine: Machine, name: str, prior: JukeboxPrior, num_rows: int, windows: list[list[float]]
-) -> dict[str, Any]:
-    step_sec = statistics.median(statistics.median(times) for times in windows)
-    work = step_work(prior, num_rows)
-    floor = floor_sec(work, torch.device(machine.device))
-    return {
-        "prior": name,
-        "step": "plain",
-        "width": prior.config.transformer.width,
-        "layers": prior.config.transformer.num_layers,
-        "batch": num_rows,
-        "dtype": str(prior.compute_dtype).removeprefix("torch."),
-        "tokens_per_sec": round(num_rows / step_sec, 1),
-        "step_ms": round(1e3 * step_sec, 3),
-        "floor_ms": round(1e3 * floor, 3),
-        "floor_share": float(f"{floor / step_sec:.3g}"),
-        "weight_mb": round(work.weight_bytes / 1e6, 1),
-        "gflop_per_sec": round(work.flop / step_sec / 1e9, 1),
-        "last_over_first_tenth": _drift(windows),
-    }
-
-
-def _drift(windows: list[list[float]]) -> float:
-    """Cost of a token in the last tenth of a window over that in the first: 1 is flat."""
-    tenth = max(len(windows[0]) // 10, 1)
-    return round(
-        statistics.median(
-            statistics.median(times[-tenth:]) / statistics.median(times[:tenth])
-            for times in windows
-        ),
-        3,
-    )
-
-
-def report(machine: Machine, rows: list[dict[str, Any]]) -> None:
+def report(machine: Machine, rows: list[dict[str, Any]], figures: Mapping[str, Any]) -> None:
     """Print what was measured, for people and, in the last line, for programs."""
     print(
         f"{machine.name} ({machine.device}, {machine.num_threads} threads): reads "
@@ -186,6 +144,8 @@ def report(machine: Machine, rows: list[dict[str, Any]]) -> None:
     print("|" + " --- |" * len(columns))
     for row in rows:
         print("| " + " | ".join(str(row[key]) for key in columns) + " |")
+    for name, found in figures.items():
+        print(f"{name}: " + "; ".join(str(each) for each in found))
     print(
         json.dumps(
             {
@@ -197,6 +157,7 @@ def report(machine: Machine, rows: list[dict[str, Any]]) -> None:
                 "torch": torch.__version__,
                 "transformers": transformers.__version__,
                 "rows": rows,
+                **figures,
             }
         )
     )
@@ -207,10 +168,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="tiny priors; for a test")
     parser.add_argument("--full", action="store_true", help="released sizes, random weights")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtype", default="float16", help="of --full")
+    parser.add_argument(
+        "--steps", nargs="+", default=[], help="of --full: plain, 'plain graph' ..."
+    )
+    parser.add_argument(
+        "--their-tokens", type=int, default=200, help="of --full, by transformers; 0: none"
+    )
     parser.add_argument("--clock", choices=["wall", "thread"], default="wall", help="of a step")
     parser.add_argument(
-        "--precision", nargs="+", choices=PRECISIONS, default=[FP32], help="of ours, CPU"
+        "--precision", nargs="+", choices=PRECISIONS, help="of ours; fp32, with --full fp16"
     )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3, help="windows per library")

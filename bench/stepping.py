@@ -41,13 +41,14 @@ def their_step_times(
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[float]:
     """Seconds of every token but the first, which includes what is done once for a window."""
+    device = next(pair.theirs.parameters()).device
     upper = pair.upper_codes(num_rows)
     _Clock.now = staticmethod(clock)
     with mock.patch.object(modeling_jukebox, "tqdm", _Clock):
         pair.theirs.sample(
             num_rows,
-            music_tokens_conds=[] if upper is None else [upper],
-            metadata=pair.labels(num_rows),
+            music_tokens_conds=[] if upper is None else [upper.to(device)],
+            metadata=pair.labels(num_rows).to(device),
             temp=0.99,
             sample_tokens=num_tokens,
         )

@@ -106,16 +106,100 @@ def test_a_prior_of_full_size_is_made_in_half_precision_where_it_is_needed():
         assert prior.token_embedding.weight.dtype == torch.float32
 
 
-def test_the_full_size_form_runs_in_half_precision_on_any_prior(monkeypatch):
-    from bench import sample
+@pytest.fixture(scope="module")
+def small_full_size():
+    """The form for released sizes with small priors instead of them."""
+    from bench import full_steps
     from bench.full_size import random_prior
     from bench.machine import measure_machine
-    from tests.prior.golden import config_of
+    from bench.pairs_of_priors import Size, prior_pairs
+    from bench.precisions import compute_dtype
+    from bench.ways import ways_on
 
     cpu = torch.device("cpu")
-    config = config_of("prior_5b_lyrics")
-    prior = random_prior(config, cpu, torch.bfloat16)
-    monkeypatch.setattr(sample, "full_size_priors", lambda device, dtype: [("small", prior)])
-    rows = sample.measure_full(measure_machine(cpu), [1, 2], 8, torch.bfloat16)
-    assert [(row["batch"], row["dtype"]) for row in rows] == [(1, "bfloat16"), (2, "bfloat16")]
-    assert all(row["tokens_per_sec"] > 0 for row in rows)
+    size = Size(width=64, rows=8, block_tokens=8, num_lyrics=16, num_codes=128)
+    configs = {pair.name: pair.ours.config for pair in prior_pairs(size)}
+
+    def priors(device, precision):
+        for name, config in configs.items():
+            prior = random_prior(config, device, compute_dtype(precision, device))
+            yield name, prior.use_int8_weights() if precision == "int8" else prior
+
+    plan = full_steps.FullPlan(
+        batches=[1, 2],
+        num_tokens=8,
+        precisions=["bf16", "int8"],
+        ways=ways_on(cpu),
+        their_tokens=4,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(full_steps, "full_size_priors", priors)
+        yield full_steps.measure_full(measure_machine(cpu), plan), configs
+
+
+def test_the_full_size_form_runs_in_every_precision_beside_transformers(small_full_size):
+    rows, _ = small_full_size
+    assert [(row["precision"], row["prior"], row["batch"], row["dtype"]) for row in rows] == [
+        (precision, name, batch, dtype)
+        for precision, dtype in (("bf16", "bfloat16"), ("int8", "float32"))
+        for name in ("1b_lyrics", "5b_lyrics", "upsampler")
+        for batch in (1, 2)
+    ]
+    for row in rows:
+        assert row["step"] == "plain"
+        assert row["tokens_per_sec"] > 0
+        assert row["times_transformers"] > 0
+        assert row["transformers_step_ms"] > 0
+        assert row["warm_up_seconds"] >= 0
+        assert row["begin_ms"] > 0
+        assert row["planned_mb"] > 0
+        assert row["peak_mb"] is None  # nobody counts on a CPU
+
+
+def test_memory_is_planned_for_the_rows_and_for_the_weights_as_they_are(small_full_size):
+    rows, _ = small_full_size
+    planned = {(r["precision"], r["prior"], r["batch"]): r["planned_mb"] for r in rows}
+    for prior in ("1b_lyrics", "5b_lyrics", "upsampler"):
+        assert planned["bf16", prior, 1] < planned["bf16", prior, 2]
+
+
+def test_seconds_of_music_per_second_are_those_of_three_levels_together():
+    from bench.full_steps import music_rates
+
+    rates = {"5b_lyrics": 344.53125, "upsampler": 6890.625}
+    rows = [
+        {"prior": name, "batch": 8, "precision": "fp16", "step": "plain", "tokens_per_sec": rate}
+        for name, rate in rates.items()
+    ]
+    (told,) = music_rates(rows)
+    assert told["model"] == "5b_lyrics"
+    assert told["music_seconds_per_second"] == 0.5
+    assert music_rates(rows[:1]) == []
+
+
+@pytest.mark.parametrize("name", ["1b_lyrics", "5b_lyrics", "upsampler"])
+def test_theirs_are_as_large_as_the_released_priors(name):
+    from bench.full_size import FULL_SIZE
+    from bench.their_full_size import their_prior
+    from jukebox_core.prior import JukeboxPrior
+    from jukebox_core.released import released_config
+
+    model, level = FULL_SIZE[name]
+    config = released_config(model).prior(level)
+    meta = torch.device("meta")
+    with meta:
+        ours = JukeboxPrior(config)
+    theirs = their_prior(name, config, meta, torch.float16)
+    counts = [sum(weight.numel() for weight in prior.parameters()) for prior in (ours, theirs)]
+    assert counts[0] == counts[1]
+
+
+def test_a_way_to_compute_steps_is_known_by_its_name():
+    from bench.ways import way_of, ways_on
+
+    assert [way.name for way in ways_on(torch.device("cpu"))] == ["plain"]
+    names = [way.name for way in ways_on(torch.device("cuda"))]
+    assert names[:2] == ["plain", "plain graph"]
+    assert [way_of(name).name for name in names] == names
+    with pytest.raises(ValueError, match="slow"):
+        way_of("slow")
