@@ -7,6 +7,7 @@ import pytest
 
 from jobs.job import new_job_id
 from tests.api.conftest import Service, assert_problem, song
+from tests.fixtures.ids import NOBODYS_JOB
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
 
@@ -273,9 +274,9 @@ async def test_an_unknown_route_is_a_404_problem(service: Service, path: str):
     [
         ("PUT", "/jobs", "GET, POST"),
         ("DELETE", "/jobs", "GET, POST"),
-        ("PATCH", f"/jobs/{new_job_id()}", "GET, DELETE"),
-        ("GET", f"/jobs/{new_job_id()}/cancel", "POST"),
-        ("POST", f"/jobs/{new_job_id()}/audio", "GET, HEAD"),
+        ("PATCH", f"/jobs/{NOBODYS_JOB}", "GET, DELETE"),
+        ("GET", f"/jobs/{NOBODYS_JOB}/cancel", "POST"),
+        ("POST", f"/jobs/{NOBODYS_JOB}/audio", "GET, HEAD"),
         ("POST", "/models", "GET"),
         ("BREW", "/healthz", "GET"),
     ],

@@ -9,11 +9,11 @@ import pytest
 import soundfile
 from safetensors.numpy import save
 
-from jobs.assets import new_asset_id
 from jobs.errors import StoreUnavailable
 from jobs.job import Stage, new_job_id
 from tests.api.conftest import Service, assert_problem, song
 from tests.api.sounds import codes_file, encoded, sent, tone
+from tests.fixtures.ids import NOBODYS_ASSET, NOBODYS_JOB
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
 
@@ -122,7 +122,7 @@ async def test_a_prompt_without_length_reaches_the_end_of_the_sound(service: Ser
         ({"seconds": 0.01}, "/prompt"),
         ({"seconds": float("inf")}, "/prompt/seconds"),
         ({"end_seconds": 2}, "/prompt/end_seconds"),
-        ({"asset_id": new_asset_id()}, "/prompt/asset_id"),
+        ({"asset_id": NOBODYS_ASSET}, "/prompt/asset_id"),
         ({"asset_id": "../x"}, "/prompt/asset_id"),
         ({"asset_id": None}, "/prompt/asset_id"),
     ],
@@ -322,10 +322,10 @@ async def test_a_song_that_was_stopped_goes_on_from_what_was_drawn(service: Serv
         ({"song_duration_seconds": 10}, "/song_duration_seconds"),
         ({"model": "mega"}, "/model"),
         ({"parent_id": "job_1"}, "/parent_id"),
-        ({"parent_id": new_job_id()}, "/parent_id"),
+        ({"parent_id": NOBODYS_JOB}, "/parent_id"),
         ({"parent_id": None}, "/parent_id"),
-        ({"prompt": {"asset_id": new_asset_id()}}, "/parent_id"),
-        ({"prompt": {"asset_id": new_asset_id(), "seconds": 1}}, "/prompt/seconds"),
+        ({"prompt": {"asset_id": NOBODYS_ASSET}}, "/parent_id"),
+        ({"prompt": {"asset_id": NOBODYS_ASSET, "seconds": 1}}, "/prompt/seconds"),
         ({"levels": ["middle"]}, "/levels"),
         ({"artist": "x", "artist_id": 1}, "/artist"),
         ({"artist_id": 1}, "/artist_id"),
@@ -454,8 +454,8 @@ async def test_sent_codes_of_another_model_are_refused(service: Service):
 @pytest.mark.parametrize(
     ("changes", "pointer"),
     [
-        ({"prompt": {"asset_id": new_asset_id()}}, "/prompt"),
-        ({"parent_id": new_job_id()}, "/parent_id"),
+        ({"prompt": {"asset_id": NOBODYS_ASSET}}, "/prompt"),
+        ({"parent_id": NOBODYS_JOB}, "/parent_id"),
         ({"sample": 0}, "/sample"),
         ({"cut_seconds": 1}, "/cut_seconds"),
         ({"duration_seconds": None}, "/duration_seconds"),
@@ -467,7 +467,7 @@ async def test_sent_codes_of_another_model_are_refused(service: Service):
         ({"genre": None, "genre_ids": {"v3": [1, 2]}}, "/genre_ids"),
         ({"genre": None, "genre_ids": 3}, "/genre_ids"),
         ({"mode": "primed"}, "/prompt"),
-        ({"mode": "primed", "parent_id": new_job_id()}, "/parent_id"),
+        ({"mode": "primed", "parent_id": NOBODYS_JOB}, "/parent_id"),
         ({"mode": "Ancestral"}, "/mode"),
     ],
     ids=str,

@@ -11,8 +11,9 @@ from safetensors.numpy import load_file
 from jobs.artifacts import ABANDONED_AFTER_SEC, LocalArtifacts
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
 from jobs.job import new_job_id
+from tests.fixtures.ids import NOBODYS_JOB
 
-JOB_ID = new_job_id()
+JOB_ID = NOBODYS_JOB
 CODES = np.arange(2 * 5).reshape(2, 5)
 ALL_CODES = {"top": CODES, "middle": np.arange(2 * 20).reshape(2, 20)}
 

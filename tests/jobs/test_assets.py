@@ -8,6 +8,7 @@ import pytest
 
 from jobs.assets import ABANDONED_AFTER_SEC, Asset, LocalAssets, is_asset_id, new_asset_id
 from jobs.errors import AssetNotFound
+from tests.fixtures.ids import NOBODYS_ASSET
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -80,7 +81,7 @@ def test_a_deleted_asset_is_gone(assets, tmp_path):
     assert files(tmp_path) == []
 
 
-@pytest.mark.parametrize("text", ["", "..", "asset_", "asset_" + "g" * 32, "../" + new_asset_id()])
+@pytest.mark.parametrize("text", ["", "..", "asset_", "asset_" + "g" * 32, "../" + NOBODYS_ASSET])
 def test_what_is_no_id_reaches_no_file(assets, text):
     assert not is_asset_id(text)
     for ask in (assets.get, assets.delete):

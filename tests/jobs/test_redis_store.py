@@ -7,8 +7,9 @@ import pytest
 import redis
 
 from jobs.errors import IllegalTransition, JobNotFound
-from jobs.job import JobStatus, LevelProgress, Stage, new_job_id
+from jobs.job import JobStatus, LevelProgress, Stage
 from jobs.store import WorkerInfo
+from tests.fixtures.ids import NOBODYS_JOB
 from tests.jobs.records import (
     ERROR,
     LEASE_SEC,
@@ -71,7 +72,7 @@ def test_a_moment_without_a_time_zone_is_refused(store):
 
 
 @pytest.mark.parametrize(
-    "job_id", [new_job_id(), "", "job_1", "../x", "job_" + "0" * 32 + ":events"]
+    "job_id", [NOBODYS_JOB, "", "job_1", "../x", "job_" + "0" * 32 + ":events"]
 )
 def test_an_unknown_or_malformed_id_is_not_found(store, job_id):
     for call in (store.get, store.request_cancel, store.delete):
