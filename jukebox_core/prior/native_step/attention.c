@@ -9,6 +9,30 @@ struct place {
   int64_t strip, written, num_visible; /* `written` is -1 where nothing is */
 };
 
+/* ---- scores: 16 positions at a time ---- */
+
+typedef int32_t lanes __attribute__((vector_size(4 * LANES)));
+
+/* Lane l is the sum of vector `reversed(l)`: halves are folded onto each other. */
+static inline vec sums_of(const vec v[LANES]) {
+  const lanes low8 = {0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23};
+  const lanes low4 = {0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27};
+  const lanes low2 = {0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 24, 25, 28, 29};
+  const lanes low1 = {0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30};
+  vec a[8], b[4], c[2];
+  for (int i = 0; i < 8; i++)
+    a[i] = __builtin_shuffle(v[i], v[i + 8], low8) + __builtin_shuffle(v[i], v[i + 8], low8 + 8);
+  for (int i = 0; i < 4; i++)
+    b[i] = __builtin_shuffle(a[i], a[i + 4], low4) + __builtin_shuffle(a[i], a[i + 4], low4 + 4);
+  for (int i = 0; i < 2; i++)
+    c[i] = __builtin_shuffle(b[i], b[i + 2], low2) + __builtin_shuffle(b[i], b[i + 2], low2 + 2);
+  return __builtin_shuffle(c[0], c[1], low1) + __builtin_shuffle(c[0], c[1], low1 + 1);
+}
+
+static inline int reversed(int four_bits) {
+  return (four_bits & 1) << 3 | (four_bits & 2) << 1 | (four_bits & 4) >> 1 | four_bits >> 3;
+}
+
 static inline float dot(const float *a, const float *b, int64_t width) {
   vec sums = {0};
   int64_t i = 0;
@@ -18,38 +42,110 @@ static inline float dot(const float *a, const float *b, int64_t width) {
   return sum;
 }
 
-/* out = sum of weights[p] * values[p] over positions that are `stride` apart. */
+/* scores[p] = scale * query . keys[p] for 16 positions that are `stride` apart. */
+static inline void score_block(const float *query, const float *keys, int64_t stride,
+                               int64_t width, float scale, float *scores) {
+  vec products[LANES] = {{0}};
+  int64_t i = 0;
+  for (; i + LANES <= width; i += LANES)
+    for (int j = 0; j < LANES; j++)
+      products[j] += *(const vec *)(query + i) * *(const vec *)(keys + reversed(j) * stride + i);
+  *(vec *)scores = sums_of(products);
+  for (; i < width; i++)
+    for (int j = 0; j < LANES; j++) scores[j] += query[i] * keys[j * stride + i];
+  *(vec *)scores *= scale;
+}
+
+/* scores [heads, num_visible] of all heads, a block of keys after the other. */
+static void score(const float *query, const float *strip, int64_t num_visible, int64_t width,
+                  int64_t num_heads, float *scores) {
+  int64_t head_width = width / num_heads, stride = 2 * width, p = 0;
+  float scale = 1.0f / sqrtf((float)head_width);
+  for (; p + LANES <= num_visible; p += LANES, strip += LANES * stride)
+    for (int64_t h = 0; h < num_heads; h++)
+      score_block(query + h * head_width, strip + h * head_width, stride, head_width, scale,
+                  scores + h * num_visible + p);
+  for (; p < num_visible; p++, strip += stride)
+    for (int64_t h = 0; h < num_heads; h++)
+      scores[h * num_visible + p] =
+          scale * dot(query + h * head_width, strip + h * head_width, head_width);
+}
+
+/* Softmax without the division by the sum, which is returned. */
+static float exponentials(float *scores, int64_t num_visible) {
+  float largest = -INFINITY, sum = 0;
+#pragma omp simd reduction(max : largest)
+  for (int64_t p = 0; p < num_visible; p++) largest = scores[p] > largest ? scores[p] : largest;
+  for (int64_t p = 0; p < num_visible; p++) scores[p] = exponential(scores[p] - largest);
+#pragma omp simd reduction(+ : sum)
+  for (int64_t p = 0; p < num_visible; p++) sum += scores[p];
+  return sum;
+}
+
+/* ---- the sum of what they weigh ---- */
+
+/* out = sum of weights[p] * values[p], where values are `stride` apart, for some vectors of columns
+ * in two sums each; the weights of vector v begin at weights[v]. */
+static inline __attribute__((always_inline)) void weigh_vectors(
+    const int num_vectors, const float *const *weights, const float *values,
+    int64_t num_positions, int64_t stride, float *out) {
+  vec sums[2][WIDE] = {{{0}}};
+  int64_t p = 0;
+  for (; p + 2 <= num_positions; p += 2, values += 2 * stride)
+    for (int v = 0; v < num_vectors; v++) {
+      sums[0][v] += weights[v][p] * *(const vec *)(values + v * LANES);
+      sums[1][v] += weights[v][p + 1] * *(const vec *)(values + stride + v * LANES);
+    }
+  for (int v = 0; p < num_positions && v < num_vectors; v++)
+    sums[0][v] += weights[v][p] * *(const vec *)(values + v * LANES);
+  for (int v = 0; v < num_vectors; v++) *(vec *)(out + v * LANES) = sums[0][v] + sums[1][v];
+}
+
+/* One head of any width. */
 static void weigh(const float *weights, int64_t num_positions, const float *values, int64_t stride,
                   int64_t width, float *out) {
+  const float *same[WIDE] = {weights, weights, weights, weights};
   int64_t i = 0;
-  for (; i + WIDE * LANES <= width; i += WIDE * LANES) {
-    vec sums[WIDE] = {{0}};
-    for (int64_t p = 0; p < num_positions; p++)
-      for (int v = 0; v < WIDE; v++)
-        sums[v] += weights[p] * *(const vec *)(values + p * stride + i + v * LANES);
-    for (int v = 0; v < WIDE; v++) *(vec *)(out + i + v * LANES) = sums[v];
-  }
+  for (; i + WIDE * LANES <= width; i += WIDE * LANES)
+    weigh_vectors(WIDE, same, values + i, num_positions, stride, out + i);
+  for (; i + LANES <= width; i += LANES)
+    weigh_vectors(1, same, values + i, num_positions, stride, out + i);
   for (int64_t rest = i; rest < width; rest++) out[rest] = 0;
-  for (int64_t p = 0; p < num_positions; p++)
-    for (int64_t rest = i; rest < width; rest++) out[rest] += weights[p] * values[p * stride + rest];
+  for (int64_t p = 0; i < width && p < num_positions; p++)
+    for (int64_t rest = i; rest < width; rest++)
+      out[rest] += weights[p] * values[p * stride + rest];
+}
+
+/* Heads that are one vector each. */
+static void weigh_narrow(const float *weights, int64_t num_positions, const float *values,
+                         int64_t stride, int64_t num_heads, float *out) {
+  int64_t h = 0;
+  for (; h + WIDE <= num_heads; h += WIDE) {
+    const float *own[WIDE];
+    for (int v = 0; v < WIDE; v++) own[v] = weights + (h + v) * num_positions;
+    weigh_vectors(WIDE, own, values + h * LANES, num_positions, stride, out + h * LANES);
+  }
+  for (; h < num_heads; h++) {
+    const float *own = weights + h * num_positions;
+    weigh_vectors(1, &own, values + h * LANES, num_positions, stride, out + h * LANES);
+  }
 }
 
 /* Softmax of one query over `num_visible` positions of a strip, for every head. */
-static void attend_strip(const float *query, const float *strip, int64_t num_visible, int64_t width,
-                   int64_t num_heads, float *scores, float *out) {
-  int64_t head_width = width / num_heads;
-  float scale = 1.0f / sqrtf((float)head_width);
-  for (int64_t head = 0; head < width; head += head_width) {
-    float largest = -INFINITY, sum = 0;
-    for (int64_t p = 0; p < num_visible; p++) {
-      scores[p] = scale * dot(query + head, strip + p * 2 * width + head, head_width);
-      largest = scores[p] > largest ? scores[p] : largest;
-    }
-    for (int64_t p = 0; p < num_visible; p++) scores[p] = exponential(scores[p] - largest);
-    for (int64_t p = 0; p < num_visible; p++) sum += scores[p];
-    for (int64_t p = 0; p < num_visible; p++) scores[p] /= sum;
-    weigh(scores, num_visible, strip + width + head, 2 * width, head_width, out + head);
-  }
+static void attend_strip(const float *query, const float *strip, int64_t num_visible,
+                         int64_t width, int64_t num_heads, float *scores, float *out) {
+  int64_t head_width = width / num_heads, stride = 2 * width;
+  float sums[num_heads];
+  score(query, strip, num_visible, width, num_heads, scores);
+  for (int64_t h = 0; h < num_heads; h++)
+    sums[h] = exponentials(scores + h * num_visible, num_visible);
+  if (head_width == LANES)
+    weigh_narrow(scores, num_visible, strip + width, stride, num_heads, out);
+  else
+    for (int64_t h = 0; h < num_heads; h++)
+      weigh(scores + h * num_visible, num_visible, strip + width + h * head_width, stride,
+            head_width, out + h * head_width);
+  for (int64_t i = 0; i < width; i++) out[i] /= sums[i / head_width];
 }
 
 /* The strips of kv_cache.py: which one a position reads, where it writes, how much it sees. */

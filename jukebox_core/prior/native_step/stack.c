@@ -80,7 +80,7 @@ struct scratch scratch_for(const struct prior *p, int64_t num_rows) {
       num_rows * s->width,           num_rows * s->width,
       num_rows * 3 * s->attention_width, num_rows * s->attention_width,
       num_rows * s->mlp_width,       num_rows * p->vocabulary,
-      s->largest_strip,
+      s->num_heads * s->largest_strip,
   };
   struct scratch t = {0};
   float **parts[] = {&t.x, &t.normed, &t.projected, &t.attended, &t.hidden, &t.logits, &t.scores};
