@@ -50,7 +50,8 @@ def run_ahead_of(device: torch.device) -> RunAhead | None:
         return None
 
     def mark() -> Mark:
-        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        # Waited for asleep: a core that looks all the time is one less for other work.
+        event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         event.record(torch.cuda.current_stream(device))
         return event
 

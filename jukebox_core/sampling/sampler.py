@@ -64,11 +64,19 @@ def draw(logits: Tensor, uniforms: Tensor, rows: RowSampling) -> Tensor:
     cumulative = probabilities.cumsum(dim=-1)
     if cumulative.device.type == "cpu":
         return _search(cumulative, uniforms.unsqueeze(-1).contiguous())
+    return compare(probabilities, cumulative, uniforms.unsqueeze(-1))
+
+
+def compare(probabilities: Tensor, cumulative: Tensor, uniforms: Tensor) -> Tensor:
+    """The first id whose sum exceeds the number, or else the last one that adds to the sum.
+
+    For sums [B, V] in any order of summation and numbers [B, 1]; what a GPU does.
+    """
     # Ids that must not be drawn get a sum that exceeds nothing: on a GPU a parallel sum may
     # wobble by a rounding error between two equal sums.
     cumulative = cumulative.masked_fill(probabilities == 0.0, -1.0)
     total = cumulative.amax(dim=-1, keepdim=True)
-    reached = (cumulative > uniforms.unsqueeze(-1)) | (cumulative == total)
+    reached = (cumulative > uniforms) | (cumulative == total)
     return reached.to(torch.uint8).argmax(dim=-1)
 
 
@@ -119,13 +127,13 @@ def _tempered(logits: Tensor, rows: RowSampling) -> Tensor:
 
 def _below_top_k(descending: Tensor, top_k: Tensor) -> Tensor:
     num_ids = descending.shape[-1]
-    kept = torch.where(top_k > 0, top_k.clamp(max=num_ids), num_ids)
+    kept = top_k.clamp(max=num_ids).masked_fill(top_k <= 0, num_ids)
     return descending < descending.gather(-1, kept.unsqueeze(-1) - 1)
 
 
 def _beyond_top_p(descending: Tensor, top_p: Tensor) -> Tensor:
     filtering = (top_p > 0.0) & (top_p < 1.0)
-    limit = torch.where(filtering, top_p, 2.0).unsqueeze(-1)
+    limit = top_p.masked_fill(~filtering, 2.0).unsqueeze(-1)
     cumulative = descending.double().softmax(dim=-1).cumsum(dim=-1)
     before = torch.nn.functional.pad(cumulative[:, :-1], (1, 0))
     return before > limit

@@ -7,8 +7,9 @@ import random
 import pytest
 import torch
 
-from jukebox_core.engine import Engine
+from jukebox_core.engine import Engine, step_buffers
 from jukebox_core.prior.native_step import reason_against_native_step
+from jukebox_core.sampling import sampler
 from jukebox_core.song import SamplingParams
 from jukebox_core.step_kind import StepKind
 from jukebox_core.units import Level
@@ -129,6 +130,21 @@ def test_a_song_does_not_depend_on_its_bucket():
         rows = run_to_end(engine)
         if max_rows > 1:  # alone in its cache nothing can pad it
             assert rows["a"] == window.slowly()
+
+
+@pytest.mark.parametrize("top", TOP_PRIORS)
+def test_the_draw_as_a_gpu_does_it_is_captured_too(top, monkeypatch):
+    def compare(logits, uniforms, rows):
+        filtered = sampler.filter_logits(sampler._tempered(logits, rows), rows)
+        probabilities = filtered.softmax(dim=-1)
+        return sampler.compare(probabilities, probabilities.cumsum(-1), uniforms.unsqueeze(-1))
+
+    monkeypatch.setattr(step_buffers, "draw", compare)
+    draws = draws_of(top, Level.TOP)
+    engine = GraphEngine(golden_priors(top), max_rows=8)
+    submit(engine, draws)
+    assert run_to_end(engine) == alone(draws)
+    assert engine.num_replays > engine.num_captures > 0
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
