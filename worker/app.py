@@ -63,6 +63,8 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
             max_rows=settings.max_rows,
             placement=placement,
             weights=settings.weights,
+            deterministic=settings.deterministic == "on",
+            graphs=settings.graphs,
         )
 
     return WorkerParts(

@@ -11,6 +11,8 @@ import torch
 
 from jukebox_core.checkpoints import load_prior_of, load_vqvae_of
 from jukebox_core.engine import Engine
+from jukebox_core.engine.cuda_graphs import capturer_maker
+from jukebox_core.engine.graph_plan import GraphWish
 from jukebox_core.placed_priors import HOST, PlacedPriors
 from jukebox_core.placement import Placement
 from jukebox_core.prior import JukeboxPrior
@@ -57,6 +59,8 @@ class LoadedModel:
         max_rows: int,
         placement: Placement = Placement.RESIDENT,
         weights: Weights | str = Weights.FULL,
+        deterministic: bool = True,
+        graphs: GraphWish | str = GraphWish.AUTO,
     ) -> None:
         self._directory, self._device, self._dtype = directory, device, dtype
         self._weights = Weights(weights)
@@ -66,7 +70,11 @@ class LoadedModel:
             self.priors,
             max_rows=max_rows,
             device=device,
+            deterministic=deterministic,
             one_level_at_a_time=placement is Placement.ONE_AT_A_TIME,
+            make_capturer=capturer_maker(
+                device, graphs, weights_stay=placement is not Placement.OFFLOADED
+            ),
         )
 
     @property

@@ -61,6 +61,11 @@ class WorkerSettings(BaseSettings):
     `native_step`: whether new songs are drawn with the step in C, which is several times faster for
     small models in float32 on a CPU; `auto` does so where there is a C compiler.
 
+    `deterministic`: a song is the same in any company, also on a GPU, where every step then
+    computes all `max_rows`; `off` computes only as many rows as there are songs, and numbers may be
+    rounded in another way with every number of them. `graphs`: whether steps on CUDA are captured
+    and replayed (`jukebox_core/engine/step_graphs.py`).
+
     `cpu_threads` are those of one matrix product of torch. With one, the numbers of a song on the
     CPU are the same to the bit in any company, and small models are faster: several threads wait
     for each other, and on cores that are busy otherwise a step was measured to take ten times as
@@ -107,6 +112,10 @@ class WorkerSettings(BaseSettings):
     native_step: Annotated[
         Literal["auto", "on", "off"], Field(validation_alias="JUKEBOX_NATIVE_STEP")
     ] = "auto"
+    deterministic: Annotated[
+        Literal["on", "off"], Field(validation_alias="JUKEBOX_DETERMINISTIC")
+    ] = "on"
+    graphs: Annotated[Literal["auto", "off"], Field(validation_alias="JUKEBOX_GRAPHS")] = "auto"
     cpu_threads: Annotated[int, Field(validation_alias="JUKEBOX_CPU_THREADS", ge=1, le=256)] = 1
     max_models: Annotated[int, Field(validation_alias="JUKEBOX_MAX_MODELS", ge=1, le=64)] = 1
     max_attempts: Annotated[int, Field(validation_alias="JUKEBOX_MAX_ATTEMPTS", ge=1, le=100)] = 3

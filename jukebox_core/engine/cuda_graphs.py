@@ -4,11 +4,13 @@
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from jukebox_core.engine.step_graphs import Replay
+from jukebox_core.engine.graph_plan import GraphWish
+from jukebox_core.engine.step_graphs import Capturer, Replay
 
 
 class CudaCapturer:
@@ -55,3 +57,18 @@ class CudaCapturer:
     def settle(self) -> None:
         """Wait for the device. Raises `torch.AcceleratorError` if it is broken."""
         torch.cuda.synchronize(self._device)
+
+
+def capturer_maker(
+    device: torch.device, wanted: GraphWish | str, *, weights_stay: bool
+) -> Callable[[], Capturer] | None:
+    """What an engine on `device` captures steps with; None if it does not.
+
+    Args:
+        device: only CUDA devices have graphs.
+        wanted: see `GraphWish`.
+        weights_stay: on the device while their level is drawn. A graph cannot carry them over.
+    """
+    if GraphWish(wanted) is GraphWish.OFF or device.type != "cuda" or not weights_stay:
+        return None
+    return partial(CudaCapturer, device)
