@@ -6,7 +6,6 @@ from types import FrameType
 
 import uvicorn
 
-from api.asgi import build_app
 from api.door import is_loopback
 from api.settings import ApiSettings, InvalidSettings, read_settings
 from jobs.api_keys import ApiKeyFile
@@ -38,6 +37,9 @@ def main() -> None:
         raise SystemExit(str(error)) from error
     _refuse_to_stand_open(settings)
     configure_logging(settings.log_format, settings.log_level)
+    # Imported only now: it takes a second, and a wrong setting should show at once.
+    from api.asgi import build_app
+
     app = build_app(settings)
     config = uvicorn.Config(
         app,
