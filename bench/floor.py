@@ -1,10 +1,11 @@
 """The least that one step of a prior can cost: the time to read what it must read."""
 
+import time
 from dataclasses import dataclass
 
 import torch
 
-from bench.machine import read_bytes_per_sec
+from bench.machine import Clock, read_bytes_per_sec
 from jukebox_core.config import AttentionKind, JukeboxPriorConfig, TransformerConfig
 from jukebox_core.prior import JukeboxPrior
 
@@ -61,10 +62,10 @@ def positions_read(kind: AttentionKind, config: JukeboxPriorConfig) -> float:
             return config.lyrics.num_tokens if config.lyrics is not None else 0
 
 
-def floor_sec(work: StepWork, device: torch.device) -> float:
+def floor_sec(work: StepWork, device: torch.device, *, clock: Clock = time.perf_counter) -> float:
     """Seconds that reading takes, at the rate of a buffer as large as what a step reads.
 
     So large and no larger, because small models stay in a cache.
     """
     num_bytes = work.weight_bytes + work.key_value_bytes
-    return num_bytes / read_bytes_per_sec(num_bytes, device)
+    return num_bytes / read_bytes_per_sec(num_bytes, device, clock=clock)

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import torch
 
+Clock = Callable[[], float]
+"""Seconds since any moment: of the wall, or of what the thread had of the processor."""
+
 _BIG_BYTES = 2**28
 
 
@@ -22,14 +25,17 @@ class Machine:
     flop_per_sec: float
 
 
-def measure_machine(device: torch.device) -> Machine:
-    """Measure the limits of `device` as this process uses it (threads, clock, neighbours)."""
+def measure_machine(device: torch.device, *, clock: Clock = time.perf_counter) -> Machine:
+    """Measure the limits of `device` as this process uses it (threads, clock, neighbours).
+
+    By `clock`, as the steps that are set beside them.
+    """
     return Machine(
         name=device_name(device),
         device=str(device),
         num_threads=torch.get_num_threads(),
-        memory_bytes_per_sec=read_bytes_per_sec(_BIG_BYTES, device),
-        flop_per_sec=_flop_per_sec(device),
+        memory_bytes_per_sec=read_bytes_per_sec(_BIG_BYTES, device, clock=clock),
+        flop_per_sec=_flop_per_sec(device, clock),
     )
 
 
@@ -46,11 +52,14 @@ def cpu_name() -> str:
     return "unknown CPU"
 
 
-def read_bytes_per_sec(num_bytes: int, device: torch.device) -> float:
+def read_bytes_per_sec(
+    num_bytes: int, device: torch.device, *, clock: Clock = time.perf_counter
+) -> float:
     """How fast `num_bytes` are read again and again: from a cache, if they fit into one."""
     numbers = torch.ones(num_bytes // 4, device=device)
     repeats = max(2**27 // num_bytes, 1)
-    return num_bytes * repeats / _seconds(lambda: [numbers.sum() for _ in range(repeats)], device)
+    read = _seconds(lambda: [numbers.sum() for _ in range(repeats)], device, clock)
+    return num_bytes * repeats / read
 
 
 def wait_for(device: torch.device) -> None:
@@ -59,19 +68,19 @@ def wait_for(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _flop_per_sec(device: torch.device) -> float:
+def _flop_per_sec(device: torch.device, clock: Clock) -> float:
     is_cuda = device.type == "cuda"
     size, dtype = (8192, torch.float16) if is_cuda else (768, torch.float32)
     matrix = torch.randn(size, size, device=device, dtype=dtype)
-    return 2 * size**3 / _seconds(lambda: matrix @ matrix, device)
+    return 2 * size**3 / _seconds(lambda: matrix @ matrix, device, clock)
 
 
-def _seconds(run: Callable[[], object], device: torch.device) -> float:
+def _seconds(run: Callable[[], object], device: torch.device, clock: Clock) -> float:
     seconds = []
     for _ in range(9):
         wait_for(device)
-        start = time.perf_counter()
+        start = clock()
         run()
         wait_for(device)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(clock() - start)
     return statistics.median(seconds[1:])

@@ -7,7 +7,7 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ import transformers
 
 from bench.engine_steps import our_step_times
 from bench.full_steps import FullPlan, company_costs, measure_full, music_rates
-from bench.machine import Machine, measure_machine
+from bench.machine import Clock, Machine, measure_machine
 from bench.pairs_of_priors import PriorPair, Size, prior_pairs
 from bench.precisions import FP32, PRECISIONS, in_precision, steps_of
 from bench.step_figures import drift, summary
@@ -23,7 +23,6 @@ from bench.stepping import their_step_times
 from bench.ways import way_of, ways_on
 from jukebox_core.prior import JukeboxPrior
 
-Clock = Callable[[], float]
 _SIZES = (Size(width=256), Size(width=512))
 _QUICK_SIZES = (Size(width=64, rows=8, block_tokens=8, num_lyrics=16, num_codes=128),)
 
@@ -34,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
-    machine = measure_machine(device)
+    clock = time.thread_time if options.clock == "thread" else time.perf_counter
+    machine = measure_machine(device, clock=clock)
     figures: dict[str, Any] = {}
     if options.full:
         plan = FullPlan(
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             repeats,
             options.tokens,
             options.precision or [FP32],
-            clock=time.thread_time if options.clock == "thread" else time.perf_counter,
+            clock=clock,
         )
     report(machine, rows, figures)
 
@@ -115,7 +115,7 @@ def _measure_pair(
     theirs = [statistics.median(times) for times in their_windows]
     return [
         {
-            **summary(machine, pair.name, ours[precision], num_rows, done),
+            **summary(machine, pair.name, ours[precision], num_rows, done, clock=clock),
             "step": step,
             "precision": precision,
             "transformers_tokens_per_sec": round(num_rows / statistics.median(theirs), 1),

@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         duration_sec=1.5 if options.quick else options.seconds,
         num_songs=3 if options.quick else options.songs,
         repeats=1 if options.quick else options.repeats,
+        rounds=1 if options.quick else options.rounds,
         step=options.step,
     )
     load = LoadPlan(
@@ -55,8 +56,10 @@ def _measure(
 ) -> Iterator[tuple[str, Any]]:
     """Each part with a stack of its own, so that none inherits a queue."""
     if "batch" in parts:
-        with _stack(folder / "batch", models_dir, JUKEBOX_NATIVE_STEP=songs.step) as stack:
-            yield "batch", measure_batch(stack.url, songs)
+        port = free_port()
+        settings = {"JUKEBOX_METRICS_PORT": str(port), "JUKEBOX_NATIVE_STEP": songs.step}
+        with _stack(folder / "batch", models_dir, **settings) as stack:
+            yield "batch", measure_batch(stack.url, f"http://127.0.0.1:{port}", songs)
     if "overhead" in parts:
         port = free_port()
         settings = {"JUKEBOX_METRICS_PORT": str(port), "JUKEBOX_NATIVE_STEP": songs.step}
@@ -125,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
         "--window", type=float, default=60.0, help="seconds with, and without, load"
     )
     parser.add_argument(
-        "--rounds", type=int, default=3, help="windows of each kind; 30 last an hour"
+        "--rounds", type=int, default=3, help="of `batch` and `load`; 30 windows last an hour"
     )
     parser.add_argument(
         "--quick", action="store_true", help="small figures in a minute, for a test"

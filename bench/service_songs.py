@@ -24,6 +24,7 @@ class SongPlan:
     duration_sec: float
     num_songs: int
     repeats: int
+    rounds: int = 1
     step: str = "auto"
 
     def request(self, seed: int, speed: str = "exact") -> dict[str, Any]:
@@ -39,24 +40,57 @@ class SongPlan:
         }
 
 
-def measure_batch(url: str, plan: SongPlan) -> dict[str, Any]:
-    """Songs one after the other, then as many at once, through one worker."""
+def measure_batch(url: str, worker_url: str, plan: SongPlan) -> dict[str, Any]:
+    """Songs one after the other, then as many at once, through one worker; round after round."""
     with JukeboxClient(url) as client:
         _sing(client, plan.request(0))  # loads the model
-        alone = [_sing(client, plan.request(seed)) for seed in range(1, plan.num_songs + 1)]
-    with ThreadPoolExecutor(plan.num_songs) as pool:
-        seeds = range(100, 100 + plan.num_songs)
-        together = list(pool.map(lambda seed: _sing_alone(url, plan.request(seed)), seeds))
-    one_by_one_sec = sum(_service_sec(job) for job in alone)
-    at_once_sec = (_latest(together) - _earliest(together)).total_seconds()
+        rounds = [_sing_round(client, url, worker_url, plan, turn) for turn in range(plan.rounds)]
+
+    def median(figure: Callable[[_Round], float]) -> float:
+        return round(statistics.median(figure(each) for each in rounds), 3)
+
+    music_sec = plan.num_songs * plan.duration_sec
     return {
         "songs": plan.num_songs,
         "song_seconds": plan.duration_sec,
-        "one_by_one_seconds": round(one_by_one_sec, 3),
-        "at_once_seconds": round(at_once_sec, 3),
-        "times": round(one_by_one_sec / at_once_sec, 3),
-        "music_seconds_per_second": round(plan.num_songs * plan.duration_sec / at_once_sec, 3),
+        "one_by_one_seconds": median(lambda each: each.one_by_one),
+        "at_once_seconds": median(lambda each: each.at_once),
+        "times": median(lambda each: each.one_by_one / each.at_once),
+        "times_of_rounds": [round(each.one_by_one / each.at_once, 3) for each in rounds],
+        "one_by_one_cpu_seconds": median(lambda each: each.one_by_one_cpu),
+        "at_once_cpu_seconds": median(lambda each: each.at_once_cpu),
+        "music_seconds_per_second": median(lambda each: music_sec / each.at_once),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """Seconds of all songs of a round, and the worker's processor seconds."""
+
+    one_by_one: float
+    one_by_one_cpu: float
+    at_once: float
+    at_once_cpu: float
+
+
+def _sing_round(
+    client: JukeboxClient, url: str, worker_url: str, plan: SongPlan, turn: int
+) -> _Round:
+    """Every song of a round has a seed of its own, the same in every run."""
+    first = 1 + 2 * plan.num_songs * turn
+    seeds = range(first, first + 2 * plan.num_songs)
+    began_cpu = _worker_cpu_sec(worker_url)
+    alone = [_sing(client, plan.request(seed)) for seed in seeds[: plan.num_songs]]
+    half_cpu = _worker_cpu_sec(worker_url)
+    with ThreadPoolExecutor(plan.num_songs) as pool:
+        later = seeds[plan.num_songs :]
+        together = list(pool.map(lambda seed: _sing_alone(url, plan.request(seed)), later))
+    return _Round(
+        one_by_one=sum(_service_sec(job) for job in alone),
+        one_by_one_cpu=half_cpu - began_cpu,
+        at_once=(_latest(together) - _earliest(together)).total_seconds(),
+        at_once_cpu=_worker_cpu_sec(worker_url) - half_cpu,
+    )
 
 
 def measure_overhead(

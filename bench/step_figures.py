@@ -1,22 +1,29 @@
 """What the steps of some windows come to, as one row of a table."""
 
 import statistics
+import time
 from typing import Any
 
 import torch
 
 from bench.floor import floor_sec, step_work
-from bench.machine import Machine
+from bench.machine import Clock, Machine
 from jukebox_core.prior import JukeboxPrior
 
 
 def summary(
-    machine: Machine, name: str, prior: JukeboxPrior, num_rows: int, windows: list[list[float]]
+    machine: Machine,
+    name: str,
+    prior: JukeboxPrior,
+    num_rows: int,
+    windows: list[list[float]],
+    *,
+    clock: Clock = time.perf_counter,
 ) -> dict[str, Any]:
     """What steps took, from the seconds of every token of each window, beside their floor."""
     step_sec = statistics.median(statistics.median(times) for times in windows)
     work = step_work(prior, num_rows)
-    floor = floor_sec(work, torch.device(machine.device))
+    floor = floor_sec(work, torch.device(machine.device), clock=clock)
     return {
         "prior": name,
         "step": "plain",

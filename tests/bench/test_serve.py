@@ -56,6 +56,21 @@ def test_a_song_of_the_service_is_compared_with_one_of_the_library(capsys):
         assert figures["service_cpu_seconds"] > 0
 
 
+@pytest.mark.e2e
+def test_songs_at_once_are_compared_with_songs_one_after_the_other(capsys):
+    from bench.serve import main
+
+    main(["--quick", "--step", "off", "batch"])
+    batch = json.loads(capsys.readouterr().out.splitlines()[-1])["batch"]
+    assert batch["songs"] == 3
+    assert batch["times_of_rounds"] == [batch["times"]]
+    expected = batch["one_by_one_seconds"] / batch["at_once_seconds"]
+    assert batch["times"] == pytest.approx(expected, abs=0.02)
+    assert batch["one_by_one_cpu_seconds"] > 0
+    assert batch["at_once_cpu_seconds"] > 0
+    assert batch["music_seconds_per_second"] > 0
+
+
 def test_percentiles_are_those_of_the_answers():
     timings = Timings(milliseconds=[float(number) for number in range(100, 0, -1)])
     told = timings.summary()
