@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from jukebox_core.engine.memory import is_out_of_memory, let_go, return_free_memory
 from jukebox_core.engine.model_runner import ModelRunner
+from jukebox_core.engine.native_turn import NativeTurn, draw_together
 from jukebox_core.engine.pace import Pace
 from jukebox_core.engine.run_ahead import RunAhead, run_ahead_of
 from jukebox_core.engine.scheduler import Scheduler
@@ -55,6 +56,9 @@ class Engine:
             `Pace`). Codes do not depend on it.
         make_capturer: makes what captures the steps of one prior (see `step_graphs.py`); by default
             nothing is captured.
+        make_pace: makes what decides how many tokens a turn of one level draws.
+        num_threads: cores that the native step may use; by default as many as torch does. A song
+            is the same with any number of them.
         run_ahead: how far the host may run ahead of the device; by default two turns on CUDA.
     """
 
@@ -69,6 +73,8 @@ class Engine:
         one_level_at_a_time: bool = False,
         clock: Callable[[], float] = time.perf_counter,
         make_capturer: Callable[[], Capturer] | None = None,
+        make_pace: Callable[[], Pace] = Pace,
+        num_threads: int | None = None,
         run_ahead: RunAhead | None = None,
     ) -> None:
         self.device = torch.device(device)
@@ -77,7 +83,8 @@ class Engine:
         self._runners: dict[Level, ModelRunner] = {}
         self._sequences: dict[str, Sequence] = {}
         self._clock = clock
-        self._paces = {level: Pace() for level in Level}
+        self._paces = {level: make_pace() for level in Level}
+        self._num_threads = num_threads or torch.get_num_threads()
         self._min_rows = min_rows or self._default_rows(max_rows, deterministic)
         self._make_capturer = make_capturer
         self._run_ahead = run_ahead or run_ahead_of(self.device)
@@ -132,6 +139,9 @@ class Engine:
     def step(self) -> list[SequenceUpdate]:
         """One turn of one prior; returns the sequences that ended in it.
 
+        Where it draws in C, the other priors whose songs do so draw along, each on its own core if
+        there are as many.
+
         A newcomer that cannot be prefilled ends with its error and harms nobody. When the step of
         a prior fails, each of its running sequences is stepped alone, and those with which that
         fails as well end with the error. Lack of memory is no such failure: then fewer rows step
@@ -142,9 +152,21 @@ class Engine:
         if turn is None:
             return []
         updates = [] if turn.admitted is None else self._prefill(turn.admitted)
-        for batch in self._scheduler.batches(self._scheduler.running(turn.level)):
+        batches = self._batches(turn.level)
+        if any(self._is_native(batch) for batch in batches):
+            others = (level for level in self._runners if level is not turn.level)
+            native = [*batches, *(batch for level in others for batch in self._batches(level))]
+            updates += self._decode_natively([batch for batch in native if self._is_native(batch)])
+            batches = [batch for batch in batches if not self._is_native(batch)]
+        for batch in batches:
             updates += self._decode(turn.level, batch)
         return updates
+
+    def _batches(self, level: Level) -> list[tuple[Sequence, ...]]:
+        return self._scheduler.batches(self._scheduler.running(level))
+
+    def _is_native(self, batch: tuple[Sequence, ...]) -> bool:
+        return self._runners[batch[0].level].is_native(batch)
 
     def _prefill(self, sequence: Sequence) -> list[SequenceUpdate]:
         try:
@@ -203,6 +225,24 @@ class Engine:
         # Outside of the handler: what the failed step held is free only here.
         return_free_memory(self.device)
         return [update for part in smaller for update in self._decode(level, part)]
+
+    def _decode_natively(self, batches: list[tuple[Sequence, ...]]) -> list[SequenceUpdate]:
+        """Batches of any levels, all in one call; each by itself if that fails."""
+        turns = [
+            NativeTurn(self._runners[level], batch, self._num_steps(level, batch))
+            for batch in batches
+            for level in [batch[0].level]
+        ]
+        try:
+            seconds = draw_together(turns, num_threads=self._num_threads)
+        except Exception:
+            log.exception("a turn failed, and is tried for each prior alone")
+            return [each for batch in batches for each in self._decode(batch[0].level, batch)]
+        for turn, lasted in zip(turns, seconds, strict=True):
+            self._paces[turn.batch[0].level].record(turn.num_steps, lasted)
+            for sequence in turn.batch:
+                sequence.num_drawn += turn.num_steps
+        return self._finished([sequence for batch in batches for sequence in batch])
 
     def _num_steps(self, level: Level, batch: tuple[Sequence, ...]) -> int:
         is_fast = self._runners[level].draws_several(batch)

@@ -127,6 +127,10 @@ class ModelRunner:
         self._held[slot] = sequence
         self._forget_batches()
 
+    def is_native(self, sequences: Collection[Sequence]) -> bool:
+        """Whether these are drawn in C, see `native_groups`."""
+        return self._step_of(sequences) is StepKind.NATIVE
+
     def draws_several(self, sequences: Collection[Sequence]) -> bool:
         """Whether `decode` draws several tokens of these in less time than one after the other."""
         step = self._step_of(sequences)

@@ -1,0 +1,177 @@
+"""Turns of many tokens on several cores: the same codes, and the same memory to the bit."""
+
+import copy
+import random
+import shutil
+from functools import cache
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jukebox_core.engine import Engine, native_turn
+from jukebox_core.engine.pace import Pace
+from jukebox_core.song import SamplingParams
+from jukebox_core.units import COARSE_TO_FINE, Level
+from tests.engine.windows import Draw, golden_priors, run_to_end
+
+pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+
+TOP = "prior_5b_lyrics"
+
+
+class AnyPace(Pace):
+    """Takes as many tokens for a turn as a list says, whatever the clock."""
+
+    def __init__(self, turns):
+        super().__init__()
+        self._turns = iter(turns)
+        self.record(0, 0.0)
+
+    def record(self, num_steps, seconds):
+        self.num_steps = next(self._turns, 64)
+
+
+@cache
+def native_priors():
+    """Of all levels."""
+    return {
+        level: copy.deepcopy(prior).use_native_step() for level, prior in golden_priors(TOP).items()
+    }
+
+
+@pytest.fixture
+def priors():
+    return native_priors()
+
+
+@cache
+def slowly(window):
+    """With the step in torch, alone."""
+    return window.slowly()
+
+
+def draws_of_all_levels():
+    return {
+        f"{level.label} {number}": window
+        for level in COARSE_TO_FINE
+        for number, window in enumerate(
+            [
+                Draw(TOP, level, num_new=33),
+                Draw(TOP, level, song=1, num_prefix=20, num_new=24, start_token=40, seed=1),
+                Draw(TOP, level, num_prefix=63, num_new=1, start_token=8, sample=1),
+                Draw(TOP, level, num_prefix=7, num_new=30, seed=2, params=WARM),
+                Draw(TOP, level, song=1, num_new=21, seed=3, params=FILTERED),
+            ]
+        )
+    }
+
+
+WARM = SamplingParams(temperature=1.4)
+FILTERED = SamplingParams(top_k=50, top_p=0.7)
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(
+    st.lists(st.integers(1, 40), max_size=30),
+    st.integers(1, 4),
+    st.sampled_from([1, 2, 5]),
+    st.randoms(use_true_random=False),
+)
+def test_codes_depend_on_no_pace_no_company_and_no_cores(
+    turns, num_threads, max_rows, shuffled: random.Random
+):
+    engine = Engine(
+        native_priors(),
+        max_rows=max_rows,
+        num_threads=num_threads,
+        make_pace=lambda: AnyPace(turns),
+    )
+    draws, results = draws_of_all_levels(), {}
+    names = list(draws)
+    shuffled.shuffle(names)
+    gone = names[0]
+    for name in names:
+        engine.submit(draws[name].sequence(name))
+        for _ in range(shuffled.randrange(4)):
+            for update in engine.step():
+                results[update.id] = update.codes.tolist()
+    if engine.cancel(gone):
+        del draws[gone]
+    run_to_end(engine, results)
+    assert results == {name: slowly(window) for name, window in draws.items()}
+
+
+def memory_after(priors, level, window, num_neighbours, **how):
+    """Ids, and keys and values of the first slot, when a window and its neighbours are drawn."""
+    engine = Engine({level: priors[level]}, max_rows=8, **how)
+    engine.submit(window.sequence("mine"))
+    for number in range(num_neighbours):
+        engine.submit(Draw(TOP, level, seed=number + 9, num_new=25).sequence(f"{number}"))
+    run_to_end(engine)
+    runner = engine._runners[level]
+    strips = [strip.view(8, -1)[0] for strip in runner._cache.layers]
+    return [runner._ids[0], *strips]
+
+
+@pytest.mark.parametrize("level", COARSE_TO_FINE)
+def test_the_memory_of_a_row_is_the_same_to_the_bit_in_any_company(priors, level):
+    window = Draw(TOP, level, num_prefix=5, num_new=25)
+    alone = memory_after(priors, level, window, 0, num_threads=1)
+    for num_neighbours, num_threads in [(0, 2), (1, 1), (3, 2), (7, 1), (7, 3), (7, 8)]:
+        together = memory_after(priors, level, window, num_neighbours, num_threads=num_threads)
+        assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def test_levels_that_run_are_drawn_in_one_call(priors, monkeypatch):
+    calls = []
+    real = native_turn.draw_tokens
+
+    def spy(groups, *, num_threads):
+        calls.append(([len(group.rows) for group in groups], num_threads))
+        return real(groups, num_threads=num_threads)
+
+    monkeypatch.setattr(native_turn, "draw_tokens", spy)
+    engine = Engine(priors, max_rows=4, num_threads=2, make_pace=lambda: AnyPace([2] * 99))
+    for level in (Level.MIDDLE, Level.BOTTOM):
+        engine.submit(Draw(TOP, level, num_new=40).sequence(level.label))
+    for number in range(4):
+        engine.submit(Draw(TOP, Level.TOP, num_new=60).sequence(f"{number}"))
+    run_to_end(engine)
+    assert all(num_threads == 2 for _, num_threads in calls)
+    assert sorted(sizes for sizes, _ in calls)[-1] == [4, 1, 1]
+    # When the others have ended, both cores draw what is left.
+    assert [2, 2] in [sizes for sizes, _ in calls]
+
+
+def test_a_turn_that_fails_is_taken_again_by_each_prior_alone(priors, monkeypatch, caplog):
+    real, failures = native_turn.draw_tokens, iter([False, True, False, True])
+
+    def fail(groups, *, num_threads):
+        drawn = real(groups, num_threads=num_threads)
+        if next(failures, False):
+            raise MemoryError("tokens need more memory than there is")
+        return drawn
+
+    monkeypatch.setattr(native_turn, "draw_tokens", fail)
+    engine = Engine(priors, max_rows=4, num_threads=2)
+    draws = draws_of_all_levels()
+    for name, window in draws.items():
+        engine.submit(window.sequence(name))
+    assert run_to_end(engine) == {name: slowly(window) for name, window in draws.items()}
+    assert "is tried for each prior alone" in caplog.text
+
+
+def test_a_window_that_cannot_be_drawn_in_c_takes_no_other_level_along(priors, caplog):
+    broken = dict(priors)
+    broken[Level.MIDDLE] = copy.deepcopy(priors[Level.MIDDLE])
+    weight = broken[Level.MIDDLE].transformer.stack()[0].mlp.input.weight
+    weight.data = weight.data.T.contiguous().T
+    engine = Engine(broken, max_rows=2, num_threads=2)
+    window = Draw(TOP, Level.BOTTOM, num_new=20)
+    engine.submit(Draw(TOP, Level.MIDDLE, num_new=20).sequence("bad"))
+    engine.submit(window.sequence("good"))
+    results = run_to_end(engine)
+    assert results["good"] == slowly(window)
+    assert "contiguous" in str(results["bad"])
