@@ -4,7 +4,7 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +14,11 @@ from typing import IO, Any
 import httpx
 
 from cli.client import JukeboxClient
+
+_CPU = "process_cpu_seconds_total"
+_PART = 'jukebox_song_part_seconds_total{part="'
+_WITHIN_DRAWING = ("loading", "prompt")
+"""Parts that are a part of another one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,25 +126,45 @@ class _Pair:
     service_cpu: float
     library: float
     library_cpu: float
-    previews: float
+    parts: Mapping[str, float]
+    library_parts: Mapping[str, float]
 
 
 def _sing_both(
     client: JukeboxClient, worker_url: str, singer: "_Library", request: dict[str, Any]
 ) -> _Pair:
-    before = _worker_cpu_sec(worker_url)
+    before = _worker_figures(worker_url)
     job = _sing(client, request)
-    cpu = _worker_cpu_sec(worker_url) - before
+    after = _worker_figures(worker_url)
     spent = singer.sing(request)
+    waiting = job["metrics"]["queue_seconds"]
     return _Pair(
         service=_service_sec(job),
-        waiting=job["metrics"]["queue_seconds"],
+        waiting=waiting,
         drawing=sum(level["seconds"] for level in job["metrics"]["levels"].values()),
-        service_cpu=cpu,
+        service_cpu=after[_CPU] - before[_CPU],
         library=spent["draw"] + spent["decode"],
         library_cpu=spent["cpu"],
-        previews=spent["previews"],
+        parts=_parts_between(before, after, _service_sec(job), waiting),
+        library_parts={name: spent[name] for name in ("draw", "decode", "previews")},
     )
+
+
+def _parts_between(
+    before: Mapping[str, float], after: Mapping[str, float], service_sec: float, waiting_sec: float
+) -> dict[str, float]:
+    """What a song waited for between its record and its end, part by part, as the worker counts.
+
+    `other` is what nobody counts: messages, claims, the last writes.
+    """
+    parts = {"waiting": waiting_sec}
+    for name, seconds in after.items():
+        if name.startswith(_PART):
+            part = name.removeprefix(_PART).partition('"')[0]
+            parts[part] = seconds - before.get(name, 0.0)
+    within = sum(parts.get(part, 0.0) for part in _WITHIN_DRAWING)
+    parts["drawing"] = parts.get("drawing", 0.0) - within
+    return parts | {"other": service_sec - sum(parts.values())}
 
 
 def _summary(plan: SongPlan, pairs: list[_Pair]) -> dict[str, Any]:
@@ -150,7 +175,7 @@ def _summary(plan: SongPlan, pairs: list[_Pair]) -> dict[str, Any]:
         "song_seconds": plan.duration_sec,
         "service_seconds": [round(pair.service, 3) for pair in pairs],
         "library_seconds": [round(pair.library, 3) for pair in pairs],
-        "previews_seconds": [round(pair.previews, 3) for pair in pairs],
+        "previews_seconds": [round(pair.library_parts["previews"], 3) for pair in pairs],
         "waiting_seconds": median(lambda pair: pair.waiting),
         "drawing_seconds": median(lambda pair: pair.drawing),
         "beside_drawing_seconds": median(lambda pair: pair.service - pair.drawing),
@@ -158,14 +183,25 @@ def _summary(plan: SongPlan, pairs: list[_Pair]) -> dict[str, Any]:
         "overhead_share": median(lambda pair: pair.service / pair.library - 1.0),
         "service_cpu_seconds": median(lambda pair: pair.service_cpu),
         "library_cpu_seconds": median(lambda pair: pair.library_cpu),
+        "parts": _medians([pair.parts for pair in pairs]),
+        "library_parts": _medians([pair.library_parts for pair in pairs]),
     }
 
 
+def _medians(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: round(statistics.median(parts[name] for parts in found), 4) for name in found[0]}
+
+
 def _worker_cpu_sec(worker_url: str) -> float:
-    """Processor seconds of the worker so far, as its page for Prometheus tells."""
+    """Processor seconds of the worker so far."""
+    return _worker_figures(worker_url)[_CPU]
+
+
+def _worker_figures(worker_url: str) -> dict[str, float]:
+    """Every figure on the worker's page for Prometheus."""
     page = httpx.get(f"{worker_url}/metrics", trust_env=False).text
-    (line,) = (each for each in page.splitlines() if each.startswith("process_cpu_seconds_total "))
-    return float(line.split()[1])
+    lines = [line.rpartition(" ") for line in page.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in lines}
 
 
 class _Library:

@@ -52,6 +52,9 @@ def test_a_song_of_the_service_is_compared_with_one_of_the_library(capsys):
         assert 0 < figures["drawing_seconds"] < service
         assert 0 <= figures["waiting_seconds"] <= figures["beside_drawing_seconds"] < service
         assert figures["overhead_seconds"] == pytest.approx(service - library, abs=0.01)
+        assert sum(figures["parts"].values()) == pytest.approx(service, abs=0.01)
+        assert figures["parts"]["waiting"] == figures["waiting_seconds"]
+        assert sum(figures["library_parts"].values()) > library
         assert figures["library_cpu_seconds"] > 0
         assert figures["service_cpu_seconds"] > 0
 
