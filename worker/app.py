@@ -20,11 +20,12 @@ from worker.health import Presence, describe_worker
 from worker.mapping import level_of
 from worker.metrics import WorkerMetrics, metrics_page
 from worker.models import LoadedModel, ModelShelf, choose_device, choose_dtype
+from worker.overlap import Lanes, OverlapWish
 from worker.parts import WorkerParts
 from worker.reaper import Reaper
 from worker.settings import WorkerSettings
 from worker.steps import Steps
-from worker.tasks import run_stage
+from worker.tasks import run_song
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
             is_float32=dtype == torch.float32,
             weights=settings.weights,
         ),
+        lanes=Lanes(OverlapWish(settings.overlap), num_lanes=1),
     )
 
 
@@ -93,7 +95,7 @@ def create_app(worker: WorkerParts) -> Celery:
 
     @app.task(name=RUN_STAGE_TASK)  # type: ignore[untyped-decorator]
     def run_stage_task(job_id: str, stage: str) -> None:
-        run_stage(worker, job_id, Stage(stage))
+        run_song(worker, job_id, Stage(stage))
 
     return app
 

@@ -1,200 +1,279 @@
-"""Drawing one level of a job, window by window, and keeping every window as soon as it is drawn."""
+"""Drawing the levels of a job, window by window; each is kept as soon as it is drawn."""
 
 import logging
+import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.artifacts import LocalArtifacts
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
 from jobs.job import CodesFile
-from jobs.store import JobStore
-from jukebox_core.sampling.stretches import join_stretches
 from jukebox_core.sampling.windows import Window
 from jukebox_core.units import Level
-from worker.engine_thread import EngineThread
-from worker.hold import Hold
+from worker.hold import POLL_SEC, Hold
+from worker.keeping import Keeper
+from worker.level_drawing import DrawingTime, LevelDrawing
 from worker.mapping import JobSong
+from worker.overlap import LevelState, levels_to_begin, upper_tokens_needed
+from worker.parts import WorkerParts
 from worker.stretch_run import StretchRun
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(slots=True)
-class DrawingTime:
-    """What this worker has drawn of one level in this task; windows kept earlier do not count."""
-
-    seconds: float = 0.0
-    num_tokens: int = 0
-
-    @property
-    def tokens_per_second(self) -> float:
-        """Tokens of all samples together, for each second that their windows took."""
-        return self.num_tokens / self.seconds if self.seconds > 0.0 else 0.0
+Result = TypeVar("Result")
+Codes = NDArray[np.int64]
 
 
-@dataclass(slots=True, kw_only=True)
-class LevelDrawer:
-    """Brings levels of one claimed job to their end, the coarsest first.
+class SongDrawer:
+    """Brings the levels of a claimed job to their end; a context manager.
 
     Windows whose files are there and intact are read; from the first that is not, everything of its
-    stretch is drawn (again). That gives the same codes, because a window depends only on the song
-    and on what its stretch has before it. Levels of earlier stages are mended in the same way,
-    should their files be lost.
+    stretch is drawn (again). That gives the same codes, because a window depends only on the song,
+    on what its stretch has before it, and on the codes above. Levels of earlier stages are mended
+    in the same way, should their files be lost.
 
-    `read_prompt` gives what each level begins with, int64 [num_samples, n], when it is needed; that
-    is never drawn. A level with nothing to draw is read and passed.
+    Levels that are not due yet are drawn *ahead*, as far as the codes above them are there and the
+    planner (`worker/overlap.py`) allows it. Their windows are kept like others: whoever claims the
+    next stage finds them.
 
-    `on_codes` hears of the codes of a level, int64 [num_samples, total_tokens], and how many of
-    them are final by now; of a level in stretches it hears nothing, since these are joined last.
+    Args:
+        ahead: the levels that may be drawn before their stage.
+        read_prompt: gives what each level begins with, int64 [num_samples, n], when it is needed;
+            that is never drawn.
+        on_window_kept: hears of every window that is on record, from another thread.
     """
 
-    store: JobStore
-    artifacts: LocalArtifacts
-    engine: EngineThread
-    hold: Hold
-    song: JobSong
-    read_prompt: Callable[[], Mapping[Level, NDArray[np.int64]]]
-    on_window_kept: Callable[[Level, int], None] = lambda _level, _num_tokens: None
-    on_codes: Callable[[Level, NDArray[np.int64], int], None] = lambda _level, _codes, _num: None
-    times: dict[Level, DrawingTime] = field(default_factory=dict)
+    def __init__(
+        self,
+        worker: WorkerParts,
+        hold: Hold,
+        song: JobSong,
+        *,
+        ahead: Collection[Level] = (),
+        read_prompt: Callable[[], Mapping[Level, Codes]],
+        on_window_kept: Callable[[Level, int], None] = lambda _level, _num_tokens: None,
+    ) -> None:
+        self.song = song
+        self.on_codes: Callable[[Level, Codes, int], None] = lambda _level, _codes, _num: None
+        """Hears of the codes of a level, int64 [num_samples, total_tokens], and how many are final;
+        of a level in stretches it hears nothing, since these are joined last."""
+        self._worker, self._hold = worker, hold
+        self._ahead, self._read_prompt, self._on_kept = ahead, read_prompt, on_window_kept
+        self._prompt: Mapping[Level, Codes] | None = None
+        self._levels: dict[Level, LevelDrawing] = {}
+        self._last = song.song.levels[0]
+        self._wake = threading.Event()
+        self._keeper = Keeper(hold.claim.job.id, self._wake)
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix=f"beside {hold.claim.job.id}")
+        self._ticked_at = time.monotonic()
 
-    def codes_through(self, last: Level) -> dict[Level, NDArray[np.int64]]:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            self._hold.let_go()
+        for level in self._levels.values():
+            for run in level.runs:
+                if run.drawing is not None:
+                    self._worker.engine.cancel(run.drawing)
+        self._worker.lanes.set_due(self._hold.claim.job.id, None)
+        self._beside.shutdown(wait=True)
+        self._keeper.close()
+
+    def codes_through(self, last: Level) -> dict[Level, Codes]:
         """Codes of every level down to `last`: int64 [num_samples, total_tokens] each.
 
         They end with the lead-out, if the plan has any.
 
-        Raises what `Hold.check` raises, and what stopped a drawing.
+        Raises what `Hold.check` raises, and what stopped a drawing or its keeping.
         """
-        prompt = self.read_prompt()
-        codes: dict[Level, NDArray[np.int64]] = {}
-        for level in self.song.song.levels:
-            upper = None if level.upper is None else codes[level.upper]
-            codes[level] = self._complete(level, prompt.get(level), upper)
-            if level is last:
-                break
-        return codes
+        self._last = last
+        levels = [self._open(level) for level in self._levels_through(last)]
+        if len(levels[-1].runs) == 1 and levels[-1].num_taken:
+            self.on_codes(last, levels[-1].codes, levels[-1].end)
+        self._go_on(lambda: all(level.is_done for level in levels))
+        return {level.level: level.codes for level in levels}
 
-    def _complete(
-        self, level: Level, prompt: NDArray[np.int64] | None, upper: NDArray[np.int64] | None
-    ) -> NDArray[np.int64]:
-        plan = self.song.plan.levels[level]
-        codes = np.zeros((self.song.song.num_samples, plan.total_tokens), dtype=np.int64)
-        if prompt is not None:
-            codes[:, : prompt.shape[1]] = prompt
-        runs = [StretchRun(stretch, codes.copy()) for stretch in plan.stretches]
-        self._read_kept(level, runs)
-        self._report_kept(level, runs)
-        if any(not run.is_done for run in runs):
-            self._draw(level, runs, upper)
-            self._report_kept(level, runs)
-        if not runs:
-            return codes
-        return join_stretches(plan.stretches, [run.codes for run in runs])
+    def draw_beside(self, work: Callable[[], Result]) -> Result:
+        """Do `work` on another thread, and meanwhile draw what may be drawn ahead.
 
-    def _read_kept(self, level: Level, runs: list[StretchRun]) -> None:
+        Raises what it raises, and what `codes_through` does.
+        """
+        doing = self._beside.submit(work)
+        doing.add_done_callback(lambda _: self._wake.set())
+        self._go_on(doing.done)
+        return doing.result()
+
+    def wait_kept(self) -> None:
+        """Until every window that is drawn by now is on record. Raises what stopped that."""
+        self._keeper.flush()
+
+    def time_of(self, level: Level) -> DrawingTime:
+        """What this worker has spent on a level so far."""
+        return self._levels[level].time
+
+    def _levels_through(self, last: Level) -> list[Level]:
+        return [level for level in self.song.song.levels if level >= last]
+
+    def _go_on(self, until: Callable[[], bool]) -> None:
+        """Draw until something is so."""
+        while True:
+            self._wake.clear()
+            self._hold.check()
+            self._keeper.check()
+            self._share_out_time()
+            self._take_what_ended()
+            if until():
+                return
+            self._begin_what_can()
+            self._wake.wait(POLL_SEC)
+
+    def _share_out_time(self) -> None:
+        now = time.monotonic()
+        busy = [level for level in self._levels.values() if level.is_busy]
+        for level in busy:
+            level.time.seconds += (now - self._ticked_at) / len(busy)
+        self._ticked_at = now
+
+    def _take_what_ended(self) -> None:
+        for level in self._levels.values():
+            for run in level.runs:
+                if run.drawing is not None and run.drawing.has_ended:
+                    self._take(level, run)
+
+    def _take(self, level: LevelDrawing, run: StretchRun) -> None:
+        window, run_up, drawing = run.next_window, run.run_up, run.drawing
+        if drawing is None:
+            return
+        codes = drawing.codes()
+        run.take(codes)
+        level.time.num_tokens += window.num_new * len(codes)
+        log.info("window drawn", extra={**self._extra(window), "level": level.level.label})
+        self._keeper.put(lambda: self._keep(level, window, codes, run_up))
+        if len(level.runs) == 1:
+            self.on_codes(level.level, level.codes, level.end)
+
+    def _keep(self, level: LevelDrawing, window: Window, codes: Codes, run_up: int) -> None:
+        claim = self._hold.claim
+        file = self._worker.artifacts.write_codes(
+            claim.job.id,
+            fence=claim.fence,
+            level=level.level.label,
+            start=window.first_new,
+            codes=codes,
+            run_up=run_up,
+        )
+        self._hold.write(lambda: self._worker.store.record_window(claim, file))
+        level.num_kept += 1
+        self._on_kept(level.level, codes.size)
+
+    def _begin_what_can(self) -> None:
+        if self._keeper.is_full:
+            return
+        levels = [self._open(level) for level in self.song.song.levels if self._may_draw(level)]
+        due = next((level.level for level in levels if not level.is_done), None)
+        lanes, job_id = self._worker.lanes, self._hold.claim.job.id
+        lanes.set_due(job_id, due)
+        states = [self._state(level) for level in levels]
+        for chosen in levels_to_begin(states, lanes.num_free_for(job_id)):
+            self._begin(self._levels[chosen])
+
+    def _may_draw(self, level: Level) -> bool:
+        if level >= self._last:
+            return True
+        model = self._hold.claim.job.request.model
+        return level in self._ahead and self._worker.engine.keeps_all_priors(model)
+
+    def _state(self, level: LevelDrawing) -> LevelState:
+        return LevelState(
+            level=level.level,
+            is_done=level.is_done,
+            is_busy=level.is_busy,
+            can_begin=any(self._has_upper(level, run) for run in level.idle_runs),
+        )
+
+    def _has_upper(self, level: LevelDrawing, run: StretchRun) -> bool:
+        upper = self._upper(level)
+        if upper is None or upper.is_done:
+            return True
+        if len(level.runs) > 1:
+            return False
+        total = upper.plan.total_tokens
+        needed = upper_tokens_needed(self.song.config, level.level, run.next_drawn, total)
+        return needed <= upper.end
+
+    def _upper(self, level: LevelDrawing) -> LevelDrawing | None:
+        return None if level.level.upper is None else self._levels[level.level.upper]
+
+    def _begin(self, level: LevelDrawing) -> None:
+        """Hand the next window of each stretch to the engine."""
+        claim, upper = self._hold.claim, self._upper(level)
+        for run in level.idle_runs:
+            sequences = self.song.sequences(
+                level.level,
+                run.next_drawn,
+                run.codes,
+                None if upper is None else upper.codes,
+                id_prefix=f"{claim.job.id}:{claim.fence}",
+            )
+            drawing = self._worker.engine.draw(claim.job.request.model, sequences)
+            run.begin(drawing)
+            drawing.wake(self._wake)
+
+    def _open(self, level: Level) -> LevelDrawing:
+        """A level with what is kept of it."""
+        if level not in self._levels:
+            if self._prompt is None:
+                self._prompt = self._read_prompt()
+            prompt = self._prompt.get(level)
+            plan = self.song.plan.levels[level]
+            codes = np.zeros((self.song.song.num_samples, plan.total_tokens), dtype=np.int64)
+            if prompt is not None:
+                codes[:, : prompt.shape[1]] = prompt
+            opened = LevelDrawing(level, plan, codes, self.song.prompt_tokens.get(level, 0))
+            self._read_kept(opened)
+            self._hold.progress.watch(level.label, opened.progress)
+            self._levels[level] = opened
+        return self._levels[level]
+
+    def _read_kept(self, level: LevelDrawing) -> None:
         """Fill in the windows that are kept and intact, of each stretch up to the first gap."""
-        files = {file.start: file for file in self.hold.claim.job.codes_of(level.label)}
-        for run in runs:
+        claim = self._hold.claim
+        files = {file.start: file for file in claim.job.codes_of(level.level.label)}
+        for run in level.runs:
             while not run.is_done:
                 file = files.get(run.next_window.first_new)
                 if file is None or not self._read_window(run, file):
                     break
                 del files[file.start]
+        level.num_kept = level.num_taken
         if files:
             names = [file.name for file in files.values()]
-            self.hold.write(lambda: self.store.forget_windows(self.hold.claim, names))
+            self._hold.write(lambda: self._worker.store.forget_windows(claim, names))
 
     def _read_window(self, run: StretchRun, file: CodesFile) -> bool:
         if (file.end, file.run_up) != (run.next_window.end, run.run_up):
             return False
         try:
-            codes = self.artifacts.read_codes(self.hold.claim.job.id, file, with_run_up=True)
-            run.take(codes)
+            job_id = self._hold.claim.job.id
+            run.take(self._worker.artifacts.read_codes(job_id, file, with_run_up=True))
         except (ArtifactNotFound, ArtifactCorrupt, ValueError) as error:
             extra = self._extra(run.next_window)
             log.warning("a kept window cannot be used: %s", error, extra=extra)
             return False
         return True
 
-    def _draw(self, level: Level, runs: list[StretchRun], upper: NDArray[np.int64] | None) -> None:
-        """Draw what the stretches lack: each goes on by itself, window after window."""
-        started = time.monotonic()
-        num_kept = sum(run.num_tokens for run in runs)
-        self.hold.check()
-        try:
-            for run in runs:
-                self._begin(level, run, upper)
-            self._report_drawing(level, runs)
-            while active := [run for run in runs if run.drawing is not None]:
-                self._finish_one(level, active, upper)
-                if len(runs) == 1:
-                    self.on_codes(level, runs[0].codes, runs[0].num_final)
-                self.hold.progress.keep_windows(level.label, sum(run.num_taken for run in runs))
-        finally:
-            for run in runs:
-                if run.drawing is not None:
-                    self.engine.cancel(run.drawing)
-        spent = self.times.setdefault(level, DrawingTime())
-        spent.seconds += time.monotonic() - started
-        num_tokens = sum(run.num_tokens for run in runs) - num_kept
-        spent.num_tokens += num_tokens * self.song.song.num_samples
-
-    def _begin(self, level: Level, run: StretchRun, upper: NDArray[np.int64] | None) -> None:
-        """Hand the next window of a stretch to the engine, if there is one."""
-        if run.is_done:
-            return
-        claim = self.hold.claim
-        sequences = self.song.sequences(
-            level, run.next_drawn, run.codes, upper, id_prefix=f"{claim.job.id}:{claim.fence}"
-        )
-        run.drawing = self.engine.draw(claim.job.request.model, sequences)
-
-    def _finish_one(
-        self, level: Level, active: list[StretchRun], upper: NDArray[np.int64] | None
-    ) -> None:
-        """Wait for one window, let its stretch go on, and keep what was drawn meanwhile."""
-        drawings = [run.drawing for run in active if run.drawing is not None]
-        run = active[self.hold.wait_for_any(drawings)]
-        window, run_up, drawing = run.next_window, run.run_up, run.drawing
-        if drawing is None:
-            return
-        run.drawing = None
-        new_codes = drawing.codes()
-        run.take(new_codes)
-        log.info("window drawn", extra={**self._extra(window), "level": level.label})
-        self._begin(level, run, upper)
-        self._keep(level, window, new_codes, run_up)
-
-    def _keep(self, level: Level, window: Window, codes: NDArray[np.int64], run_up: int) -> None:
-        claim = self.hold.claim
-        file = self.artifacts.write_codes(
-            claim.job.id,
-            fence=claim.fence,
-            level=level.label,
-            start=window.first_new,
-            codes=codes,
-            run_up=run_up,
-        )
-        self.hold.write(lambda: self.store.record_window(claim, file))
-        self.on_window_kept(level, codes.size)
-
-    def _report_kept(self, level: Level, runs: list[StretchRun]) -> None:
-        tokens = self.song.prompt_tokens.get(level, 0) + sum(run.num_tokens for run in runs)
-        windows = sum(run.num_taken for run in runs)
-        self.hold.progress.set_kept(level.label, tokens=tokens, windows=windows)
-
-    def _report_drawing(self, level: Level, runs: list[StretchRun]) -> None:
-        given = self.song.prompt_tokens.get(level, 0)
-
-        def count_tokens() -> int:
-            return given + sum(run.num_tokens + run.num_under_way for run in runs)
-
-        self.hold.progress.begin_windows(level.label, count_tokens)
-
     def _extra(self, window: Window) -> dict[str, object]:
-        job = self.hold.claim.job
+        job = self._hold.claim.job
         return {"job_id": job.id, "stage": job.stage, "start": window.start, "end": window.end}

@@ -3,7 +3,6 @@
 import logging
 import threading
 from collections.abc import Callable
-from collections.abc import Sequence as Collection
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -57,6 +56,7 @@ class Hold:
         self._lost = threading.Event()
         self._canceled = threading.Event()
         self._released = threading.Event()
+        self._let_go = threading.Event()
         self._thread = threading.Thread(
             target=self._beat, name=f"heartbeat {claim.job.id}", daemon=True
         )
@@ -88,6 +88,18 @@ class Hold:
         self.check()
         self.write(change)
 
+    def go_on(self, change: Callable[[], Claim]) -> None:
+        """Make the change that turns the claim into one for the next stage; heartbeats go on.
+
+        Raises what `write` raises.
+        """
+        self.check()
+        self.claim = self.write(change)
+
+    def let_go(self) -> None:
+        """The task ends: its other threads should stop, too."""
+        self._let_go.set()
+
     def check(self) -> None:
         """Return while the stage should go on.
 
@@ -95,6 +107,7 @@ class Hold:
             LeaseLost: another worker owns the job, or its time is up.
             JobCanceled: the owner wants it stopped.
             WorkerDraining: the process is about to end.
+            StageInterrupted: another thread of the task has ended it.
         """
         if self._lost.is_set():
             raise LeaseLost(f"job {self.claim.job.id} is not this worker's any more")
@@ -102,6 +115,8 @@ class Hold:
             raise JobCanceled
         if self._draining.is_set():
             raise WorkerDraining
+        if self._let_go.is_set():
+            raise StageInterrupted
 
     def wait(self, engine: EngineThread, pending: Pending) -> None:
         """Until `pending` has ended; `engine` lets go of it when the stage must stop.
@@ -114,19 +129,6 @@ class Hold:
                 self.check()
         finally:
             engine.cancel(pending)
-
-    def wait_for_any(self, pending: Collection[Pending]) -> int:
-        """The place of the first of `pending` that has ended, as soon as there is one.
-
-        Raises what `check` raises.
-        """
-        while True:
-            self.check()
-            for place, each in enumerate(pending):
-                if each.wait(0.0):
-                    return place
-            # They move in step, so whoever began first is likely to end first.
-            pending[0].wait(POLL_SEC / len(pending))
 
     def write(self, change: Callable[[], Result]) -> Result:
         """Make a change in the store, as often as it takes until the store can be reached.

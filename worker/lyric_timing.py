@@ -110,7 +110,7 @@ def _attention(
     codes: NDArray[np.int64],
     tokens_per_frame: int,
 ) -> NDArray[np.float32]:
-    """float32 [frames, characters]; the device is borrowed for one window at a time."""
+    """float32 [frames, characters]; a device is borrowed for one window at a time."""
     (labels,) = song.labels.for_level(Level.TOP)
     timing = SongTiming(
         total_samples=song.plan.total_samples, offset_samples=song.plan.offset_samples
@@ -124,7 +124,7 @@ def _attention(
         for frames in iter_frames((block.numpy() for block in blocks), tokens_per_frame):
             yield torch.from_numpy(frames)
 
-    work = worker.engine.run_slices(hold.claim.job.request.model, slices, level=Level.TOP)
+    work = worker.engine.run_beside(hold.claim.job.request.model, slices, level=Level.TOP)
     hold.wait(worker.engine, work)
     return torch.cat(work.pieces()).numpy()
 

@@ -20,7 +20,7 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from jobs.job import Job, Stage
+from jobs.job import Job, Stage, stages_of
 from jobs.store import Claim
 from worker.settings import InvalidSettings
 
@@ -100,7 +100,7 @@ class WorkerMetrics:
         )
 
     def begin_stage(self, claim: Claim) -> None:
-        """A job was claimed."""
+        """A job was claimed, or its holder goes on with the next stage."""
         job = claim.job
         self.in_hand.inc()
         self.attempts.labels("again" if job.attempt > 1 else "first").inc()
@@ -134,7 +134,7 @@ class WorkerMetrics:
 
 
 def _is_new(job: Job) -> bool:
-    return job.fence == 1
+    return job.fence == 1 and job.stage is stages_of(job.request)[0]
 
 
 class GpuMemoryCollector(Collector):

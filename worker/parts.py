@@ -9,6 +9,7 @@ from jobs.store import JobStore
 from jukebox_core.catalog import ModelCatalog
 from worker.engine_thread import EngineThread
 from worker.metrics import WorkerMetrics
+from worker.overlap import Lanes
 from worker.settings import WorkerSettings
 from worker.steps import Steps
 from worker.suspects import Suspects
@@ -27,5 +28,6 @@ class WorkerParts:
     device_name: str
     metrics: WorkerMetrics
     steps: Steps
+    lanes: Lanes
     draining: threading.Event = field(default_factory=threading.Event)
     suspects: Suspects = field(default_factory=Suspects)

@@ -1,4 +1,4 @@
-"""How far a job is: written by the thread of its task, read by its heartbeat."""
+"""How far a job is: written by the threads of its task, read by its heartbeat."""
 
 from collections.abc import Callable, Mapping
 
@@ -17,28 +17,17 @@ class StageProgress:
             level: job.progress.get(level, LevelProgress(tokens_done=plan.prompt_tokens))
             for level, plan in job.plan.items()
         }
-        self._count: tuple[str, Callable[[], int]] | None = None
+        self._watched: Mapping[str, Callable[[], LevelProgress]] = {}
         self._rendered = 0.0
+
+    def watch(self, level: str, look: Callable[[], LevelProgress]) -> None:
+        """From now on `look` tells how far `level` is. It is called by another thread."""
+        self._watched = {**self._watched, level: look}
 
     def set_kept(self, level: str, *, tokens: int, windows: int) -> None:
         """So many tokens, in so many windows, are on disk; no window is being drawn."""
-        self._count = None
-        self._levels = {
-            **self._levels,
-            level: LevelProgress(tokens_done=tokens, windows_done=windows),
-        }
-
-    def keep_windows(self, level: str, windows: int) -> None:
-        """So many windows of `level` are on disk, while others are being drawn."""
-        tokens = self._levels[level].tokens_done
-        self._levels = {
-            **self._levels,
-            level: LevelProgress(tokens_done=tokens, windows_done=windows),
-        }
-
-    def begin_windows(self, level: str, count_tokens: Callable[[], int]) -> None:
-        """Windows of `level` are being drawn; `count_tokens` tells how many tokens there are."""
-        self._count = (level, count_tokens)
+        kept = LevelProgress(tokens_done=tokens, windows_done=windows)
+        self.watch(level, lambda: kept)
 
     def set_rendered(self, share: float) -> None:
         """Part in [0, 1] of the last stage that is done."""
@@ -46,10 +35,6 @@ class StageProgress:
 
     def snapshot(self) -> tuple[Mapping[str, LevelProgress], float]:
         """Every level, and the whole job in [0, 1]."""
-        levels = dict(self._levels)
-        if self._count is not None:
-            level, count_tokens = self._count
-            windows_done = levels[level].windows_done
-            levels[level] = LevelProgress(tokens_done=count_tokens(), windows_done=windows_done)
+        levels = self._levels | {level: look() for level, look in self._watched.items()}
         drawn = sum(level.tokens_done for level in levels.values()) / sum(self._totals.values())
         return levels, (1.0 - RENDER_SHARE) * drawn + RENDER_SHARE * self._rendered

@@ -24,7 +24,7 @@ from jukebox_core.errors import AudioError
 from jukebox_core.sound_file import DISK_REFUSED_STATUS
 from jukebox_core.step_kind import StepKind
 from jukebox_core.units import Level
-from worker.drawing import LevelDrawer
+from worker.drawing import SongDrawer
 from worker.hold import POLL_SEC, Hold
 from worker.level_sound import LevelSound
 from worker.parts import WorkerParts
@@ -72,7 +72,7 @@ def _write_sample(
     )
 
 
-def finish_song(worker: WorkerParts, drawer: LevelDrawer, hold: Hold) -> None:
+def finish_song(worker: WorkerParts, drawer: SongDrawer, hold: Hold) -> None:
     """The last stage: what was promised is there, is whole, and nothing else is.
 
     Raises what `Hold.check` raises, and what stopped an encoder or the disk.

@@ -61,6 +61,9 @@ class WorkerSettings(BaseSettings):
     `native_step`: whether new songs are drawn with the step in C, which is several times faster for
     small models in float32 on a CPU; `auto` does so where there is a C compiler.
 
+    `overlap`: whether a level of a song is begun while the one above is still being drawn
+    (`worker/overlap.py`); `auto` does so where the device would be idle otherwise.
+
     `deterministic`: a song is the same in any company, also on a GPU, where every step then
     computes all `max_rows`; `off` computes only as many rows as there are songs, and numbers may be
     rounded in another way with every number of them. `graphs`: whether steps on CUDA are captured
@@ -112,6 +115,9 @@ class WorkerSettings(BaseSettings):
     native_step: Annotated[
         Literal["auto", "on", "off"], Field(validation_alias="JUKEBOX_NATIVE_STEP")
     ] = "auto"
+    overlap: Annotated[Literal["auto", "on", "off"], Field(validation_alias="JUKEBOX_OVERLAP")] = (
+        "auto"
+    )
     deterministic: Annotated[
         Literal["on", "off"], Field(validation_alias="JUKEBOX_DETERMINISTIC")
     ] = "on"

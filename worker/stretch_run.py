@@ -12,15 +12,25 @@ from worker.engine_thread import Drawing
 
 @dataclass(slots=True, eq=False)
 class StretchRun:
-    """A stretch, its codes int64 [num_samples, total_tokens], and the window that is being drawn.
+    """A stretch, its codes int64 [num_samples, total_tokens], and how far it is.
 
-    `num_taken` windows are in `codes`.
+    `at` is the number of windows that are in `codes`, and the drawing of the next one: one value,
+    so that other threads see both as they belong together.
     """
 
     stretch: Stretch
     codes: NDArray[np.int64]
-    num_taken: int = 0
-    drawing: Drawing | None = None
+    at: tuple[int, Drawing | None] = (0, None)
+
+    @property
+    def num_taken(self) -> int:
+        """Windows that are there."""
+        return self.at[0]
+
+    @property
+    def drawing(self) -> Drawing | None:
+        """The window that is being drawn."""
+        return self.at[1]
 
     @property
     def is_done(self) -> bool:
@@ -44,21 +54,23 @@ class StretchRun:
 
     @property
     def num_tokens(self) -> int:
-        """Tokens of the song, per sample, in the windows that are there."""
-        return sum(window.num_new for window in self.stretch.windows[: self.num_taken])
+        """Tokens of the song, per sample, in the windows that are there, or under way by now."""
+        num_taken, drawing = self.at
+        taken = sum(window.num_new for window in self.stretch.windows[:num_taken])
+        if drawing is None:
+            return taken
+        drawn = drawing.num_drawn // len(drawing.sequences) - self.stretch.run_up_of(num_taken)
+        return taken + max(drawn, 0)
 
     @property
-    def num_final(self) -> int:
+    def end(self) -> int:
         """Tokens per sample from the beginning of the song on that are there, prompt included."""
-        return self.stretch.windows[self.num_taken - 1].end if self.num_taken else 0
+        windows = self.stretch.windows
+        return windows[self.num_taken - 1].end if self.num_taken else windows[0].first_new
 
-    @property
-    def num_under_way(self) -> int:
-        """Tokens of the song, per sample, that the window being drawn has by now."""
-        drawing = self.drawing
-        if drawing is None or self.is_done:
-            return 0
-        return max(drawing.num_drawn // len(drawing.sequences) - self.run_up, 0)
+    def begin(self, drawing: Drawing) -> None:
+        """The next window is being drawn."""
+        self.at = (self.num_taken, drawing)
 
     def take(self, codes: NDArray[np.int64]) -> None:
         """The next window is drawn: int64 [num_samples, run-up and new tokens].
@@ -68,4 +80,4 @@ class StretchRun:
         """
         window = self.next_drawn
         self.codes[:, window.first_new : window.end] = codes
-        self.num_taken += 1
+        self.at = (self.num_taken + 1, None)

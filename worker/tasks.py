@@ -1,25 +1,28 @@
-"""One Celery task: one stage of one job, from the claim to the next message."""
+"""One Celery task: one claim of a job, and the stages that are done under it."""
 
+import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jobs.errors import JobNotFound, LeaseLost, QueueUnavailable, StoreUnavailable
-from jobs.job import LevelMetrics, Stage
+from jobs.job import LevelMetrics, Stage, stages_of
 from jobs.store import Claim
 from jukebox_core.errors import LabelError
 from jukebox_core.song import Speed
 from jukebox_core.units import Level
-from worker.drawing import LevelDrawer
+from worker.drawing import SongDrawer
 from worker.hold import Hold, JobCanceled, WorkerDraining
 from worker.level_sound import LevelSound
 from worker.lyric_timing import keep_lyric_times
 from worker.mapping import JobSong, level_of, to_job_error
+from worker.overlap import OverlapWish
 from worker.parts import WorkerParts
 from worker.progress import StageProgress
 from worker.prompts import read_prompt
@@ -35,8 +38,20 @@ STORE_PATIENCE_SEC = 30.0
 _RETRY_SEC = 0.5
 
 
+def run_song(worker: WorkerParts, job_id: str, stage: Stage) -> None:
+    """As `run_stage`, and then every following stage that this worker serves, without a message.
+
+    Meanwhile levels may be drawn before their stage. Raises nothing foreseeable.
+    """
+    _run(worker, job_id, stage, following=frozenset(worker.settings.stages))
+
+
 def run_stage(worker: WorkerParts, job_id: str, stage: Stage) -> None:
     """Claim the job and do its stage, if there is anything to do. Raises nothing foreseeable."""
+    _run(worker, job_id, stage, following=frozenset())
+
+
+def _run(worker: WorkerParts, job_id: str, stage: Stage, *, following: frozenset[Stage]) -> None:
     if worker.draining.is_set():
         _publish(worker, job_id, stage)
         return
@@ -46,38 +61,51 @@ def run_stage(worker: WorkerParts, job_id: str, stage: Stage) -> None:
         # It may have ended by this very claim: as one that workers died with too often.
         tidy(worker, job_id)
         return
-    extra = {"job_id": job_id, "stage": stage, "fence": claim.fence, "attempt": claim.job.attempt}
-    log.info("stage begins", extra=extra)
-    worker.metrics.begin_stage(claim)
     try:
-        _run_claimed(worker, claim)
+        _run_claimed(worker, claim, following)
     finally:
-        worker.metrics.leave_stage()
         worker.suspects.leave(job_id)
 
 
-def _run_claimed(worker: WorkerParts, claim: Claim) -> None:
-    job_id, stage = claim.job.id, claim.job.stage
-    started = time.monotonic()
+def _run_claimed(worker: WorkerParts, claim: Claim, following: frozenset[Stage]) -> None:
+    hold = Hold(
+        worker.store,
+        claim,
+        StageProgress(claim.job),
+        lease_sec=worker.settings.lease_sec,
+        heartbeat_sec=worker.settings.heartbeat_sec,
+        draining=worker.draining,
+    )
+    job_id = claim.job.id
     try:
-        _work(worker, claim)
-        worker.metrics.end_stage(stage, time.monotonic() - started)
+        with hold:
+            _work(worker, hold, following)
     except WorkerDraining:
-        _last_word(worker, claim, worker.store.release)
-        _publish(worker, job_id, stage)
+        _last_word(worker, hold.claim, worker.store.release)
+        _publish(worker, job_id, hold.claim.job.stage)
     except JobCanceled:
-        if _last_word(worker, claim, worker.store.cancel):
+        if _last_word(worker, hold.claim, worker.store.cancel):
             worker.metrics.end_job("canceled")
         tidy(worker, job_id, fence=claim.fence)
     except LeaseLost as error:
-        log.warning("stopped: %s", error, extra={"job_id": job_id, "stage": stage})
+        log.warning("stopped: %s", error, extra=_extra(hold))
         tidy(worker, job_id, fence=claim.fence)
     except Exception as error:
-        log.exception("stage failed", extra={"job_id": job_id, "stage": stage})
+        log.exception("stage failed", extra=_extra(hold))
         reason = to_job_error(error)
-        if _last_word(worker, claim, lambda claim: worker.store.fail(claim, reason)):
+        if _last_word(worker, hold.claim, lambda claim: worker.store.fail(claim, reason)):
             worker.metrics.end_job("failed", reason.code)
         tidy(worker, job_id)
+
+
+def _extra(hold: Hold) -> dict[str, object]:
+    job = hold.claim.job
+    return {
+        "job_id": job.id,
+        "stage": job.stage,
+        "fence": hold.claim.fence,
+        "attempt": job.attempt,
+    }
 
 
 def _claim(worker: WorkerParts, job_id: str, stage: Stage) -> Claim | None:
@@ -107,39 +135,53 @@ def _try_to_claim(worker: WorkerParts, job_id: str, stage: Stage) -> Claim | Non
     return claim
 
 
-def _work(worker: WorkerParts, claim: Claim) -> None:
-    job = claim.job
-    progress = StageProgress(job)
-    with Hold(
-        worker.store,
-        claim,
-        progress,
-        lease_sec=worker.settings.lease_sec,
-        heartbeat_sec=worker.settings.heartbeat_sec,
-        draining=worker.draining,
-    ) as hold:
-        song = _song_of(worker, claim)
-        if job.step is None:
-            weights = worker.steps.weights
-            hold.write(lambda: worker.store.record_means(claim, step=song.step, weights=weights))
-        drawer = LevelDrawer(
-            store=worker.store,
-            artifacts=worker.artifacts,
-            engine=worker.engine,
-            hold=hold,
-            song=song,
-            read_prompt=lambda: read_prompt(worker, hold, song),
-            on_window_kept=lambda level, num_tokens: _note_window(
-                worker, job.id, level, num_tokens
-            ),
-        )
-        if job.stage is Stage.RENDER:
+def _work(worker: WorkerParts, hold: Hold, following: frozenset[Stage]) -> None:
+    """The claimed stage, and those of `following` that come next."""
+    song = _song_of(worker, hold.claim)
+    if hold.claim.job.step is None:
+        weights = worker.steps.weights
+        hold.write(lambda: worker.store.record_means(hold.claim, step=song.step, weights=weights))
+    with SongDrawer(
+        worker,
+        hold,
+        song,
+        ahead=[] if worker.lanes.wish is OverlapWish.OFF else _levels_ahead(hold, following),
+        read_prompt=lambda: read_prompt(worker, hold, song),
+        on_window_kept=lambda level, num_tokens: _note_window(
+            worker, hold.claim.job.id, level, num_tokens
+        ),
+    ) as drawer:
+        while hold.claim.job.stage is not Stage.RENDER:
+            with _counted(worker, hold):
+                is_going_on = _draw_level(worker, drawer, hold, following)
+            if not is_going_on:
+                return
+        with _counted(worker, hold):
             finish_song(worker, drawer, hold)
-            hold.finish(lambda: worker.store.succeed(claim))
-            worker.metrics.end_job("succeeded")
-            log.info("song finished", extra={"job_id": job.id, "stage": job.stage})
-        else:
-            _draw_level(worker, drawer, hold, level_of(job.stage))
+            hold.finish(lambda: worker.store.succeed(hold.claim))
+    worker.metrics.end_job("succeeded")
+    log.info("song finished", extra=_extra(hold))
+
+
+@contextmanager
+def _counted(worker: WorkerParts, hold: Hold) -> Iterator[None]:
+    """One stage, for the metrics."""
+    started, stage = time.monotonic(), hold.claim.job.stage
+    log.info("stage begins", extra=_extra(hold))
+    worker.metrics.begin_stage(hold.claim)
+    try:
+        yield
+        worker.metrics.end_stage(stage, time.monotonic() - started)
+    finally:
+        worker.metrics.leave_stage()
+
+
+def _levels_ahead(hold: Hold, following: frozenset[Stage]) -> list[Level]:
+    """Levels below the present one, as far down as this worker will go on."""
+    stages = stages_of(hold.claim.job.request)
+    later = stages[stages.index(hold.claim.job.stage) + 1 :]
+    served = itertools.takewhile(lambda stage: stage in following, later)
+    return [level_of(stage) for stage in served if stage is not Stage.RENDER]
 
 
 def _note_window(worker: WorkerParts, job_id: str, level: Level, num_tokens: int) -> None:
@@ -147,15 +189,20 @@ def _note_window(worker: WorkerParts, job_id: str, level: Level, num_tokens: int
     worker.metrics.keep_tokens(level.label, num_tokens)
 
 
-def _draw_level(worker: WorkerParts, drawer: LevelDrawer, hold: Hold, level: Level) -> None:
-    """Draw, let it be heard, hand over to the next stage.
+def _draw_level(
+    worker: WorkerParts, drawer: SongDrawer, hold: Hold, following: frozenset[Stage]
+) -> bool:
+    """Draw the present level, let it be heard, and go on to the next stage: or else False.
 
     The windows on disk keep the lead-out for the levels below; clients get what is heard.
     """
+    level = level_of(hold.claim.job.stage)
     num_heard = drawer.song.plan.levels[level].heard_tokens
     with LevelSound(worker, hold, level, num_heard) as sound:
         drawer.on_codes = _begin_sound(sound, level)
-        _finish_level(worker, drawer, hold, level, sound)
+        codes = drawer.codes_through(level)
+        codes_name = drawer.draw_beside(lambda: _finish_files(worker, drawer, hold, codes, sound))
+    return _hand_over(worker, drawer, hold, level, codes_name, following)
 
 
 def _begin_sound(
@@ -168,12 +215,20 @@ def _begin_sound(
     return begin
 
 
-def _finish_level(
-    worker: WorkerParts, drawer: LevelDrawer, hold: Hold, level: Level, sound: LevelSound
-) -> None:
+def _finish_files(
+    worker: WorkerParts,
+    drawer: SongDrawer,
+    hold: Hold,
+    drawn: Mapping[Level, NDArray[np.int64]],
+    sound: LevelSound,
+) -> str:
+    """Everything that a level leaves besides its windows, which are on record when this returns.
+
+    Returns the name of the file with all codes so far. The next level is drawn meanwhile.
+    """
     claim, job = hold.claim, hold.claim.job
-    drawn = drawer.codes_through(level)
     codes = {each: drawer.song.heard(each, array) for each, array in drawn.items()}
+    level = next(reversed(codes))
     codes_name = worker.artifacts.write_all_codes(
         job.id,
         fence=claim.fence,
@@ -183,22 +238,47 @@ def _finish_level(
     outputs = write_sound(worker, hold, level, sound.finish(codes[level]))
     hold.write(lambda: worker.store.record_outputs(claim, outputs))
     if level is Level.TOP:
-        are_new = level in drawer.times
+        are_new = drawer.time_of(level).num_tokens > 0
         keep_lyric_times(worker, hold, drawer.song, codes[level], are_codes_new=are_new)
-    spent = drawer.times.get(level)
-    metrics = LevelMetrics(
-        seconds=spent.seconds if spent else 0.0,
-        tokens_per_second=spent.tokens_per_second if spent else 0.0,
-    )
+    drawer.wait_kept()
+    return codes_name
+
+
+def _hand_over(
+    worker: WorkerParts,
+    drawer: SongDrawer,
+    hold: Hold,
+    level: Level,
+    codes_name: str,
+    following: frozenset[Stage],
+) -> bool:
+    """Say that a level is done; keep the job if this worker goes on with it, or else False."""
+    claim, job, spent = hold.claim, hold.claim.job, drawer.time_of(level)
+    metrics = LevelMetrics(seconds=spent.seconds, tokens_per_second=spent.tokens_per_second)
     next_stage = job.next_stage() or Stage.RENDER
-    hold.finish(
-        lambda: worker.store.finish_stage(claim, next_stage, metrics=metrics, codes_name=codes_name)
-    )
-    _publish(worker, job.id, next_stage)
+    is_going_on = next_stage in following
+    if is_going_on:
+        hold.go_on(
+            lambda: worker.store.go_on(
+                claim,
+                next_stage,
+                metrics=metrics,
+                codes_name=codes_name,
+                lease_sec=worker.settings.lease_sec,
+            )
+        )
+    else:
+        hold.finish(
+            lambda: worker.store.finish_stage(
+                claim, next_stage, metrics=metrics, codes_name=codes_name
+            )
+        )
+        _publish(worker, job.id, next_stage)
     worker.metrics.finish_level(job, level.label, metrics.tokens_per_second)
     if drawer.song.song.speed is Speed.EXACT:
         # What waiting jobs will take is told from the rate of the ordinary ones.
         _record_rate(worker, claim, metrics.tokens_per_second)
+    return is_going_on
 
 
 def _song_of(worker: WorkerParts, claim: Claim) -> JobSong:

@@ -59,7 +59,7 @@ def test_a_damaged_window_is_drawn_again_with_the_rest_of_its_stretch(
 
 
 def test_a_stopped_worker_gives_a_parallel_song_back_with_what_is_kept(service, worker):
-    job = service.admit(speed="parallel", duration_seconds=4.0, levels=("top", "middle"))
+    job = service.admit(speed="parallel", duration_seconds=20.0, levels=("top", "middle"))
     run_stage(worker, job.id, Stage.TOP)
     real = worker.store.record_window
 
@@ -71,4 +71,4 @@ def test_a_stopped_worker_gives_a_parallel_song_back_with_what_is_kept(service, 
     run_stage(worker, job.id, Stage.MIDDLE)
     now = service.store.get(job.id)
     assert (now.status, now.lease_expires_at) == (JobStatus.RUNNING, None)
-    assert len(now.codes_of("middle")) == 1
+    assert 0 < len(now.codes_of("middle")) < job.plan["middle"].windows_total

@@ -122,7 +122,7 @@ def test_a_stage_that_is_interrupted_at_any_moment_goes_on_where_it_stopped(
 
 def test_cancel_is_heard_while_a_level_is_drawn(service, worker):
     """The next window waits until a heartbeat has heard it: no clock decides who is first."""
-    job = service.admit(duration_seconds=8.0, levels=("top",), num_samples=2)
+    job = service.admit(duration_seconds=30.0, levels=("top",), num_samples=2)
     heard, beat, record = threading.Event(), worker.store.heartbeat, worker.store.record_window
 
     def heartbeat(*arguments, **options):
