@@ -66,6 +66,7 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
             weights=settings.weights,
             deterministic=settings.deterministic == "on",
             graphs=settings.graphs,
+            native_threads=settings.native_threads,
         )
 
     return WorkerParts(

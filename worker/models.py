@@ -61,6 +61,7 @@ class LoadedModel:
         weights: Weights | str = Weights.FULL,
         deterministic: bool = True,
         graphs: GraphWish | str = GraphWish.AUTO,
+        native_threads: int | None = None,
     ) -> None:
         self._directory, self._device, self._dtype = directory, device, dtype
         self._weights = Weights(weights)
@@ -72,6 +73,7 @@ class LoadedModel:
             device=device,
             deterministic=deterministic,
             one_level_at_a_time=placement is Placement.ONE_AT_A_TIME,
+            num_threads=native_threads,
             make_capturer=capturer_maker(
                 device, graphs, weights_stay=placement is not Placement.OFFLOADED
             ),

@@ -47,6 +47,13 @@ def default_health_file() -> Path:
     return Path(tempfile.gettempdir()) / f"jukebox-worker-{os.getuid()}.alive"
 
 
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class WorkerSettings(BaseSettings):
     """Settings of one worker process. Variables that other parts read are none of its business.
 
@@ -68,6 +75,10 @@ class WorkerSettings(BaseSettings):
     computes all `max_rows`; `off` computes only as many rows as there are songs, and numbers may be
     rounded in another way with every number of them. `graphs`: whether steps on CUDA are captured
     and replayed (`jukebox_core/engine/step_graphs.py`).
+
+    `native_threads`: cores that the step in C shares rows and levels out to; by default all that
+    this process may use. A song is the same with any number of them, and they never wait for each
+    other inside a token.
 
     `cpu_threads` are those of one matrix product of torch. With one, the numbers of a song on the
     CPU are the same to the bit in any company, and small models are faster: several threads wait
@@ -122,6 +133,12 @@ class WorkerSettings(BaseSettings):
         Literal["on", "off"], Field(validation_alias="JUKEBOX_DETERMINISTIC")
     ] = "on"
     graphs: Annotated[Literal["auto", "off"], Field(validation_alias="JUKEBOX_GRAPHS")] = "auto"
+    native_threads: Annotated[
+        int,
+        Field(
+            validation_alias="JUKEBOX_NATIVE_THREADS", ge=1, le=256, default_factory=usable_cores
+        ),
+    ]
     cpu_threads: Annotated[int, Field(validation_alias="JUKEBOX_CPU_THREADS", ge=1, le=256)] = 1
     max_models: Annotated[int, Field(validation_alias="JUKEBOX_MAX_MODELS", ge=1, le=64)] = 1
     max_attempts: Annotated[int, Field(validation_alias="JUKEBOX_MAX_ATTEMPTS", ge=1, le=100)] = 3
