@@ -5,7 +5,6 @@ prints the memory that this took at most, in bytes, as it is counted by the kern
 """
 
 import json
-import resource
 import struct
 import sys
 from pathlib import Path
@@ -139,6 +138,13 @@ def write_openai(directory: Path, *, as_zip: bool) -> None:
     )
 
 
+def _peak_bytes() -> int:
+    """Of this program alone: `ru_maxrss` begins with the peak of the process that started it."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
+
+
 def _load(how: str, directory: Path) -> None:
     match how:
         case "mapped":
@@ -162,7 +168,6 @@ if __name__ == "__main__":
     # A first small load: what the libraries take for themselves is no part of a model.
     with torch.device("meta"):
         JukeboxPrior(large_config().prior(Level.BOTTOM))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _peak_bytes()
     _load(sys.argv[1], Path(sys.argv[2]))
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    sys.stdout.write(f"{(after - before) * 1024}\n")
+    sys.stdout.write(f"{_peak_bytes() - before}\n")
