@@ -4,8 +4,9 @@ A tape is stricter than it need be where a GPU would be silently wrong:
 
 * It refuses what a capture refuses: asking for a value, results whose shape depends on data, copies
   to the host and from it.
-* What a step makes for itself is filled with nonsense before and after each replay, so that nothing
-  can live on from the capture, or from one replay to the next, but in memory from outside.
+* What a step makes for itself is filled with nonsense after the capture and each replay, so that
+  nothing can live on from one to the next but in memory from outside. What the captured function
+  returns is spared until the next replay.
 * Memory from outside is known by its address; if a tensor moves, the next replay raises.
 
 Unlike a capture, recording works on the memory.
@@ -51,6 +52,7 @@ class Tape(TorchDispatchMode):
         super().__init__()
         self._operations: list[_Operation] = []
         self._made: dict[int, Tensor] = {}
+        self._spared: list[Tensor] = []
         self._outside: dict[int, tuple[Tensor, int]] = {}
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
@@ -74,17 +76,21 @@ class Tape(TorchDispatchMode):
         return len(self._operations)
 
     def replay(self) -> None:
+        for tensor in self._spared:
+            tensor.fill_(_nonsense(tensor.dtype))
         for tensor, address in self._outside.values():
             if tensor.data_ptr() != address:
                 raise RuntimeError(f"a tensor {tuple(tensor.shape)} has moved since the capture")
-        self.spoil()
         for operation in self._operations:
             operation.run()
 
     def spoil(self, keep: Tensor | None = None) -> None:
-        """Nonsense into everything that was made inside, but not into what `keep` shares."""
+        """Nonsense into everything that was made inside, into what `keep` shares only later."""
+        self._spared.clear()
         for tensor in self._made.values():
-            if keep is None or _address(tensor) != _address(keep):
+            if keep is not None and _address(tensor) == _address(keep):
+                self._spared.append(tensor)
+            else:
                 tensor.fill_(_nonsense(tensor.dtype))
 
 

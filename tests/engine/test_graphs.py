@@ -52,8 +52,8 @@ def draws_of(top, level, num=5, **how):
         f"{level.label} {n}": Draw(
             top,
             level,
-            num_prefix=(0, 9, 40, 7, 1)[n % 5],
-            num_new=(64, 23, 24, 3, 50)[n % 5],
+            num_prefix=(0, 40, 9, 7, 1)[n % 5],
+            num_new=(35, 24, 23, 3, 18)[n % 5],
             seed=n,
             params=SamplingParams(**FILTERS[n % len(FILTERS)]),
             **how,
@@ -99,8 +99,8 @@ def test_windows_without_filters_and_with_each_are_captured_and_equal(params):
 
 @pytest.mark.parametrize("seed", range(2))
 def test_windows_join_and_leave_between_replays_in_buckets_of_many_sizes(seed):
-    top, shuffled = "prior_1b_lyrics", random.Random(seed)
-    draws = draws_of(top, Level.TOP, num=12) | draws_of(top, Level.MIDDLE, num=4)
+    top, shuffled = "prior_5b", random.Random(seed)
+    draws = draws_of(top, Level.TOP, num=9) | draws_of(top, Level.MIDDLE, num=3)
     names = list(draws)
     shuffled.shuffle(names)
     engine, results = GraphEngine(golden_priors(top), max_rows=16), {}
@@ -121,40 +121,39 @@ def test_windows_join_and_leave_between_replays_in_buckets_of_many_sizes(seed):
 
 def test_a_song_does_not_depend_on_its_bucket():
     """With one row, too, since a CPU computes four at least."""
-    window = Draw("prior_5b_lyrics", Level.TOP, num_new=40)
-    for max_rows in (1, 4, 16):
-        engine = GraphEngine(golden_priors("prior_5b_lyrics"), max_rows=max_rows)
+    window = Draw("prior_5b", Level.TOP, num_new=20)
+    for max_rows in (1, 4, 12):
+        engine = GraphEngine(golden_priors("prior_5b"), max_rows=max_rows)
         submit(engine, {"a": window})
-        company = {f"{n}": Draw("prior_5b_lyrics", Level.TOP, seed=n) for n in range(max_rows - 1)}
+        company = {f"{n}": Draw("prior_5b", Level.TOP, seed=n) for n in range(max_rows - 1)}
         submit(engine, company)
         rows = run_to_end(engine)
         if max_rows > 1:  # alone in its cache nothing can pad it
             assert rows["a"] == window.slowly()
 
 
-@pytest.mark.parametrize("top", TOP_PRIORS)
-def test_the_draw_as_a_gpu_does_it_is_captured_too(top, monkeypatch):
+def test_the_draw_as_a_gpu_does_it_is_captured_too(monkeypatch):
     def compare(logits, uniforms, rows):
         filtered = sampler.filter_logits(sampler._tempered(logits, rows), rows)
         probabilities = filtered.softmax(dim=-1)
         return sampler.compare(probabilities, probabilities.cumsum(-1), uniforms.unsqueeze(-1))
 
     monkeypatch.setattr(step_buffers, "draw", compare)
-    draws = draws_of(top, Level.TOP)
-    engine = GraphEngine(golden_priors(top), max_rows=8)
+    draws = draws_of("prior_5b", Level.TOP)
+    engine = GraphEngine(golden_priors("prior_5b"), max_rows=8)
     submit(engine, draws)
     assert run_to_end(engine) == alone(draws)
     assert engine.num_replays > engine.num_captures > 0
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize(("top", "level"), PRIORS[1:4])
+@pytest.mark.parametrize(("top", "level"), PRIORS[1:4:2])
 def test_half_precision_is_captured_and_equal(top, level, dtype):
     prior = copy.deepcopy(golden_priors(top)[level]).set_compute_dtype(dtype)
     check_equal_to_plain({level: prior}, draws_of(top, level, num=4))
 
 
-@pytest.mark.parametrize(("top", "level"), PRIORS[:4])
+@pytest.mark.parametrize(("top", "level"), PRIORS[1:4:2])
 def test_int8_weights_are_captured_and_equal(top, level):
     prior = copy.deepcopy(golden_priors(top)[level]).use_int8_weights()
     check_equal_to_plain({level: prior}, draws_of(top, level, num=4))
@@ -408,7 +407,7 @@ def test_on_a_device_for_one_prior_captured_steps_leave_with_its_cache():
     engine = GraphEngine(OneAtATime(reference), max_rows=4, one_level_at_a_time=True)
     draws = {}
     for level in Level:
-        draws |= draws_of("prior_5b", level, num=3)
+        draws |= draws_of("prior_5b", level, num=2)
     submit(engine, draws)
     assert run_to_end(engine) == alone(draws)
     assert len(engine._runners) == 1
