@@ -18,7 +18,7 @@ from jukebox_core.prior.int8_weights import Weights
 from worker.engine_thread import EngineThread
 from worker.health import Presence, describe_worker
 from worker.mapping import level_of
-from worker.metrics import WorkerMetrics, metrics_page
+from worker.metrics import SongPart, WorkerMetrics, metrics_page
 from worker.models import LoadedModel, ModelShelf, choose_device, choose_dtype
 from worker.overlap import Lanes, OverlapWish
 from worker.parts import WorkerParts
@@ -42,6 +42,8 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.dtype, device)
 
+    metrics = WorkerMetrics(_describe_device(device), device)
+
     def load(name: str) -> LoadedModel:
         card = catalog.get(name)
         placement = decide_placement(
@@ -64,6 +66,7 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
             max_rows=settings.max_rows,
             placement=placement,
             weights=settings.weights,
+            on_loaded=lambda seconds: metrics.spend(SongPart.LOADING, seconds),
             deterministic=settings.deterministic == "on",
             graphs=settings.graphs,
             native_threads=settings.native_threads,
@@ -79,7 +82,7 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
             ModelShelf(load, max_models=settings.max_models), on_broken=_end_at_once
         ),
         device_name=_describe_device(device),
-        metrics=WorkerMetrics(_describe_device(device), device),
+        metrics=metrics,
         steps=Steps(
             wanted=settings.native_step,
             is_cpu=device.type == "cpu" and settings.placement in ("auto", "resident"),

@@ -5,8 +5,10 @@ the store knows already (how many jobs wait, who lives) the API tells.
 """
 
 import logging
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 
 import torch
 from prometheus_client import (
@@ -33,6 +35,20 @@ _STAGE_BUCKETS_SEC = (
     *(hours * _HOUR_SEC for hours in (1, 2, 4)),
 )
 _WAIT_BUCKETS_SEC = (0.1, 0.5, *_STAGE_BUCKETS_SEC)
+
+
+class SongPart(StrEnum):
+    """What a claimed song waits for, one after the other; the first two are within the third."""
+
+    LOADING = "loading"  # of a prior from its file
+    PROMPT = "prompt"  # what the song begins with, made codes
+    DRAWING = "drawing"  # until the last code of the level that is due
+    FILES = "files"  # of all codes and of the sound
+    SOUND = "sound"  # what of it was not made while the level was drawn
+    LYRIC_TIMES = "lyric_times"
+    KEEPING = "keeping"  # of the last windows
+    HANDING_OVER = "handing_over"  # to the next stage
+    RENDERING = "rendering"  # the last stage
 
 
 class WorkerMetrics:
@@ -86,6 +102,12 @@ class WorkerMetrics:
             buckets=_STAGE_BUCKETS_SEC,
             registry=registry,
         )
+        self.part_sec = Counter(
+            "jukebox_song_part_seconds",
+            "What songs waited for once they were claimed, part by part",
+            ["part"],
+            registry=registry,
+        )
         self.tokens_per_sec = Gauge(
             "jukebox_tokens_per_second",
             "Of one song, all its samples together, when a level was last finished",
@@ -98,6 +120,19 @@ class WorkerMetrics:
             ["level"],
             registry=registry,
         )
+
+    @contextmanager
+    def part(self, part: SongPart) -> Iterator[None]:
+        """Count the seconds of the block as those of a part of a song."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.spend(part, time.monotonic() - started)
+
+    def spend(self, part: SongPart, seconds: float) -> None:
+        """A part of a song took so long."""
+        self.part_sec.labels(part.value).inc(seconds)
 
     def begin_stage(self, claim: Claim) -> None:
         """A job was claimed, or its holder goes on with the next stage."""

@@ -59,12 +59,13 @@ class LoadedModel:
         max_rows: int,
         placement: Placement = Placement.RESIDENT,
         weights: Weights | str = Weights.FULL,
+        on_loaded: Callable[[float], None] = lambda _seconds: None,
         deterministic: bool = True,
         graphs: GraphWish | str = GraphWish.AUTO,
         native_threads: int | None = None,
     ) -> None:
         self._directory, self._device, self._dtype = directory, device, dtype
-        self._weights = Weights(weights)
+        self._weights, self._on_loaded = Weights(weights), on_loaded
         self.device = device
         self.priors = PlacedPriors(self._load_prior, device=device, placement=placement)
         self.engine = Engine(
@@ -97,10 +98,15 @@ class LoadedModel:
             prior = prior.use_int8_weights().to(home)
         else:
             prior = load_prior_of(self._directory, level, device=home, dtype=self._dtype)
-        seconds = round(time.monotonic() - started, 3)
+        seconds = time.monotonic() - started
+        self._on_loaded(seconds)
         log.info(
             "prior loaded",
-            extra={"model": self._directory.name, "level": level.label, "seconds": seconds},
+            extra={
+                "model": self._directory.name,
+                "level": level.label,
+                "seconds": round(seconds, 3),
+            },
         )
         return prior
 

@@ -22,6 +22,7 @@ from worker.hold import Hold, JobCanceled, WorkerDraining
 from worker.level_sound import LevelSound
 from worker.lyric_timing import keep_lyric_times
 from worker.mapping import JobSong, level_of, to_job_error
+from worker.metrics import SongPart
 from worker.overlap import OverlapWish
 from worker.parts import WorkerParts
 from worker.progress import StageProgress
@@ -146,7 +147,7 @@ def _work(worker: WorkerParts, hold: Hold, following: frozenset[Stage]) -> None:
         hold,
         song,
         ahead=[] if worker.lanes.wish is OverlapWish.OFF else _levels_ahead(hold, following),
-        read_prompt=lambda: read_prompt(worker, hold, song),
+        read_prompt=lambda: _read_prompt(worker, hold, song),
         on_window_kept=lambda level, num_tokens: _note_window(
             worker, hold.claim.job.id, level, num_tokens
         ),
@@ -156,7 +157,7 @@ def _work(worker: WorkerParts, hold: Hold, following: frozenset[Stage]) -> None:
                 is_going_on = _draw_level(worker, drawer, hold, following)
             if not is_going_on:
                 return
-        with _counted(worker, hold):
+        with _counted(worker, hold), worker.metrics.part(SongPart.RENDERING):
             finish_song(worker, drawer, hold)
             hold.finish(lambda: worker.store.succeed(hold.claim))
     worker.metrics.end_job("succeeded")
@@ -200,9 +201,11 @@ def _draw_level(
     num_heard = drawer.song.plan.levels[level].heard_tokens
     with LevelSound(worker, hold, level, num_heard) as sound:
         drawer.on_codes = _begin_sound(sound, level)
-        codes = drawer.codes_through(level)
+        with worker.metrics.part(SongPart.DRAWING):
+            codes = drawer.codes_through(level)
         codes_name = drawer.draw_beside(lambda: _finish_files(worker, drawer, hold, codes, sound))
-    return _hand_over(worker, drawer, hold, level, codes_name, following)
+    with worker.metrics.part(SongPart.HANDING_OVER):
+        return _hand_over(worker, drawer, hold, level, codes_name, following)
 
 
 def _begin_sound(
@@ -229,19 +232,33 @@ def _finish_files(
     claim, job = hold.claim, hold.claim.job
     codes = {each: drawer.song.heard(each, array) for each, array in drawn.items()}
     level = next(reversed(codes))
-    codes_name = worker.artifacts.write_all_codes(
-        job.id,
-        fence=claim.fence,
-        codes={level.label: array for level, array in codes.items()},
-        metadata={"model": job.request.model, "seed": str(job.request.seed)},
-    )
-    outputs = write_sound(worker, hold, level, sound.finish(codes[level]))
-    hold.write(lambda: worker.store.record_outputs(claim, outputs))
+    part = worker.metrics.part
+    with part(SongPart.FILES):
+        codes_name = worker.artifacts.write_all_codes(
+            job.id,
+            fence=claim.fence,
+            codes={level.label: array for level, array in codes.items()},
+            metadata={"model": job.request.model, "seed": str(job.request.seed)},
+        )
+    with part(SongPart.SOUND):
+        audio = sound.finish(codes[level])
+    with part(SongPart.FILES):
+        outputs = write_sound(worker, hold, level, audio)
+        hold.write(lambda: worker.store.record_outputs(claim, outputs))
     if level is Level.TOP:
         are_new = drawer.time_of(level).num_tokens > 0
-        keep_lyric_times(worker, hold, drawer.song, codes[level], are_codes_new=are_new)
-    drawer.wait_kept()
+        with part(SongPart.LYRIC_TIMES):
+            keep_lyric_times(worker, hold, drawer.song, codes[level], are_codes_new=are_new)
+    with part(SongPart.KEEPING):
+        drawer.wait_kept()
     return codes_name
+
+
+def _read_prompt(
+    worker: WorkerParts, hold: Hold, song: JobSong
+) -> Mapping[Level, NDArray[np.int64]]:
+    with worker.metrics.part(SongPart.PROMPT):
+        return read_prompt(worker, hold, song)
 
 
 def _hand_over(

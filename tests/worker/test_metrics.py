@@ -8,7 +8,7 @@ import torch
 
 from jobs.job import JobStatus, Stage
 from tests.worker.jobs_and_processes import replaced
-from worker.metrics import WorkerMetrics, metrics_page
+from worker.metrics import SongPart, WorkerMetrics, metrics_page
 from worker.settings import InvalidSettings
 from worker.tasks import run_stage
 
@@ -48,6 +48,26 @@ def test_a_song_is_counted_from_its_first_stage_to_its_end(service, worker):
         assert figure(worker, "jukebox_job_duration_seconds_count", level=stage) == 1
     assert figure(worker, "jukebox_queue_wait_seconds_count") == 1
     assert figure(worker, "jukebox_stages_in_hand") == 0
+
+
+def test_what_a_song_waited_for_is_counted_part_by_part(service, worker):
+    job = service.admit(levels=("top", "middle"), lyrics="hello hello")
+    for stage in (Stage.TOP, Stage.MIDDLE, Stage.RENDER):
+        run_stage(worker, job.id, stage)
+    ended = service.store.get(job.id)
+    assert ended.status is JobStatus.SUCCEEDED
+    spent = {
+        part: figure(worker, "jukebox_song_part_seconds_total", part=part.value)
+        for part in SongPart
+    }
+    assert all(spent.values()), spent
+    # Parts follow each other: together they are what the stages took, or less.
+    stages = sum(
+        figure(worker, "jukebox_job_duration_seconds_sum", level=stage)
+        for stage in ("top", "middle", "render")
+    )
+    within = (SongPart.LOADING, SongPart.PROMPT)
+    assert sum(seconds for part, seconds in spent.items() if part not in within) <= stages
 
 
 def test_a_failure_is_counted_with_its_code(service, worker):
