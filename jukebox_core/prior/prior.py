@@ -1,6 +1,7 @@
 """One autoregressive model of the codes of one level."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +14,11 @@ from jukebox_core.prior.kv_cache import PriorCache
 from jukebox_core.prior.labels import NUM_FIXED_LABELS, LabelEmbedding
 from jukebox_core.prior.lyric_encoder import LyricEncoder
 from jukebox_core.prior.native_step import NativePrior, native_library
-from jukebox_core.prior.one_window import Draw, draw_ids
+from jukebox_core.prior.one_window import Draw, OnDrawn, draw_ids
 from jukebox_core.prior.outputs import Conditioning, PriorOutput
 from jukebox_core.prior.projection import INIT_STD, Projection
 from jukebox_core.prior.transformer import Transformer
+from jukebox_core.song import SamplingParams
 from jukebox_core.step_kind import StepKind
 
 _NOT_COUNTED = -100
@@ -378,6 +380,8 @@ class JukeboxPrior(nn.Module):
         draw: Draw,
         uniforms: Tensor,
         prefix: Tensor | None = None,
+        params: Sequence[SamplingParams] | None = None,
+        on_drawn: OnDrawn = lambda num_tokens: None,
     ) -> Tensor:
         """Draw inside one window, token by token; the slow twin of the engine.
 
@@ -386,6 +390,8 @@ class JukeboxPrior(nn.Module):
         draw        turns logits and one uniform number per row into ids
         uniforms    float64 [B, num_tokens]
         prefix      int64 [B, n] codes that the window begins with | None
+        params      what `draw` does, for each row: then the native step draws by itself
+        on_drawn    hears how many more tokens of each row are drawn, as they are
         returns     int64 [B, n + num_tokens] codes
 
         Raises:
@@ -399,7 +405,14 @@ class JukeboxPrior(nn.Module):
                 f"{self.config.context_tokens}"
             )
         ids = draw_ids(
-            self, codes, labels, upper_codes, draw=draw, uniforms=uniforms[:, :num_tokens]
+            self,
+            codes,
+            labels,
+            upper_codes,
+            draw=draw,
+            uniforms=uniforms[:, :num_tokens],
+            params=params,
+            on_drawn=on_drawn,
         )
         return torch.cat((codes, self.to_codes(ids)), dim=1)
 

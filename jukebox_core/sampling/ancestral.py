@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from jukebox_core.song import SamplingParams
 from jukebox_core.units import Level
 
 LevelProgress = Callable[[Level, int, int], None]
-"""Called with (level, tokens done, tokens total) of one song, after every token."""
+"""Called with (level, tokens done, tokens total) of one song, after every token or every few."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,15 +159,14 @@ def _draw_window(
     """Prefix and new codes of one window for some rows: int64 [b, end - start]."""
     upper = window_upper_codes(task.prior, upper_codes, window.start)
     labels = window_label_rows(task.prior, task.songs[rows], task.timing, window.start)
-    sampling = RowSampling.from_params([task.params] * len(labels), device=task.device)
+    params = [task.params] * len(labels)
     done = window.first_new
 
-    def draw_step(logits: Tensor, uniforms: Tensor) -> Tensor:
+    def count(num_tokens: int) -> None:
         nonlocal done
-        done += 1
+        done += num_tokens
         if on_progress is not None:
             on_progress(task.level, done, task.plan.total_tokens)
-        return draw(logits, uniforms, sampling)
 
     return task.prior.sample(
         window.num_new,
@@ -174,7 +174,9 @@ def _draw_window(
         None if upper is None else upper[rows],
         prefix=codes[rows, window.start : window.first_new],
         uniforms=_window_uniforms(task, window, rows).to(task.device),
-        draw=draw_step,
+        draw=partial(draw, rows=RowSampling.from_params(params, device=task.device)),
+        params=params,
+        on_drawn=count,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -63,9 +64,9 @@ class _Report:
         self._task, self._on_progress = task, on_progress
         self._num_steps, self._num_done = num_steps, 0
 
-    def step(self) -> None:
-        """One more step is done."""
-        self._num_done += 1
+    def count(self, num_steps: int) -> None:
+        """So many more steps are done."""
+        self._num_done += num_steps
         if self._on_progress is None:
             return
         total, first = self._task.plan.total_tokens, self._task.plan.windows[0].first_new
@@ -103,19 +104,16 @@ def _draw_rows(
     prefix = [
         streams[row.stretch, row.song, row.window.start : row.window.first_new] for row in rows
     ]
-    sampling = RowSampling.from_params([task.params] * len(rows), device=task.device)
-
-    def draw_step(logits: Tensor, uniforms: Tensor) -> Tensor:
-        report.step()
-        return draw(logits, uniforms, sampling)
-
+    params = [task.params] * len(rows)
     return task.prior.sample(
         rows[0].window.num_new,
         torch.cat(labels).to(task.device),
         _upper_codes(task, rows, upper_codes),
         prefix=torch.stack(prefix),
         uniforms=_uniforms(task, rows).to(task.device),
-        draw=draw_step,
+        draw=partial(draw, rows=RowSampling.from_params(params, device=task.device)),
+        params=params,
+        on_drawn=report.count,
     )
 
 
