@@ -59,15 +59,24 @@ class Steps:
         if job.step is None:
             # Codes without a word on their step are from before there was a choice.
             return StepKind.PLAIN if job.codes else self._for_new_song(config)
-        begun = StepKind(job.step)
-        if begun is StepKind.NATIVE and self._reason_against is not None:
+        reason = self._reason_against_step(job.step)
+        if reason is not None:
             log.warning(
                 "going on with another step than the song was begun with: %s",
-                self._reason_against,
+                reason,
                 extra={"job_id": job.id, "stage": job.stage},
             )
             return StepKind.PLAIN
-        return begun
+        return StepKind(job.step)
+
+    def _reason_against_step(self, step: str) -> str | None:
+        """Why this worker cannot draw with the step of that name; None if it can."""
+        if step == StepKind.PLAIN:
+            return None
+        if step == StepKind.NATIVE:
+            return self._reason_against
+        # Of a worker with another device, or of a later release.
+        return f"this worker has no {step} step"
 
     def _note_other_weights(self, job: Job) -> None:
         is_new = job.step is None and not job.codes

@@ -26,6 +26,7 @@ from worker.settings import InvalidSettings, WorkerSettings, read_settings
 from worker.steps import Steps
 from worker.tasks import run_stage
 
+ON_A_CPU = (StepKind.PLAIN, StepKind.NATIVE)
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 
 
@@ -52,7 +53,7 @@ def config(worker):
 @pytest.mark.redis
 def test_a_new_song_takes_the_fast_step_and_an_old_one_keeps_its_own(job, config):
     assert steps().for_job(job, config) is StepKind.NATIVE
-    for begun in StepKind:
+    for begun in ON_A_CPU:
         assert steps().for_job(replaced(job, step=begun), config) is begun
 
 
@@ -66,6 +67,14 @@ def test_a_worker_without_a_compiler_goes_on_with_what_it_has(
     assert "another step than the song was begun with: there is no cc" in caplog.text
 
 
+@pytest.mark.redis
+def test_a_song_begun_with_a_step_of_another_kind_of_worker_goes_on_here(job, config, caplog):
+    assert steps("off").for_job(replaced(job, step="of tomorrow"), config) is StepKind.PLAIN
+    assert (
+        "another step than the song was begun with: this worker has no of tomorrow" in caplog.text
+    )
+
+
 def test_a_worker_that_insists_does_not_start_without_a_compiler(without_compiler):
     with pytest.raises(InvalidSettings, match="JUKEBOX_NATIVE_STEP is on, but there is no cc"):
         steps("on")
@@ -75,7 +84,7 @@ def test_a_worker_that_insists_does_not_start_without_a_compiler(without_compile
 
 @needs_compiler
 @pytest.mark.redis
-@pytest.mark.parametrize("begun", list(StepKind))
+@pytest.mark.parametrize("begun", ON_A_CPU)
 def test_a_song_keeps_its_step_from_stage_to_stage(service, worker, models_dir, begun):
     """The first stage on a worker of that kind, the others on one that would choose freely."""
     drawn = spy_on(worker)
