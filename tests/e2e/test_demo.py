@@ -64,13 +64,19 @@ class Run:
         assert self.family() == {}
 
 
-def test_the_demo_sings_saves_and_leaves_nothing_running(tmp_path):
-    run = Run("demo", cwd=tmp_path)
+@pytest.fixture
+def folder(tmp_path_factory):
+    """An empty one with a short path: sockets that lie below it have no room for a long one."""
+    return tmp_path_factory.mktemp("run")
+
+
+def test_the_demo_sings_saves_and_leaves_nothing_running(folder):
+    run = Run("demo", cwd=folder)
     status, out, err = run.finish()
     assert status == 0, err
     run.assert_nothing_is_left()
     assert list(run.temporary.glob("jukebox*")) == []
-    sound, picture = (tmp_path / line for line in out.splitlines())
+    sound, picture = (folder / line for line in out.splitlines())
     info = soundfile.info(sound)
     assert abs(info.duration - 10.0) < 0.1
     audio, _ = soundfile.read(sound)
@@ -94,8 +100,8 @@ def test_the_demo_sings_saves_and_leaves_nothing_running(tmp_path):
         (signal.SIGTERM, "-m api"),
     ],
 )
-def test_a_demo_that_is_interrupted_leaves_nothing_running(tmp_path, signum, words):
-    run = Run("demo", cwd=tmp_path)
+def test_a_demo_that_is_interrupted_leaves_nothing_running(folder, signum, words):
+    run = Run("demo", cwd=folder)
     run.wait_for(words)
     time.sleep(1.0)
     run.process.send_signal(signum)
@@ -106,8 +112,8 @@ def test_a_demo_that_is_interrupted_leaves_nothing_running(tmp_path, signum, wor
     assert "Traceback" not in err
 
 
-def test_a_demo_that_is_killed_takes_its_children_with_it(tmp_path):
-    run = Run("demo", cwd=tmp_path)
+def test_a_demo_that_is_killed_takes_its_children_with_it(folder):
+    run = Run("demo", cwd=folder)
     run.wait_for("-m worker")
     time.sleep(2.0)
     run.process.kill()
@@ -115,8 +121,8 @@ def test_a_demo_that_is_killed_takes_its_children_with_it(tmp_path):
     run.assert_nothing_is_left(within_sec=120.0)
 
 
-def test_a_demo_whose_worker_cannot_start_shows_why(tmp_path):
-    run = Run("demo", cwd=tmp_path, JUKEBOX_DEVICE="gramophone")
+def test_a_demo_whose_worker_cannot_start_shows_why(folder):
+    run = Run("demo", cwd=folder, JUKEBOX_DEVICE="gramophone")
     status, _, err = run.finish()
     assert status == 1
     assert "JUKEBOX_DEVICE" in err
@@ -124,12 +130,12 @@ def test_a_demo_whose_worker_cannot_start_shows_why(tmp_path):
     run.assert_nothing_is_left()
 
 
-def test_serve_runs_until_it_is_told_to_stop(tmp_path):
+def test_serve_runs_until_it_is_told_to_stop(folder):
     from cli.client import JukeboxClient
     from cli.stack import free_port
 
     port = free_port()
-    run = Run("serve", "--port", str(port), cwd=tmp_path, REDIS_URL="")
+    run = Run("serve", "--port", str(port), cwd=folder, REDIS_URL="")
     with JukeboxClient(f"http://127.0.0.1:{port}") as client:
         deadline = time.monotonic() + 300.0
         while not (client.is_ready() and client.system()["workers"]):
