@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bench.machine import wait_for
 from jukebox_core.engine import Engine, Sequence
+from jukebox_core.engine.step_graphs import StepGraphs
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.sampling.noise import CounterNoise
 from jukebox_core.song import SamplingParams
@@ -32,10 +33,14 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineRun:
-    """One window of some rows: `begin_sec` of each row that joined, then turns of all together."""
+    """One window of some rows: `begin_sec` of each row that joined, then turns of all together.
+
+    `graphs` holds the captured steps, if any were wanted.
+    """
 
     begin_sec: list[float]
     turns: list[Turn]
+    graphs: StepGraphs | None = None
 
     @property
     def step_times(self) -> list[float]:
@@ -112,7 +117,11 @@ def our_run(
     turns = [Turn(count, each) for count, each in zip(counts, seconds, strict=True)]
     if len(turns) > 1 and turns[-1].num_tokens == 1:
         turns.pop()
-    return EngineRun(begin_sec=[_between(*pair) for pair in itertools.pairwise(begun)], turns=turns)
+    return EngineRun(
+        begin_sec=[_between(*pair) for pair in itertools.pairwise(begun)],
+        turns=turns,
+        graphs=engine.graphs(prior.config.level),
+    )
 
 
 def _mark(device: torch.device, clock: Callable[[], float]) -> Any:  # noqa: ANN401

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from bench.engine_steps import our_run
+from bench.engine_steps import EngineRun, our_run
 from bench.full_size import FULL_SIZE, fits, full_size_priors, peak_bytes, watch_peak
 from bench.machine import Machine
 from bench.pairs_of_priors import PriorPair
@@ -87,9 +87,21 @@ def _measure_way(
         **summary(machine, pair.name, prior, num_rows, [run.step_times]),
         "step": way.name,
         "warm_up_seconds": round(run.warm_up_sec, 4),
+        **_captures(run),
         "begin_ms": round(1e3 * statistics.median(run.begin_sec), 2),
         "planned_mb": round(needs.total_bytes(num_rows) / 1e6, 3),
         "peak_mb": None if peak is None else round(peak / 1e6, 1),
+    }
+
+
+def _captures(run: EngineRun) -> dict[str, Any]:
+    """How many graphs there were, and why not, if they were wanted and not used."""
+    if run.graphs is None:
+        return {"graphs": 0, "capture_seconds": None, "no_graphs_because": None}
+    return {
+        "graphs": run.graphs.num_captured,
+        "capture_seconds": round(run.graphs.capture_sec, 3),
+        "no_graphs_because": run.graphs.reason_against,
     }
 
 

@@ -15,6 +15,7 @@ import transformers
 
 from bench.engine_steps import our_step_times
 from bench.full_steps import FullPlan, company_costs, measure_full, music_rates
+from bench.kernel_boundary import kernel_boundary
 from bench.machine import Clock, Machine, measure_machine
 from bench.pairs_of_priors import PriorPair, Size, prior_pairs
 from bench.precisions import FP32, PRECISIONS, in_precision, steps_of
@@ -48,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         figures = {
             "music": music_rates(rows),
             "company": company_costs(machine, plan),
+            "kernel_boundary": [kernel_boundary(device)],
         }
     else:
         sizes = _QUICK_SIZES if options.quick else [s for s in _SIZES if s.width in options.width]

@@ -1,11 +1,13 @@
 """How the engine computes a step on a device: with which code, and captured or not."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from jukebox_core.engine.cuda_graphs import capturer_maker
+from jukebox_core.engine.graph_plan import GraphWish
 from jukebox_core.step_kind import StepKind
 
 _GRAPH = " graph"
@@ -27,7 +29,7 @@ class Way:
         """What `Engine` is to be given for it."""
         if not self.is_captured:
             return {}
-        return {"make_capturer": _capturers(device)}
+        return {"make_capturer": capturer_maker(device, GraphWish.AUTO, weights_stay=True)}
 
 
 def way_of(name: str) -> Way:
@@ -44,10 +46,3 @@ def ways_on(device: torch.device) -> tuple[Way, ...]:
         return (plain,)
     own = [Way(step=kind, is_captured=True) for kind in StepKind if kind.value == "fused"]
     return (plain, Way(step=StepKind.PLAIN, is_captured=True), *own)
-
-
-def _capturers(device: torch.device) -> Callable[[], Any]:
-    # Imported here: only CUDA has it.
-    from jukebox_core.engine.cuda_graphs import CudaCapturer
-
-    return lambda: CudaCapturer(device)

@@ -16,7 +16,7 @@ from jukebox_core.engine.pace import Pace
 from jukebox_core.engine.run_ahead import RunAhead, run_ahead_of
 from jukebox_core.engine.scheduler import Scheduler
 from jukebox_core.engine.sequence import Sequence
-from jukebox_core.engine.step_graphs import Capturer
+from jukebox_core.engine.step_graphs import Capturer, StepGraphs
 from jukebox_core.errors import SamplingError
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.prior.projection import MIN_CPU_ROWS
@@ -105,6 +105,10 @@ class Engine:
         Where the device holds one prior only, not while windows of another level run.
         """
         return self._scheduler.is_free_for(level)
+
+    def graphs(self, level: Level) -> StepGraphs | None:
+        """The captured steps of a prior that was used; None where none are wanted."""
+        return self._runners[level].graphs if level in self._runners else None
 
     def submit(self, sequence: Sequence) -> None:
         """Put a sequence in line; `step` reports it when it ends.

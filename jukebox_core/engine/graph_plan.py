@@ -13,7 +13,7 @@ MAX_BUCKET = 128
 REPLAY_STEPS = (8, 1)
 """Tokens of one replay, the largest first. Lengths are known, so several need no look in between;
 eight make the call of the host one part in eight, and are still a turn that others can wait for."""
-GRAPH_STEPS = frozenset({StepKind.PLAIN})
+GRAPH_STEPS = frozenset(StepKind) - {StepKind.NATIVE}
 """Steps that consist of kernels alone; the native one is computed by the host itself."""
 
 
