@@ -34,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         repeats=1 if options.quick else options.repeats,
         rounds=1 if options.quick else options.rounds,
         step=options.step,
+        weights=options.weights,
+        library_threads=options.library_threads,
     )
     load = LoadPlan(
         model=songs.model,
@@ -46,7 +48,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         models_dir = _models(Path(name), options.model)
         results = dict(_measure(options.parts, Path(name), models_dir, songs, load))
     machine = {"machine": cpu_name(), "cores": os.cpu_count()}
-    told = machine | {"model": songs.model, "step": songs.step} | results
+    told = (
+        machine
+        | {
+            "model": songs.model,
+            "step": songs.step,
+            "weights": songs.weights,
+            "library_threads": songs.library_threads,
+        }
+        | results
+    )
     print(json.dumps(told, indent=2))
     print(json.dumps(told))
 
@@ -57,12 +68,12 @@ def _measure(
     """Each part with a stack of its own, so that none inherits a queue."""
     if "batch" in parts:
         port = free_port()
-        settings = {"JUKEBOX_METRICS_PORT": str(port), "JUKEBOX_NATIVE_STEP": songs.step}
+        settings = _settings(songs, port)
         with _stack(folder / "batch", models_dir, **settings) as stack:
             yield "batch", measure_batch(stack.url, f"http://127.0.0.1:{port}", songs)
     if "overhead" in parts:
         port = free_port()
-        settings = {"JUKEBOX_METRICS_PORT": str(port), "JUKEBOX_NATIVE_STEP": songs.step}
+        settings = _settings(songs, port)
         with _stack(folder / "overhead", models_dir, **settings) as stack:
             worker_url, model_dir = f"http://127.0.0.1:{port}", models_dir / songs.model
             yield "overhead", measure_overhead(stack.url, worker_url, model_dir, songs)
@@ -72,6 +83,14 @@ def _measure(
         with _stack(folder / "load", models_dir, **settings) as stack:
             worker_url = f"http://127.0.0.1:{port}"
             yield "load", asyncio.run(measure_load(stack.url, worker_url, load))
+
+
+def _settings(songs: SongPlan, metrics_port: int) -> dict[str, str]:
+    return {
+        "JUKEBOX_METRICS_PORT": str(metrics_port),
+        "JUKEBOX_NATIVE_STEP": songs.step,
+        "JUKEBOX_WEIGHTS": songs.weights,
+    }
 
 
 def _models(folder: Path, model: Path | None) -> Path:
@@ -118,6 +137,13 @@ def _parser() -> argparse.ArgumentParser:
         choices=("auto", "on", "off"),
         default="auto",
         help="the step in C: as workers decide, always, or never",
+    )
+    parser.add_argument("--weights", choices=("full", "int8"), default="full", help="of both sides")
+    parser.add_argument(
+        "--library-threads",
+        type=int,
+        default=len(os.sched_getaffinity(0)),
+        help="of the library; all cores, as a worker's step in C",
     )
     parser.add_argument("--seconds", type=float, default=10.0, help="length of a song")
     parser.add_argument("--songs", type=int, default=8, help="songs at once")

@@ -31,6 +31,8 @@ class SongPlan:
     repeats: int
     rounds: int = 1
     step: str = "auto"
+    weights: str = "full"
+    library_threads: int = 1
 
     def request(self, seed: int, speed: str = "exact") -> dict[str, Any]:
         """One song; seeds tell songs apart."""
@@ -107,7 +109,7 @@ def measure_overhead(
     as well, times the lyrics, and writes it all to the disk.
     """
     found: dict[str, list[_Pair]] = {"exact": [], "parallel": []}
-    with JukeboxClient(url) as client, _Library(model_dir, plan.step) as singer:
+    with JukeboxClient(url) as client, _Library(model_dir, plan) as singer:
         for seed in range(plan.repeats + 1):
             for speed, pairs in found.items():
                 pair = _sing_both(client, worker_url, singer, plan.request(seed, speed))
@@ -207,8 +209,9 @@ def _worker_figures(worker_url: str) -> dict[str, float]:
 class _Library:
     """`bench.library_song` as a process; a context manager."""
 
-    def __init__(self, model_dir: Path, step: str) -> None:
-        command = [sys.executable, "-m", "bench.library_song", str(model_dir), step]
+    def __init__(self, model_dir: Path, plan: SongPlan) -> None:
+        options = (plan.step, plan.weights, str(plan.library_threads))
+        command = [sys.executable, "-m", "bench.library_song", str(model_dir), *options]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
