@@ -1,5 +1,6 @@
 """The whole model against numbers of the original computation, see `tests/golden/README.md`."""
 
+import shutil
 from functools import cache
 
 import pytest
@@ -41,6 +42,21 @@ def sampled(top: str) -> list[torch.Tensor]:
 def test_every_sampled_code_equals_the_original(top, level):
     codes = sampled(top)[COARSE_TO_FINE.index(level)]
     assert torch.equal(codes, expected()[f"{top}.sample_{int(level)}"])
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+@pytest.mark.parametrize("top", TOPS)
+def test_the_step_in_c_samples_the_codes_of_the_original(top):
+    priors = [model_with(top).prior(level) for level in COARSE_TO_FINE]
+    try:
+        for prior in priors:
+            prior.use_native_step()
+        sampled_in_c = sampled.__wrapped__(top)
+    finally:
+        for prior in priors:
+            prior.use_native_step(False)
+    for level, codes in zip(COARSE_TO_FINE, sampled_in_c, strict=True):
+        assert torch.equal(codes, expected()[f"{top}.sample_{int(level)}"])
 
 
 @pytest.mark.parametrize("level", COARSE_TO_FINE)
