@@ -18,4 +18,8 @@ settings.register_profile(
 )
 settings.load_profile("jukebox")
 
-pytest_plugins = ["tests.fixtures.models", "tests.fixtures.servers"]
+pytest_plugins = [
+    "tests.fixtures.at_once",
+    "tests.fixtures.models",
+    "tests.fixtures.servers",
+]
