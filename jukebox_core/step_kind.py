@@ -1,6 +1,6 @@
 """Which code computes a decode step: decided from numbers alone, no torch.
 
-The two kinds give the same numbers up to rounding, so a song may go another way after many tokens
+The kinds give the same numbers up to rounding, so a song may go another way after many tokens
 when its step changes. Whoever keeps songs notes with which one they were begun.
 """
 
@@ -19,6 +19,7 @@ class StepKind(StrEnum):
 
     PLAIN = "plain"  # torch, on every device, in every precision
     NATIVE = "native"  # prior/native_step/: one core, float32
+    FUSED = "fused"  # prior/fused_step.py: few launches, CUDA
 
 
 class StepWish(StrEnum):

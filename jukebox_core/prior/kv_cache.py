@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from jukebox_core.config import AttentionKind, JukeboxPriorConfig, TransformerConfig
 
 if TYPE_CHECKING:
+    from jukebox_core.prior.fused_step import FusedStep
     from jukebox_core.prior.native_step import NativePrior
 
 _NEVER = 2**62
@@ -78,6 +79,7 @@ class PriorCache:
         self._planner = _StepPlanner(config, device, dtype)
         # Made by a prior that decodes with it.
         self.native_prior: NativePrior | None = None
+        self.fused_step: FusedStep | None = None
 
     @property
     def num_bytes(self) -> int:

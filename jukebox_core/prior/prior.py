@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from jukebox_core.config import JukeboxPriorConfig
+from jukebox_core.errors import ConfigError
 from jukebox_core.prior.conditioner import UpperConditioner
+from jukebox_core.prior.fused_step import FusedStep, reason_against_fused_step
 from jukebox_core.prior.int8_weights import Int8Projection, use_int8_weights
 from jukebox_core.prior.kv_cache import PriorCache
 from jukebox_core.prior.labels import NUM_FIXED_LABELS, LabelEmbedding
@@ -342,7 +344,10 @@ class JukeboxPrior(nn.Module):
         sequence_positions = positions + self.config.num_prefix_tokens
         x = F.embedding(ids, self.token_embedding.weight)
         x = x + self.position_embedding.index_select(0, sequence_positions) + added
-        x = self.transformer.decode(x, cache, cache.plan(sequence_positions, slots))
+        if (step or self.step) is StepKind.FUSED:
+            x = self.fused(cache).decode(x, sequence_positions, slots)
+        else:
+            x = self.transformer.decode(x, cache, cache.plan(sequence_positions, slots))
         return self._logits(x, added)
 
     def use_native_step(self, wanted: bool = True) -> "JukeboxPrior":
@@ -358,6 +363,27 @@ class JukeboxPrior(nn.Module):
             native_library()
         self.step = StepKind.NATIVE if wanted else StepKind.PLAIN
         return self
+
+    def use_fused_step(self, wanted: bool = True) -> "JukeboxPrior":
+        """Decode with fused kernels (`fused_step.py`) or, as by default, in torch.
+
+        For CUDA. Where its kernels cannot be compiled, or disagree, the plain step is taken. The
+        same numbers up to rounding: a song may differ from that of the other step.
+
+        Raises:
+            ConfigError: there is no Triton, or no CUDA device for it.
+        """
+        reason = reason_against_fused_step() if wanted else None
+        if reason is not None:
+            raise ConfigError(reason)
+        self.step = StepKind.FUSED if wanted else StepKind.PLAIN
+        return self
+
+    def fused(self, cache: PriorCache) -> FusedStep:
+        """The fused step of this prior with `cache`."""
+        if cache.fused_step is None:
+            cache.fused_step = FusedStep(self.transformer, cache)
+        return cache.fused_step
 
     def native(self, cache: PriorCache) -> NativePrior:
         """This prior with `cache` for the native step, which draws many tokens in one call.
