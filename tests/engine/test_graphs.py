@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from jukebox_core.engine import Engine, step_buffers
+from jukebox_core.engine.cuda_graphs import capturer_maker
 from jukebox_core.prior.native_step import reason_against_native_step
 from jukebox_core.sampling import sampler
 from jukebox_core.song import SamplingParams
@@ -418,3 +419,70 @@ def test_on_a_device_for_one_prior_captured_steps_leave_with_its_cache():
     submit(engine, again)
     assert run_to_end(engine) == alone(again)
     assert homes == [last]
+
+
+# ---- a turn of several tokens that fails in the middle ----
+
+
+class FailingOnce:
+    """Stands in for `decode` and fails at one call, as a fault that passes."""
+
+    def __init__(self, real, call):
+        self.real, self.call, self.num_calls = real, call, 0
+
+    def __call__(self, *args, **how):
+        self.num_calls += 1
+        if self.num_calls == self.call:
+            raise ArithmeticError("a cosmic ray")
+        return self.real(*args, **how)
+
+
+@pytest.mark.parametrize("capturer", [TapeCapturer, Refusing])
+@pytest.mark.parametrize("call", [4, 7, 12, 15])
+def test_what_fails_in_the_middle_of_a_turn_is_drawn_again(capturer, call, caplog, monkeypatch):
+    """Rows of the golden windows hold eight tokens, so that turns go beyond them."""
+    priors = golden_priors("prior_5b")
+    draws = {f"{n}": Draw("prior_5b", Level.TOP, num_new=40, seed=n) for n in range(2)}
+    failing = FailingOnce(priors[Level.TOP].decode, call)
+    monkeypatch.setattr(priors[Level.TOP], "decode", failing)
+    engine = GraphEngine(priors, max_rows=4, capturer=capturer)
+    submit(engine, draws)
+    results = run_to_end(engine)
+    monkeypatch.undo()
+    assert failing.num_calls > call
+    assert results == alone(draws)
+
+
+# ---- who captures, and how many rows a step computes ----
+
+
+@pytest.mark.parametrize(
+    ("device", "how", "min_rows"),
+    [
+        ("cpu", {}, 4),
+        ("cpu", {"deterministic": False}, 4),
+        ("cuda", {}, 16),
+        ("cuda", {"deterministic": False}, 1),
+        ("cuda", {"min_rows": 2}, 2),
+    ],
+)
+def test_elsewhere_than_on_a_cpu_steps_have_one_shape_if_songs_are_to_be_the_same(
+    device, how, min_rows
+):
+    assert Engine({}, max_rows=16, device=device, **how)._min_rows == min_rows
+
+
+@pytest.mark.parametrize(
+    ("device", "wanted", "weights_stay", "captures"),
+    [
+        ("cuda", "auto", True, True),
+        ("cuda:1", "auto", True, True),
+        ("cuda", "off", True, False),
+        ("cuda", "auto", False, False),
+        ("cpu", "auto", True, False),
+        ("mps", "auto", True, False),
+    ],
+)
+def test_steps_are_captured_on_cuda_where_weights_stay(device, wanted, weights_stay, captures):
+    maker = capturer_maker(torch.device(device), wanted, weights_stay=weights_stay)
+    assert (maker is not None) is captures

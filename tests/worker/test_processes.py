@@ -124,6 +124,8 @@ def test_a_song_goes_on_while_the_store_is_away(redis_server, tmp_path, models_d
         ({"JUKEBOX_STAGES": "topp"}, "JUKEBOX_STAGES"),
         ({"JUKEBOX_MAX_ROWS": "0"}, "JUKEBOX_MAX_ROWS"),
         ({"JUKEBOX_DEVICE": "gpu"}, "JUKEBOX_DEVICE"),
+        ({"JUKEBOX_GRAPHS": "on"}, "JUKEBOX_GRAPHS"),
+        ({"JUKEBOX_DETERMINISTIC": "perhaps"}, "JUKEBOX_DETERMINISTIC"),
         ({"JUKEBOX_HEARTBEAT_SEC": "20"}, "must fit 3 times into JUKEBOX_LEASE_SEC=3"),
     ],
 )
