@@ -15,7 +15,7 @@ from jukebox_core.engine import Engine
 from jukebox_core.engine.cuda_graphs import CudaCapturer
 from jukebox_core.song import SamplingParams
 from jukebox_core.units import Level
-from tests.engine.test_graphs import PRIORS, alone, draws_of, submit
+from tests.engine.graph_engine import PRIORS, alone, draws_of, submit
 from tests.engine.windows import Draw, golden_priors, run_to_end
 
 pytestmark = [
