@@ -1,11 +1,12 @@
 """The local stack: an embedded server, a worker and the API, each a process of its own."""
 
 import os
+import random
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from cli.signals import StopSignals
 if TYPE_CHECKING:
     from cli.embedded_redis import EmbeddedRedis
 
+PORTS: Sequence[int] = range(20_000, 32_768)
+"""Where a free one is looked for: Linux gives none of these to whoever asks for any port."""
 START_TIMEOUT_SEC = 120.0
 STOP_TIMEOUT_SEC = 15.0
 _POLL_SEC = 0.1
@@ -202,7 +205,11 @@ def running_stack(settings: StackSettings, signals: StopSignals) -> Iterator[Sta
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody listens on at this moment."""
+    """A port that nobody listens on at this moment, and that nobody gets by chance soon after."""
+    for port in random.sample(PORTS, 20):
+        with suppress(UsageError):
+            require_free_port(host, port)
+            return port
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from cli.stack import free_port
 from jobs.api_keys import FILE_NAME, ApiKeyFile, Scope
 from jobs.artifacts import LocalArtifacts
 from jobs.redis_store import RedisJobStore
@@ -28,12 +28,6 @@ pytestmark = pytest.mark.redis
 PATIENCE_SEC = 120.0
 STOP_SEC = 30.0
 """On a busy machine. Whoever listens to a job that nobody works on would listen for ever."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def environment(**settings: str) -> dict[str, str]:

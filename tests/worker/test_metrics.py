@@ -6,6 +6,7 @@ import urllib.request
 import pytest
 import torch
 
+from cli.stack import free_port
 from jobs.job import JobStatus, Stage
 from tests.worker.jobs_and_processes import replaced
 from worker.metrics import SongPart, WorkerMetrics, metrics_page
@@ -18,12 +19,6 @@ pytestmark = pytest.mark.redis
 @pytest.fixture
 def metrics():
     return WorkerMetrics("cpu", torch.device("cpu"))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def figure(worker, name, **labels):
