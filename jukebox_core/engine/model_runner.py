@@ -118,7 +118,9 @@ class ModelRunner:
             None if upper is None else self._to_device(upper)[None],
         )
         slots = torch.tensor([slot], device=self.device)
-        logits = self.prior.prefill(prefix, conditioning, self._cache, slots)
+        logits = self.prior.prefill(
+            prefix, conditioning, self._cache, slots, step=self._step_of([sequence])
+        )
         uniforms = self._uniforms_of(sequence)
         sampling = RowSampling.from_params([sequence.params], self.device)
         self._ids[slot, :num_prefix] = self.prior.codes_to_ids(prefix[0])

@@ -51,9 +51,18 @@ class LyricAttention(nn.Module):
         Raises:
             ValueError: no lyric states were given.
         """
+        return self.query(x), self.project_lyrics(lyric_states)
+
+    def project_lyrics(self, lyric_states: Tensor | None) -> Tensor:
+        """Keys with values [B, K, 2 A] of the lyrics [B, K, C].
+
+        Raises:
+            ValueError: no lyric states were given.
+        """
         if lyric_states is None:
             raise ValueError("this prior reads lyrics through an encoder, and got no lyric states")
-        return self.query(x), self.lyric_key_value(lyric_states.to(x.dtype))
+        key_value: Tensor = self.lyric_key_value(lyric_states.to(self.query.compute_dtype))
+        return key_value
 
     def decode(self, x: Tensor, strips: Tensor, step: DecodeStep) -> Tensor:
         """One position of every row, x [B, C], against the lyrics that prefill has stored."""

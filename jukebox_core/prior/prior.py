@@ -296,12 +296,19 @@ class JukeboxPrior(nn.Module):
 
     @torch.inference_mode()
     def prefill(
-        self, codes: Tensor, conditioning: Conditioning, cache: PriorCache, slots: Tensor
+        self,
+        codes: Tensor,
+        conditioning: Conditioning,
+        cache: PriorCache,
+        slots: Tensor,
+        *,
+        step: StepKind | None = None,
     ) -> Tensor:
         """Begin windows in `slots`, reading the codes they begin with in one parallel pass.
 
         codes    int64 [B, n], 0 <= n < context_tokens; the same n for all rows of a call
         slots    int64 [B], each at most once; what they held before is forgotten
+        step     who computes it, as in `decode`
         returns  float32 [B, V]: logits of music token n
 
         Raises:
@@ -316,6 +323,9 @@ class JukeboxPrior(nn.Module):
         ids = self._sequence_ids(codes, conditioning)
         added = self._sequence_conditioning(conditioning, ids.shape[1] + 1)
         x = self._embed(ids, conditioning, added)
+        if (step or self.step) is StepKind.NATIVE:
+            self.transformer.write_lyrics(conditioning.lyric_states, cache, slots)
+            return self.native(cache).prefill(x, slots)
         last = self.transformer.prefill(x, conditioning.lyric_states, cache, slots)
         return self._logits(last, added[:, -1])
 

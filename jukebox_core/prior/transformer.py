@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from jukebox_core.config import AttentionKind, TransformerConfig
-from jukebox_core.prior.attention import build_attention
+from jukebox_core.prior.attention import LyricAttention, build_attention
 from jukebox_core.prior.kv_cache import DecodeStep, PriorCache
 from jukebox_core.prior.projection import LayerNorm, Projection
 
@@ -138,6 +138,15 @@ class Transformer(nn.Module):
             x, key_value = layer(x, lyric_states)
             cache.write_prefix(index, key_value, slots)
         return x[:, -1].float()
+
+    def write_lyrics(self, lyric_states: Tensor | None, cache: PriorCache, slots: Tensor) -> None:
+        """The part of `prefill` that depends on an encoder's lyrics alone.
+
+        lyric_states  float32 [B, K, C]; None where nothing reads them
+        """
+        for index, layer in enumerate(self.stack()):
+            if isinstance(layer.attention, LyricAttention):
+                cache.write_prefix(index, layer.attention.project_lyrics(lyric_states), slots)
 
     def decode(
         self, x: Tensor, cache: PriorCache, steps: Mapping[AttentionKind, DecodeStep]

@@ -8,7 +8,7 @@
 static inline double exponential_of(double x) {
   double clamped = x < -750.0 ? -750.0 : x;
   double shifted = clamped * 1.4426950408889634 + 6755399441055744.0; /* rounds: 1.5 * 2^52 */
-  union { double f; int64_t i; } bits = {shifted}, half, rest;
+  union { double f; uint64_t i; } bits = {shifted}, half, rest;
   double n = shifted - 6755399441055744.0;
   double r = clamped - n * 0.693147180369123816490;
   r -= n * 1.90821492927058770002e-10; /* ln 2 in two parts */
@@ -27,9 +27,9 @@ static inline double exponential_of(double x) {
   p = p * r + 1.0;
   p = p * r + 1.0;
   /* The power in two factors, since half of it is never below the normal numbers. */
-  int64_t power = bits.i - 0x4338000000000000;
-  half.i = (power / 2 + 1023) << 52;
-  rest.i = (power - power / 2 + 1023) << 52;
+  int64_t power = (int64_t)(bits.i - 0x4338000000000000);
+  half.i = (uint64_t)(power / 2 + 1023) << 52;
+  rest.i = (uint64_t)(power - power / 2 + 1023) << 52;
   return p * half.f * rest.f;
 }
 

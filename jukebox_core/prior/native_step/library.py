@@ -69,6 +69,8 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     library.draw_tokens.restype = None
     library.read_logits.argtypes = [address, address, address, number, address]
     library.read_logits.restype = number
+    library.read_prefix.argtypes = [address, number, address, number, address]
+    library.read_prefix.restype = number
     library.draw_ids.argtypes = [address, number, address, address, number, address]
     library.draw_ids.restype = number
     return library

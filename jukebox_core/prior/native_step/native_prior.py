@@ -92,6 +92,22 @@ class NativePrior:
             raise MemoryError("a token needs more memory than there is")
         return logits
 
+    def prefill(self, x: Tensor, slots: Tensor) -> Tensor:
+        """float32 [B, V] of the token behind x, float32 [B, T, C]: embedded from position 0 on.
+
+        The cache of `slots`, int64 [B], is zeros but for lyrics from an encoder, and is filled.
+        """
+        logits = torch.empty(len(x), self._prior.config.vocabulary_size)
+        for row, (beginning, slot) in enumerate(zip(x, slots.tolist(), strict=True)):
+            beginning = beginning.contiguous()
+            is_done = self._library.read_prefix(
+                *(self.address, slot, beginning.data_ptr(), len(beginning)),
+                logits[row].data_ptr(),
+            )
+            if not is_done:
+                raise MemoryError("the beginning of a window needs more memory than there is")
+        return logits
+
 
 @dataclass(frozen=True, slots=True)
 class NativeGroup:

@@ -105,7 +105,12 @@ int64_t draw(const float *logits, int64_t num_ids, const struct row *row, double
 void predict(const struct prior *p, const struct row *rows, const int64_t *last_ids,
              int64_t num_rows, const struct scratch *scratch, float *logits);
 
+/* As for a token of every position from 0 on, one after the other, of the whole sequence of a slot:
+ * fills the cache. x [num_positions, C] are embedded; logits [V] are of the last. */
+void predict_from(const struct prior *p, struct row *rows, int64_t slot, const float *x,
+                  int64_t num_positions, const struct scratch *scratch, float *logits);
+
 /* Room for so many rows in one block of memory, which `x` begins; `x` is null if there is none. */
-struct scratch scratch_for(const struct prior *p, int64_t num_rows);
+struct scratch scratch_for(const struct prior *p, int64_t num_rows, int64_t num_logits);
 
 #endif

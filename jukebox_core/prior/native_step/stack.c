@@ -1,6 +1,7 @@
 /* From the last ids to logits: embedding, the stack of residual blocks, and the last product. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "native_step.h"
 
@@ -53,6 +54,18 @@ static void run_stack(const struct prior *p, const struct row *rows, int64_t num
   }
 }
 
+/* Replaces x [rows, C], which comes from the stack. */
+static void compare_with_ids(const struct prior *p, const struct row *rows, int64_t num_rows,
+                             float *x, float *logits) {
+  int64_t width = p->stack.width;
+  for (int64_t m = 0; p->is_tied && m < num_rows; m++) {
+    const float *added =
+        p->conditioning + (rows[m].slot * p->context_tokens + rows[m].position) * width;
+    for (int64_t i = 0; i < width; i++) x[m * width + i] += added[i];
+  }
+  compare(p->logits, x, num_rows, width, p->vocabulary, logits);
+}
+
 void predict(const struct prior *p, const struct row *rows, const int64_t *last_ids,
              int64_t num_rows, const struct scratch *t, float *logits) {
   int64_t width = p->stack.width;
@@ -64,22 +77,27 @@ void predict(const struct prior *p, const struct row *rows, const int64_t *last_
     for (int64_t i = 0; i < width; i++) t->x[m * width + i] = id[i] + place[i] + added[i];
   }
   run_stack(p, rows, num_rows, t);
-  for (int64_t m = 0; p->is_tied && m < num_rows; m++) {
-    const float *added =
-        p->conditioning + (rows[m].slot * p->context_tokens + rows[m].position) * width;
-    for (int64_t i = 0; i < width; i++) t->x[m * width + i] += added[i];
-  }
-  compare(p->logits, t->x, num_rows, width, p->vocabulary, logits);
+  compare_with_ids(p, rows, num_rows, t->x, logits);
+}
+
+void predict_from(const struct prior *p, struct row *rows, int64_t slot, const float *x,
+                  int64_t num_positions, const struct scratch *t, float *logits) {
+  int64_t width = p->stack.width, last = num_positions - 1;
+  for (int64_t m = 0; m < num_positions; m++)
+    rows[m] = (struct row){.slot = slot, .position = m - p->prefix_tokens};
+  memcpy(t->x, x, num_positions * width * sizeof(*x));
+  run_stack(p, rows, num_positions, t);
+  compare_with_ids(p, rows + last, 1, t->x + last * width, logits);
 }
 
 static size_t aligned(size_t num_bytes) { return (num_bytes + 63) & ~(size_t)63; }
 
-struct scratch scratch_for(const struct prior *p, int64_t num_rows) {
+struct scratch scratch_for(const struct prior *p, int64_t num_rows, int64_t num_logits) {
   const struct stack *s = &p->stack;
   const int64_t numbers[] = {
       num_rows * s->width,           num_rows * s->width,
       num_rows * 3 * s->attention_width, num_rows * s->attention_width,
-      num_rows * s->mlp_width,       num_rows * p->vocabulary,
+      num_rows * s->mlp_width,       num_logits * p->vocabulary,
       s->num_heads * s->largest_strip,
   };
   struct scratch t = {0};

@@ -47,7 +47,7 @@ static void step(struct group *g, const struct scratch *t, int64_t *last_ids) {
 
 static void run_chunk(struct group *g) {
   double start = now_sec();
-  struct scratch t = scratch_for(g->prior, g->num_rows);
+  struct scratch t = scratch_for(g->prior, g->num_rows, g->num_rows);
   int64_t *last_ids = malloc(g->num_rows * sizeof(*last_ids));
   g->has_failed = !t.x || !last_ids;
   for (int64_t i = 0; !g->has_failed && g->num_steps && i < CHUNK; i++, g->num_steps--)
@@ -99,11 +99,24 @@ void draw_tokens(struct group *groups, int64_t num_groups, int64_t num_threads) 
 /* logits [num_rows, V] behind `last_ids` [num_rows]; 0 if there is no memory. */
 int64_t read_logits(const struct prior *p, const struct row *rows, const int64_t *last_ids,
                     int64_t num_rows, float *logits) {
-  struct scratch t = scratch_for(p, num_rows);
+  struct scratch t = scratch_for(p, num_rows, 0);
   if (!t.x) return 0;
   predict(p, rows, last_ids, num_rows, &t, logits);
   free(t.x);
   return 1;
+}
+
+/* logits [V] behind x [num_positions, C], the embedded beginning of the sequence in `slot`, whose
+ * cache is zeros and is filled; 0 if there is no memory. */
+int64_t read_prefix(const struct prior *p, int64_t slot, const float *x, int64_t num_positions,
+                    float *logits) {
+  struct scratch t = scratch_for(p, num_positions, 0);
+  struct row *rows = malloc(num_positions * sizeof(*rows));
+  int is_possible = t.x && rows;
+  if (is_possible) predict_from(p, rows, slot, x, num_positions, &t, logits);
+  free(t.x);
+  free(rows);
+  return is_possible;
 }
 
 /* ids [num_rows] of logits [num_rows, num_ids] and as many uniforms; 0 if there is no memory. */
