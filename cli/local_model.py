@@ -28,6 +28,15 @@ NativeStep = Annotated[
     ),
 ]
 
+FusedStep = Annotated[
+    Literal["on", "off"],
+    typer.Option(
+        "--fused-step",
+        envvar="JUKEBOX_FUSED_STEP",
+        help="Draw with fused kernels: CUDA, each tried against the plain step before it is used.",
+    ),
+]
+
 WeightsKind = Annotated[
     Literal["full", "int8"],
     typer.Option(
@@ -82,11 +91,16 @@ def device_and_dtype(device: str) -> "tuple[torch.device, torch.dtype]":
     return chosen, torch.float16 if chosen.type == "cuda" else torch.float32
 
 
-def take_step(jukebox: "JukeboxModel", wanted: str) -> str:
+def take_step(jukebox: "JukeboxModel", wanted: str, fused: str = "off") -> str:
     """Let a model draw with the step that a worker would take for it; returns which.
 
+    Args:
+        jukebox: the model.
+        wanted: whether it is to be the native one.
+        fused: whether it is to be the fused one.
+
     Raises:
-        ConfigError: the native step is wanted and cannot be had.
+        ConfigError: the native or the fused step is wanted and cannot be had.
     """
     import torch
 
@@ -94,6 +108,10 @@ def take_step(jukebox: "JukeboxModel", wanted: str) -> str:
     from jukebox_core.step_kind import StepKind, plan_step
 
     priors = [cast("JukeboxPrior", prior) for prior in jukebox.priors]
+    if fused == "on":
+        for prior in priors:
+            prior.use_fused_step()
+        return StepKind.FUSED
     step = plan_step(
         jukebox.config,
         wanted=wanted,

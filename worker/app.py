@@ -88,6 +88,8 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
             is_cpu=device.type == "cpu" and settings.placement in ("auto", "resident"),
             is_float32=dtype == torch.float32,
             weights=settings.weights,
+            wants_fused=settings.fused_step == "on",
+            is_cuda=device.type == "cuda" and settings.placement in ("auto", "resident"),
         ),
         lanes=Lanes(OverlapWish(settings.overlap), num_lanes=1),
     )

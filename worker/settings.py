@@ -68,6 +68,9 @@ class WorkerSettings(BaseSettings):
     `native_step`: whether new songs are drawn with the step in C, which is several times faster for
     small models in float32 on a CPU; `auto` does so where there is a C compiler.
 
+    `fused_step`: whether new songs are drawn with fused kernels, on CUDA alone
+    (`jukebox_core/prior/fused_step.py`); each is tried against the plain step before it is used.
+
     `overlap`: whether a level of a song is begun while the one above is still being drawn
     (`worker/overlap.py`); `auto` does so where the device would be idle otherwise.
 
@@ -126,6 +129,9 @@ class WorkerSettings(BaseSettings):
     native_step: Annotated[
         Literal["auto", "on", "off"], Field(validation_alias="JUKEBOX_NATIVE_STEP")
     ] = "auto"
+    fused_step: Annotated[Literal["on", "off"], Field(validation_alias="JUKEBOX_FUSED_STEP")] = (
+        "off"
+    )
     overlap: Annotated[Literal["auto", "on", "off"], Field(validation_alias="JUKEBOX_OVERLAP")] = (
         "auto"
     )

@@ -4,6 +4,7 @@ import logging
 
 from jobs.job import Job
 from jukebox_core.config import JukeboxConfig
+from jukebox_core.prior.fused_step import reason_against_fused_step
 from jukebox_core.prior.int8_weights import Weights
 from jukebox_core.prior.native_step import reason_against_native_step
 from jukebox_core.step_kind import StepKind, StepWish, plan_step
@@ -15,7 +16,7 @@ log = logging.getLogger(__name__)
 class Steps:
     """What this worker can compute steps with, and what it takes for a new song.
 
-    Both kinds give the same numbers up to rounding, and after some ten thousand codes that may be
+    All kinds give the same numbers up to rounding, and after some ten thousand codes that may be
     another song. So the record of a job says with which kind it was begun; whoever goes on takes
     the same. A worker that does not have it goes on with what it has, from the codes that are kept,
     as one on another kind of processor would: a song that is a little different after that place is
@@ -29,9 +30,11 @@ class Steps:
         is_cpu: the weights lie in the memory of the host all the time.
         is_float32: the dtype of the stacks.
         weights: `JUKEBOX_WEIGHTS`.
+        wants_fused: `JUKEBOX_FUSED_STEP` is on.
+        is_cuda: the weights lie on a CUDA device all the time.
 
     Raises:
-        InvalidSettings: the native step is insisted on and cannot be had.
+        InvalidSettings: a step is insisted on and cannot be had.
     """
 
     def __init__(
@@ -41,6 +44,8 @@ class Steps:
         is_cpu: bool,
         is_float32: bool,
         weights: Weights | str = Weights.FULL,
+        wants_fused: bool = False,
+        is_cuda: bool = False,
     ) -> None:
         self.weights = Weights(weights)
         self._wanted, self._is_cpu, self._is_float32 = StepWish(wanted), is_cpu, is_float32
@@ -52,6 +57,12 @@ class Steps:
                 f"The worker cannot start. JUKEBOX_NATIVE_STEP is on, but {self._reason_against}."
             )
         log.info("native step", extra={"reason_against": self._reason_against})
+        self._reason_against_fused = _reason_against_fused(wants_fused, is_cuda)
+        if wants_fused and self._reason_against_fused is not None:
+            raise InvalidSettings(
+                "The worker cannot start. JUKEBOX_FUSED_STEP is on, but "
+                f"{self._reason_against_fused}."
+            )
 
     def for_job(self, job: Job, config: JukeboxConfig) -> StepKind:
         """The step with which this worker draws `job`. Raises nothing foreseeable."""
@@ -75,6 +86,8 @@ class Steps:
             return None
         if step == StepKind.NATIVE:
             return self._reason_against
+        if step == StepKind.FUSED:
+            return self._reason_against_fused
         # Of a worker with another device, or of a later release.
         return f"this worker has no {step} step"
 
@@ -91,6 +104,8 @@ class Steps:
             )
 
     def _for_new_song(self, config: JukeboxConfig) -> StepKind:
+        if self._reason_against_fused is None:
+            return StepKind.FUSED
         return plan_step(
             config,
             wanted=self._wanted,
@@ -98,3 +113,11 @@ class Steps:
             is_float32=self._is_float32,
             reason_against=self._reason_against,
         )
+
+
+def _reason_against_fused(wanted: bool, is_cuda: bool) -> str | None:
+    if not wanted:
+        return "JUKEBOX_FUSED_STEP is off"
+    if not is_cuda:
+        return "the fused step is for weights that stay on a CUDA device"
+    return reason_against_fused_step()

@@ -10,6 +10,7 @@ from cli import options, raw_ids
 from cli.console import escape, notes, results
 from cli.local_model import (
     Device,
+    FusedStep,
     ModelName,
     NativeStep,
     WeightsKind,
@@ -70,6 +71,7 @@ def generate(
     stop_after: options.LastLevel = "bottom",
     speed: options.Speed = None,
     native_step: NativeStep = "auto",
+    fused_step: FusedStep = "off",
     weights: WeightsKind = "full",
     device: Device = "auto",
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
@@ -91,7 +93,7 @@ def generate(
     params = SamplingParams() if temperature is None else SamplingParams(temperature=temperature)
     seed = secrets.randbelow(2**53) if seed is None else seed
     jukebox = _load(directory, device, weights)
-    step = take_step(jukebox, native_step)
+    step = take_step(jukebox, native_step, fused_step)
     labels = jukebox.tokenizer(
         artist,
         genre,

@@ -103,7 +103,7 @@ class FusedStep:
             difference = ((found - wanted).norm() / wanted.norm()).item()
         except torch.OutOfMemoryError:
             raise
-        except (TritonError, ConfigError, RuntimeError) as error:
+        except (TritonError, ConfigError, RuntimeError, ValueError) as error:
             return f"{type(error).__name__}: {error}", None
         largest = LARGEST_DIFFERENCE[self._transformer.compute_dtype]
         # Not a number is not below either.

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from jukebox_core.config import AttentionKind
 from jukebox_core.errors import ConfigError
+from jukebox_core.prior import JukeboxPrior
 from jukebox_core.prior.fused_step import reason_against_fused_step
 from jukebox_core.prior.kernels import tiles
 from jukebox_core.released import released_config
@@ -141,18 +143,20 @@ def test_a_machine_without_a_gpu_hears_what_is_missing():
     assert prior.use_fused_step(False).step is StepKind.PLAIN
 
 
-def one_full_layer(name, kind):
-    """A prior of the released width with a single layer, on the GPU, with random weights."""
-    from jukebox_core.prior import JukeboxPrior
-
+def one_full_layer(name, kind, device="cuda"):
+    """A prior of the released width with a single layer and random weights."""
     config = released_prior(name)
     stack = replace(config.transformer, layers=(kind,))
-    prior = JukeboxPrior(replace(config, transformer=stack, conditioner=None)).cuda()
-    generator = torch.Generator(device="cuda").manual_seed(1)
+    has_encoder = config.lyrics is not None and config.lyrics.encoder is not None
+    is_read = kind is AttentionKind.LYRIC_ENCODER or not has_encoder
+    lyrics = config.lyrics if is_read else None
+    # Only the stack counts: as a top prior it needs no codes from above.
+    config = replace(config, level=Level.TOP, transformer=stack, conditioner=None, lyrics=lyrics)
+    with torch.device(device):
+        prior = JukeboxPrior(config)
     with torch.no_grad():
         for weight in prior.transformer.parameters():
-            std = weight.shape[0] ** -0.5 if weight.ndim == 2 else 0.3
-            weight.normal_(0.0, std, generator=generator)
+            weight.normal_(0.0, weight.shape[0] ** -0.5 if weight.ndim == 2 else 0.3)
         for layer in prior.transformer.stack():
             layer.attention_norm.weight.add_(1.0)
             layer.mlp_norm.weight.add_(1.0)

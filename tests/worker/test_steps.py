@@ -82,6 +82,32 @@ def test_a_worker_that_insists_does_not_start_without_a_compiler(without_compile
         steps("on", is_cpu=False)
 
 
+@pytest.mark.redis
+def test_a_worker_with_the_fused_step_takes_it_and_another_goes_on_without(
+    job, config, monkeypatch, caplog
+):
+    monkeypatch.setattr("worker.steps.reason_against_fused_step", lambda: None)
+    on_a_gpu = {"is_cpu": False, "is_float32": False, "is_cuda": True}
+    assert steps(**on_a_gpu).for_job(job, config) is StepKind.PLAIN
+    fused = steps(**on_a_gpu, wants_fused=True)
+    assert fused.for_job(job, config) is StepKind.FUSED
+    assert fused.for_job(replaced(job, step="plain"), config) is StepKind.PLAIN
+    begun = replaced(job, step="fused")
+    assert fused.for_job(begun, config) is StepKind.FUSED
+    assert not loud(caplog)
+    assert steps(**on_a_gpu).for_job(begun, config) is StepKind.PLAIN
+    (line,) = loud(caplog)
+    assert line.endswith("than the song was begun with: JUKEBOX_FUSED_STEP is off")
+
+
+def test_a_worker_that_insists_on_the_fused_step_does_not_start_without(monkeypatch):
+    with pytest.raises(InvalidSettings, match="JUKEBOX_FUSED_STEP is on, but the fused step is"):
+        steps(wants_fused=True)
+    monkeypatch.setattr("worker.steps.reason_against_fused_step", lambda: "there is no Triton")
+    with pytest.raises(InvalidSettings, match="JUKEBOX_FUSED_STEP is on, but there is no Triton"):
+        steps(wants_fused=True, is_cuda=True)
+
+
 @needs_compiler
 @pytest.mark.redis
 @pytest.mark.parametrize("begun", ON_A_CPU)
