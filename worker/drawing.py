@@ -115,6 +115,10 @@ class SongDrawer:
         self._go_on(doing.done)
         return doing.result()
 
+    def keep(self, write: Callable[[], None]) -> None:
+        """Do this once every window that is drawn by now is on record, on the thread for that."""
+        self._keeper.put(write)
+
     def wait_kept(self) -> None:
         """Until every window that is drawn by now is on record. Raises what stopped that."""
         self._keeper.flush()

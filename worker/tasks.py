@@ -229,17 +229,12 @@ def _finish_files(
 
     Returns the name of the file with all codes so far. The next level is drawn meanwhile.
     """
-    claim, job = hold.claim, hold.claim.job
+    claim = hold.claim
     codes = {each: drawer.song.heard(each, array) for each, array in drawn.items()}
     level = next(reversed(codes))
+    names: list[str] = []
+    drawer.keep(lambda: names.append(_write_codes(worker, claim, codes)))
     part = worker.metrics.part
-    with part(SongPart.FILES):
-        codes_name = worker.artifacts.write_all_codes(
-            job.id,
-            fence=claim.fence,
-            codes={level.label: array for level, array in codes.items()},
-            metadata={"model": job.request.model, "seed": str(job.request.seed)},
-        )
     with part(SongPart.SOUND):
         audio = sound.finish(codes[level])
     with part(SongPart.FILES):
@@ -251,7 +246,19 @@ def _finish_files(
             keep_lyric_times(worker, hold, drawer.song, codes[level], are_codes_new=are_new)
     with part(SongPart.KEEPING):
         drawer.wait_kept()
-    return codes_name
+    return names[0]
+
+
+def _write_codes(
+    worker: WorkerParts, claim: Claim, codes: Mapping[Level, NDArray[np.int64]]
+) -> str:
+    request = claim.job.request
+    return worker.artifacts.write_all_codes(
+        claim.job.id,
+        fence=claim.fence,
+        codes={level.label: array for level, array in codes.items()},
+        metadata={"model": request.model, "seed": str(request.seed)},
+    )
 
 
 def _read_prompt(
@@ -294,7 +301,7 @@ def _hand_over(
     worker.metrics.finish_level(job, level.label, metrics.tokens_per_second)
     if drawer.song.song.speed is Speed.EXACT:
         # What waiting jobs will take is told from the rate of the ordinary ones.
-        _record_rate(worker, claim, metrics.tokens_per_second)
+        drawer.keep(lambda: _record_rate(worker, claim, metrics.tokens_per_second))
     return is_going_on
 
 
