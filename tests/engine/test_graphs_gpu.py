@@ -13,7 +13,9 @@ import torch
 
 from jukebox_core.engine import Engine
 from jukebox_core.engine.cuda_graphs import CudaCapturer
+from jukebox_core.prior.fused_step import reason_against_fused_step
 from jukebox_core.song import SamplingParams
+from jukebox_core.step_kind import StepKind
 from jukebox_core.units import Level
 from tests.engine.graph_engine import PRIORS, alone, draws_of, submit
 from tests.engine.windows import Draw, golden_priors, run_to_end
@@ -44,8 +46,8 @@ def capturing(priors, max_rows=8, **how):
     )
 
 
-def drawn(engine, draws):
-    submit(engine, draws)
+def drawn(engine, draws, **how):
+    submit(engine, draws, **how)
     return run_to_end(engine)
 
 
@@ -63,6 +65,20 @@ def test_replays_draw_the_codes_of_plain_steps(top, level, dtype, caplog):
     assert caplog.text == ""
     assert graphs_of(engine, level).num_captured > 1
     assert results == drawn(Engine(priors, max_rows=8, device=DEVICE), draws)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("top", "level"), PRIORS)
+def test_replays_of_fused_steps_draw_their_codes(top, level, dtype, caplog):
+    if (reason := reason_against_fused_step()) is not None:
+        pytest.skip(reason)
+    priors, draws = on_gpu(top, level, dtype), draws_of(top, level)
+    engine, plain = capturing(priors), Engine(priors, max_rows=8, device=DEVICE)
+    with caplog.at_level(logging.WARNING):
+        results = drawn(engine, draws, step=StepKind.FUSED)
+    assert caplog.text == ""
+    assert {key.step for key in graphs_of(engine, level)._replays} == {StepKind.FUSED}
+    assert results == drawn(plain, draws, step=StepKind.FUSED)
 
 
 def test_int8_weights_are_captured():
