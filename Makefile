@@ -32,8 +32,13 @@ demo: $(VENV)/.local ## hear it: starts everything, sings ten seconds, stops eve
 serve: $(VENV)/.local ## keep the same stack running until Ctrl-C
 	@$(BIN)/jukebox serve
 
+# In so many processes at once: 0 is one test after the other, `auto` what cores and memory allow.
+TESTS_AT_ONCE ?= 0
+
+# A file stays whole, since its tests share servers; files in their order, the slowest ones not last.
 test: $(VENV)/.dev ## every test this machine can run in minutes
-	@$(BIN)/python -m pytest -q -m 'not gpu and not faults' tests
+	@$(BIN)/python -m pytest -q -m 'not gpu and not faults' \
+		-n $(TESTS_AT_ONCE) --dist loadfile --no-loadscope-reorder tests
 
 check: $(VENV)/.dev ## linters, types, import rules
 	@$(BIN)/ruff check .
