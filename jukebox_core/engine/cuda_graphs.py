@@ -39,7 +39,11 @@ class CudaCapturer:
         return output
 
     def capture(self, run: Callable[[], Tensor]) -> tuple[Replay, Tensor]:
-        """Capture and do not run. Raises what CUDA refuses."""
+        """Capture and do not run. Raises what CUDA refuses.
+
+        Torch may keep the memory of a capture that failed until the process ends (pytorch/pytorch
+        pull request 190308); nothing is captured again with this pool then.
+        """
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.device(self._device):
             present = torch.cuda.current_stream(self._device)
