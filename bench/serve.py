@@ -142,8 +142,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--library-threads",
         type=int,
-        default=len(os.sched_getaffinity(0)),
-        help="of the library; all cores, as a worker's step in C",
+        default=1,
+        help="of the library; more only with free cores",
     )
     parser.add_argument("--seconds", type=float, default=10.0, help="length of a song")
     parser.add_argument("--songs", type=int, default=8, help="songs at once")
