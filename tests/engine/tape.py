@@ -23,12 +23,6 @@ from torch.utils._pytree import tree_iter
 
 _TO_HOST = {"tolist", "numpy", "cpu", "item", "__array__", "__bool__", "__int__", "__float__"}
 _FROM_HOST = {"tensor", "as_tensor", "from_numpy", "asarray"}
-# On CUDA a number among their tensors becomes one on the host first.
-_COPIED_NUMBERS = {
-    torch.ops.aten.where.Scalar,
-    torch.ops.aten.where.ScalarOther,
-    torch.ops.aten.where.ScalarSelf,
-}
 _NONSENSE_ID = 2**50
 
 
@@ -139,14 +133,14 @@ class _HostCopies(TorchFunctionMode):
             raise NotCapturable(f"{name} waits for the device, and a graph cannot")
         if name in _FROM_HOST:
             raise NotCapturable(f"{name} copies from the host what a graph would never see change")
+        if name == "where" and any(not isinstance(x, Tensor) for x in args[1:]):
+            raise NotCapturable("where copies a number from the host, on some devices")
         if name == "to" and any(isinstance(x, str | torch.device) for x in (*args, kwargs or {})):
             raise NotCapturable("to(device) in a graph")
         return function(*args, **(kwargs or {}))
 
 
 def _check(function: Any, args: Any, kwargs: Any) -> None:
-    if function in _COPIED_NUMBERS:
-        raise NotCapturable(f"{function} copies a number from the host")
     if torch.Tag.data_dependent_output in function.tags:
         raise NotCapturable(f"{function} asks the device for a value")
     if torch.Tag.dynamic_output_shape in function.tags and _depends_on_data(function, args):
