@@ -87,17 +87,18 @@ def _measure_way(
         **summary(machine, pair.name, prior, num_rows, [run.step_times]),
         "step": way.name,
         "warm_up_seconds": round(run.warm_up_sec, 4),
-        **_captures(run),
+        **_captures(run, way),
         "begin_ms": round(1e3 * statistics.median(run.begin_sec), 2),
         "planned_mb": round(needs.total_bytes(num_rows) / 1e6, 3),
         "peak_mb": None if peak is None else round(peak / 1e6, 1),
     }
 
 
-def _captures(run: EngineRun) -> dict[str, Any]:
+def _captures(run: EngineRun, way: Way) -> dict[str, Any]:
     """How many graphs there were, and why not, if they were wanted and not used."""
     if run.graphs is None:
-        return {"graphs": 0, "capture_seconds": None, "no_graphs_because": None}
+        reason = "there are no graphs on this device" if way.is_captured else None
+        return {"graphs": 0, "capture_seconds": None, "no_graphs_because": reason}
     return {
         "graphs": run.graphs.num_captured,
         "capture_seconds": round(run.graphs.capture_sec, 3),

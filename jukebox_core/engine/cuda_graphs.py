@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -22,9 +22,8 @@ class CudaCapturer:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
+        self._stream = _capture_stream(device)
         with torch.cuda.device(device):
-            # Warmed up and captured on the same stream: libraries keep their workspaces by stream.
-            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
             self._pool = torch.cuda.graph_pool_handle()
 
     def warm_up(self, run: Callable[[], Tensor]) -> Tensor:
@@ -61,6 +60,12 @@ class CudaCapturer:
     def settle(self) -> None:
         """Wait for the device. Raises `torch.AcceleratorError` if it is broken."""
         torch.cuda.synchronize(self._device)
+
+
+@cache
+def _capture_stream(device: torch.device) -> torch.cuda.Stream:
+    """One for all: libraries keep a workspace for each, and must have it before a capture."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 def capturer_maker(
