@@ -91,7 +91,7 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
             wants_fused=settings.fused_step == "on",
             is_cuda=device.type == "cuda" and settings.placement in ("auto", "resident"),
         ),
-        lanes=Lanes(OverlapWish(settings.overlap), num_lanes=1),
+        lanes=Lanes(OverlapWish(settings.overlap), settings.native_threads),
     )
 
 

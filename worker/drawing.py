@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
 from jobs.job import CodesFile
 from jukebox_core.sampling.windows import Window
+from jukebox_core.step_kind import StepKind
 from jukebox_core.units import Level
 from worker.hold import POLL_SEC, Hold
 from worker.keeping import Keeper
@@ -87,7 +88,7 @@ class SongDrawer:
             for run in level.runs:
                 if run.drawing is not None:
                     self._worker.engine.cancel(run.drawing)
-        self._worker.lanes.set_due(self._hold.claim.job.id, None)
+        self._worker.lanes.leave(self._hold.claim.job.id)
         self._beside.shutdown(wait=True)
         self._keeper.close()
 
@@ -186,12 +187,15 @@ class SongDrawer:
         if self._keeper.is_full:
             return
         levels = [self._open(level) for level in self.song.song.levels if self._may_draw(level)]
-        due = next((level.level for level in levels if not level.is_done), None)
-        lanes, job_id = self._worker.lanes, self._hold.claim.job.id
-        lanes.set_due(job_id, due)
         states = [self._state(level) for level in levels]
-        for chosen in levels_to_begin(states, lanes.num_free_for(job_id)):
+        for chosen in levels_to_begin(states, self._levels_at_once(levels)):
             self._begin(self._levels[chosen])
+
+    def _levels_at_once(self, levels: Collection[LevelDrawing]) -> int:
+        due_rows = next((level.num_rows for level in levels if not level.is_done), 0)
+        return self._worker.lanes.num_levels_for(
+            self._hold.claim.job.id, due_rows, shares_lanes=self.song.step is StepKind.NATIVE
+        )
 
     def _may_draw(self, level: Level) -> bool:
         if level >= self._last:

@@ -60,6 +60,11 @@ class LevelDrawing:
         return any(run.drawing is not None for run in self.runs)
 
     @property
+    def num_rows(self) -> int:
+        """Sequences that are drawn at the same time."""
+        return len(self.begun) * sum(not run.is_done for run in self.runs)
+
+    @property
     def idle_runs(self) -> list[StretchRun]:
         """Stretches whose next window is not being drawn yet."""
         return [run for run in self.runs if not run.is_done and run.drawing is None]

@@ -1,7 +1,7 @@
 """Which levels of a song are drawn at the same time: decided from plain facts, no tensors."""
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -70,40 +70,43 @@ def upper_tokens_needed(
 
 
 class Lanes:
-    """How many levels a worker draws at the same time, and which of them its songs are due at.
+    """How many rows the songs of a worker are due to draw, and how many could be drawn besides.
 
     A song may draw ahead in lanes that no song needs for what is due. So it delays nobody by more
     than the window that it has begun when another song comes. Made for threads.
 
-    num_lanes  levels that the device draws at the same time as fast as one of them alone
+    num_lanes  rows, of any levels, that are drawn at the same time as fast as one of them alone
     """
 
     def __init__(self, wish: OverlapWish, num_lanes: int) -> None:
         self.wish, self._num_lanes = wish, num_lanes
         self._lock = threading.Lock()
-        self._due: dict[str, Level] = {}
+        self._due_rows: dict[str, int] = {}
 
-    def set_due(self, job_id: str, level: Level | None) -> None:
-        """The coarsest level that this song has not done; None when it is away."""
+    def num_levels_for(self, job_id: str, due_rows: int, *, shares_lanes: bool) -> int:
+        """How many levels of this song may be drawn at the same time; at least 1.
+
+        due_rows      of the coarsest level that is not done; 0 when there is none
+        shares_lanes  its rows and levels are drawn at the same time, and do not take turns
+        """
         with self._lock:
-            if level is None:
-                self._due.pop(job_id, None)
-            else:
-                self._due[job_id] = level
+            self._due_rows[job_id] = due_rows
+            num_lanes = self._num_lanes if shares_lanes else 1
+            return plan_levels_at_once(self.wish, num_lanes, due_rows, sum(self._due_rows.values()))
 
-    def num_free_for(self, job_id: str) -> int:
-        """How many levels this song may draw at the same time; at least 1."""
+    def leave(self, job_id: str) -> None:
+        """This song needs no lane any more."""
         with self._lock:
-            others = {level for song, level in self._due.items() if song != job_id}
-            return num_lanes_for(self.wish, self._num_lanes, self._due.get(job_id), others)
+            self._due_rows.pop(job_id, None)
 
 
-def num_lanes_for(
-    wish: OverlapWish, num_lanes: int, own: Level | None, others: Collection[Level]
-) -> int:
-    """Lanes for one song, due at `own`, while others are due at `others`; at least 1."""
+def plan_levels_at_once(wish: OverlapWish, num_lanes: int, due_rows: int, all_due_rows: int) -> int:
+    """Levels at once of a song with `due_rows` of the `all_due_rows` that songs need; at least 1.
+
+    Every level that it draws ahead takes as many rows as the one that is due.
+    """
     if wish is OverlapWish.ON:
         return len(COARSE_TO_FINE)
-    if wish is OverlapWish.OFF:
+    if wish is OverlapWish.OFF or due_rows < 1:
         return 1
-    return max(num_lanes - len(set(others) - {own}), 1)
+    return 1 + max(num_lanes - all_due_rows, 0) // due_rows

@@ -15,12 +15,11 @@ from worker.overlap import (
     LevelState,
     OverlapWish,
     levels_to_begin,
-    num_lanes_for,
+    plan_levels_at_once,
     upper_tokens_needed,
 )
 
 CONFIG = read_config(BUNDLED_MODELS / "mini")
-LEVELS = st.sampled_from(COARSE_TO_FINE)
 
 
 def song_of(seconds, hop_fraction):
@@ -123,25 +122,26 @@ def test_the_stretches_of_a_level_that_is_due_are_begun_while_others_run():
     assert levels_to_begin(states, 1) == (Level.MIDDLE,)
 
 
-@given(own=LEVELS, others=st.lists(LEVELS), num_lanes=st.integers(1, 4))
-def test_no_lane_is_given_away_that_another_song_needs(own, others, num_lanes):
-    free = num_lanes_for(OverlapWish.AUTO, num_lanes, own, others)
-    assert free >= 1
-    assert free == 1 or free + len(set(others) - {own}) <= num_lanes
-    assert num_lanes_for(OverlapWish.ON, num_lanes, own, others) == len(COARSE_TO_FINE)
-    assert num_lanes_for(OverlapWish.OFF, num_lanes, own, others) == 1
+@given(num_lanes=st.integers(1, 64), own=st.integers(1, 32), others=st.integers(0, 64))
+def test_no_lane_is_given_away_that_a_song_needs_for_what_is_due(num_lanes, own, others):
+    at_once = plan_levels_at_once(OverlapWish.AUTO, num_lanes, own, own + others)
+    ahead_rows = (at_once - 1) * own
+    assert ahead_rows >= 0
+    assert ahead_rows == 0 or ahead_rows + own + others <= num_lanes
+    assert ahead_rows + own > num_lanes - own - others, "none is left idle that would be of use"
+    assert plan_levels_at_once(OverlapWish.ON, num_lanes, own, own + others) == len(COARSE_TO_FINE)
+    assert plan_levels_at_once(OverlapWish.OFF, num_lanes, own, own + others) == 1
 
 
-def test_a_song_that_is_away_needs_no_lane():
+def test_a_song_draws_ahead_until_others_need_the_lanes():
     lanes = Lanes(OverlapWish.AUTO, num_lanes=2)
-    lanes.set_due("mine", Level.TOP)
-    assert lanes.num_free_for("mine") == 2
-    lanes.set_due("yours", Level.TOP)
-    assert lanes.num_free_for("mine") == 2
-    lanes.set_due("yours", Level.BOTTOM)
-    assert lanes.num_free_for("mine") == 1
-    lanes.set_due("yours", None)
-    assert lanes.num_free_for("mine") == 2
+    assert lanes.num_levels_for("mine", 1, shares_lanes=True) == 2
+    assert lanes.num_levels_for("yours", 1, shares_lanes=True) == 1
+    assert lanes.num_levels_for("mine", 1, shares_lanes=True) == 1
+    lanes.leave("yours")
+    assert lanes.num_levels_for("mine", 1, shares_lanes=True) == 2
+    assert lanes.num_levels_for("mine", 1, shares_lanes=False) == 1, "levels take turns"
+    assert lanes.num_levels_for("mine", 2, shares_lanes=True) == 1, "two takes have both lanes"
 
 
 @pytest.mark.parametrize("level", [Level.MIDDLE, Level.BOTTOM])
