@@ -205,11 +205,11 @@ class Engine:
         return True
 
     def _decode(self, level: Level, batch: tuple[Sequence, ...]) -> list[SequenceUpdate]:
+        if self._run_ahead is not None:
+            for turn in self._run_ahead.wait():
+                self._paces[turn.level].record(turn.num_steps, turn.seconds)
         num_rows, num_steps = self._scheduler.step_rows(level), self._num_steps(level, batch)
         start = self._clock()
-        if self._run_ahead is not None:
-            # On the clock: where nobody waits for a turn, this is how long the one before lasts.
-            self._run_ahead.wait()
         try:
             num_drawn = self._runners[level].decode(batch, max_rows=num_rows, num_steps=num_steps)
         except Exception as error:
@@ -220,9 +220,10 @@ class Engine:
                 explained = self._explained(error, level)
                 return [self._end(sequence, explained) for sequence in batch]
         else:
-            if self._run_ahead is not None:
-                self._run_ahead.turn_ended()
-            self._paces[level].record(num_drawn, self._clock() - start)
+            if self._run_ahead is None:
+                self._paces[level].record(num_drawn, self._clock() - start)
+            else:
+                self._run_ahead.turn_ended(level, num_drawn)
             for sequence in batch:
                 sequence.num_drawn += num_drawn
             return self._finished(batch)

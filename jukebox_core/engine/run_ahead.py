@@ -5,11 +5,15 @@ whole window in line in a moment, and who cancels, joins or asks how far a song 
 all of it.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+
+from jukebox_core.units import Level
 
 MAX_TURNS = 2
 """The turn that the device works on, and the one that it finds in line when it is done."""
@@ -22,26 +26,60 @@ class Mark(Protocol):
         """Wait until everything before it is done."""
 
 
+@dataclass(frozen=True, slots=True)
+class EndedTurn:
+    """A turn that the device has done: `num_steps` tokens of each of its rows took `seconds`."""
+
+    level: Level
+    num_steps: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _TurnInLine:
+    mark: Mark
+    level: Level
+    num_steps: int
+    begun_sec: float
+
+
 class RunAhead:
-    """Waits, before a turn, for the end of the turn before the last.
+    """Waits, before a turn, for the end of the turn before the last, and tells what that one took.
 
     Args:
         mark: marks the end of what is in line now.
         max_turns: turns that may be in line at the same time.
+        clock: seconds.
     """
 
-    def __init__(self, mark: Callable[[], Mark], *, max_turns: int = MAX_TURNS) -> None:
-        self._mark, self._max_turns = mark, max_turns
-        self._marks: deque[Mark] = deque()
+    def __init__(
+        self,
+        mark: Callable[[], Mark],
+        *,
+        max_turns: int = MAX_TURNS,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._mark, self._max_turns, self._clock = mark, max_turns, clock
+        self._in_line: deque[_TurnInLine] = deque()
+        self._last_end_sec = self._begun_sec = 0.0
 
-    def wait(self) -> None:
-        """Before a turn: until it would be one of `max_turns`."""
-        while len(self._marks) >= self._max_turns:
-            self._marks.popleft().synchronize()
+    def wait(self) -> list[EndedTurn]:
+        """Before a turn: until it would be one of `max_turns`; those that ended meanwhile."""
+        ended = []
+        while len(self._in_line) >= self._max_turns:
+            turn = self._in_line.popleft()
+            turn.mark.synchronize()
+            now_sec = self._clock()
+            # The device began it when the one before was done, or when it was put in line.
+            seconds = now_sec - max(self._last_end_sec, turn.begun_sec)
+            ended.append(EndedTurn(turn.level, turn.num_steps, seconds))
+            self._last_end_sec = now_sec
+        self._begun_sec = self._clock()
+        return ended
 
-    def turn_ended(self) -> None:
-        """After a turn: all its work is in line."""
-        self._marks.append(self._mark())
+    def turn_ended(self, level: Level, num_steps: int) -> None:
+        """After a turn that drew `num_steps` tokens of each row: all its work is in line."""
+        self._in_line.append(_TurnInLine(self._mark(), level, num_steps, self._begun_sec))
 
 
 def run_ahead_of(device: torch.device) -> RunAhead | None:
