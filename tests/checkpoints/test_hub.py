@@ -79,8 +79,9 @@ def fetched(hub):
 def assert_same_weights(one, other):
     ours, theirs = load_directory(one), load_directory(other)
     for left, right in zip((ours.vqvae, *ours.priors), (theirs.vqvae, *theirs.priors), strict=True):
+        weights = left.state_dict()
         for name, tensor in right.state_dict().items():
-            assert torch.equal(left.state_dict()[name], tensor), name
+            assert torch.equal(weights[name], tensor), name
 
 
 def test_a_repository_becomes_a_model_of_our_own_format(

@@ -180,8 +180,9 @@ def test_parts_are_loaded_alone_like_together(case):
 
 
 def assert_same(one, other):
+    found = other.state_dict()
     for name, tensor in one.state_dict().items():
-        assert torch.equal(tensor, other.state_dict()[name]), name
+        assert torch.equal(tensor, found[name]), name
 
 
 def test_audio_is_encoded_and_decoded_alike(case):

@@ -33,10 +33,11 @@ def save(parts, directory):
 
 
 def assert_same(one, other):
-    assert one.state_dict().keys() == other.state_dict().keys()
+    found = other.state_dict()
+    assert one.state_dict().keys() == found.keys()
     for name, tensor in one.state_dict().items():
-        assert torch.equal(tensor, other.state_dict()[name]), name
-        assert tensor.dtype == other.state_dict()[name].dtype, name
+        assert torch.equal(tensor, found[name]), name
+        assert tensor.dtype == found[name].dtype, name
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])

@@ -61,8 +61,9 @@ def assert_same_weights(directory, model):
     found = load_directory(directory, dtype=torch.float32)
     pairs = zip((found.vqvae, *found.priors), (wanted.vqvae, *wanted.priors), strict=True)
     for ours, theirs in pairs:
+        weights = ours.state_dict()
         for name, tensor in theirs.state_dict().items():
-            assert torch.equal(ours.state_dict()[name], tensor), name
+            assert torch.equal(weights[name], tensor), name
 
 
 @pytest.mark.parametrize("name", ["1b_lyrics", "5b_lyrics", "5b"])

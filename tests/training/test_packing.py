@@ -25,8 +25,9 @@ def test_a_packed_model_takes_half_the_space_and_is_computed_in_float32_with_the
     for one, other in zip(
         (before.vqvae, *before.priors), (after.vqvae, *after.priors), strict=True
     ):
+        weights = other.state_dict()
         for name, weight in one.state_dict().items():
-            found = other.state_dict()[name]
+            found = weights[name]
             assert found.dtype == torch.float32
             torch.testing.assert_close(found, weight, rtol=1e-3, atol=1e-6)
 
