@@ -1,8 +1,10 @@
 """Many songs on one device, one step at a time."""
 
 import logging
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -143,8 +145,8 @@ class Engine:
     def step(self) -> list[SequenceUpdate]:
         """One turn of one prior; returns the sequences that ended in it.
 
-        Where it draws in C, the other priors whose songs do so draw along, each on its own core if
-        there are as many.
+        Songs that are drawn in C move in every turn, those of all priors together, each prior on a
+        core of its own if there are as many; with several, also while a newcomer is prefilled.
 
         A newcomer that cannot be prefilled ends with its error and harms nobody. When the step of
         a prior fails, each of its running sequences is stepped alone, and those with which that
@@ -155,22 +157,30 @@ class Engine:
         turn = self._scheduler.next_turn()
         if turn is None:
             return []
-        updates = [] if turn.admitted is None else self._prefill(turn.admitted)
-        batches = self._batches(turn.level)
-        if any(self._is_native(batch) for batch in batches):
-            others = (level for level in self._runners if level is not turn.level)
-            native = [*batches, *(batch for level in others for batch in self._batches(level))]
-            updates += self._decode_natively([batch for batch in native if self._is_native(batch)])
-            batches = [batch for batch in batches if not self._is_native(batch)]
-        for batch in batches:
+        updates = self._native_turn(turn.admitted)
+        for batch in self._batches(turn.level, is_native=False):
             updates += self._decode(turn.level, batch)
         return updates
 
-    def _batches(self, level: Level) -> list[tuple[Sequence, ...]]:
-        return self._scheduler.batches(self._scheduler.running(level))
+    def _native_turn(self, newcomer: Sequence | None) -> list[SequenceUpdate]:
+        """The newcomer, and the songs of all priors that are drawn in C."""
+        others = self._native_batches(without=newcomer)
+        if newcomer is not None and others and self._num_threads > 1:
+            return self._decode_natively(others, newcomer)
+        updates = [] if newcomer is None else self._prefill(newcomer)
+        return updates + self._decode_natively(self._native_batches())
 
-    def _is_native(self, batch: tuple[Sequence, ...]) -> bool:
-        return self._runners[batch[0].level].is_native(batch)
+    def _native_batches(self, without: Sequence | None = None) -> list[tuple[Sequence, ...]]:
+        levels = list(self._runners)
+        return [each for level in levels for each in self._batches(level, True, without=without)]
+
+    def _batches(
+        self, level: Level, is_native: bool, *, without: Sequence | None = None
+    ) -> list[tuple[Sequence, ...]]:
+        """Those who run, or those of them who are or are not drawn in C."""
+        running = [each for each in self._scheduler.running(level) if each is not without]
+        batches = self._scheduler.batches(running)
+        return [batch for batch in batches if self._runners[level].is_native(batch) is is_native]
 
     def _prefill(self, sequence: Sequence) -> list[SequenceUpdate]:
         try:
@@ -231,27 +241,56 @@ class Engine:
         return_free_memory(self.device)
         return [update for part in smaller for update in self._decode(level, part)]
 
-    def _decode_natively(self, batches: list[tuple[Sequence, ...]]) -> list[SequenceUpdate]:
-        """Batches of any levels, all in one call; each by itself if that fails."""
+    def _decode_natively(
+        self, batches: list[tuple[Sequence, ...]], newcomer: Sequence | None = None
+    ) -> list[SequenceUpdate]:
+        """Batches of any levels, all in one call, and who begins meanwhile on a core of his own."""
+        if not batches:
+            return []
         turns = [
-            NativeTurn(self._runners[level], batch, self._num_steps(level, batch))
+            NativeTurn(
+                self._runners[batch[0].level],
+                batch,
+                self._num_steps(batch[0].level, batch, waits_for_newcomers=newcomer is None),
+            )
             for batch in batches
-            for level in [batch[0].level]
         ]
+        updates: list[SequenceUpdate] = []
         try:
-            seconds = draw_together(turns, num_threads=self._num_threads)
+            with self._prefilling(newcomer, updates) as num_busy:
+                seconds = draw_together(turns, num_threads=self._num_threads - num_busy)
         except Exception:
             log.exception("a turn failed, and is tried for each prior alone")
-            return [each for batch in batches for each in self._decode(batch[0].level, batch)]
+            for batch in batches:
+                updates += self._decode(batch[0].level, batch)
+            return updates
         for turn, lasted in zip(turns, seconds, strict=True):
             self._paces[turn.batch[0].level].record(turn.num_steps, lasted)
             for sequence in turn.batch:
                 sequence.num_drawn += turn.num_steps
-        return self._finished([sequence for batch in batches for sequence in batch])
+        return updates + self._finished([sequence for batch in batches for sequence in batch])
 
-    def _num_steps(self, level: Level, batch: tuple[Sequence, ...]) -> int:
+    @contextmanager
+    def _prefilling(
+        self, newcomer: Sequence | None, updates: list[SequenceUpdate]
+    ) -> Iterator[int]:
+        """Prefill beside what is done in the context; gives the number of cores that it takes."""
+        if newcomer is None:
+            yield 0
+            return
+        beside = threading.Thread(target=lambda: updates.extend(self._prefill(newcomer)))
+        beside.start()
+        try:
+            yield 1
+        finally:
+            beside.join()
+
+    def _num_steps(
+        self, level: Level, batch: tuple[Sequence, ...], *, waits_for_newcomers: bool = True
+    ) -> int:
         is_fast = self._runners[level].draws_several(batch)
-        return self._scheduler.num_steps(batch, self._paces[level].num_steps if is_fast else 1)
+        limit = self._paces[level].num_steps if is_fast else 1
+        return self._scheduler.num_steps(batch, limit, waits_for_newcomers=waits_for_newcomers)
 
     def _to_try_again(
         self, level: Level, batch: tuple[Sequence, ...], error: Exception

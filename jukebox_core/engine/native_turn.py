@@ -27,7 +27,7 @@ def draw_together(turns: Collection[NativeTurn], *, num_threads: int) -> list[fl
 
     Raises:
         ConfigError: a prior cannot be computed in C.
-        MemoryError: some tokens may be drawn, and can be drawn again.
+        MemoryError: then nothing is drawn.
     """
     most_parts = -(-num_threads // len(turns))
     groups = [

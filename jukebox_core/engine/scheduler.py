@@ -150,14 +150,17 @@ class Scheduler:
         """Step at most `num_rows` rows of `level` together, until none of them runs any more."""
         self._rows[level].step_rows = max(min(num_rows, self._rows[level].step_rows), 1)
 
-    def num_steps(self, batch: Collection[Sequence], limit: int) -> int:
+    def num_steps(
+        self, batch: Collection[Sequence], limit: int, *, waits_for_newcomers: bool = True
+    ) -> int:
         """How many tokens each row of a batch draws in this turn: at least 1, at most `limit`.
 
-        None of the rows ends before the last of them. Only one while somebody can join in the next
-        turn, so that those who arrive together go together.
+        None of the rows ends before the last of them. If it waits for newcomers, only one while
+        somebody can join in the next turn, so that those who arrive together go together.
         """
         rows = self._rows[batch[0].level]
-        if limit <= 1 or (rows.waiting and rows.free_slots and not rows.is_draining):
+        may_join = bool(rows.waiting and rows.free_slots and not rows.is_draining)
+        if limit <= 1 or (waits_for_newcomers and may_join):
             return 1
         return max(min(limit, *(each.num_new - each.num_drawn for each in batch)), 1)
 

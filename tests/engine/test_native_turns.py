@@ -105,7 +105,8 @@ def test_codes_depend_on_no_pace_no_company_and_no_cores(
 
 def memory_after(priors, level, window, num_neighbours, **how):
     """Ids, and keys and values of the first slot, when a window and its neighbours are drawn."""
-    engine = Engine({level: priors[level]}, max_rows=8, **how)
+    # Two tokens in a turn, or the first would have ended and left its slot before all are there.
+    engine = Engine({level: priors[level]}, max_rows=8, make_pace=lambda: AnyPace([2] * 99), **how)
     engine.submit(window.sequence("mine"))
     for number in range(num_neighbours):
         engine.submit(Draw(TOP, level, seed=number + 9, num_new=25).sequence(f"{number}"))
@@ -139,20 +140,39 @@ def test_levels_that_run_are_drawn_in_one_call(priors, monkeypatch):
     for number in range(4):
         engine.submit(Draw(TOP, Level.TOP, num_new=60).sequence(f"{number}"))
     run_to_end(engine)
-    assert all(num_threads == 2 for _, num_threads in calls)
     assert sorted(sizes for sizes, _ in calls)[-1] == [4, 1, 1]
     # When the others have ended, both cores draw what is left.
     assert [2, 2] in [sizes for sizes, _ in calls]
+
+
+def test_songs_are_drawn_while_a_newcomer_is_prefilled(priors, monkeypatch):
+    """A core is left to him; with one core he is waited for."""
+    seen = {}
+    for num_threads in (1, 3):
+        calls = seen[num_threads] = []
+        engine = Engine(priors, max_rows=4, num_threads=num_threads)
+
+        def spy(groups, *, num_threads, calls=calls, engine=engine, real=native_turn.draw_tokens):
+            calls.append((num_threads, sum(len(group.rows) for group in groups)))
+            return real(groups, num_threads=num_threads)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(native_turn, "draw_tokens", spy)
+            draws = {number: Draw(TOP, Level.TOP, num_new=60, seed=int(number)) for number in "123"}
+            for name, window in draws.items():
+                engine.submit(window.sequence(name))
+            assert run_to_end(engine) == {name: slowly(window) for name, window in draws.items()}
+    assert seen[1][:3] == [(1, 1), (1, 2), (1, 3)]
+    assert seen[3][:4] == [(3, 1), (2, 1), (2, 2), (3, 3)]
 
 
 def test_a_turn_that_fails_is_taken_again_by_each_prior_alone(priors, monkeypatch, caplog):
     real, failures = native_turn.draw_tokens, iter([False, True, False, True])
 
     def fail(groups, *, num_threads):
-        drawn = real(groups, num_threads=num_threads)
         if next(failures, False):
             raise MemoryError("tokens need more memory than there is")
-        return drawn
+        return real(groups, num_threads=num_threads)
 
     monkeypatch.setattr(native_turn, "draw_tokens", fail)
     engine = Engine(priors, max_rows=4, num_threads=2)

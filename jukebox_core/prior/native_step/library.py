@@ -66,7 +66,7 @@ def load(library: Path) -> ctypes.CDLL:
 def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     address, number = ctypes.c_void_p, ctypes.c_int64
     library.draw_tokens.argtypes = [address, number, number]
-    library.draw_tokens.restype = None
+    library.draw_tokens.restype = number
     library.read_logits.argtypes = [address, address, address, number, address]
     library.read_logits.restype = number
     library.read_prefix.argtypes = [address, number, address, number, address]

@@ -144,14 +144,14 @@ def draw_tokens(groups: Sequence[NativeGroup], *, num_threads: int = 1) -> list[
         seconds that each group took for itself.
 
     Raises:
-        MemoryError: there is not enough of it; some tokens may be drawn.
+        MemoryError: there is not enough of it; then nothing is drawn.
     """
     rows = [(NativeRow * len(group.rows))(*group.rows) for group in groups]
     structures = (Group * len(groups))(
         *(_group(group, own_rows) for group, own_rows in zip(groups, rows, strict=True))
     )
-    native_library().draw_tokens(ctypes.addressof(structures), len(groups), num_threads)
-    if any(structure.has_failed for structure in structures):
+    address = ctypes.addressof(structures)
+    if not native_library().draw_tokens(address, len(groups), num_threads):
         raise MemoryError("tokens need more memory than there is")
     return [structure.seconds for structure in structures]
 
@@ -159,7 +159,7 @@ def draw_tokens(groups: Sequence[NativeGroup], *, num_threads: int = 1) -> list[
 def _group(group: NativeGroup, rows: "ctypes.Array[NativeRow]") -> Group:
     return Group(
         *(group.prior.address, ctypes.addressof(rows), len(rows), group.num_steps),
-        *(group.ids.data_ptr(), group.uniforms.data_ptr(), 0, 0, 0.0),
+        *(group.ids.data_ptr(), group.uniforms.data_ptr(), 0.0),
     )
 
 

@@ -66,8 +66,6 @@ class Group(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("prior", "rows")),
         *((name, ctypes.c_int64) for name in ("num_rows", "num_steps")),
         *((name, ctypes.c_void_p) for name in ("ids", "uniforms")),
-        *((name, ctypes.c_int64) for name in ("is_running", "has_failed")),
         ("seconds", ctypes.c_double),
     )
-    has_failed: int
     seconds: float

@@ -9,20 +9,27 @@
 #define CHUNK 8 /* tokens of a group before another may take its thread */
 #define MAX_THREADS 256
 
-/* Rows of one prior that step together. What is written here is written by whoever runs it. */
+/* Rows of one prior that step together. */
 struct group {
   const struct prior *prior;
   struct row *rows; /* their positions are counted on */
   int64_t num_rows, num_steps; /* the steps that are left */
   int64_t *ids; /* [slots, context_tokens], those before `position` are there */
   const double *uniforms; /* [slots, context_tokens] */
-  int64_t is_running, has_failed;
   double seconds; /* how long it was run */
 };
 
-struct groups {
-  struct group *groups;
-  int64_t num_groups;
+/* A group with the memory that it needs. */
+struct runner {
+  struct group *group;
+  struct scratch scratch;
+  int64_t *last_ids;
+  int is_running;
+};
+
+struct runners {
+  struct runner *runners;
+  int64_t num_runners;
   pthread_mutex_t lock;
 };
 
@@ -45,55 +52,71 @@ static void step(struct group *g, const struct scratch *t, int64_t *last_ids) {
   }
 }
 
-static void run_chunk(struct group *g) {
+static void run_chunk(struct runner *r) {
+  struct group *g = r->group;
   double start = now_sec();
-  struct scratch t = scratch_for(g->prior, g->num_rows, g->num_rows);
-  int64_t *last_ids = malloc(g->num_rows * sizeof(*last_ids));
-  g->has_failed = !t.x || !last_ids;
-  for (int64_t i = 0; !g->has_failed && g->num_steps && i < CHUNK; i++, g->num_steps--)
-    step(g, &t, last_ids);
-  free(t.x);
-  free(last_ids);
+  for (int64_t i = 0; g->num_steps && i < CHUNK; i++, g->num_steps--)
+    step(g, &r->scratch, r->last_ids);
   g->seconds += now_sec() - start;
 }
 
 /* The group that is furthest from its end, of those that nobody runs. */
-static struct group *next_group(struct groups *all) {
-  struct group *next = 0;
-  for (struct group *g = all->groups; g < all->groups + all->num_groups; g++)
-    if (!g->is_running && !g->has_failed && g->num_steps > (next ? next->num_steps : 0)) next = g;
+static struct runner *next_runner(const struct runners *all) {
+  struct runner *next = 0;
+  for (struct runner *r = all->runners; r < all->runners + all->num_runners; r++)
+    if (!r->is_running && r->group->num_steps > (next ? next->group->num_steps : 0)) next = r;
   return next;
 }
 
 static void *run(void *argument) {
-  struct groups *all = argument;
+  struct runners *all = argument;
   pthread_mutex_lock(&all->lock);
-  for (struct group *g; (g = next_group(all));) {
-    g->is_running = 1;
+  for (struct runner *r; (r = next_runner(all));) {
+    r->is_running = 1;
     pthread_mutex_unlock(&all->lock);
-    run_chunk(g);
+    run_chunk(r);
     pthread_mutex_lock(&all->lock);
-    g->is_running = 0;
+    r->is_running = 0;
   }
   pthread_mutex_unlock(&all->lock);
   return 0;
 }
 
-/* Draws all tokens of all groups. The threads are gone when this returns, so a process that forks
- * or ends meets none of them; signals are left to the other threads of the process. */
-void draw_tokens(struct group *groups, int64_t num_groups, int64_t num_threads) {
-  struct groups all = {groups, num_groups, PTHREAD_MUTEX_INITIALIZER};
+/* The threads are gone when this returns, so a process that forks or ends meets none of them;
+ * signals are left to the other threads of the process. */
+static void run_all(struct runners *all, int64_t num_threads) {
   pthread_t threads[MAX_THREADS];
-  int64_t num_begun = 0, most = num_threads < num_groups ? num_threads : num_groups;
+  int64_t num_begun = 0, most = num_threads < all->num_runners ? num_threads : all->num_runners;
   sigset_t everything, before;
   sigfillset(&everything);
   pthread_sigmask(SIG_SETMASK, &everything, &before);
   while (num_begun + 1 < most && num_begun < MAX_THREADS &&
-         !pthread_create(threads + num_begun, 0, run, &all))
+         !pthread_create(threads + num_begun, 0, run, all))
     num_begun++;
   pthread_sigmask(SIG_SETMASK, &before, 0);
-  run(&all);
+  run(all);
   for (int64_t i = 0; i < num_begun; i++) pthread_join(threads[i], 0);
+}
+
+/* Draws all tokens of all groups; none, and returns 0, if there is no memory. */
+int64_t draw_tokens(struct group *groups, int64_t num_groups, int64_t num_threads) {
+  struct runner *runners = calloc(num_groups, sizeof(*runners));
+  int is_possible = runners != 0;
+  for (int64_t i = 0; is_possible && i < num_groups; i++) {
+    struct group *g = groups + i;
+    runners[i].group = g;
+    runners[i].scratch = scratch_for(g->prior, g->num_rows, g->num_rows);
+    runners[i].last_ids = malloc(g->num_rows * sizeof(int64_t));
+    is_possible = runners[i].scratch.x && runners[i].last_ids;
+  }
+  struct runners all = {runners, num_groups, PTHREAD_MUTEX_INITIALIZER};
+  if (is_possible) run_all(&all, num_threads);
+  for (int64_t i = 0; runners && i < num_groups; i++) {
+    free(runners[i].scratch.x);
+    free(runners[i].last_ids);
+  }
+  free(runners);
+  return is_possible;
 }
 
 /* logits [num_rows, V] behind `last_ids` [num_rows]; 0 if there is no memory. */
