@@ -18,7 +18,7 @@ class StepKind(StrEnum):
     """Who computes the stack of a prior for one more token."""
 
     PLAIN = "plain"  # torch, on every device, in every precision
-    NATIVE = "native"  # prior/native_step/: one core, float32
+    NATIVE = "native"  # prior/native_step/: CPU, float32
     FUSED = "fused"  # prior/fused_step.py: few launches, CUDA
 
 
