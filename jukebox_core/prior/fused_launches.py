@@ -74,7 +74,7 @@ def step_launches(
 
 def distinct(launches: Iterable[Launch]) -> list[Launch]:
     """One of each that is compiled by itself."""
-    return list({_key(launch): launch for launch in launches}.values())
+    return list({launch_key(launch): launch for launch in launches}.values())
 
 
 def compile_launch(launch: Launch, *, capability: int) -> Compiled:
@@ -110,7 +110,8 @@ def compile_launch(launch: Launch, *, capability: int) -> Compiled:
     )
 
 
-def _key(launch: Launch) -> tuple[Any, ...]:
+def launch_key(launch: Launch) -> tuple[Any, ...]:
+    """The same for two launches that are compiled as one."""
     types = tuple(_type_of(argument) for argument in launch.arguments)
     constants = tuple(sorted(launch.constants.items()))
     return (launch.kernel.__name__, types, constants, launch.num_warps, launch.num_stages)

@@ -4,7 +4,7 @@ A step in torch is some thirty launches per layer, and for one song each of them
 reading its weights. Here norms, biases, the cache and the residual stream ride along with the
 products (`kernels/`). Weights and cache are those of the plain step, which stays the reference:
 same numbers up to rounding. The residual stream is float32 whatever the weights are, which is
-nearer to the exact numbers than the plain step in half precision, and costs nothing.
+nearer to the exact numbers than the plain step in half precision; norms read it rounded.
 
 A row is the same in any company: see `kernels/products.py`. Nothing here waits for the device, and
 memory is taken once for each number of rows, so that a CUDA graph can hold a step.
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from jukebox_core.prior.transformer import Transformer, TransformerLayer
 
 # In the order of the numbers in `kernels/places.py`.
-_KINDS = (
+KERNEL_KINDS = (
     AttentionKind.ALL,
     AttentionKind.ROW,
     AttentionKind.COLUMN,
@@ -102,6 +102,7 @@ class _Layer(NamedTuple):
 class _Scratch(NamedTuple):
     """What lies between two launches of one step."""
 
+    rounded: Tensor
     statistics: Tensor
     query: Tensor
     attended: Tensor
@@ -174,7 +175,7 @@ class FusedStack:
             Launch(
                 kernel=row_statistics,
                 grid=(num_rows, ceil_div(width, STATISTICS_COLUMNS)),
-                arguments=(x, scratch.statistics, num_rows),
+                arguments=(x, scratch.rounded, scratch.statistics, num_rows),
                 constants={"WIDTH": width, "ROWS": 1, "COLUMNS": STATISTICS_COLUMNS},
                 num_warps=1,
                 num_stages=1,
@@ -188,13 +189,13 @@ class FusedStack:
         self._start_product(
             project_query_key_value,
             product,
-            _tile(product, x),
+            _tile(product, scratch.rounded[: len(x)]),
             len(x),
             (
-                *(x, scratch.statistics, norm.weight, norm.bias, *product),
+                *(scratch.rounded, scratch.statistics, norm.weight, norm.bias, *product),
                 *(positions, slots, scratch.query, layer.strips, len(x), self._epsilon),
             ),
-            KIND=_KINDS.index(layer.kind),
+            KIND=KERNEL_KINDS.index(layer.kind),
             BLOCK=self._stack.block_tokens,
             STRIP_POSITIONS=layer.strips.shape[1],
             WIDTH=self._stack.width,
@@ -210,7 +211,7 @@ class FusedStack:
             "PADDED_WIDTH": tile.padded_width,
         }
         strip = {
-            "KIND": _KINDS.index(layer.kind),
+            "KIND": KERNEL_KINDS.index(layer.kind),
             "BLOCK": self._stack.block_tokens,
             "STRIP_POSITIONS": layer.strips.shape[1],
             "PART_POSITIONS": tile.part_positions,
@@ -238,10 +239,10 @@ class FusedStack:
         self._start_product(
             project_hidden,
             product,
-            _tile(product, x),
+            _tile(product, scratch.rounded[: len(x)]),
             len(x),
             (
-                *(x, scratch.statistics, norm.weight, norm.bias, *product),
+                *(scratch.rounded, scratch.statistics, norm.weight, norm.bias, *product),
                 *(scratch.hidden, len(x), self._epsilon),
             ),
             WIDTH=self._stack.width,
@@ -256,7 +257,7 @@ class FusedStack:
             product,
             _tile(product, inputs[: len(x)]),
             len(x),
-            (inputs, *product, x, scratch.statistics, len(x)),
+            (inputs, *product, x, scratch.rounded, scratch.statistics, len(x)),
             DEPTH=product.weight.shape[0],
             WIDTH=self._stack.width,
         )
@@ -302,6 +303,7 @@ class FusedStack:
             groups = ceil_div(stack.width, STATISTICS_GROUP)
             parts = (rows, stack.num_heads, self._max_parts if self._max_parts > 1 else 0)
             scratch = self._scratch[rows] = _Scratch(
+                rounded=torch.empty(rows, stack.width, dtype=self._dtype, device=device),
                 statistics=torch.empty(rows, 2, groups, device=device),
                 query=torch.empty(rows, stack.attention_width, dtype=self._dtype, device=device),
                 attended=torch.empty(rows, stack.attention_width, dtype=self._dtype, device=device),

@@ -66,16 +66,16 @@ def normed_product(
     OWN_COLUMNS: tl.constexpr,
     DEPTHS: tl.constexpr,
 ):
-    """norm(x) @ weight for x float32 [rows, DEPTH], the norm rounded to dtype: [columns, rows]."""
+    """norm(x) @ weight for x [rows, DEPTH], the norm rounded to dtype: float32 [columns, rows]."""
     mean, factor = moments(statistics, rows, num_rows, epsilon, DEPTH, ROWS, 4)
     sums = tl.zeros((OWN_COLUMNS, ROWS), dtype=tl.float32)
     for first in tl.range(0, DEPTH, DEPTHS):
         depths = first + tl.arange(0, DEPTHS)
         tile = weight_tile(weight, depths, columns, DEPTH, COLUMNS)
-        wide = input_tile(x, rows, depths, num_rows, DEPTH)
+        given = input_tile(x, rows, depths, num_rows, DEPTH).to(tl.float32)
         gains = tl.load(gain + depths, mask=depths < DEPTH, other=0.0)
         offsets = tl.load(offset + depths, mask=depths < DEPTH, other=0.0)
-        normed = (wide - mean[None, :]) * factor[None, :] * gains[:, None] + offsets[:, None]
+        normed = (given - mean[None, :]) * factor[None, :] * gains[:, None] + offsets[:, None]
         sums = tl.dot(tile.to(dtype), normed.to(dtype), sums, input_precision="ieee")
     return sums
 
@@ -107,7 +107,7 @@ def project_query_key_value(
 ):
     """norm(x) @ weight + bias: queries to `query`, keys and values to their place in the strips.
 
-    x          float32 [rows, WIDTH]
+    x          [rows, WIDTH], as rounded by `project_onto_residual`
     weight     [WIDTH, 3 A]; [WIDTH, A] for LYRIC_ENCODER, which writes no strip
     query      [rows, A]
     strips     [strips, STRIP_POSITIONS, 2 A]
@@ -174,7 +174,7 @@ def project_hidden(
 ):
     """v * sigmoid(1.702 v) for v = norm(x) @ weight + bias.
 
-    x       float32 [rows, WIDTH]
+    x       [rows, WIDTH], as rounded by `project_onto_residual`
     hidden  [rows, COLUMNS]
     """
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
@@ -213,6 +213,7 @@ def project_onto_residual(
     scale,
     bias,
     x,
+    rounded,
     statistics,
     num_rows,
     DEPTH: tl.constexpr,
@@ -224,8 +225,9 @@ def project_onto_residual(
 ):
     """x += inputs @ weight + bias, and the statistics of the new x.
 
-    inputs  [rows, DEPTH]
-    x       float32 [rows, WIDTH]
+    inputs   [rows, DEPTH]
+    x        float32 [rows, WIDTH]
+    rounded  [rows, WIDTH]: the new x for the norm, which every program of a product reads whole
     """
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     first_column = tl.program_id(1) * OWN_COLUMNS
@@ -238,7 +240,8 @@ def project_onto_residual(
         sums = tl.dot(tile.to(given.dtype), given, sums, input_precision="ieee")
     out = scaled(sums, scale, bias, columns, WIDTH, IS_INT8)
     mask = (rows < num_rows)[:, None] & (columns < WIDTH)[None, :]
-    to = x + rows[:, None] * WIDTH + columns[None, :]
-    out = tl.where(mask, out + tl.load(to, mask=mask, other=0.0), 0.0)
-    tl.store(to, out, mask=mask)
+    places = rows[:, None] * WIDTH + columns[None, :]
+    out = tl.where(mask, out + tl.load(x + places, mask=mask, other=0.0), 0.0)
+    tl.store(x + places, out, mask=mask)
+    tl.store(rounded + places, out.to(rounded.dtype.element_ty), mask=mask)
     store_statistics(out, statistics, rows, num_rows, first_column, WIDTH, ROWS, OWN_COLUMNS)

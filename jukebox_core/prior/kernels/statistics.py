@@ -100,12 +100,20 @@ def moments(
 
 @triton.jit(do_not_specialize=["num_rows"])
 def row_statistics(
-    x, statistics, num_rows, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr
+    x,
+    rounded,
+    statistics,
+    num_rows,
+    WIDTH: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
 ):
-    """Statistics of x float32 [rows, WIDTH], as the first layer needs them."""
+    """Statistics of x float32 [rows, WIDTH], and x rounded, as the first layer needs them."""
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     first_column = tl.program_id(1) * COLUMNS
     columns = first_column + tl.arange(0, COLUMNS)
     mask = (rows < num_rows)[:, None] & (columns < WIDTH)[None, :]
-    tile = tl.load(x + rows[:, None] * WIDTH + columns[None, :], mask=mask, other=0.0)
+    places = rows[:, None] * WIDTH + columns[None, :]
+    tile = tl.load(x + places, mask=mask, other=0.0)
+    tl.store(rounded + places, tile.to(rounded.dtype.element_ty), mask=mask)
     store_statistics(tile, statistics, rows, num_rows, first_column, WIDTH, ROWS, COLUMNS)
