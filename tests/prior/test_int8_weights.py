@@ -13,7 +13,7 @@ from jukebox_core.prior.projection import Projection
 from jukebox_core.units import Level
 from tests.engine.windows import Draw, run_to_end
 from tests.prior.golden import PRIORS, config_of, expected, golden_prior, upper_codes
-from tests.prior.test_native_step import odd_prior, logits_alone_and_in_company
+from tests.prior.test_native_step import logits_alone_and_in_company, odd_prior
 
 needs_a_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 
