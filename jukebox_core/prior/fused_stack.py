@@ -160,13 +160,15 @@ class FusedStack:
         """
         x, positions, slots = x.contiguous(), positions.contiguous(), slots.contiguous()
         scratch = self._scratch_for(len(x))
-        self._take_statistics(x, scratch)
-        for layer in self._layers:
-            self._project_query_key_value(layer, x, positions, slots, scratch)
-            self._attend(layer, positions, slots, scratch)
-            self._project_onto_residual(layer.attention_output, scratch.attended, x, scratch)
-            self._project_hidden(layer, x, scratch)
-            self._project_onto_residual(layer.mlp_output, scratch.hidden, x, scratch)
+        # Triton starts kernels on the current device, wherever the tensors are.
+        with torch.cuda.device(x.device.index if x.is_cuda else -1):
+            self._take_statistics(x, scratch)
+            for layer in self._layers:
+                self._project_query_key_value(layer, x, positions, slots, scratch)
+                self._attend(layer, positions, slots, scratch)
+                self._project_onto_residual(layer.attention_output, scratch.attended, x, scratch)
+                self._project_hidden(layer, x, scratch)
+                self._project_onto_residual(layer.mlp_output, scratch.hidden, x, scratch)
         return x
 
     def _take_statistics(self, x: Tensor, scratch: _Scratch) -> None:

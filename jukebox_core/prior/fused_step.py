@@ -8,6 +8,7 @@ differ by more than rounding, a warning says so once, and this prior goes on wit
 import logging
 from functools import cache
 from importlib.util import find_spec
+from subprocess import SubprocessError
 from typing import TYPE_CHECKING
 
 import torch
@@ -27,6 +28,8 @@ LARGEST_DIFFERENCE = {torch.float32: 1e-4, torch.float16: 0.03, torch.bfloat16: 
 """Between the states of both steps, as a share of the plain ones (root of the mean square), by
 compute dtype. A wrong place or a lost bias makes most of 1 of it."""
 _MIN_CAPABILITY = (8, 0)
+# Triton starts a C compiler and an assembler, writes a cache and speaks to the driver.
+_FAILURES = (RuntimeError, ValueError, OSError, SubprocessError)
 
 
 @cache
@@ -103,7 +106,7 @@ class FusedStep:
             difference = ((found - wanted).norm() / wanted.norm()).item()
         except torch.OutOfMemoryError:
             raise
-        except (TritonError, ConfigError, RuntimeError, ValueError) as error:
+        except (TritonError, ConfigError, *_FAILURES) as error:
             return f"{type(error).__name__}: {error}", None
         largest = LARGEST_DIFFERENCE[self._transformer.compute_dtype]
         # Not a number is not below either.
