@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -16,6 +17,7 @@ from jobs.job import CodesFile
 from jukebox_core.sampling.windows import Window
 from jukebox_core.step_kind import StepKind
 from jukebox_core.units import Level
+from worker.engine_thread import Drawing
 from worker.hold import POLL_SEC, Hold
 from worker.keeping import Keeper
 from worker.level_drawing import DrawingTime, LevelDrawing
@@ -28,6 +30,16 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 Codes = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A window that was drawn: codes int64 [num_samples, run-up and new tokens]."""
+
+    level: LevelDrawing
+    window: Window
+    codes: Codes
+    run_up: int
 
 
 class SongDrawer:
@@ -138,10 +150,15 @@ class SongDrawer:
             self._hold.check()
             self._keeper.check()
             self._share_out_time()
-            self._take_what_ended()
-            if until():
+            taken = self._take_what_ended()
+            is_over = until()
+            if not is_over:
+                # First of all: the device waits for it.
+                self._begin_what_can()
+            for each in taken:
+                self._keep_later(each)
+            if is_over:
                 return
-            self._begin_what_can()
             self._wake.wait(POLL_SEC)
 
     def _share_out_time(self) -> None:
@@ -151,37 +168,40 @@ class SongDrawer:
             level.time.seconds += (now - self._ticked_at) / len(busy)
         self._ticked_at = now
 
-    def _take_what_ended(self) -> None:
-        for level in self._levels.values():
-            for run in level.runs:
-                if run.drawing is not None and run.drawing.has_ended:
-                    self._take(level, run)
+    def _take_what_ended(self) -> list[_Taken]:
+        return [
+            self._take(level, run, run.drawing)
+            for level in self._levels.values()
+            for run in level.runs
+            if run.drawing is not None and run.drawing.has_ended
+        ]
 
-    def _take(self, level: LevelDrawing, run: StretchRun) -> None:
-        window, run_up, drawing = run.next_window, run.run_up, run.drawing
-        if drawing is None:
-            return
-        codes = drawing.codes()
-        run.take(codes)
-        level.time.num_tokens += window.num_new * len(codes)
-        log.info("window drawn", extra={**self._extra(window), "level": level.level.label})
-        self._keeper.put(lambda: self._keep(level, window, codes, run_up))
+    def _take(self, level: LevelDrawing, run: StretchRun, drawing: Drawing) -> _Taken:
+        taken = _Taken(level, run.next_window, drawing.codes(), run.run_up)
+        run.take(taken.codes)
+        level.time.num_tokens += taken.window.num_new * len(taken.codes)
+        return taken
+
+    def _keep_later(self, taken: _Taken) -> None:
+        level = taken.level
+        log.info("window drawn", extra={**self._extra(taken.window), "level": level.level.label})
+        self._keeper.put(lambda: self._keep(taken))
         if len(level.runs) == 1:
             self.on_codes(level.level, level.codes, level.end)
 
-    def _keep(self, level: LevelDrawing, window: Window, codes: Codes, run_up: int) -> None:
-        claim = self._hold.claim
+    def _keep(self, taken: _Taken) -> None:
+        claim, level = self._hold.claim, taken.level
         file = self._worker.artifacts.write_codes(
             claim.job.id,
             fence=claim.fence,
             level=level.level.label,
-            start=window.first_new,
-            codes=codes,
-            run_up=run_up,
+            start=taken.window.first_new,
+            codes=taken.codes,
+            run_up=taken.run_up,
         )
         self._hold.write(lambda: self._worker.store.record_window(claim, file))
         level.num_kept += 1
-        self._on_kept(level.level, codes.size)
+        self._on_kept(level.level, taken.codes.size)
 
     def _begin_what_can(self) -> None:
         if self._keeper.is_full:

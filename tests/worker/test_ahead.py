@@ -74,9 +74,10 @@ def test_lower_levels_are_drawn_while_the_top_is_and_it_is_the_same_song(
 def test_without_a_free_lane_nothing_of_a_level_is_drawn_before_the_one_above_is(
     service, worker, models_dir
 ):
+    narrow = replaced(worker, lanes=Lanes(OverlapWish.AUTO, num_lanes=1))
     job = service.admit(duration_seconds=SONG_SEC, levels=TWO)
-    seen = AtRecord(worker, level="middle", act=lambda: None)
-    run_song(worker, job.id, Stage.TOP)
+    seen = AtRecord(narrow, level="middle", act=lambda: None)
+    run_song(narrow, job.id, Stage.TOP)
     for then in seen.jobs_then:  # none, if the files of the top were written before that
         assert len(then.codes_of("top")) == job.plan["top"].windows_total
     ended = service.store.get(job.id)
