@@ -34,8 +34,8 @@ from jukebox_core.prior.kernels.tiles import (
     ProductTile,
     attention_tile,
     ceil_div,
+    padded_rows,
     product_tile,
-    row_tile,
 )
 from jukebox_core.prior.kv_cache import PriorCache
 from jukebox_core.prior.projection import LayerNorm, Projection
@@ -297,8 +297,7 @@ class FusedStack:
 
     def _scratch_for(self, num_rows: int) -> _Scratch:
         """The same memory for every step of so many rows: a captured step goes on using it."""
-        tile = row_tile(num_rows)
-        rows = ceil_div(num_rows, tile) * tile
+        rows = padded_rows(num_rows)
         scratch = self._scratch.get(rows)
         if scratch is None:
             stack, device = self._stack, self._a_weight.device

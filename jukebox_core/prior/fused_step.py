@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from jukebox_core.errors import ConfigError
-from jukebox_core.prior.kernels.tiles import row_tile
+from jukebox_core.prior.kernels.tiles import padded_rows
 from jukebox_core.prior.kv_cache import PriorCache
 
 if TYPE_CHECKING:
@@ -45,19 +45,23 @@ def reason_against_fused_step() -> str | None:
 
 
 class FusedStep:
-    """The stack of a prior with one cache; the plain step where the fused one is not to be had."""
+    """The stack of a prior with one cache; the plain step where the fused one is not to be had.
 
-    def __init__(self, transformer: "Transformer", kv_cache: PriorCache) -> None:
-        self._transformer, self._cache = transformer, kv_cache
+    The cache owns it and is given with every step: it would not be freed at once otherwise.
+    """
+
+    def __init__(self, transformer: "Transformer") -> None:
+        self._transformer = transformer
         self._fused: FusedStack | None = None
         self._proved: set[int] = set()
         self.reason_against: str | None = None
 
-    def decode(self, x: Tensor, positions: Tensor, slots: Tensor) -> Tensor:
+    def decode(self, kv_cache: PriorCache, x: Tensor, positions: Tensor, slots: Tensor) -> Tensor:
         """One position of every row: float32 [B, C] -> [B, C]; x may be overwritten.
 
-        The first step of each size of tiles waits for the device, and cannot be captured.
+        The first step of each size waits for the device, and cannot be captured.
 
+        kv_cache   always the same
         positions  int64 [B]   in the whole sequence
         slots      int64 [B]
 
@@ -65,33 +69,42 @@ class FusedStep:
             ConfigError: a size is captured that was never tried.
         """
         if self.reason_against is not None:
-            return self._decode_plain(x, positions, slots)
+            return self._decode_plain(kv_cache, x, positions, slots)
         if self._fused is None or not self._fused.serves(self._transformer):
             self._proved.clear()
             self._fused = None
-        if self._fused is None or row_tile(len(x)) not in self._proved:
-            return self._decode_both(x, positions, slots)
+        if self._fused is None or padded_rows(len(x)) not in self._proved:
+            return self._decode_both(kv_cache, x, positions, slots)
         return self._fused.decode(x, positions, slots)
 
-    def _decode_plain(self, x: Tensor, positions: Tensor, slots: Tensor) -> Tensor:
-        return self._transformer.decode(x, self._cache, self._cache.plan(positions, slots))
+    def _decode_plain(
+        self, kv_cache: PriorCache, x: Tensor, positions: Tensor, slots: Tensor
+    ) -> Tensor:
+        return self._transformer.decode(x, kv_cache, kv_cache.plan(positions, slots))
 
-    def _decode_both(self, x: Tensor, positions: Tensor, slots: Tensor) -> Tensor:
+    def _decode_both(
+        self, kv_cache: PriorCache, x: Tensor, positions: Tensor, slots: Tensor
+    ) -> Tensor:
         """The fused step last, so that the cache holds what the steps behind it expect."""
         if x.is_cuda and torch.cuda.is_current_stream_capturing():
             raise ConfigError("the fused step has to be taken once before it is captured")
-        wanted = self._decode_plain(x, positions, slots)
-        reason, found = self._try(x, positions, slots, wanted)
+        wanted = self._decode_plain(kv_cache, x, positions, slots)
+        reason, found = self._try(kv_cache, x, positions, slots, wanted)
         if found is not None:
-            self._proved.add(row_tile(len(x)))
+            self._proved.add(padded_rows(len(x)))
             return found
         self.reason_against, self._fused = reason, None
         log.warning("going on without the fused step: %s", reason)
         # Once more: the fused one may have written keys and values.
-        return self._decode_plain(x, positions, slots)
+        return self._decode_plain(kv_cache, x, positions, slots)
 
     def _try(
-        self, x: Tensor, positions: Tensor, slots: Tensor, wanted: Tensor
+        self,
+        kv_cache: PriorCache,
+        x: Tensor,
+        positions: Tensor,
+        slots: Tensor,
+        wanted: Tensor,
     ) -> tuple[str | None, Tensor | None]:
         """Why it is not to be taken, or its states."""
         try:
@@ -101,7 +114,7 @@ class FusedStep:
         except ImportError as error:
             return f"Triton cannot be used: {error}", None
         try:
-            fused = self._fused or FusedStack(self._transformer, self._cache)
+            fused = self._fused or FusedStack(self._transformer, kv_cache)
             found = fused.decode(x.clone(), positions, slots)
             difference = ((found - wanted).norm() / wanted.norm()).item()
         except torch.OutOfMemoryError:

@@ -355,7 +355,7 @@ class JukeboxPrior(nn.Module):
         x = F.embedding(ids, self.token_embedding.weight)
         x = x + self.position_embedding.index_select(0, sequence_positions) + added
         if (step or self.step) is StepKind.FUSED:
-            x = self.fused(cache).decode(x, sequence_positions, slots)
+            x = self.fused(cache).decode(cache, x, sequence_positions, slots)
         else:
             x = self.transformer.decode(x, cache, cache.plan(sequence_positions, slots))
         return self._logits(x, added)
@@ -392,7 +392,7 @@ class JukeboxPrior(nn.Module):
     def fused(self, cache: PriorCache) -> FusedStep:
         """The fused step of this prior with `cache`."""
         if cache.fused_step is None:
-            cache.fused_step = FusedStep(self.transformer, cache)
+            cache.fused_step = FusedStep(self.transformer)
         return cache.fused_step
 
     def native(self, cache: PriorCache) -> NativePrior:

@@ -58,6 +58,12 @@ def row_tile(num_rows: int) -> int:
     return next((tile for tile in _ROW_TILES if num_rows <= tile), _ROW_TILES[-1])
 
 
+def padded_rows(num_rows: int) -> int:
+    """Rows of all tiles together: what memory is taken for."""
+    tile = row_tile(num_rows)
+    return ceil_div(num_rows, tile) * tile
+
+
 def product_tile(
     num_in: int,
     num_out: int,
