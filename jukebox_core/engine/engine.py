@@ -1,21 +1,21 @@
 """Many songs on one device, one step at a time."""
 
 import logging
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from jukebox_core.engine.memory import is_out_of_memory, let_go, return_free_memory
-from jukebox_core.engine.model_runner import ModelRunner
+from jukebox_core.engine.beside import Beside
+from jukebox_core.engine.memory import is_out_of_memory, return_free_memory
 from jukebox_core.engine.native_turn import NativeTurn, draw_together
 from jukebox_core.engine.pace import Pace
 from jukebox_core.engine.run_ahead import RunAhead, run_ahead_of
+from jukebox_core.engine.runners import Runners
 from jukebox_core.engine.scheduler import Scheduler
 from jukebox_core.engine.sequence import Sequence
 from jukebox_core.engine.step_graphs import Capturer, StepGraphs
@@ -80,15 +80,18 @@ class Engine:
         run_ahead: RunAhead | None = None,
     ) -> None:
         self.device = torch.device(device)
-        self._priors = priors
         self._scheduler = Scheduler(max_rows, one_level_at_a_time=one_level_at_a_time)
-        self._runners: dict[Level, ModelRunner] = {}
+        self._runners = Runners(
+            priors,
+            self._scheduler,
+            device=self.device,
+            min_rows=min_rows or self._default_rows(max_rows, deterministic),
+            make_capturer=make_capturer,
+        )
         self._sequences: dict[str, Sequence] = {}
         self._clock = clock
         self._paces = {level: make_pace() for level in Level}
         self._num_threads = num_threads or torch.get_num_threads()
-        self._min_rows = min_rows or self._default_rows(max_rows, deterministic)
-        self._make_capturer = make_capturer
         self._run_ahead = run_ahead or run_ahead_of(self.device)
 
     def _default_rows(self, max_rows: int, deterministic: bool) -> int:
@@ -184,59 +187,35 @@ class Engine:
 
     def _prefill(self, sequence: Sequence) -> list[SequenceUpdate]:
         try:
-            self._runner(sequence.level).prefill(sequence)
+            self._runners.for_newcomer(sequence.level).prefill(sequence)
             sequence.num_drawn = 1
         except Exception as error:
-            if is_out_of_memory(error) and self._make_room_for(sequence, error):
+            if is_out_of_memory(error) and self._runners.make_room_for(sequence, error):
                 return []
             log.exception("a window could not begin", extra={"sequence": sequence.id})
-            return [self._end(sequence, self._explained(error, sequence.level))]
+            return [self._end(sequence, self._runners.explained(error, sequence.level))]
         return self._finished([sequence])
 
-    def _make_room_for(self, sequence: Sequence, error: Exception) -> bool:
-        """Put a newcomer back in line, to begin with more memory; False if no more can be had.
-
-        What helps is the caches of other priors that nobody uses now, then to do without captured
-        steps, then a smaller cache of its own. The last is made when the present one is empty:
-        those who run finish first.
-        """
-        level = sequence.level
-        let_go(error)
-        if not self._free_memory(level) and not self._scheduler.halve_slots(level):
-            return False
-        if sequence.slot is not None and level in self._runners:
-            self._runners[level].free(sequence.slot)
-        self._scheduler.put_back(sequence)
-        return_free_memory(self.device)
-        log.warning(
-            "out of memory: a window has to wait",
-            extra={"level": level.label, "rows": self._scheduler.num_slots(level)},
-        )
-        return True
-
     def _decode(self, level: Level, batch: tuple[Sequence, ...]) -> list[SequenceUpdate]:
-        if self._run_ahead is not None:
-            for turn in self._run_ahead.wait():
-                self._paces[turn.level].record(turn.num_steps, turn.seconds)
-        num_rows, num_steps = self._scheduler.step_rows(level), self._num_steps(level, batch)
-        start = self._clock()
+        num_rows = self._scheduler.step_rows(level)
         try:
+            self._wait_for_device()
+            num_steps = self._num_steps(level, batch)
+            start = self._clock()
             num_drawn = self._runners[level].decode(batch, max_rows=num_rows, num_steps=num_steps)
         except Exception as error:
             smaller = self._to_try_again(level, batch, error)
             if smaller is None:
                 ids = [sequence.id for sequence in batch]
                 log.exception("a step failed", extra={"level": level.label, "sequences": ids})
-                explained = self._explained(error, level)
+                explained = self._runners.explained(error, level)
                 return [self._end(sequence, explained) for sequence in batch]
         else:
             if self._run_ahead is None:
                 self._paces[level].record(num_drawn, self._clock() - start)
             else:
                 self._run_ahead.turn_ended(level, num_drawn)
-            for sequence in batch:
-                sequence.num_drawn += num_drawn
-            return self._finished(batch)
+            return self._counted(batch, num_drawn)
         # Outside of the handler: what the failed step held is free only here.
         return_free_memory(self.device)
         return [update for part in smaller for update in self._decode(level, part)]
@@ -255,35 +234,49 @@ class Engine:
             )
             for batch in batches
         ]
-        updates: list[SequenceUpdate] = []
+        if newcomer is None:
+            return self._counted_turns(turns, self._seconds_of(turns, self._num_threads))
+        prefill = Beside(partial(self._prefill, newcomer))
         try:
-            with self._prefilling(newcomer, updates) as num_busy:
-                seconds = draw_together(turns, num_threads=self._num_threads - num_busy)
+            seconds = self._seconds_of(turns, self._num_threads - prefill.num_threads)
+        finally:
+            prefill.wait()
+        # Counted in any case: what is drawn must not be drawn once more.
+        updates = self._counted_turns(turns, seconds)
+        return prefill.result() + updates
+
+    def _seconds_of(self, turns: list[NativeTurn], num_threads: int) -> list[float] | None:
+        """Draw them; the seconds that each took, or None if nothing could be drawn."""
+        try:
+            return draw_together(turns, num_threads=num_threads)
         except Exception:
             log.exception("a turn failed, and is tried for each prior alone")
-            for batch in batches:
-                updates += self._decode(batch[0].level, batch)
-            return updates
-        for turn, lasted in zip(turns, seconds, strict=True):
-            self._paces[turn.batch[0].level].record(turn.num_steps, lasted)
-            for sequence in turn.batch:
-                sequence.num_drawn += turn.num_steps
-        return updates + self._finished([sequence for batch in batches for sequence in batch])
+            return None
 
-    @contextmanager
-    def _prefilling(
-        self, newcomer: Sequence | None, updates: list[SequenceUpdate]
-    ) -> Iterator[int]:
-        """Prefill beside what is done in the context; gives the number of cores that it takes."""
-        if newcomer is None:
-            yield 0
-            return
-        beside = threading.Thread(target=lambda: updates.extend(self._prefill(newcomer)))
-        beside.start()
-        try:
-            yield 1
-        finally:
-            beside.join()
+    def _counted_turns(
+        self, turns: list[NativeTurn], seconds: list[float] | None
+    ) -> list[SequenceUpdate]:
+        updates: list[SequenceUpdate] = []
+        for number, turn in enumerate(turns):
+            level = turn.batch[0].level
+            if seconds is None:
+                updates += self._decode(level, turn.batch)
+            else:
+                self._paces[level].record(turn.num_steps, seconds[number])
+                updates += self._counted(turn.batch, turn.num_steps)
+        return updates
+
+    def _wait_for_device(self) -> None:
+        """Until it is not too far behind. A fault of what it was given before may show here."""
+        if self._run_ahead is not None:
+            for turn in self._run_ahead.wait():
+                self._paces[turn.level].record(turn.num_steps, turn.seconds)
+
+    def _counted(self, batch: tuple[Sequence, ...], num_drawn: int) -> list[SequenceUpdate]:
+        """Of those who ended with so many more tokens of each."""
+        for sequence in batch:
+            sequence.num_drawn += num_drawn
+        return self._finished(batch)
 
     def _num_steps(
         self, level: Level, batch: tuple[Sequence, ...], *, waits_for_newcomers: bool = True
@@ -297,61 +290,12 @@ class Engine:
     ) -> list[tuple[Sequence, ...]] | None:
         """Parts of a batch whose step failed that may go well by themselves; None if none may."""
         if is_out_of_memory(error):
-            is_less = self._step_with_less(level, batch, error)
+            is_less = self._runners.step_with_less(level, len(batch), error)
             return list(self._scheduler.batches(batch)) if is_less else None
         if len(batch) == 1 or isinstance(error, torch.AcceleratorError):
             return None
         log.warning("a step failed, and is tried for each alone: %r", error)
         return [(sequence,) for sequence in batch]
-
-    def _step_with_less(self, level: Level, batch: tuple[Sequence, ...], error: Exception) -> bool:
-        """Free memory, or allow only half of the rows that were too many; False if it was one."""
-        let_go(error)
-        if self._free_memory(level):
-            return True
-        step_rows = self._scheduler.step_rows(level)
-        num_rows = max(len(batch), min(self._runners[level].min_rows, step_rows))
-        if num_rows == 1:
-            return False
-        self._scheduler.limit_step_rows(level, num_rows // 2)
-        log.warning(
-            "out of memory: fewer rows step together",
-            extra={"level": level.label, "rows": num_rows // 2},
-        )
-        return True
-
-    def _free_memory(self, level: Level) -> bool:
-        """Give up what the songs of `level` can do without; whether there was anything."""
-        if self._drop_idle_runners(level):
-            return True
-        graphs = [runner.graphs for runner in self._runners.values() if runner.graphs is not None]
-        return any([each.give_up("out of memory") for each in graphs])
-
-    def _drop_idle_runners(self, level: Level) -> bool:
-        """Forget the caches of other priors that draw nothing now; whether there were any."""
-        idle = [
-            other
-            for other in self._runners
-            if other is not level and not self._scheduler.running(other)
-        ]
-        for other in idle:
-            self._drop_runner(other)
-        return bool(idle)
-
-    def _drop_runner(self, level: Level) -> None:
-        graphs = self._runners.pop(level).graphs
-        if graphs is not None:
-            graphs.close()
-
-    def _explained(self, error: Exception, level: Level) -> Exception:
-        if not is_out_of_memory(error):
-            return error
-        explained = torch.OutOfMemoryError(
-            f"one window of the {level.label} prior alone does not fit into the free memory of "
-            f"{self.device}: {error}"
-        )
-        explained.__cause__ = error
-        return explained
 
     def _finished(self, sequences: list[Sequence] | tuple[Sequence, ...]) -> list[SequenceUpdate]:
         return [self._finish(sequence) for sequence in sequences if sequence.is_complete]
@@ -375,27 +319,3 @@ class Engine:
         del self._sequences[sequence.id]
         if slot is not None and sequence.level in self._runners:
             self._runners[sequence.level].free(slot)
-
-    def _runner(self, level: Level) -> ModelRunner:
-        """The runner for a newcomer of `level`, with as many slots as there are now."""
-        num_slots = self._scheduler.num_slots(level)
-        if level in self._runners and self._runners[level].num_slots != num_slots:
-            # The slots were halved, and those who held the old ones have finished.
-            self._drop_runner(level)
-            return_free_memory(self.device)
-        if self._scheduler.one_level_at_a_time and self._drop_idle_runners(level):
-            return_free_memory(self.device)
-        if level not in self._runners:
-            if level not in self._priors:
-                raise SamplingError(f"this engine has no {level.label} prior")
-            self._runners[level] = ModelRunner(
-                self._priors[level],
-                num_slots=num_slots,
-                min_rows=self._min_rows,
-                device=self.device,
-                capturer=None if self._make_capturer is None else self._make_capturer(),
-            )
-        elif self._scheduler.one_level_at_a_time:
-            # Nobody of this level ran, so its weights may have left; they come back by this.
-            _ = self._priors[level]
-        return self._runners[level]

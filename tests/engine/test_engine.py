@@ -73,7 +73,7 @@ def test_a_row_is_the_same_to_the_bit_in_any_company():
 
 
 def _logits_of_first_row(engine: Engine) -> list[torch.Tensor]:
-    prior = engine._priors[Level.MIDDLE]
+    prior = engine._runners.priors[Level.MIDDLE]
     rows: list[torch.Tensor] = []
     real_decode = prior.decode
 

@@ -156,7 +156,7 @@ def test_what_was_captured_serves_all_batches_of_its_size():
 def test_elsewhere_than_on_a_cpu_steps_have_one_shape_if_songs_are_to_be_the_same(
     device, how, min_rows
 ):
-    assert Engine({}, max_rows=16, device=device, **how)._min_rows == min_rows
+    assert Engine({}, max_rows=16, device=device, **how)._runners.min_rows == min_rows
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import copy
 import random
 import shutil
+import threading
 from functools import cache
 
 import pytest
@@ -195,3 +196,41 @@ def test_a_window_that_cannot_be_drawn_in_c_takes_no_other_level_along(priors, c
     results = run_to_end(engine)
     assert results["good"] == slowly(window)
     assert "contiguous" in str(results["bad"])
+
+
+def newcomer_beside_another(priors):
+    """An engine in which one window is drawn, and another begins in the next turn."""
+    engine = Engine(priors, max_rows=4, num_threads=2, make_pace=lambda: AnyPace([20] * 99))
+    draws = {number: Draw(TOP, Level.TOP, num_new=60, seed=int(number)) for number in "12"}
+    engine.submit(draws["1"].sequence("1"))
+    assert engine.step() == []
+    engine.submit(draws["2"].sequence("2"))
+    return engine, {name: slowly(window) for name, window in draws.items()}
+
+
+def test_a_newcomer_begins_where_no_thread_can_be_had(priors, monkeypatch):
+    """As in a container that has as many as it may have: in line, and on no core of his own."""
+    engine, expected = newcomer_beside_another(priors)
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert run_to_end(engine) == expected
+
+
+def test_a_newcomer_that_breaks_the_engine_makes_nobody_draw_tokens_twice(priors, monkeypatch):
+    """What several tokens wrote over in the cache, drawing them again would read."""
+    engine, expected = newcomer_beside_another(priors)
+    drawn_before = engine.progress("1")
+    with monkeypatch.context() as patch:
+
+        def break_down(sequence):
+            raise KeyError("a bug")
+
+        patch.setattr(engine, "_prefill", break_down)
+        with pytest.raises(KeyError, match="a bug"):
+            engine.step()
+    assert engine.progress("1") > drawn_before
+    engine.cancel("2")
+    assert run_to_end(engine) == {"1": expected["1"]}

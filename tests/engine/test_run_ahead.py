@@ -1,6 +1,7 @@
 """The host runs ahead of the device, and not too far; what turns take is the device's time."""
 
 import pytest
+import torch
 
 from jukebox_core.engine import Engine
 from jukebox_core.engine.pace import Pace
@@ -94,3 +95,16 @@ def test_an_engine_waits_for_the_turn_before_the_last_and_never_for_a_token():
         engine.submit(Draw("prior_5b", Level.TOP, num_new=20, seed=number).sequence(f"{number}"))
     run_to_end(engine)
     assert device.most == device.in_line == MAX_TURNS
+
+
+def test_a_fault_of_the_device_that_shows_while_it_is_waited_for_ends_the_song():
+    class Broken:
+        def synchronize(self):
+            raise torch.AcceleratorError("the device is gone")
+
+    run_ahead = RunAhead(Broken, max_turns=1)
+    engine = Engine(golden_priors("prior_5b"), max_rows=2, run_ahead=run_ahead)
+    engine.submit(Draw("prior_5b", Level.TOP, num_new=9).sequence("mine"))
+    results = run_to_end(engine)
+    assert isinstance(results["mine"], torch.AcceleratorError)
+    assert not engine.has_work

@@ -33,11 +33,11 @@ def test_songs_are_the_same_in_any_company_and_steps_are_captured_unless_told_ot
 
 def test_on_a_gpu_all_rows_are_computed_and_captured(tmp_path):
     engine = engine_of(tmp_path, "cuda")
-    assert engine._min_rows == 6
-    assert engine._make_capturer is not None
+    assert engine._runners.min_rows == 6
+    assert engine._runners.make_capturer is not None
     free = engine_of(tmp_path, "cuda", deterministic=False, graphs="off")
-    assert free._min_rows == 1
-    assert free._make_capturer is None
+    assert free._runners.min_rows == 1
+    assert free._runners.make_capturer is None
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,8 @@ def test_on_a_gpu_all_rows_are_computed_and_captured(tmp_path):
 )
 def test_weights_that_visit_the_device_are_not_captured(tmp_path, placement, captures):
     engine = engine_of(tmp_path, "cuda", placement=placement)
-    assert (engine._make_capturer is not None) is captures
+    assert (engine._runners.make_capturer is not None) is captures
 
 
 def test_a_cpu_captures_nothing(tmp_path):
-    assert engine_of(tmp_path, "cpu")._make_capturer is None
+    assert engine_of(tmp_path, "cpu")._runners.make_capturer is None
