@@ -12,7 +12,8 @@ MAX_WAITING = 4
 class Keeper:
     """Does writes one after the other on a thread of its own, each only if all before went well.
 
-    A window of a lower level is thus never on record without those that it was drawn from.
+    A window of a lower level is thus never on record without those that it was drawn from. Several
+    threads may put.
 
     wake  set whenever a write is over
     """
@@ -22,6 +23,7 @@ class Keeper:
         self._threads = ThreadPoolExecutor(1, thread_name_prefix=f"keeping {name}")
         self._waiting: deque[Future[None]] = deque()
         self._last: Future[None] | None = None
+        self._putting = threading.Lock()
 
     @property
     def is_full(self) -> bool:
@@ -32,16 +34,17 @@ class Keeper:
 
     def put(self, write: Callable[[], None]) -> None:
         """Do it after what was put before."""
-        before = self._last
+        with self._putting:
+            before = self._last
 
-        def write_in_turn() -> None:
-            if before is not None:
-                before.result()
-            write()
+            def write_in_turn() -> None:
+                if before is not None:
+                    before.result()
+                write()
 
-        self._last = self._threads.submit(write_in_turn)
-        self._last.add_done_callback(lambda _: self._wake.set())
-        self._waiting.append(self._last)
+            self._last = self._threads.submit(write_in_turn)
+            self._last.add_done_callback(lambda _: self._wake.set())
+            self._waiting.append(self._last)
 
     def check(self) -> None:
         """Raise what stopped a write."""

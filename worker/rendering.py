@@ -83,6 +83,8 @@ def finish_song(worker: WorkerParts, drawer: SongDrawer, hold: Hold) -> None:
     if not _are_whole(worker, job, outputs):
         codes = drawer.codes_through(finest)[finest]
         outputs = decode_level(worker, hold, finest, drawer.song.heard(finest, codes))
+        # Or what is not yet on record would be taken for a leftover below.
+        drawer.wait_kept()
         hold.write(lambda: worker.store.record_outputs(hold.claim, outputs))
     for number, output in enumerate(outputs, start=1):
         hold.check()

@@ -178,7 +178,13 @@ def _counted(worker: WorkerParts, hold: Hold) -> Iterator[None]:
 
 
 def _levels_ahead(hold: Hold, following: frozenset[Stage]) -> list[Level]:
-    """Levels below the present one, as far down as this worker will go on."""
+    """Levels below the present one, as far down as this worker will go on.
+
+    None for a song that a worker died with: were it one that kills, windows of the level above
+    would be kept meanwhile, and no two crashes be counted in a row.
+    """
+    if hold.claim.job.crashes:
+        return []
     stages = stages_of(hold.claim.job.request)
     later = stages[stages.index(hold.claim.job.stage) + 1 :]
     served = itertools.takewhile(lambda stage: stage in following, later)

@@ -1,6 +1,7 @@
 """Levels drawn before their stage: kept like others, found by whoever comes next, the same song."""
 
 import threading
+from datetime import UTC, datetime
 
 import pytest
 
@@ -234,3 +235,53 @@ def test_a_worker_killed_while_it_draws_ahead_costs_what_was_under_way(service, 
     assert (job.attempt, job.progress_value) == (2, 1.0)
     assert set(killed.codes) < set(job.codes)
     assert_song(service, job, sing_alone(models_dir, job))
+
+
+def test_a_song_that_a_worker_died_with_is_not_drawn_ahead(service, eager, models_dir):
+    """Or a window that kills would be begun again as often as one above it was kept meanwhile."""
+    job = service.admit(duration_seconds=SONG_SEC / 2, levels=TWO)
+    assert service.store.claim(job.id, Stage.TOP, worker="dead", lease_sec=0.001) is not None
+    seen = AtRecord(eager, level="middle", act=lambda: None)
+    service.wait(job.id, lambda job: job.lease_expires_at < datetime.now(UTC))
+    run_song(eager, job.id, Stage.TOP)
+    assert seen.jobs_then == []
+    ended = service.store.get(job.id)
+    assert ended.attempt == 2
+    assert_song(service, ended, sing_alone(models_dir, ended))
+
+
+def test_a_song_whose_files_are_drawn_again_at_the_end_succeeds_with_all_of_them(
+    service, worker, models_dir
+):
+    """The last window takes so long to write that all else is done by then."""
+    job = service.admit()
+    for stage in (Stage.TOP, Stage.MIDDLE, Stage.BOTTOM):
+        run_stage(worker, job.id, stage)
+    drawn = service.store.get(job.id)
+    folder = service.artifacts.path(job.id, drawn.codes[0].name).parent
+    for path in folder.glob("bottom-*"):
+        path.unlink()
+    last = drawn.codes_of("bottom")[-1]
+    write, succeed, is_ending = (
+        worker.artifacts.write_codes,
+        worker.store.succeed,
+        threading.Event(),
+    )
+
+    def write_late(job_id, *, start, **options):
+        if start == last.start:
+            is_ending.wait(1.0)
+        return write(job_id, start=start, **options)
+
+    def end(claim):
+        is_ending.set()
+        succeed(claim)
+
+    worker.artifacts.write_codes, worker.store.succeed = write_late, end
+    run_stage(worker, job.id, Stage.RENDER)
+    ended = service.store.get(job.id)
+    assert_song(service, ended, sing_alone(models_dir, ended))
+    assert len(ended.codes_of("bottom")) == job.plan["bottom"].windows_total
+    assert {path.name for path in folder.glob("bottom-*.safetensors")} == {
+        file.name for file in ended.codes_of("bottom")
+    }

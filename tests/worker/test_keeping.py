@@ -1,0 +1,53 @@
+"""Writes one after the other, on a thread of their own."""
+
+import threading
+
+import pytest
+
+from worker.keeping import Keeper
+
+
+@pytest.fixture
+def keeper():
+    made = Keeper("a song", threading.Event())
+    yield made
+    made.close()
+
+
+def refuse():
+    raise OSError("no room")
+
+
+def test_nothing_is_written_after_a_write_that_failed(keeper):
+    done = []
+    keeper.put(lambda: done.append(1))
+    keeper.put(refuse)
+    keeper.put(lambda: done.append(3))
+    with pytest.raises(OSError, match="no room"):
+        keeper.flush()
+    assert done == [1]
+    with pytest.raises(OSError, match="no room"):
+        keeper.check()
+
+
+def test_a_write_that_another_thread_puts_at_the_same_time_waits_for_the_one_before(
+    keeper, monkeypatch
+):
+    """The other comes when the first is in line, and nobody has noted yet that it is the last."""
+    done, submit = [], keeper._threads.submit
+    other = threading.Thread(target=lambda: keeper.put(lambda: done.append("other")))
+
+    def submit_slowly(write):
+        future = submit(write)
+        if other.ident is None:
+            other.start()
+            other.join(1.0)
+        return future
+
+    monkeypatch.setattr(keeper._threads, "submit", submit_slowly)
+    keeper.put(refuse)
+    other.join()
+    with pytest.raises(OSError, match="no room"):
+        keeper.flush()
+    keeper.close()
+    assert done == []
