@@ -57,6 +57,7 @@ class Hold:
         self._canceled = threading.Event()
         self._released = threading.Event()
         self._let_go = threading.Event()
+        self._beating = threading.Lock()
         self._thread = threading.Thread(
             target=self._beat, name=f"heartbeat {claim.job.id}", daemon=True
         )
@@ -89,10 +90,11 @@ class Hold:
         self.write(change)
 
     def go_on(self, change: Callable[[], Claim]) -> None:
-        """Make the change that turns the claim into one for the next stage; heartbeats go on.
+        """As `finish`, but the change turns the claim into one for the next stage.
 
-        Raises what `write` raises.
+        Heartbeats go on. Raises what `write` raises.
         """
+        self.write(self._beat_once)
         self.check()
         self.claim = self.write(change)
 
@@ -166,9 +168,11 @@ class Hold:
                 log.exception("heartbeat failed", extra=self._extra)
 
     def _beat_once(self) -> None:
-        levels, value = self.progress.snapshot()
-        if self._store.heartbeat(self.claim, levels, value, lease_sec=self._lease_sec):
-            self._canceled.set()
+        # One at a time, or what is told later might have been seen earlier.
+        with self._beating:
+            levels, value = self.progress.snapshot()
+            if self._store.heartbeat(self.claim, levels, value, lease_sec=self._lease_sec):
+                self._canceled.set()
 
     @property
     def _extra(self) -> dict[str, str]:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 MAX_WAITING = 4
-"""Windows that may be drawn and not yet kept: so many are lost at most, with a worker that dies."""
+"""Nothing more is begun while so many writes wait: about as many windows are lost with a worker that
+dies, or as many as ended at once."""
 
 
 class Keeper:

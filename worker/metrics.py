@@ -97,7 +97,7 @@ class WorkerMetrics:
         )
         self.stage_sec = Histogram(
             "jukebox_job_duration_seconds",
-            "A stage of a job from claim to end, the decoding of its sound included",
+            "A stage of a job from the claim, or the end of the one before, to its end, with sound",
             ["level"],
             buckets=_STAGE_BUCKETS_SEC,
             registry=registry,

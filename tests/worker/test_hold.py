@@ -6,7 +6,7 @@ import time
 import pytest
 
 from jobs.errors import LeaseLost, StoreUnavailable
-from jobs.job import JobStatus, Stage
+from jobs.job import JobStatus, LevelMetrics, Stage
 from jobs.redis_store import RedisJobStore
 from worker.engine_thread import EngineThread, Pending
 from worker.hold import Hold, JobCanceled, WorkerDraining
@@ -69,6 +69,31 @@ def test_a_wish_to_cancel_is_heard(service):
             wait_for_interruption(hold)
     service.store.cancel(claim)
     assert service.store.get(claim.job.id).status is JobStatus.CANCELED
+
+
+def test_progress_is_complete_when_the_next_stage_is_told(service):
+    claim = claim_of(service, lease_sec=900.0)
+    metrics = LevelMetrics(seconds=1.0, tokens_per_second=1.0)
+    with hold_of(service.store, claim, lease_sec=900.0, heartbeat_sec=300.0) as hold:
+        hold.progress.set_kept("top", tokens=40, windows=2)
+        hold.go_on(
+            lambda: service.store.go_on(
+                claim, Stage.MIDDLE, metrics=metrics, codes_name="codes", lease_sec=900.0
+            )
+        )
+        assert hold.claim.job.stage is Stage.MIDDLE
+        told = hold.claim.job.progress["top"]
+    assert (told.tokens_done, told.windows_done) == (40, 2)
+
+
+def test_nobody_goes_on_with_a_song_that_is_to_be_canceled(service):
+    claim = claim_of(service, lease_sec=900.0)
+    changes = []
+    with hold_of(service.store, claim, lease_sec=900.0, heartbeat_sec=300.0) as hold:
+        service.store.request_cancel(claim.job.id)
+        with pytest.raises(JobCanceled):
+            hold.go_on(lambda: changes.append(claim))
+    assert changes == []
 
 
 def test_a_worker_that_lost_its_lease_stops(service):
