@@ -6,8 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 MAX_WAITING = 4
-"""Nothing more is begun while so many writes wait: about as many windows are lost with a worker that
-dies, or as many as ended at once."""
+"""Nothing more is begun while so many writes wait. A worker that dies loses about as many windows,
+or as many as ended at once."""
 
 
 class Keeper:

@@ -14,6 +14,7 @@ from jobs.settings_faults import settings_faults
 
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 MIN_BEATS_PER_LEASE = 3
+MAX_THREADS = 256
 """So many heartbeats must fit a lease that losing two in a row costs nothing."""
 
 
@@ -48,10 +49,10 @@ def default_health_file() -> Path:
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on."""
+    """Cores that this process may run on, as far as a setting may count them."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return min(len(os.sched_getaffinity(0)), MAX_THREADS)
+    return min(os.cpu_count() or 1, MAX_THREADS)
 
 
 class WorkerSettings(BaseSettings):
@@ -142,10 +143,15 @@ class WorkerSettings(BaseSettings):
     native_threads: Annotated[
         int,
         Field(
-            validation_alias="JUKEBOX_NATIVE_THREADS", ge=1, le=256, default_factory=usable_cores
+            validation_alias="JUKEBOX_NATIVE_THREADS",
+            ge=1,
+            le=MAX_THREADS,
+            default_factory=usable_cores,
         ),
     ]
-    cpu_threads: Annotated[int, Field(validation_alias="JUKEBOX_CPU_THREADS", ge=1, le=256)] = 1
+    cpu_threads: Annotated[
+        int, Field(validation_alias="JUKEBOX_CPU_THREADS", ge=1, le=MAX_THREADS)
+    ] = 1
     max_models: Annotated[int, Field(validation_alias="JUKEBOX_MAX_MODELS", ge=1, le=64)] = 1
     max_attempts: Annotated[int, Field(validation_alias="JUKEBOX_MAX_ATTEMPTS", ge=1, le=100)] = 3
     reaper_sec: Annotated[float, Field(validation_alias="JUKEBOX_REAPER_SEC", gt=0, le=600)] = 2.0

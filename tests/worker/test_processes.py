@@ -149,3 +149,11 @@ def test_stages_may_be_given_with_commas(monkeypatch):
     monkeypatch.setenv("REDIS_URL", "redis://localhost")
     monkeypatch.setenv("JUKEBOX_STAGES", "middle, bottom")
     assert read_settings().stages == (Stage.MIDDLE, Stage.BOTTOM)
+
+
+def test_a_worker_starts_on_a_machine_with_more_cores_than_a_setting_may_count(monkeypatch):
+    from worker.settings import MAX_THREADS, read_settings
+
+    monkeypatch.setenv("REDIS_URL", "redis://localhost")
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(384)), raising=False)
+    assert read_settings().native_threads == MAX_THREADS
