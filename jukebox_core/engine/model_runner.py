@@ -140,7 +140,7 @@ class ModelRunner:
 
     @torch.inference_mode()
     def decode(self, sequences: Collection[Sequence], *, max_rows: int, num_steps: int = 1) -> int:
-        """Draw `num_steps` more tokens for each of `sequences`; they may stand at different places.
+        """Draw up to `num_steps` tokens of each of `sequences`, wherever they stand.
 
         At most `max_rows` rows are computed together, padding included; there must not be more
         sequences, all must be of one step kind, and each must have that many tokens left. Returns
@@ -156,9 +156,9 @@ class ModelRunner:
             if graphs is not None:
                 buffers = self._buffers_of(sequences, graphs, max_rows)
                 return graphs.draw(buffers, num_steps, step=step)
-            for _ in range(num_steps):
-                self._decode_one(sequences, max_rows)
-            return num_steps
+            # One and no more: what several write over, taking them again would read.
+            self._decode_one(sequences, max_rows)
+            return 1
         except Exception:
             self._forget_batches()  # they may have counted steps that are to be taken again
             raise

@@ -207,3 +207,15 @@ def test_an_id_is_taken_once():
     engine.submit(window.sequence("a"))
     with pytest.raises(SamplingError, match="already in the engine"):
         engine.submit(window.sequence("a"))
+
+
+def test_what_cannot_draw_several_tokens_at_once_draws_one():
+    """If the second failed, the first could not be drawn again: the cache holds what came later."""
+    window = Draw("prior_5b", Level.TOP, num_new=20)
+    engine = Engine(golden_priors("prior_5b"), max_rows=2)
+    sequence = window.sequence("mine")
+    engine.submit(sequence)
+    assert engine.step() == []
+    assert engine._runners[Level.TOP].decode([sequence], max_rows=2, num_steps=9) == 1
+    sequence.num_drawn += 1
+    assert run_to_end(engine) == {"mine": window.slowly()}
