@@ -203,3 +203,25 @@ def test_a_library_is_loaded_where_no_file_may_be_executed(monkeypatch, tmp_path
 
     monkeypatch.setattr(ctypes, "CDLL", only_from_memory)
     assert load(compiled).draw_tokens
+
+
+@pytest.mark.parametrize("what", ["ids", "positions", "slots"])
+@pytest.mark.parametrize("number", [-(10**6), 10**6])
+def test_what_lies_outside_of_its_memory_is_never_read(what, number):
+    """The step in torch says so, too."""
+    prior = golden_prior(PRIORS[0])
+    where = {"ids": [3, 5], "positions": [1, 2], "slots": [0, 1]}
+    where[what][1] = number
+    numbers = {name: torch.tensor(values) for name, values in where.items()}
+    for each in (prior, native(prior)):
+        cache = each.allocate_cache(2)
+        with pytest.raises(IndexError):
+            each.decode(numbers["ids"], numbers["positions"], cache, numbers["slots"])
+
+
+def test_ids_may_be_narrower_than_addresses():
+    prior = native(golden_prior(PRIORS[0]))
+    cache = prior.allocate_cache(2)
+    ids, positions, slots = torch.tensor([3, 5]), torch.tensor([1, 2]), torch.tensor([0, 1])
+    wide = prior.decode(ids, positions, cache, slots)
+    assert torch.equal(prior.decode(ids.int(), positions, cache, slots), wide)

@@ -76,15 +76,24 @@ class NativePrior:
         """float32 [B, V] of the music tokens at `positions`, behind `ids`; see `decode`.
 
         ids, positions, slots  int64 [B]
+
+        Raises:
+            IndexError: there is no such id, position or slot.
+            MemoryError: there is not enough of it.
         """
-        places = zip(slots.tolist(), positions.tolist(), strict=True)
-        rows = [NativeRow(slot=slot, position=position) for slot, position in places]
-        logits = torch.empty(len(rows), self._prior.config.vocabulary_size)
-        ids = ids.contiguous()
+        config, num_slots = self._prior.config, self._conditioning.shape[0]
+        own_ids = _within("ids", ids, config.vocabulary_size)
+        own_slots = _within("slots", slots, num_slots)
+        own_positions = _within("positions", positions, config.context_tokens)
+        rows = [
+            NativeRow(slot=slot, position=position)
+            for slot, position in zip(own_slots, own_positions, strict=True)
+        ]
+        logits = torch.empty(len(rows), config.vocabulary_size)
         is_done = self._library.read_logits(
             self.address,
             (NativeRow * len(rows))(*rows),
-            ids.data_ptr(),
+            (ctypes.c_int64 * len(rows))(*own_ids),
             len(rows),
             logits.data_ptr(),
         )
@@ -161,6 +170,14 @@ def _group(group: NativeGroup, rows: "ctypes.Array[NativeRow]") -> Group:
         *(group.prior.address, ctypes.addressof(rows), len(rows), group.num_steps),
         *(group.ids.data_ptr(), group.uniforms.data_ptr(), 0.0),
     )
+
+
+def _within(what: str, values: Tensor, end: int) -> list[int]:
+    """As numbers: an address is made of them, where torch would find by itself what is wrong."""
+    numbers: list[int] = values.tolist()
+    if any(not 0 <= number < end for number in numbers):
+        raise IndexError(f"{what} must lie in [0, {end}), found {numbers}")
+    return numbers
 
 
 def _outer_weights(prior: "JukeboxPrior") -> tuple[Tensor, Tensor, Tensor, Tensor]:
