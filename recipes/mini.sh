@@ -9,7 +9,7 @@ set -euo pipefail
 here="$(cd "$(dirname "$0")/.." && pwd)"
 work="${1:-$here/build/mini}"
 jukebox="${JUKEBOX:-$here/.venv/bin/jukebox}"
-data="$work/data" beginnings="$work/beginnings" model="$work/model"
+data="$work/data" top_data="$work/top-data" model="$work/model"
 seed=1
 export OMP_NUM_THREADS=1
 
@@ -33,15 +33,15 @@ both() {
     wait $second
 }
 
-top_prior() { prior "$beginnings" top 5400 0.6 --metre-weight 1; }
+top_prior() { prior "$top_data" top 7900 0.6 --metre-weight 1; }
 lower_codecs() { vqvae bottom 6000 && vqvae middle 3000; }
 upsamplers() { prior "$data" middle 4000 0.02 && prior "$data" bottom 7000 0.02; }
 
 mkdir -p "$work"
 [ -f "$data/songs.json" ] || "$jukebox" synth "$data" --songs 2000 --seed $seed
-# The top prior learns five times as many songs: it knew 2,000 by heart before it could play in time.
-[ -f "$beginnings/songs.json" ] ||
-    "$jukebox" synth "$beginnings" --songs 10000 --seed $((seed + 1)) --seconds 8-16
+# The top prior learns six times as many songs: it knew 2,000 by heart before it could play in time.
+[ -f "$top_data/songs.json" ] ||
+    "$jukebox" synth "$top_data" --songs 12000 --seed $((seed + 1)) --seconds 8-24
 [ -f "$model/config.json" ] || "$jukebox" train new "$data" "$model" --like mini --seed $seed \
     --licence Apache-2.0 \
     --description "Trained by this project on music that it makes itself: it sings vowels, not words."

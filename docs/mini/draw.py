@@ -17,8 +17,8 @@ from matplotlib import pyplot
 HERE = Path(__file__).parent
 RUNS = {
     "vqvae": ("top", "middle", "bottom"),
-    # The top prior was trained in two runs, the second one with the metre.
-    "prior": ("top", "top-metre", "middle", "bottom"),
+    # The top prior was trained in three runs: without the metre, with it, and on more and longer songs.
+    "prior": ("top", "top-metre", "top-longer", "middle", "bottom"),
 }
 CURVES = {
     "vqvae": (
