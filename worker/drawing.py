@@ -52,7 +52,7 @@ class SongDrawer:
 
     Levels that are not due yet are drawn *ahead*, as far as the codes above them are there and the
     planner (`worker/overlap.py`) allows it. Their windows are kept like others: whoever claims the
-    next stage finds them.
+    next stage finds them. Should one fail, what is due goes on, and nothing more is drawn ahead.
 
     Args:
         ahead: the levels that may be drawn before their stage.
@@ -169,12 +169,26 @@ class SongDrawer:
         self._ticked_at = now
 
     def _take_what_ended(self) -> list[_Taken]:
-        return [
-            self._take(level, run, run.drawing)
+        ended = [
+            (level, run, run.drawing)
             for level in self._levels.values()
             for run in level.runs
             if run.drawing is not None and run.drawing.has_ended
         ]
+        taken = []
+        for level, run, drawing in ended:
+            if drawing.error is not None and level.level < self._last:
+                self._give_up_ahead(level, run, drawing.error)
+            else:
+                taken.append(self._take(level, run, drawing))
+        return taken
+
+    def _give_up_ahead(self, level: LevelDrawing, run: StretchRun, error: Exception) -> None:
+        """What fails before its stage is tried again when that comes: what is due may end well."""
+        extra = {**self._extra(run.next_window), "level": level.level.label}
+        log.warning("nothing more is drawn ahead: %s", error, extra=extra)
+        run.give_up()
+        self._ahead = ()
 
     def _take(self, level: LevelDrawing, run: StretchRun, drawing: Drawing) -> _Taken:
         taken = _Taken(level, run.next_window, drawing.codes(), run.run_up)

@@ -35,6 +35,11 @@ class Pending:
         """Well or not."""
         return self._ended.is_set()
 
+    @property
+    def error(self) -> Exception | None:
+        """What stopped it."""
+        return self._error
+
     def wait(self, timeout_sec: float) -> bool:
         """Whether the work ended within `timeout_sec`."""
         return self._ended.wait(timeout_sec)

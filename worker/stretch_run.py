@@ -72,6 +72,10 @@ class StretchRun:
         """The next window is being drawn."""
         self.at = (self.num_taken, drawing)
 
+    def give_up(self) -> None:
+        """The next window is not being drawn any more."""
+        self.at = (self.num_taken, None)
+
     def take(self, codes: NDArray[np.int64]) -> None:
         """The next window is drawn: int64 [num_samples, run-up and new tokens].
 

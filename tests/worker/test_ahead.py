@@ -7,6 +7,8 @@ import pytest
 
 from jobs.job import JobStatus, Stage
 from jobs.store import Claim
+from jukebox_core.errors import CheckpointError
+from jukebox_core.units import Level
 from tests.worker.jobs_and_processes import (
     assert_codes,
     assert_song,
@@ -15,6 +17,7 @@ from tests.worker.jobs_and_processes import (
     running_worker,
     sing_alone,
 )
+from worker.engine_thread import Drawing
 from worker.overlap import Lanes, OverlapWish
 from worker.tasks import run_song, run_stage
 
@@ -285,3 +288,39 @@ def test_a_song_whose_files_are_drawn_again_at_the_end_succeeds_with_all_of_them
     assert {path.name for path in folder.glob("bottom-*.safetensors")} == {
         file.name for file in ended.codes_of("bottom")
     }
+
+
+class FailingDraw:
+    """Windows of the middle cannot be drawn, or only not at first."""
+
+    def __init__(self, engine, *, times):
+        self._draw, self._left = engine.draw, times
+
+    def __call__(self, model, sequences):
+        if sequences[0].level is not Level.MIDDLE or self._left == 0:
+            return self._draw(model, sequences)
+        self._left -= 1
+        drawing = Drawing(model, sequences)
+        drawing.fail(CheckpointError("the middle prior is broken"))
+        return drawing
+
+
+def test_a_failure_ahead_of_its_stage_costs_only_the_time_that_was_to_be_won(
+    service, eager, models_dir
+):
+    eager.engine.draw = FailingDraw(eager.engine, times=1)
+    job = service.admit(duration_seconds=SONG_SEC / 2, levels=TWO)
+    run_song(eager, job.id, Stage.TOP)
+    ended = service.store.get(job.id)
+    assert_song(service, ended, sing_alone(models_dir, ended))
+
+
+def test_a_song_whose_lower_level_cannot_be_drawn_fails_with_what_lies_above_it(service, eager):
+    eager.engine.draw = FailingDraw(eager.engine, times=1000)
+    job = service.admit(duration_seconds=SONG_SEC / 2, levels=TWO)
+    run_song(eager, job.id, Stage.TOP)
+    ended = service.store.get(job.id)
+    assert (ended.status, ended.stage) == (JobStatus.FAILED, Stage.MIDDLE)
+    assert ended.error.code == "broken_model"
+    assert {output.level for output in ended.outputs} == {"top"}
+    assert len(ended.codes_of("top")) == job.plan["top"].windows_total
