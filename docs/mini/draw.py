@@ -17,7 +17,7 @@ from matplotlib import pyplot
 HERE = Path(__file__).parent
 RUNS = {
     "vqvae": ("top", "middle", "bottom"),
-    # The top prior was trained in three runs: without the metre, with it, and on more and longer songs.
+    # The top prior was trained in three runs: without the metre, with it, and on longer songs, too.
     "prior": ("top", "top-metre", "top-longer", "middle", "bottom"),
 }
 CURVES = {
