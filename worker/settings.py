@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from jobs.job import Stage
 from jobs.settings_faults import settings_faults
+from worker.cores import usable_cores
 
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 MIN_BEATS_PER_LEASE = 3
@@ -48,11 +49,9 @@ def default_health_file() -> Path:
     return Path(tempfile.gettempdir()) / f"jukebox-worker-{os.getuid()}.alive"
 
 
-def usable_cores() -> int:
-    """Cores that this process may run on, as far as a setting may count them."""
-    if hasattr(os, "sched_getaffinity"):
-        return min(len(os.sched_getaffinity(0)), MAX_THREADS)
-    return min(os.cpu_count() or 1, MAX_THREADS)
+def default_native_threads() -> int:
+    """All cores that this process has, as far as a setting may count them."""
+    return min(usable_cores(), MAX_THREADS)
 
 
 class WorkerSettings(BaseSettings):
@@ -146,7 +145,7 @@ class WorkerSettings(BaseSettings):
             validation_alias="JUKEBOX_NATIVE_THREADS",
             ge=1,
             le=MAX_THREADS,
-            default_factory=usable_cores,
+            default_factory=default_native_threads,
         ),
     ]
     cpu_threads: Annotated[
