@@ -19,7 +19,7 @@ def usable_cores(cgroup: Path = CGROUP) -> int:
 
 
 def _share(limit: Path) -> int:
-    """Whole cores that a quota like `150000 100000` leaves (1); without one, more than there are."""
+    """Whole cores that a quota like `150000 100000` leaves (1); without one, more than all."""
     if not limit.exists():
         return 2**31
     quota, _, period = limit.read_text(encoding="ascii").partition(" ")
