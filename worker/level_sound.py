@@ -8,14 +8,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jukebox_core.units import Level
-from jukebox_core.vqvae.chunks import Chunk, decoder_reach_tokens, plan_chunks
+from jukebox_core.vqvae.chunks import (
+    Chunk,
+    decoder_reach_tokens,
+    near_chunk_tokens,
+    plan_chunks,
+)
 from worker.engine_thread import SlicedWork
 from worker.hold import Hold
 from worker.models import LoadedModel
 from worker.parts import WorkerParts
 
 SLICE_SAMPLES = 2**17
-"""Audio decoded between two steps of the songs that are being drawn: 3 s at 44.1 kHz."""
+"""Audio that a GPU decodes between two steps of the songs being drawn: 3 s at 44.1 kHz."""
 
 
 class LevelSound:
@@ -33,6 +38,8 @@ class LevelSound:
         self._num_tokens = num_tokens
         config = worker.catalog.get(hold.claim.job.request.model).config.vqvae
         chunk_tokens = max(SLICE_SAMPLES // config.samples_per_token[level], 1)
+        if worker.device_name == "cpu":
+            chunk_tokens = near_chunk_tokens(config, level)
         reach_tokens = decoder_reach_tokens(config, level)
         self._waiting = list(plan_chunks(num_tokens, chunk_tokens, reach_tokens))
         self._begun: list[list[SlicedWork]] = []

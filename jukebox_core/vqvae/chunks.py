@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from jukebox_core.config import JukeboxVQVAEConfig
 from jukebox_core.vqvae.conv import level_dilations
 
+NEAR_SAMPLES = 2**15
+"""Audio whose activations stay in the caches of a processor core, at 32 channels."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
@@ -43,6 +46,16 @@ def _through_transposed(first: int, last: int, stride: int) -> tuple[int, int]:
     """Inputs that outputs [first, last] of a kernel of twice the stride are made from."""
     padding, kernel = stride // 2, 2 * stride
     return -((kernel - 1 - padding - first) // stride), (last + padding) // stride
+
+
+def near_chunk_tokens(config: JukeboxVQVAEConfig, level: int) -> int:
+    """New tokens per piece where a processor decodes: few, but not fewer than surround them.
+
+    A decoder is bound by memory there: pieces of 2 s of a small model at 16 kHz take half as long
+    as the whole.
+    """
+    near = NEAR_SAMPLES // config.samples_per_token[level]
+    return max(near, 2 * decoder_reach_tokens(config, level), 1)
 
 
 def plan_chunks(num_tokens: int, chunk_tokens: int, reach_tokens: int) -> Iterator[Chunk]:

@@ -7,7 +7,7 @@ from jukebox_core.config import JukeboxVQVAEConfig
 from jukebox_core.errors import AudioError
 from jukebox_core.units import Level
 from jukebox_core.vqvae import JukeboxVQVAE
-from jukebox_core.vqvae.chunks import decoder_reach_tokens, plan_chunks
+from jukebox_core.vqvae.chunks import decoder_reach_tokens, near_chunk_tokens, plan_chunks
 from jukebox_core.vqvae.codebook import CosineCodebook
 
 RELEASED = JukeboxVQVAEConfig()
@@ -31,6 +31,20 @@ def test_the_released_architecture_has_the_released_number_of_parameters():
 
 def test_the_released_decoders_reach_as_far_as_measured_on_the_original():
     assert [decoder_reach_tokens(RELEASED, level) for level in Level] == [5742, 80, 82]
+
+
+def test_a_processor_decodes_small_pieces_but_none_smaller_than_what_surrounds_it():
+    assert [near_chunk_tokens(RELEASED, level) for level in Level] == [2 * 5742, 1024, 256]
+
+
+def test_a_song_in_a_processors_pieces_sounds_as_in_one(small):
+    codes = torch.randint(0, 32, (2, 2**16 // SMALL.samples_per_token[Level.TOP]))
+    torch.testing.assert_close(
+        small.decode_chunked(codes, Level.TOP),
+        small.decode_chunked(codes, Level.TOP, codes.shape[1]),
+        atol=1e-6,
+        rtol=0,
+    )
 
 
 @pytest.mark.parametrize("level", Level)

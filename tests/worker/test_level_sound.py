@@ -9,7 +9,6 @@ import torch
 
 from jobs.job import JobStatus, Stage
 from tests.worker.jobs_and_processes import decode_alone, sing_alone
-from worker import level_sound
 from worker.level_sound import LevelSound
 from worker.tasks import run_stage
 
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.redis
 @pytest.fixture
 def begun(monkeypatch):
     """(codes that were final, pieces begun by then) at every call, with small pieces."""
-    monkeypatch.setattr(level_sound, "SLICE_SAMPLES", 4096)
+    monkeypatch.setattr("jukebox_core.vqvae.chunks.NEAR_SAMPLES", 4096)
     calls = []
     real = LevelSound.begin
 
