@@ -22,6 +22,7 @@ from worker.metrics import SongPart, WorkerMetrics, metrics_page
 from worker.models import LoadedModel, ModelShelf, choose_device, choose_dtype
 from worker.overlap import Lanes, OverlapWish
 from worker.parts import WorkerParts
+from worker.pool import WakingPool
 from worker.reaper import Reaper
 from worker.settings import WorkerSettings
 from worker.steps import Steps
@@ -133,7 +134,7 @@ def run_worker(worker: WorkerParts) -> int:
         signals.setup_logging.connect(_leave_logging_alone)
         celery_worker = app.Worker(
             hostname=f"jukebox@{worker.settings.name}",
-            pool_cls="threads",
+            pool_cls=WakingPool,
             concurrency=worker.settings.concurrency,
             queues=[queue_name(stage) for stage in worker.settings.stages],
             without_gossip=True,
