@@ -92,7 +92,7 @@ def fail_for_seed(seed, how, *, position=20, times=None):
                 import torch
 
                 raise {"bug": ZeroDivisionError, "memory": torch.OutOfMemoryError}[how]("injected")
-            decode(self, sequences, **options)
+            return decode(self, sequences, **options)
 
         module.ModelRunner.decode = failing
 
