@@ -66,6 +66,7 @@ def stop_in_sync(name, after=0, then_sec=0.0):
             left[0] -= 1
             if left[0] == -1:
                 os.kill(os.getpid(), signal.SIGSTOP)
+                time.sleep(0.5)  # another thread may take the signal, and this one run on till then
             elif left[0] < -1:
                 time.sleep(then_sec)
         sync(fd)
