@@ -5,20 +5,18 @@ workers use, so that nothing is refused an hour later on a GPU.
 """
 
 import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from api.errors import InvalidRequest, invalid_field
-from jobs.job import Job, JobStatus, LevelPlan, LevelProgress, Stage, new_job_id
-from jobs.request import MAX_SECONDS, MAX_SEED, JobRequest
+from jobs.job import Job, JobStatus, LevelProgress, Stage, new_job_id
+from jobs.record.songs import PlannedSong, complete_request, plan_request
+from jobs.request import MAX_SECONDS, JobRequest
 from jukebox_core.catalog import ModelCard
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import LabelError, SongError
-from jukebox_core.sampling.cascade import SongPlan, default_song_duration_sec, plan_song
-from jukebox_core.song import SamplingParams, Song, Speed
 from jukebox_core.units import Level
 
 _REQUEST_FIELDS: Mapping[str, str] = {
@@ -60,10 +58,10 @@ def admit(
     duration_sec = start.duration_sec or request.duration_seconds or 0.0
     try:
         complete = complete_request(request, card.config, duration_sec, start.parent)
-        plan = _plan(complete, card.config, duration_sec, start)
+        planned = _planned(complete, card.config, duration_sec, start)
     except SongError as error:
         raise refusal(error, request, start.pointer) from error
-    plans = level_plans(plan, card.config, start.kept_tokens)
+    plans = planned.level_plans()
     parent = start.parent
     return Job(
         id=start.job_id,
@@ -85,84 +83,25 @@ def admit(
     )
 
 
-def _plan(
+def _planned(
     request: JobRequest, config: JukeboxConfig, duration_sec: float, start: Beginning
-) -> SongPlan:
+) -> PlannedSong:
     """Raises SongError."""
     if duration_sec > MAX_SECONDS:
         raise SongError(
             f"duration_sec={duration_sec:.10g} is more than {MAX_SECONDS:g} s, the longest song",
             field="duration_sec",
         )
-    plan = plan_song(config, song_of(request, duration_sec), start.kept_tokens, lead_out=True)
-    if not any(level.windows for level in plan.levels.values()):
+    planned = plan_request(
+        request, config, duration_sec=duration_sec, prompt_tokens=start.kept_tokens
+    )
+    if not planned.has_work:
         raise SongError(
             f"there are codes of {', '.join(request.levels)} already, so nothing is left to draw: "
             "ask for more levels",
             field="levels",
         )
-    return plan
-
-
-def complete_request(
-    request: JobRequest, config: JukeboxConfig, duration_sec: float, parent: Job | None
-) -> JobRequest:
-    """The request with seed and song duration filled in. Raises SongError.
-
-    The song of a parent stays as long as it was, unless what is drawn now would not fit in.
-    """
-    song_duration_sec = request.song_duration_seconds
-    if song_duration_sec is None:
-        song_duration_sec = default_song_duration_sec(config, duration_sec, request.offset_seconds)
-        if parent is not None and parent.request.song_duration_seconds is not None:
-            song_duration_sec = max(song_duration_sec, parent.request.song_duration_seconds)
-    seed = secrets.randbelow(MAX_SEED + 1) if request.seed is None else request.seed
-    return request.model_copy(update={"song_duration_seconds": song_duration_sec, "seed": seed})
-
-
-def song_of(request: JobRequest, duration_sec: float) -> Song:
-    """A complete request in the library's words; `duration_sec` is the whole length.
-
-    Raises SongError.
-    """
-    return Song(
-        artist=request.artist,
-        genre=request.genre,
-        lyrics=request.lyrics,
-        duration_sec=duration_sec,
-        song_duration_sec=request.song_duration_seconds or 0.0,
-        offset_sec=request.offset_seconds,
-        num_samples=request.num_samples,
-        seed=request.seed or 0,
-        sampling={level: _sampling_params(request, level) for level in Level},
-        levels=tuple(Level.from_label(label) for label in request.levels),
-        speed=Speed(request.speed),
-    )
-
-
-def _sampling_params(request: JobRequest, level: Level) -> SamplingParams:
-    wanted = getattr(request.sampling, level.label)
-    try:
-        return SamplingParams(**wanted.model_dump())
-    except SongError as error:
-        raise SongError(str(error), field=f"sampling.{level.label}.{error.field}") from error
-
-
-def level_plans(
-    plan: SongPlan, config: JukeboxConfig, kept_tokens: Mapping[Level, int]
-) -> dict[str, LevelPlan]:
-    """What each level will cost, for the record."""
-    samples_per_token = config.vqvae.samples_per_token
-    return {
-        level.label: LevelPlan(
-            tokens_total=level_plan.total_tokens,
-            windows_total=len(level_plan.windows),
-            samples_per_token=samples_per_token[level],
-            prompt_tokens=kept_tokens.get(level, 0),
-            heard_tokens=level_plan.heard_tokens,
-        )
-        for level, level_plan in plan.levels.items()
-    }
+    return planned
 
 
 def resolve_labels(request: JobRequest, card: ModelCard) -> dict[str, Any]:

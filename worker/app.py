@@ -11,13 +11,13 @@ from celery import Celery, signals
 from jobs.artifacts import LocalArtifacts
 from jobs.job import Stage
 from jobs.queue import RUN_STAGE_TASK, CeleryJobQueue, celery_app, queue_name
+from jobs.record.songs import level_of
 from jobs.redis_store import RedisJobStore
 from jukebox_core.catalog import BUNDLED_MODELS, ModelCatalog
 from jukebox_core.placed_priors import decide_placement
 from jukebox_core.prior.int8_weights import Weights
 from worker.engine_thread import EngineThread
 from worker.health import Presence, describe_worker
-from worker.mapping import level_of
 from worker.metrics import SongPart, WorkerMetrics, metrics_page
 from worker.models import LoadedModel, ModelShelf, choose_device, choose_dtype
 from worker.overlap import Lanes, OverlapWish

@@ -1,4 +1,4 @@
-"""A job's words as the model library's: the one border between `jobs` and `jukebox_core`."""
+"""A job as the engine takes it: the windows of its song, and its errors in words of a record."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
-from jobs.job import Job, JobError, Stage
+from jobs.job import Job, JobError
+from jobs.record.songs import PlannedSong, plan_job
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.engine import Sequence
 from jukebox_core.errors import (
@@ -21,12 +22,12 @@ from jukebox_core.errors import (
     SongError,
 )
 from jukebox_core.labels import JukeboxTokenizer, Labels, window_labels
-from jukebox_core.sampling.cascade import SongPlan, plan_song
+from jukebox_core.sampling.cascade import SongPlan
 from jukebox_core.sampling.noise import CounterNoise, NoiseSource
 from jukebox_core.sampling.windows import Window
-from jukebox_core.song import SamplingParams, Song, Speed
+from jukebox_core.song import Song
 from jukebox_core.step_kind import StepKind
-from jukebox_core.units import COARSE_TO_FINE, Level
+from jukebox_core.units import Level
 
 _CODES: tuple[tuple[type[Exception], str, bool], ...] = (
     (ModelNotFound, "model_not_found", True),
@@ -45,83 +46,48 @@ _SYSTEM_ERROR = 2
 """What libsndfile says, without a reason, when the system refused to write or to read."""
 
 
-def level_of(stage: Stage) -> Level:
-    """The level that a stage draws. Raises ValueError for `render`."""
-    return Level.from_label(stage.value)
-
-
-def to_song(job: Job) -> Song:
-    """What the job asks for, as the library takes it.
-
-    Raises:
-        SongError: the record was not made by this service's admission.
-    """
-    request = job.request
-    if request.seed is None or request.song_duration_seconds is None:
-        raise SongError("the stored request names no seed or no song duration", field="seed")
-    return Song(
-        artist=request.artist,
-        genre=request.genre,
-        lyrics=request.lyrics,
-        duration_sec=job.duration_sec,
-        song_duration_sec=request.song_duration_seconds,
-        offset_sec=request.offset_seconds,
-        num_samples=request.num_samples,
-        seed=request.seed,
-        sampling={level: _to_params(job, level) for level in COARSE_TO_FINE},
-        levels=tuple(Level.from_label(name) for name in request.levels),
-        speed=Speed(request.speed),
-    )
-
-
-def prompt_tokens_of(job: Job) -> dict[Level, int]:
-    """How many codes of each level the job begins with; levels without any are left out."""
-    return {
-        Level.from_label(label): plan.prompt_tokens
-        for label, plan in job.plan.items()
-        if plan.prompt_tokens
-    }
-
-
-def _to_params(job: Job, level: Level) -> SamplingParams:
-    sampling = getattr(job.request.sampling, level.label)
-    return SamplingParams(
-        temperature=sampling.temperature,
-        top_k=sampling.top_k,
-        top_p=sampling.top_p,
-        hop_fraction=sampling.hop_fraction,
-    )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSong:
     """A job as the library sees it: everything that is known before a code is drawn.
 
-    `prompt_tokens` are those of each level that the job begins with. Takes of a row that was chosen
-    are numbered for the noise from that row on, as `JukeboxModel.continue_sample` does. `step` says
-    with which code it is drawn.
+    `planned` is what was planned when the job was accepted. `step` says with which code it is
+    drawn.
     """
 
-    config: JukeboxConfig
-    song: Song
-    plan: SongPlan
+    planned: PlannedSong
     labels: Labels
     noise: NoiseSource
-    prompt_tokens: Mapping[Level, int]
-    first_sample: int
     step: StepKind
+
+    @property
+    def config(self) -> JukeboxConfig:
+        """Of the model that sings it."""
+        return self.planned.config
+
+    @property
+    def song(self) -> Song:
+        """What is sung."""
+        return self.planned.song
+
+    @property
+    def plan(self) -> SongPlan:
+        """Its windows."""
+        return self.planned.plan
+
+    @property
+    def prompt_tokens(self) -> Mapping[Level, int]:
+        """Codes of each level that it begins with."""
+        return self.planned.prompt_tokens
 
     @classmethod
     def from_job(
         cls, job: Job, config: JukeboxConfig, tokenizer: JukeboxTokenizer, step: StepKind
     ) -> "JobSong":
         """Raises SongError or LabelError where the model cannot sing it after all."""
-        song = to_song(job)
-        prompt_tokens = prompt_tokens_of(job)
+        planned = plan_job(job, config)
+        song = planned.song
         return cls(
-            config=config,
-            song=song,
-            plan=plan_song(config, song, prompt_tokens, lead_out=True),
+            planned=planned,
             labels=tokenizer(
                 song.artist,
                 song.genre,
@@ -130,8 +96,6 @@ class JobSong:
                 genre_ids=job.request.genre_ids,
             ),
             noise=CounterNoise(song.seed),
-            prompt_tokens=prompt_tokens,
-            first_sample=job.request.sample or 0,
             step=step,
         )
 
@@ -171,7 +135,7 @@ class JobSong:
                 upper_codes=None if upper_codes is None else upper_codes[sample, above],
                 start_token=window.start,
                 num_new=window.num_new,
-                sample=self.first_sample + sample,
+                sample=self.planned.first_sample + sample,
                 params=self.song.sampling[level],
                 noise=self.noise,
                 step=self.step,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from jobs.errors import JobNotFound, LeaseLost, QueueUnavailable, StoreUnavailable
 from jobs.job import LevelMetrics, Stage, stages_of
+from jobs.record.songs import level_of
 from jobs.store import Claim
 from jukebox_core.errors import LabelError
 from jukebox_core.song import Speed
@@ -21,7 +22,7 @@ from worker.drawing import SongDrawer
 from worker.hold import Hold, JobCanceled, WorkerDraining
 from worker.level_sound import LevelSound
 from worker.lyric_timing import keep_lyric_times
-from worker.mapping import JobSong, level_of, to_job_error
+from worker.mapping import JobSong, to_job_error
 from worker.metrics import SongPart
 from worker.overlap import OverlapWish
 from worker.parts import WorkerParts

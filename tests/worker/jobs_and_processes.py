@@ -16,17 +16,17 @@ import numpy as np
 import torch
 
 from jobs.artifacts import LocalArtifacts
-from jobs.job import Job, JobStatus, LevelPlan, Stage, new_job_id
+from jobs.job import Job, JobStatus, Stage, new_job_id
 from jobs.queue import CeleryJobQueue
+from jobs.record.songs import plan_job, plan_request
 from jobs.redis_store import RedisJobStore
 from jobs.request import JobRequest
 from jukebox_core.audio import write_audio
 from jukebox_core.catalog import ModelCatalog
 from jukebox_core.model import JukeboxModel
-from jukebox_core.sampling.cascade import default_song_duration_sec, plan_song
+from jukebox_core.sampling.cascade import default_song_duration_sec
 from jukebox_core.step_kind import StepKind
 from jukebox_core.units import COARSE_TO_FINE, Level
-from worker.mapping import to_song
 
 SHORT_SEC = 1.3
 LEASE_SEC = 3.0
@@ -163,22 +163,15 @@ def _prompt_tokens(job, config, codes, recording):
         return {}
     return {
         level: config.time_base.seconds_to_tokens(len(recording) / 16_000, level)
-        for level in to_song(job).levels
+        for level in map(Level.from_label, job.request.levels)
     }
 
 
 def _with_plan(job, config, prompt_tokens):
-    planned = plan_song(config, to_song(job), prompt_tokens, lead_out=True)
-    plan = {
-        level.label: LevelPlan(
-            tokens_total=level_plan.total_tokens,
-            windows_total=len(level_plan.windows),
-            samples_per_token=config.time_base.samples_per_token[level],
-            prompt_tokens=prompt_tokens.get(level, 0),
-            heard_tokens=level_plan.heard_tokens,
-        )
-        for level, level_plan in planned.levels.items()
-    }
+    planned = plan_request(
+        job.request, config, duration_sec=job.duration_sec, prompt_tokens=prompt_tokens
+    )
+    plan = planned.level_plans()
     values = {name: getattr(job, name) for name in Job.__dataclass_fields__}
     return Job(**(values | {"plan": plan}))
 
@@ -197,7 +190,7 @@ class Alone:
         if job.step != StepKind.PLAIN and shutil.which("cc") is not None:
             for level in COARSE_TO_FINE:
                 self.model.prior(level).use_native_step()
-        self.song = song = to_song(job)
+        self.song = song = plan_job(job, self.model.config).song
         request = job.request
         self.labels = self.model.tokenizer(
             song.artist,

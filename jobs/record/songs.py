@@ -1,0 +1,143 @@
+"""From a request to a song and its plan: the one border between the service and the model library.
+
+The API plans a song here when it accepts it, and the worker when it generates it. Seconds become
+tokens here and nowhere else. No torch.
+"""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from jobs.job import Job, LevelPlan, Stage
+from jobs.request import MAX_SEED, JobRequest
+from jukebox_core.config import JukeboxConfig
+from jukebox_core.errors import SongError
+from jukebox_core.sampling.cascade import SongPlan, default_song_duration_sec, plan_song
+from jukebox_core.song import SamplingParams, Song, Speed
+from jukebox_core.units import Level
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedSong:
+    """A complete request in the library's words, laid out for the model of `config`.
+
+    `prompt_tokens` are the codes of each level, per sample, that are there before anything is
+    sampled; levels without any are left out. `first_sample` is the number of the first sample for
+    the noise: samples of a row that was chosen are counted from that row on, as
+    `JukeboxModel.continue_sample` does.
+    """
+
+    config: JukeboxConfig
+    song: Song
+    plan: SongPlan
+    prompt_tokens: Mapping[Level, int]
+    first_sample: int
+
+    @property
+    def has_work(self) -> bool:
+        """Some window of some level is left to sample."""
+        return any(level.windows for level in self.plan.levels.values())
+
+    def level_plans(self) -> dict[str, LevelPlan]:
+        """What each level will cost, for the record."""
+        samples_per_token = self.config.vqvae.samples_per_token
+        return {
+            level.label: LevelPlan(
+                tokens_total=level_plan.total_tokens,
+                windows_total=len(level_plan.windows),
+                samples_per_token=samples_per_token[level],
+                prompt_tokens=self.prompt_tokens.get(level, 0),
+                heard_tokens=level_plan.heard_tokens,
+            )
+            for level, level_plan in self.plan.levels.items()
+        }
+
+
+def plan_request(
+    request: JobRequest,
+    config: JukeboxConfig,
+    *,
+    duration_sec: float,
+    prompt_tokens: Mapping[Level, int],
+) -> PlannedSong:
+    """Lay out a complete request.
+
+    Args:
+        request: with seed and song duration filled in, see `complete_request`.
+        config: of the model that it names.
+        duration_sec: the whole length, what the song begins with included.
+        prompt_tokens: codes of each level that the song begins with, per sample.
+
+    Raises:
+        SongError: the model cannot generate it.
+    """
+    song = _song_of(request, duration_sec)
+    prompt = {level: tokens for level, tokens in prompt_tokens.items() if tokens}
+    return PlannedSong(
+        config=config,
+        song=song,
+        plan=plan_song(config, song, prompt, lead_out=True),
+        prompt_tokens=prompt,
+        first_sample=request.sample or 0,
+    )
+
+
+def plan_job(job: Job, config: JukeboxConfig) -> PlannedSong:
+    """Lay out what a recorded job asks for, exactly as it was when the job was accepted.
+
+    Raises:
+        SongError: the model cannot generate it, or the record was not made by `plan_request`.
+    """
+    prompt_tokens = {
+        Level.from_label(label): plan.prompt_tokens for label, plan in job.plan.items()
+    }
+    return plan_request(
+        job.request, config, duration_sec=job.duration_sec, prompt_tokens=prompt_tokens
+    )
+
+
+def complete_request(
+    request: JobRequest, config: JukeboxConfig, duration_sec: float, parent: Job | None
+) -> JobRequest:
+    """The request with seed and song duration filled in. Raises SongError.
+
+    The song of a parent stays as long as it was, unless what is generated now would not fit in.
+    """
+    song_duration_sec = request.song_duration_seconds
+    if song_duration_sec is None:
+        song_duration_sec = default_song_duration_sec(config, duration_sec, request.offset_seconds)
+        if parent is not None and parent.request.song_duration_seconds is not None:
+            song_duration_sec = max(song_duration_sec, parent.request.song_duration_seconds)
+    seed = secrets.randbelow(MAX_SEED + 1) if request.seed is None else request.seed
+    return request.model_copy(update={"song_duration_seconds": song_duration_sec, "seed": seed})
+
+
+def level_of(stage: Stage) -> Level:
+    """The level that a stage samples. Raises ValueError for `render`."""
+    return Level.from_label(stage.value)
+
+
+def _song_of(request: JobRequest, duration_sec: float) -> Song:
+    if request.seed is None or request.song_duration_seconds is None:
+        raise SongError("the request names no seed or no song duration yet", field="seed")
+    return Song(
+        artist=request.artist,
+        genre=request.genre,
+        lyrics=request.lyrics,
+        duration_sec=duration_sec,
+        song_duration_sec=request.song_duration_seconds,
+        offset_sec=request.offset_seconds,
+        num_samples=request.num_samples,
+        seed=request.seed,
+        sampling={level: _sampling_params(request, level) for level in Level},
+        levels=tuple(Level.from_label(label) for label in request.levels),
+        speed=Speed(request.speed),
+    )
+
+
+def _sampling_params(request: JobRequest, level: Level) -> SamplingParams:
+    wanted = getattr(request.sampling, level.label)
+    try:
+        return SamplingParams(**wanted.model_dump())
+    except SongError as error:
+        raise SongError(str(error), field=f"sampling.{level.label}.{error.field}") from error
