@@ -6,11 +6,12 @@ from types import FrameType
 
 import uvicorn
 
-from api.door import is_loopback
-from api.settings import ApiSettings, InvalidSettings, read_settings
+from api.settings import ApiSettings, read_settings
+from api.web.auth import is_loopback
 from jobs.api_keys import ApiKeyFile
 from jobs.errors import ApiKeysUnreadable
-from jobs.telemetry import configure_logging
+from jobs.logs import configure_logging
+from jobs.settings import InvalidSettings
 
 _SHUTDOWN_SEC = 5
 """How long downloads may go on after a stop was asked for."""

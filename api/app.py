@@ -8,28 +8,28 @@ from fastapi import Depends, FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 
-from api.audio_files import Transcoder
 from api.dependencies import Services, within_request_rate
-from api.door import Door, is_loopback
-from api.error_handlers import install_error_handlers
-from api.ingest import Ingest
+from api.media import Ingest
 from api.metrics import ApiMetrics, CountRequests
-from api.middleware import BodyLimit, SecurityHeaders
-from api.openapi import DESCRIPTION, TAGS, openapi_of
+from api.rollback import Withdrawals
 from api.routes import alignment, audio, events, health, jobs, models, pins
 from api.routes import assets as assets_routes
 from api.routes import webhooks as webhooks_routes
 from api.settings import ApiSettings
-from api.streams import Streams
 from api.version import VERSION
-from api.withdrawals import Withdrawals
+from api.web.auth import Door, is_loopback
+from api.web.error_handlers import install_error_handlers
+from api.web.files import Transcoder
+from api.web.middleware import BodyLimit, SecurityHeaders
+from api.web.openapi import DESCRIPTION, TAGS, openapi_of
+from api.web.streams import Streams
 from jobs.api_keys import ApiKeyFile
-from jobs.artifacts import LocalArtifacts
-from jobs.assets import LocalAssets
+from jobs.files.artifacts import LocalArtifacts
+from jobs.files.assets import LocalAssets
+from jobs.files.sweeper import Sweeper
 from jobs.queue import JobQueue
 from jobs.store import JobStore, JobWatcher
-from jobs.sweeper import Sweeper
-from jukebox_core.catalog import ModelCatalog
+from jukebox_core.models.catalog import ModelCatalog
 
 _JOIN_SEC = 5.0
 _FORM_BYTES = 4096

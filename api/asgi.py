@@ -5,12 +5,12 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.settings import ApiSettings, read_settings
 from jobs.api_keys import ApiKeyFile
-from jobs.artifacts import LocalArtifacts
-from jobs.assets import LocalAssets
+from jobs.files.artifacts import LocalArtifacts
+from jobs.files.assets import LocalAssets
 from jobs.queue import CeleryJobQueue
 from jobs.redis_store import RedisJobStore
 from jobs.redis_watcher import RedisJobWatcher
-from jukebox_core.catalog import BUNDLED_MODELS, ModelCatalog
+from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
 
 
 def app() -> FastAPI:

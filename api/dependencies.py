@@ -8,22 +8,22 @@ from typing import Annotated
 from fastapi import Depends, Path, Request
 from fastapi.concurrency import run_in_threadpool
 
-from api.audio_files import Transcoder
-from api.callers import CallerDep
-from api.ingest import Ingest
+from api.media import Ingest
 from api.metrics import ApiMetrics
-from api.schemas import EXAMPLE_ID, JobView
+from api.rollback import Withdrawals
 from api.settings import ApiSettings
-from api.streams import Streams
-from api.views import eta_sec, job_view
-from api.withdrawals import Withdrawals
-from jobs.artifacts import LocalArtifacts
-from jobs.assets import LocalAssets
+from api.views.schemas import EXAMPLE_ID, JobView
+from api.views.views import eta_sec, job_view
+from api.web.callers import CallerDep
+from api.web.files import Transcoder
+from api.web.streams import Streams
 from jobs.errors import JobNotFound
-from jobs.job import Job, Stage, is_job_id
+from jobs.files.artifacts import LocalArtifacts
+from jobs.files.assets import LocalAssets
 from jobs.queue import JobQueue
+from jobs.record.job import Job, Stage, is_job_id
 from jobs.store import JobStore, JobWatcher
-from jukebox_core.catalog import ModelCatalog
+from jukebox_core.models.catalog import ModelCatalog
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

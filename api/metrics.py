@@ -23,8 +23,8 @@ from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jobs.errors import QueueUnavailable, StoreUnavailable
-from jobs.job import Stage
 from jobs.queue import JobQueue
+from jobs.record.job import Stage
 from jobs.store import JobStore, WorkerInfo
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"

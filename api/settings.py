@@ -7,23 +7,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from jobs.limits import JobLimits
-from jobs.request import MAX_TIMEOUT_SECONDS
-from jobs.settings_faults import settings_faults
-from jobs.webhook_urls import read_hosts
+from jobs.record.request import MAX_TIMEOUT_SECONDS
+from jobs.settings import InvalidSettings, check_redis_url, settings_faults
+from jobs.webhooks.urls import read_hosts
 
-_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 _THIRTY_DAYS_SEC = 30 * 86_400.0
 _MAX_KEPT_SEC = 100 * 365 * 86_400.0
-
-
-class InvalidSettings(Exception):
-    """The environment asks for what cannot be; the message names every variable at fault."""
-
-
-def _check_redis_url(url: str) -> str:
-    if not url.startswith(_REDIS_SCHEMES):
-        raise ValueError(f"must start with {', '.join(_REDIS_SCHEMES)}")
-    return url
 
 
 class ApiSettings(BaseSettings):
@@ -32,7 +21,7 @@ class ApiSettings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True, populate_by_name=True)
 
     redis_url: Annotated[
-        str, AfterValidator(_check_redis_url), Field(validation_alias="REDIS_URL", repr=False)
+        str, AfterValidator(check_redis_url), Field(validation_alias="REDIS_URL", repr=False)
     ]
     data_dir: Annotated[Path, Field(validation_alias="JUKEBOX_DATA_DIR")] = Path("data")
     models_dir: Annotated[Path, Field(validation_alias="JUKEBOX_MODELS_DIR")] = Path("models")

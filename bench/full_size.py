@@ -6,8 +6,8 @@ import torch
 
 from bench.precisions import INT8, compute_dtype
 from jukebox_core.config import JukeboxPriorConfig
+from jukebox_core.models.released import released_config
 from jukebox_core.prior import JukeboxPrior, PriorCache
-from jukebox_core.released import released_config
 from jukebox_core.units import Level
 
 FULL_SIZE = {

@@ -15,9 +15,9 @@ from bench.step_figures import summary
 from bench.stepping import their_step_times
 from bench.their_full_size import their_prior
 from bench.ways import Way
-from jukebox_core.placed_priors import prior_needs
+from jukebox_core.models.placed_priors import prior_needs
+from jukebox_core.models.released import released_config
 from jukebox_core.prior import JukeboxPrior
-from jukebox_core.released import released_config
 from jukebox_core.units import Level
 
 COMPANY_SLOTS = 8

@@ -20,10 +20,10 @@ from bench.kernel_plan import (
 )
 from bench.machine import device_name
 from jukebox_core.config import JukeboxPriorConfig
+from jukebox_core.models.released import released_config
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.prior.fused_launches import compile_launch, distinct, launch_key, step_launches
 from jukebox_core.prior.fused_stack import FusedStack, Launch, start
-from jukebox_core.released import released_config
 
 _DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 _REPEATS = 9

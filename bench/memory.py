@@ -12,9 +12,9 @@ import torch
 
 from bench.full_size import FULL_SIZE
 from jukebox_core.config import JukeboxPriorConfig
-from jukebox_core.placed_priors import prior_needs
+from jukebox_core.models.placed_priors import prior_needs
+from jukebox_core.models.released import released_config
 from jukebox_core.prior import PriorCache
-from jukebox_core.released import released_config
 
 _META = torch.device("meta")
 

@@ -22,9 +22,9 @@ from bench.pairs_of_priors import PriorPair
 from bench.precisions import FP32, INT8, compute_dtype
 from bench.ways import Way, way_of, ways_on
 from jukebox_core.config import JukeboxConfig
-from jukebox_core.placed_priors import prior_needs
+from jukebox_core.models.placed_priors import prior_needs
+from jukebox_core.models.released import RELEASED_MODELS, released_config
 from jukebox_core.prior import JukeboxPrior
-from jukebox_core.released import RELEASED_MODELS, released_config
 from jukebox_core.sampling.cascade import LevelPlan, SongPlan, default_song_duration_sec, plan_song
 from jukebox_core.song import Song, Speed
 from jukebox_core.tiny import tiny_config

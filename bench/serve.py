@@ -16,9 +16,9 @@ from typing import Any
 from bench.machine import cpu_name
 from bench.service_load import LoadPlan, measure_load
 from bench.service_songs import SongPlan, measure_batch, measure_overhead
-from cli.signals import StopSignals
-from cli.stack import Stack, StackSettings, free_port, running_stack
-from jukebox_core.catalog import locate_model
+from cli.local.signals import StopSignals
+from cli.local.stack import Stack, StackSettings, free_port, running_stack
+from jukebox_core.models.catalog import locate_model
 from jukebox_core.tiny import write_tiny
 
 PARTS = ("batch", "overhead", "load")

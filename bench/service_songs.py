@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import httpx
 
-from cli.client import JukeboxClient
+from cli.service.client import JukeboxClient
 
 _CPU = "process_cpu_seconds_total"
 _PART = 'jukebox_song_part_seconds_total{part="'

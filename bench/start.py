@@ -20,14 +20,14 @@ import torch
 from bench.full_size import FULL_SIZE, random_prior
 from bench.machine import cpu_name, device_name, wait_for
 from bench.page_cache import evict, files_below, read_bytes_per_sec
-from cli.client import JukeboxClient
-from cli.embedded_redis import EmbeddedRedis
-from cli.processes import ChildProcess
-from cli.stack import StackSettings, free_port
+from cli.local.embedded_redis import EmbeddedRedis
+from cli.local.processes import ChildProcess
+from cli.local.stack import StackSettings, free_port
+from cli.service.client import JukeboxClient
 from jukebox_core.checkpoints.load import load_prior_of
 from jukebox_core.checkpoints.native import prior_file, write_config, write_tensors
+from jukebox_core.models.released import released_config
 from jukebox_core.prior import JukeboxPrior
-from jukebox_core.released import released_config
 from jukebox_core.tiny import write_tiny
 
 PARTS = ("worker", "loading")

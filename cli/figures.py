@@ -4,7 +4,7 @@ from datetime import datetime
 
 from rich.table import Table
 
-from cli.client import JobView
+from cli.service.client import JobView
 
 
 def figures_table(job: JobView) -> Table:

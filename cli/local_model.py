@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 
 from cli.errors import UsageError
-from jukebox_core.catalog import BUNDLED_MODEL, BUNDLED_MODELS
+from jukebox_core.models.catalog import BUNDLED_MODEL, BUNDLED_MODELS
 
 if TYPE_CHECKING:
     import torch

@@ -24,7 +24,7 @@ from cli.commands import (
 )
 from cli.console import escape, notes
 from cli.errors import CliError
-from cli.signals import Interrupted
+from cli.local.signals import Interrupted
 from jukebox_core.errors import JukeboxError
 
 

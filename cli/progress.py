@@ -18,7 +18,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from cli.client import JobView
+from cli.service.client import JobView
 
 _PLAIN_STEP = 0.25
 """Without a terminal, a level is mentioned after each quarter."""

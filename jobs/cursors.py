@@ -4,8 +4,8 @@ import base64
 import re
 
 from jobs.errors import InvalidCursor
-from jobs.job import Job
-from jobs.job_codec import to_microseconds
+from jobs.record.codec import to_microseconds
+from jobs.record.job import Job
 
 _CURSOR = re.compile(r"(\d{1,17})\.(job_[0-9a-f]{32})", re.ASCII)
 

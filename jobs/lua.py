@@ -2,7 +2,7 @@
 
 All keys begin with `jukebox:`:
 
-    job:{id}                         hash    the record (`jobs/job_codec.py`)
+    job:{id}                         hash    the record (`jobs/record/codec.py`)
     job:{id}:events                  stream  what happened to it
     jobs[:status=S][:model=M]        zset    ids by created_at, for lists, counts and the queue
     jobs:status=S:owner=O            zset    the same for one API key, for its limits
@@ -24,9 +24,9 @@ not a cluster. Lua numbers are doubles: microseconds fit (below 2**53) but must 
 from collections.abc import Iterable
 
 from jobs import lua_lifetimes, lua_webhooks
-from jobs.job import NEXT_STATUSES, TERMINAL_STATUSES
 from jobs.lua_scripts import BODIES
-from jobs.request import LEVEL_NAMES
+from jobs.record.job import NEXT_STATUSES, TERMINAL_STATUSES
+from jobs.record.request import LEVEL_NAMES
 
 KEY_PREFIX = "jukebox:"
 MAX_EVENTS = 1000

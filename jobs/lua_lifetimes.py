@@ -10,8 +10,8 @@ All scripts here may be sent twice, or by several sweepers at once.
 
 from collections.abc import Mapping
 
-from jobs.job import JobError
-from jobs.job_codec import to_json
+from jobs.record.codec import to_json
+from jobs.record.job import JobError
 
 _DEADLINE_EXCEEDED = JobError(
     code="deadline_exceeded",

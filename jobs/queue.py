@@ -14,7 +14,7 @@ from celery import Celery
 from kombu.entity import Exchange, Queue
 
 from jobs.errors import QueueUnavailable
-from jobs.job import Stage
+from jobs.record.job import Stage
 from jobs.redis_connection import connect
 
 RUN_STAGE_TASK = "jukebox.run_stage"

@@ -2,15 +2,15 @@
 
 from jobs.errors import IdempotencyKeyReused, JobNotFound
 from jobs.idempotency import KEPT_SEC, IdempotencyKey
-from jobs.job import Job
 from jobs.lua import idempotency_key
+from jobs.record.job import Job
 from jobs.redis_reader import RedisJobReader, check_id, job_of
 
 _BATCH = 100
 
 
 class RedisLifetimes(RedisJobReader):
-    """What a sweeper needs (`jobs/sweeper.py`), and pins. Made for threads.
+    """What a sweeper needs (`jobs/files/sweeper.py`), and pins. Made for threads.
 
     The server's clock decides, in the same atomic step that changes anything; so sweepers may be
     late, many, or work from an old list.

@@ -6,8 +6,6 @@ from typing import Any, cast
 
 from jobs.cursors import cursor_after, parse_cursor
 from jobs.errors import JobNotFound
-from jobs.job import Job, JobStatus, Stage, is_job_id
-from jobs.job_codec import job_from_fields, to_microseconds, worker_from_fields
 from jobs.lua import (
     KEY_PREFIX,
     SCRIPTS,
@@ -17,10 +15,12 @@ from jobs.lua import (
     record_key,
     root_index_key,
 )
+from jobs.record.codec import job_from_fields, to_microseconds, worker_from_fields
+from jobs.record.job import Job, JobStatus, Stage, is_job_id
 from jobs.redis_connection import connect, errors_as_store_unavailable
 from jobs.store import JobPage, WorkerInfo
 from jobs.webhook_figures import read_figures
-from jobs.webhooks import WebhookFigures
+from jobs.webhooks.messages import WebhookFigures
 
 
 class RedisJobReader:

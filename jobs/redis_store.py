@@ -12,7 +12,20 @@ from jobs.errors import (
     NotRetryable,
 )
 from jobs.idempotency import KEPT_SEC, IdempotencyKey
-from jobs.job import (
+from jobs.limits import NO_LIMITS, JobLimits
+from jobs.lua import (
+    RATE_WEIGHT,
+    idempotency_key,
+)
+from jobs.record.codec import (
+    job_to_fields,
+    output_field,
+    to_json,
+    to_microseconds,
+    window_field,
+    worker_to_json,
+)
+from jobs.record.job import (
     CodesFile,
     Job,
     JobError,
@@ -22,19 +35,6 @@ from jobs.job import (
     Output,
     Stage,
     is_job_id,
-)
-from jobs.job_codec import (
-    job_to_fields,
-    output_field,
-    to_json,
-    to_microseconds,
-    window_field,
-    worker_to_json,
-)
-from jobs.limits import NO_LIMITS, JobLimits
-from jobs.lua import (
-    RATE_WEIGHT,
-    idempotency_key,
 )
 from jobs.redis_lifetimes import RedisLifetimes
 from jobs.redis_reader import check_id, job_of

@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from jobs.idempotency import IdempotencyKey
-from jobs.job import (
+from jobs.limits import NO_LIMITS, JobLimits
+from jobs.record.job import (
     CodesFile,
     Job,
     JobError,
@@ -20,8 +21,7 @@ from jobs.job import (
     Output,
     Stage,
 )
-from jobs.limits import NO_LIMITS, JobLimits
-from jobs.webhooks import WebhookFigures
+from jobs.webhooks.messages import WebhookFigures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from typing import cast
 import redis
 
 from jobs.lua import KEY_PREFIX
-from jobs.webhooks import Outcome, WebhookFigures
+from jobs.webhooks.messages import Outcome, WebhookFigures
 
 
 def read_figures(connection: redis.Redis) -> WebhookFigures:

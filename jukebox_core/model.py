@@ -8,17 +8,17 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from jukebox_core.catalog import locate_model
+from jukebox_core.alignment.attention import align_lyrics
 from jukebox_core.checkpoints import LoadedParts, load_directory, load_openai, save_directory
 from jukebox_core.checkpoints.load import read_directory_config
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import ConfigError, LabelError
 from jukebox_core.labels import JukeboxTokenizer, Labels
-from jukebox_core.placed_priors import HOST, PlacedPriors, decide_placement, home_device
-from jukebox_core.placement import AUTO, Placement
+from jukebox_core.models.catalog import locate_model
+from jukebox_core.models.placed_priors import HOST, PlacedPriors, decide_placement, home_device
+from jukebox_core.models.placement import AUTO, Placement
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.prior.int8_weights import Weights
-from jukebox_core.sampling.alignment import align_lyrics
 from jukebox_core.sampling.ancestral import SongTiming
 from jukebox_core.sampling.cascade import SongPlan, plan_song
 from jukebox_core.sampling.kept import cut_tokens

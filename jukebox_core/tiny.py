@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from jukebox_core.catalog import read_config
 from jukebox_core.checkpoints import save_directory
 from jukebox_core.checkpoints.native import VQVAE_FILE, prior_file
 from jukebox_core.config import (
@@ -28,6 +27,7 @@ from jukebox_core.config import (
 )
 from jukebox_core.errors import ConfigError
 from jukebox_core.labels import JukeboxTokenizer, Vocabulary
+from jukebox_core.models.catalog import read_config
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.units import COARSE_TO_FINE, Level
 from jukebox_core.vqvae import JukeboxVQVAE

@@ -5,7 +5,8 @@ import signal
 import sys
 import warnings
 
-from worker.settings import InvalidSettings, read_settings
+from jobs.settings import InvalidSettings
+from worker.settings import read_settings
 
 
 def main() -> int:
@@ -20,7 +21,7 @@ def main() -> int:
     # Imported only now: torch takes seconds, and a wrong setting should show at once.
     from celery.platforms import SecurityWarning
 
-    from jobs.telemetry import configure_logging
+    from jobs.logs import configure_logging
     from worker.app import build_parts, run_worker
 
     configure_logging(settings.log_format, settings.log_level)

@@ -8,24 +8,24 @@ from contextlib import contextmanager
 import torch
 from celery import Celery, signals
 
-from jobs.artifacts import LocalArtifacts
-from jobs.job import Stage
+from jobs.files.artifacts import LocalArtifacts
 from jobs.queue import RUN_STAGE_TASK, CeleryJobQueue, celery_app, queue_name
+from jobs.record.job import Stage
 from jobs.record.songs import level_of
 from jobs.redis_store import RedisJobStore
-from jukebox_core.catalog import BUNDLED_MODELS, ModelCatalog
-from jukebox_core.placed_priors import decide_placement
+from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
+from jukebox_core.models.placed_priors import decide_placement
 from jukebox_core.prior.int8_weights import Weights
-from worker.engine_thread import EngineThread
+from worker.celery_pool import WakingPool
+from worker.device.engine_thread import EngineThread
+from worker.device.models import LoadedModel, ModelShelf, choose_device, choose_dtype
+from worker.device.step_choice import Steps
 from worker.health import Presence, describe_worker
+from worker.lease.reaper import Reaper
 from worker.metrics import SongPart, WorkerMetrics, metrics_page
-from worker.models import LoadedModel, ModelShelf, choose_device, choose_dtype
 from worker.overlap import Lanes, OverlapWish
 from worker.parts import WorkerParts
-from worker.pool import WakingPool
-from worker.reaper import Reaper
 from worker.settings import WorkerSettings
-from worker.steps import Steps
 from worker.tasks import run_song
 
 log = logging.getLogger(__name__)

@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
-from jobs.job import CodesFile
+from jobs.record.job import CodesFile
 from jukebox_core.sampling.windows import Window
 from jukebox_core.step_kind import StepKind
 from jukebox_core.units import Level
-from worker.engine_thread import Drawing
-from worker.hold import POLL_SEC, Hold
-from worker.keeping import Keeper
+from worker.device.engine_thread import Drawing
+from worker.lease.lease import POLL_SEC, Hold
 from worker.level_drawing import DrawingTime, LevelDrawing
 from worker.mapping import JobSong
 from worker.overlap import LevelState, levels_to_begin, upper_tokens_needed
 from worker.parts import WorkerParts
+from worker.song.writer import Keeper
 from worker.stretch_run import StretchRun
 
 log = logging.getLogger(__name__)

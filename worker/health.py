@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from jobs.errors import StoreUnavailable
-from jobs.job import Stage
+from jobs.record.job import Stage
 from jobs.store import JobStore, WorkerInfo
 
 log = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ def is_fresh(health_file: Path) -> bool:
 
 def main() -> int:
     """Exit status for a container's health check."""
-    from worker.settings import default_health_file
+    from jobs.settings import default_health_file
 
     configured = os.environ.get("JUKEBOX_HEALTH_FILE")
     return 0 if is_fresh(Path(configured) if configured else default_health_file()) else 1

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.job import LevelProgress
+from jobs.record.job import LevelProgress
 from jukebox_core.sampling.cascade import LevelPlan
 from jukebox_core.sampling.stretches import join_stretches
 from jukebox_core.units import Level

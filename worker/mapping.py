@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
-from jobs.job import Job, JobError
+from jobs.record.job import Job, JobError
 from jobs.record.songs import PlannedSong, plan_job
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.engine import Sequence

@@ -22,9 +22,9 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from jobs.job import Job, Stage, stages_of
+from jobs.record.job import Job, Stage, stages_of
+from jobs.settings import InvalidSettings
 from jobs.store import Claim
-from worker.settings import InvalidSettings
 
 log = logging.getLogger(__name__)
 

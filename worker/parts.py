@@ -3,16 +3,16 @@
 import threading
 from dataclasses import dataclass, field
 
-from jobs.artifacts import LocalArtifacts
+from jobs.files.artifacts import LocalArtifacts
 from jobs.queue import JobQueue
 from jobs.store import JobStore
-from jukebox_core.catalog import ModelCatalog
-from worker.engine_thread import EngineThread
+from jukebox_core.models.catalog import ModelCatalog
+from worker.device.engine_thread import EngineThread
+from worker.device.step_choice import Steps
+from worker.lease.quarantine import Suspects
 from worker.metrics import WorkerMetrics
 from worker.overlap import Lanes
 from worker.settings import WorkerSettings
-from worker.steps import Steps
-from worker.suspects import Suspects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,35 +2,25 @@
 
 import os
 import socket
-import tempfile
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from jobs.job import Stage
-from jobs.settings_faults import settings_faults
-from worker.cores import usable_cores
+from jobs.record.job import Stage
+from jobs.settings import (
+    InvalidSettings,
+    check_redis_url,
+    default_health_file,
+    settings_faults,
+    split_words,
+)
+from worker.device.cores import usable_cores
 
-_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 MIN_BEATS_PER_LEASE = 3
 MAX_THREADS = 256
 """So many heartbeats must fit a lease that losing two in a row costs nothing."""
-
-
-class InvalidSettings(Exception):
-    """The environment asks for what cannot be; the message names every variable at fault."""
-
-
-def _check_redis_url(url: str) -> str:
-    if not url.startswith(_REDIS_SCHEMES):
-        raise ValueError(f"must start with {', '.join(_REDIS_SCHEMES)}")
-    return url
-
-
-def _split_words(value: object) -> object:
-    return value.replace(",", " ").split() if isinstance(value, str) else value
 
 
 def _require_stages(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
@@ -44,11 +34,6 @@ def default_worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def default_health_file() -> Path:
-    """A file of this user in the folder for temporary files, which also a container has."""
-    return Path(tempfile.gettempdir()) / f"jukebox-worker-{os.getuid()}.alive"
-
-
 def default_native_threads() -> int:
     """All cores that this process has, as far as a setting may count them."""
     return min(usable_cores(), MAX_THREADS)
@@ -60,7 +45,7 @@ class WorkerSettings(BaseSettings):
     `stages` says which queues it serves; `concurrency` how many jobs it works on at the same time.
     `max_rows` sequences of one prior step together, and each takes memory for its cache;
     `max_models` models stay loaded. `dtype` is that of the transformer stacks. `placement` says
-    where the priors are (`jukebox_core/placement.py`); `auto` decides by the free memory.
+    where the priors are (`jukebox_core/models/placement.py`); `auto` decides by the free memory.
 
     `weights`: how those of the stacks are kept in memory, in `dtype` or as int8; a song is another
     one with each, so one worker has one kind, and workers of the same songs should agree.
@@ -92,7 +77,7 @@ class WorkerSettings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True, populate_by_name=True)
 
     redis_url: Annotated[
-        str, AfterValidator(_check_redis_url), Field(validation_alias="REDIS_URL", repr=False)
+        str, AfterValidator(check_redis_url), Field(validation_alias="REDIS_URL", repr=False)
     ]
     data_dir: Annotated[Path, Field(validation_alias="JUKEBOX_DATA_DIR")] = Path("data")
     models_dir: Annotated[Path, Field(validation_alias="JUKEBOX_MODELS_DIR")] = Path("models")
@@ -116,7 +101,7 @@ class WorkerSettings(BaseSettings):
     stages: Annotated[
         tuple[Stage, ...],
         NoDecode,
-        BeforeValidator(_split_words),
+        BeforeValidator(split_words),
         AfterValidator(_require_stages),
         Field(validation_alias="JUKEBOX_STAGES"),
     ] = tuple(Stage)

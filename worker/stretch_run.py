@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from jukebox_core.sampling.stretches import Stretch
 from jukebox_core.sampling.windows import Window
-from worker.engine_thread import Drawing
+from worker.device.engine_thread import Drawing
 
 
 @dataclass(slots=True, eq=False)

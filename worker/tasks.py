@@ -12,24 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.errors import JobNotFound, LeaseLost, QueueUnavailable, StoreUnavailable
-from jobs.job import LevelMetrics, Stage, stages_of
+from jobs.record.job import LevelMetrics, Stage, stages_of
 from jobs.record.songs import level_of
 from jobs.store import Claim
 from jukebox_core.errors import LabelError
 from jukebox_core.song import Speed
 from jukebox_core.units import Level
 from worker.drawing import SongDrawer
-from worker.hold import Hold, JobCanceled, WorkerDraining
-from worker.level_sound import LevelSound
-from worker.lyric_timing import keep_lyric_times
+from worker.lease.lease import Hold, JobCanceled, WorkerDraining
+from worker.lease.progress import StageProgress
 from worker.mapping import JobSong, to_job_error
 from worker.metrics import SongPart
 from worker.overlap import OverlapWish
 from worker.parts import WorkerParts
-from worker.progress import StageProgress
-from worker.prompts import read_prompt
-from worker.rendering import finish_song, write_sound
-from worker.tidying import tidy
+from worker.song.cleanup import tidy
+from worker.song.level_audio import LevelSound
+from worker.song.lyric_timing import keep_lyric_times
+from worker.song.prompt import read_prompt
+from worker.song.render import finish_song, write_sound
 
 log = logging.getLogger(__name__)
 

@@ -8,16 +8,16 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.audio_files import has_already
 from api.dependencies import JobId, Services, ServicesDep
-from api.errors import ApiError
-from api.openapi import problems
+from api.web.errors import ApiError
+from api.web.files import has_already
+from api.web.openapi import problems
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
-from jobs.job import Job
-from jobs.request import MAX_SAMPLES
+from jobs.record.job import Job
+from jobs.record.request import MAX_SAMPLES
+from jukebox_core.alignment.formats import from_json, to_lrc, to_webvtt
+from jukebox_core.alignment.times import LyricTimes
 from jukebox_core.errors import JukeboxError
-from jukebox_core.lyric_formats import from_json, to_lrc, to_webvtt
-from jukebox_core.lyric_times import LyricTimes
 from jukebox_core.units import Level
 
 router = APIRouter(tags=["files"])

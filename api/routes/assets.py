@@ -12,20 +12,20 @@ from fastapi import Path as PathParameter
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
-from api.callers import Caller, CallerDep
 from api.dependencies import WITHIN_RATE, Services, ServicesDep, root_path
-from api.errors import ApiError, InvalidRequest, invalid_field
-from api.idempotency import IdempotencyHeader, named_request
-from api.ingest import FileRefused, IngestFailed
-from api.lifetimes import asset_expires_at
-from api.openapi import problems
-from api.schemas import EXAMPLE_ASSET_ID, AssetView
-from api.views import asset_view
-from jobs.assets import Asset, is_asset_id, new_asset_id
+from api.media import FileRefused, IngestFailed
+from api.submission.policy import asset_expires_at
+from api.views.schemas import EXAMPLE_ASSET_ID, AssetView
+from api.views.views import asset_view
+from api.web.callers import Caller, CallerDep
+from api.web.errors import ApiError, InvalidRequest, invalid_field
+from api.web.idempotency import IdempotencyHeader, named_request
+from api.web.openapi import problems
 from jobs.errors import AssetNotFound
+from jobs.files.assets import Asset, is_asset_id, new_asset_id
 from jobs.idempotency import ANYONE, IdempotencyKey
+from jukebox_core.audio.headers import sniff_format
 from jukebox_core.errors import AudioError
-from jukebox_core.sound_header import sniff_format
 
 router = APIRouter(tags=["assets"])
 

@@ -7,14 +7,14 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.audio_files import MEDIA_TYPES, file_response, sha256_of
 from api.dependencies import JobId, ServicesDep
-from api.errors import ApiError
-from api.lifetimes import are_codes_expired
-from api.openapi import problems
-from api.views import format_of
-from jobs.job import Job, Output
-from jobs.request import LEVEL_NAMES, MAX_SAMPLES, AudioFormat, LevelName
+from api.submission.policy import are_codes_expired
+from api.views.views import format_of
+from api.web.errors import ApiError
+from api.web.files import MEDIA_TYPES, file_response, sha256_of
+from api.web.openapi import problems
+from jobs.record.job import Job, Output
+from jobs.record.request import LEVEL_NAMES, MAX_SAMPLES, AudioFormat, LevelName
 
 router = APIRouter(tags=["files"])
 

@@ -18,11 +18,11 @@ from api.dependencies import (
     ServicesDep,
     stream_place,
 )
-from api.openapi import problems
-from api.schemas import JobView
-from api.waiting import ServiceStopping, next_events
+from api.views.schemas import JobView
+from api.web.openapi import problems
+from api.web.waiting import ServiceStopping, next_events
 from jobs.errors import JobNotFound, StoreUnavailable
-from jobs.job import TERMINAL_STATUSES, Job
+from jobs.record.job import TERMINAL_STATUSES, Job
 from jobs.store import JobEvent
 
 router = APIRouter(tags=["jobs"])

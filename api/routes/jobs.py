@@ -12,12 +12,14 @@ from anyio import to_thread
 from fastapi import APIRouter, Body, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
-from api.callers import Caller, CallerDep
-from api.creation import create, forget_files
 from api.dependencies import WITHIN_RATE, JobId, JobReader, JobReaderDep, Services, ServicesDep
-from api.idempotency import IdempotencyHeader, idempotency_of, named_request
-from api.leaving import client_leaving
-from api.openapi import (
+from api.submission.create_job import create, forget_files
+from api.views.schemas import JobList, JobView
+from api.views.views import poll_after_sec
+from api.web.callers import Caller, CallerDep
+from api.web.disconnect import client_leaving
+from api.web.idempotency import IdempotencyHeader, idempotency_of, named_request
+from api.web.openapi import (
     CONTINUE_REQUEST,
     DRAFT_REQUEST,
     EXAMPLE_REQUEST,
@@ -25,14 +27,12 @@ from api.openapi import (
     UPSAMPLE_REQUEST,
     problems,
 )
-from api.schemas import JobList, JobView
-from api.views import poll_after_sec
-from api.waiting import ClientLeft, ServiceStopping, next_events
+from api.web.waiting import ClientLeft, ServiceStopping, next_events
 from jobs.errors import QueueUnavailable, StoreUnavailable
 from jobs.idempotency import ANYONE, IdempotencyKey
-from jobs.job import TERMINAL_STATUSES, Job, JobStatus
-from jobs.request import JobIdText
-from jobs.request_body import JobBody, PrimedBody
+from jobs.record.bodies import JobBody, PrimedBody
+from jobs.record.job import TERMINAL_STATUSES, Job, JobStatus
+from jobs.record.request import JobIdText
 from jobs.store import JobPage
 
 _log = logging.getLogger(__name__)

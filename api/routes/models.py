@@ -8,13 +8,13 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from api.dependencies import ServicesDep
-from api.errors import ApiError
-from api.openapi import problems
-from api.schemas import ModelList, ModelView, NameList
-from api.views import model_view, name_view, released_view
-from jukebox_core.catalog import ModelCatalog
+from api.views.schemas import ModelList, ModelView, NameList
+from api.views.views import model_view, name_view, released_view
+from api.web.errors import ApiError
+from api.web.openapi import problems
 from jukebox_core.errors import JukeboxError, ModelNotFound
 from jukebox_core.labels.search import LabelSearch, NameMatch
+from jukebox_core.models.catalog import ModelCatalog
 
 _log = logging.getLogger(__name__)
 

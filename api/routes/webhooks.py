@@ -4,12 +4,12 @@ from http import HTTPStatus
 
 from fastapi import APIRouter
 
-from api.callers import CallerDep
 from api.dependencies import ServicesDep
-from api.errors import ApiError
-from api.openapi import problems
-from api.schemas import WebhookBody, WebhookSecretView
-from jobs.webhook_secrets import WebhookSecrets
+from api.views.schemas import WebhookBody, WebhookSecretView
+from api.web.callers import CallerDep
+from api.web.errors import ApiError
+from api.web.openapi import problems
+from jobs.webhooks.signing import WebhookSecrets
 
 router = APIRouter(tags=["webhooks"])
 messages = APIRouter(tags=["webhooks"])

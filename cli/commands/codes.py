@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from cli import options
-from cli.client import JukeboxClient, job_path
 from cli.console import escape, notes, results
-from cli.download import download
+from cli.service.client import JukeboxClient, job_path
+from cli.service.download import download
 
 codes_app = typer.Typer(help="Codes of songs as files.", no_args_is_help=True)
 

@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cli import options
-from cli.client import JobView, JukeboxClient
 from cli.commands.follow import download_all, follow_on_screen, show_figures
 from cli.console import escape, notes, results
 from cli.errors import CliError, StackError
 from cli.figures import end_line
+from cli.local.signals import StopSignals
+from cli.local.stack import Stack, StackSettings, free_port, running_stack
 from cli.picture import read_mono, terminal_picture, write_spectrogram
-from cli.signals import StopSignals
-from cli.stack import Stack, StackSettings, free_port, running_stack
-from jukebox_core.catalog import BUNDLED_MODEL
+from cli.service.client import JobView, JukeboxClient
+from jukebox_core.models.catalog import BUNDLED_MODEL
 
 MINI_IS_SMALL = (
     "mini is a small model that learned from music made by a program: it sings vowels, not words."

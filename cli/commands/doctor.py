@@ -6,8 +6,8 @@ import typer
 from rich.table import Table
 
 from cli import options
-from cli.checks import Finding, Surroundings, Verdict, examine, redis_url_of_environment
 from cli.console import escape, results
+from cli.local.checks import Finding, Surroundings, Verdict, examine, redis_url_of_environment
 
 _STYLES = {Verdict.FINE: "green", Verdict.NOTE: "yellow", Verdict.MISSING: "bold red"}
 

@@ -63,7 +63,7 @@ def eval_codec(
     from jukebox_core.checkpoints import load_vqvae_of
     from jukebox_core.evaluation import codec
     from jukebox_core.evaluation.known_songs import known_song
-    from jukebox_core.training.data import TrainingData
+    from jukebox_core.training.dataset.data import TrainingData
 
     chosen, _ = device_and_dtype(device)
     vqvae = load_vqvae_of(

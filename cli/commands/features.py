@@ -9,7 +9,7 @@ import typer
 from cli import options
 from cli.console import escape, notes, results
 from cli.local_model import Device, ModelName, device_and_dtype, model_directory
-from jukebox_core.catalog import read_config
+from jukebox_core.models.catalog import read_config
 from jukebox_core.units import Level
 
 if TYPE_CHECKING:

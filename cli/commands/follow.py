@@ -8,11 +8,11 @@ from pathlib import Path
 import typer
 
 from cli import options
-from cli.client import JobView, JukeboxClient
 from cli.console import escape, notes, results
-from cli.download import audio_outputs, download_audio
 from cli.figures import end_line, figures_table, total_line
 from cli.progress import LevelDisplay, level_display, states_of_job
+from cli.service.client import JobView, JukeboxClient
+from cli.service.download import audio_outputs, download_audio
 
 _CHECK_SEC = 0.5
 

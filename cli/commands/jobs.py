@@ -8,12 +8,12 @@ import typer
 from rich.table import Table
 
 from cli import options, raw_ids
-from cli.client import JobView, JukeboxClient
 from cli.commands.follow import download_all, wait_for_end
 from cli.commands.song_request import audio_asset, present
 from cli.console import escape, notes, results
 from cli.errors import UsageError
 from cli.local_model import default_model
+from cli.service.client import JobView, JukeboxClient
 
 
 def submit(

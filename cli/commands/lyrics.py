@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 import typer
 
 from cli import options
-from cli.client import JukeboxClient
 from cli.console import escape, results
+from cli.service.client import JukeboxClient
 
 TextFormat = Literal["json", "lrc", "vtt"]
 _FORMATS: dict[str, TextFormat] = {".json": "json", ".lrc": "lrc", ".vtt": "vtt"}

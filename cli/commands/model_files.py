@@ -9,10 +9,10 @@ import typer
 from cli import options
 from cli.console import escape, notes, results
 from cli.errors import CliError, UsageError
-from cli.transfer import TransferLines, transfer_display
-from jukebox_core.catalog import ModelCatalog
+from cli.service.transfer import TransferLines, transfer_display
 from jukebox_core.config import JukeboxConfig
-from jukebox_core.released import (
+from jukebox_core.models.catalog import ModelCatalog
+from jukebox_core.models.released import (
     LABELS_URL,
     LICENCE_URL,
     WEIGHTS_URL,

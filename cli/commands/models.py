@@ -12,9 +12,9 @@ from cli import options
 from cli.commands import model_files
 from cli.console import escape, notes, results
 from cli.errors import CliError
-from jukebox_core.catalog import BUNDLED_MODELS, ModelCatalog, ModelState
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import JukeboxError
+from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog, ModelState
 
 TINY_IS_NOISE = (
     "tiny is a small model with random weights: it has learned nothing, and its songs are noise."

@@ -8,10 +8,10 @@ import typer
 from rich.tree import Tree
 
 from cli import options
-from cli.client import JobView, JukeboxClient
 from cli.commands.follow import wait_for_end
 from cli.commands.song_request import origin, present, upload
 from cli.console import escape, results
+from cli.service.client import JobView, JukeboxClient
 
 Song = Annotated[
     str, typer.Argument(metavar="SONG", help="Id of a job, or a file of codes (.safetensors).")

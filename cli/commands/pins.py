@@ -1,8 +1,8 @@
 """`jukebox pin`, `unpin`: jobs that are kept for longer than jobs are kept."""
 
 from cli import options
-from cli.client import JobView, JukeboxClient
 from cli.console import results
+from cli.service.client import JobView, JukeboxClient
 
 
 def pin(job_id: options.JobId, url: options.Url = options.DEFAULT_URL) -> None:

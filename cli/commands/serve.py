@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from cli import options
-from cli.checks import redis_url_of_environment
 from cli.console import escape, notes, results
+from cli.local.checks import redis_url_of_environment
+from cli.local.signals import Interrupted, StopSignals
+from cli.local.stack import StackSettings, running_stack
 from cli.local_model import default_model
-from cli.signals import Interrupted, StopSignals
-from cli.stack import StackSettings, running_stack
-from jukebox_core.catalog import BUNDLED_MODELS, ModelCatalog
+from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
 
 _CHECK_SEC = 0.5
 

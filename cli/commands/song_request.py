@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cli.client import JukeboxClient
 from cli.console import escape, notes
 from cli.errors import UsageError
+from cli.service.client import JukeboxClient
 
 _ASSET_ID = re.compile(r"asset_[0-9a-f]{32}")
 _JOB_ID = re.compile(r"job_[0-9a-f]{32}")

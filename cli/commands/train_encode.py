@@ -13,8 +13,8 @@ def encode(data: DataFolder, model: ModelFolder, device: Device = "auto") -> Non
     """
     # Imported here: torch takes seconds to load, and most commands do not need it.
     from jukebox_core.checkpoints import load_vqvae_of
-    from jukebox_core.training.codes_cache import encode_all
-    from jukebox_core.training.data import TrainingData
+    from jukebox_core.training.dataset.codes_cache import encode_all
+    from jukebox_core.training.dataset.data import TrainingData
 
     def report(line: str) -> None:
         notes().print(escape(line))

@@ -43,8 +43,8 @@ def new(
     if source is None and (keep or keep_all):
         raise UsageError("--keep and --keep-all need --from: names are kept from another model")
     # Imported here: torch takes seconds to load, and most commands do not need it.
-    from jukebox_core.training.fine_tuning import model_from
-    from jukebox_core.training.new_model import new_model
+    from jukebox_core.training.dataset.fine_tuning import model_from
+    from jukebox_core.training.dataset.new_model import new_model
 
     if source is None:
         made = new_model(

@@ -15,7 +15,7 @@ def pack(
 ) -> None:
     """Copy MODEL with all weights kept as 16-bit numbers, to be handed on."""
     # Imported here: torch takes seconds to load, and most commands do not need it.
-    from jukebox_core.training.packing import pack_model
+    from jukebox_core.training.dataset.packing import pack_model
 
     packed = pack_model(model, destination)
     notes().print(

@@ -74,10 +74,10 @@ def prior(
     finished. Lyrics are found with a guide where DATA tells when each character is sung.
     """
     # Imported here: torch takes seconds to load, and most commands do not need it.
-    from jukebox_core.catalog import read_config
-    from jukebox_core.training.data import TrainingData
-    from jukebox_core.training.prior_settings import default_prior_settings
-    from jukebox_core.training.prior_task import PriorTask
+    from jukebox_core.models.catalog import read_config
+    from jukebox_core.training.dataset.data import TrainingData
+    from jukebox_core.training.priors.settings import default_prior_settings
+    from jukebox_core.training.priors.task import PriorTask
     from jukebox_core.units import Level
 
     def report(line: str) -> None:

@@ -57,10 +57,10 @@ def vqvae(
     levels can be trained at the same time; each writes only its own part of the model.
     """
     # Imported here: torch takes seconds to load, and most commands do not need it.
-    from jukebox_core.catalog import read_config
-    from jukebox_core.training.data import TrainingData
-    from jukebox_core.training.vqvae_settings import default_level_settings
-    from jukebox_core.training.vqvae_task import VQVAETask
+    from jukebox_core.models.catalog import read_config
+    from jukebox_core.training.codec.settings import default_level_settings
+    from jukebox_core.training.codec.task import VQVAETask
+    from jukebox_core.training.dataset.data import TrainingData
     from jukebox_core.units import Level
 
     try:

@@ -9,7 +9,7 @@ from cli.console import notes, results
 from cli.errors import UsageError
 from jobs.api_keys import ApiKeyFile
 from jobs.errors import JobsError
-from jobs.webhook_secrets import WebhookSecrets
+from jobs.webhooks.signing import WebhookSecrets
 
 webhooks_app = typer.Typer(
     help="What signs the webhooks of a service with this data folder.", no_args_is_help=True

@@ -8,8 +8,8 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jobs.job import Job, LevelPlan, Stage
-from jobs.request import MAX_SEED, JobRequest
+from jobs.record.job import Job, LevelPlan, Stage
+from jobs.record.request import MAX_SEED, JobRequest
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import SongError
 from jukebox_core.sampling.cascade import SongPlan, default_song_duration_sec, plan_song

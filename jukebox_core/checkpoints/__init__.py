@@ -4,7 +4,7 @@ from jukebox_core.checkpoints.load import load_directory, load_prior_of, load_vq
 from jukebox_core.checkpoints.native import save_directory
 from jukebox_core.checkpoints.openai import load_openai, load_openai_prior, load_openai_vqvae
 from jukebox_core.checkpoints.parts import LoadedParts
-from jukebox_core.download import sha256_of
+from jukebox_core.models.download import sha256_of
 
 __all__ = [
     "LoadedParts",

@@ -8,7 +8,6 @@ from typing import Protocol
 
 import torch
 
-from jukebox_core.catalog import CONFIG_FILE, FORMAT, LABELS_FOLDER, read_config, read_config_values
 from jukebox_core.checkpoints.huggingface import HuggingFaceDirectory
 from jukebox_core.checkpoints.native import (
     VQVAE_FILE,
@@ -24,8 +23,15 @@ from jukebox_core.checkpoints.origin import Origin
 from jukebox_core.config import JukeboxConfig, LabelVersion
 from jukebox_core.errors import CheckpointError
 from jukebox_core.labels import JukeboxTokenizer, Vocabulary
+from jukebox_core.models.catalog import (
+    CONFIG_FILE,
+    FORMAT,
+    LABELS_FOLDER,
+    read_config,
+    read_config_values,
+)
+from jukebox_core.models.released import ReleasedModel
 from jukebox_core.prior import JukeboxPrior
-from jukebox_core.released import ReleasedModel
 from jukebox_core.units import COARSE_TO_FINE, Level
 from jukebox_core.vqvae import JukeboxVQVAE
 

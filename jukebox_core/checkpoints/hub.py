@@ -8,8 +8,8 @@ from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.hf_api import RepoSibling
 
-from jukebox_core.download import Progress, sha256_of
 from jukebox_core.errors import DownloadError
+from jukebox_core.models.download import Progress, sha256_of
 
 _WEIGHTS = (("model", ".safetensors"), ("pytorch_model", ".bin"))
 _DESCRIPTIONS = ("config.json", "tokenizer_config.json", "artists.json", "genres.json")

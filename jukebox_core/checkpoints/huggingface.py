@@ -6,7 +6,6 @@ from typing import cast
 
 import torch
 
-from jukebox_core.catalog import read_config_values
 from jukebox_core.checkpoints.assemble import rename_tensors
 from jukebox_core.checkpoints.huggingface_config import config_from_huggingface
 from jukebox_core.checkpoints.names import (
@@ -21,6 +20,7 @@ from jukebox_core.checkpoints.tensor_files import StoredTensor, open_tensors
 from jukebox_core.config import JukeboxConfig, LabelVersion
 from jukebox_core.errors import CheckpointError
 from jukebox_core.labels import JukeboxTokenizer, Vocabulary
+from jukebox_core.models.catalog import read_config_values
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.units import COARSE_TO_FINE, Level
 from jukebox_core.vqvae import JukeboxVQVAE

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import torch
 
-from jukebox_core.catalog import CONFIG_FILE, FORMAT, read_config, read_config_values
 from jukebox_core.checkpoints.huggingface import (
     HuggingFaceDirectory,
     load_huggingface,
@@ -14,6 +13,7 @@ from jukebox_core.checkpoints.native import load_native, load_native_prior, load
 from jukebox_core.checkpoints.parts import LoadedParts
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import CheckpointError
+from jukebox_core.models.catalog import CONFIG_FILE, FORMAT, read_config, read_config_values
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.units import Level
 from jukebox_core.vqvae import JukeboxVQVAE

@@ -12,12 +12,18 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from jukebox_core.catalog import CONFIG_FILE, FORMAT, FORMAT_VERSION, LABELS_FOLDER, read_config
 from jukebox_core.checkpoints.parts import LoadedParts, build_prior, build_vqvae
 from jukebox_core.checkpoints.tensor_files import open_tensors
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import CheckpointError
 from jukebox_core.labels import JukeboxTokenizer
+from jukebox_core.models.catalog import (
+    CONFIG_FILE,
+    FORMAT,
+    FORMAT_VERSION,
+    LABELS_FOLDER,
+    read_config,
+)
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.units import COARSE_TO_FINE, Level
 from jukebox_core.vqvae import JukeboxVQVAE

@@ -9,8 +9,8 @@ import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from jukebox_core.download import sha256_of
 from jukebox_core.errors import CheckpointError
+from jukebox_core.models.download import sha256_of
 
 ORIGIN_FILE = "origin.json"
 

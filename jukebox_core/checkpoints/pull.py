@@ -15,7 +15,6 @@ from typing import Protocol
 
 import torch
 
-from jukebox_core.catalog import CONFIG_FILE, LABELS_FOLDER
 from jukebox_core.checkpoints.convert import (
     PARTS,
     OpenAIFiles,
@@ -29,11 +28,12 @@ from jukebox_core.checkpoints.huggingface import HuggingFaceDirectory
 from jukebox_core.checkpoints.native import write_config
 from jukebox_core.checkpoints.origin import ORIGIN_FILE, Origin
 from jukebox_core.config import JukeboxConfig, LabelVersion
-from jukebox_core.download import Progress, RemoteFile, download
 from jukebox_core.errors import CheckpointError, LabelError, LicenceError
 from jukebox_core.labels import JukeboxTokenizer, Vocabulary
-from jukebox_core.pulling import finish_pulling, pulling_place
-from jukebox_core.released import LABELS_URL, LICENCE_URL, WEIGHTS_URL, ReleasedModel
+from jukebox_core.models.catalog import CONFIG_FILE, LABELS_FOLDER
+from jukebox_core.models.download import Progress, RemoteFile, download
+from jukebox_core.models.pull_lock import finish_pulling, pulling_place
+from jukebox_core.models.released import LABELS_URL, LICENCE_URL, WEIGHTS_URL, ReleasedModel
 from jukebox_core.units import Level
 
 

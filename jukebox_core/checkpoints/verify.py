@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from jukebox_core.catalog import LABELS_FOLDER, read_config
 from jukebox_core.checkpoints.convert import PARTS, NativeDirectory, part_file
 from jukebox_core.checkpoints.origin import FileRecord, Origin
 from jukebox_core.config import JukeboxConfig
-from jukebox_core.download import sha256_of
 from jukebox_core.errors import JukeboxError
 from jukebox_core.labels import JukeboxTokenizer
+from jukebox_core.models.catalog import LABELS_FOLDER, read_config
+from jukebox_core.models.download import sha256_of
 from jukebox_core.units import Level
 
 

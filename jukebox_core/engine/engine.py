@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from jukebox_core.engine.beside import Beside
+from jukebox_core.engine.background import Beside
 from jukebox_core.engine.memory import is_out_of_memory, return_free_memory
 from jukebox_core.engine.native_turn import NativeTurn, draw_together
-from jukebox_core.engine.pace import Pace
 from jukebox_core.engine.run_ahead import RunAhead, run_ahead_of
 from jukebox_core.engine.runners import Runners
 from jukebox_core.engine.scheduler import Scheduler
 from jukebox_core.engine.sequence import Sequence
 from jukebox_core.engine.step_graphs import Capturer, StepGraphs
+from jukebox_core.engine.turn_length import Pace
 from jukebox_core.errors import SamplingError
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.prior.projection import MIN_CPU_ROWS

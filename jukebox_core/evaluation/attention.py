@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from jukebox_core.alignment.times import lyric_times
 from jukebox_core.config import LabelVersion
 from jukebox_core.evaluation.drawing import Drawn, labels_of
 from jukebox_core.evaluation.known_songs import KnownSong
 from jukebox_core.evaluation.statistics import share_in_songs
-from jukebox_core.lyric_times import lyric_times
 from jukebox_core.model import JukeboxModel
 from jukebox_core.synth.words import VOWELS, syllables
-from jukebox_core.training.data import Report
+from jukebox_core.training.dataset.data import Report
 from jukebox_core.units import Level
 from jukebox_core.vqvae.long_audio import encode_chunked
 

@@ -18,7 +18,7 @@ from jukebox_core.model import JukeboxModel
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.sampling.ancestral import SongTiming, window_label_rows, window_upper_codes
 from jukebox_core.synth import ARTISTS, GENRES
-from jukebox_core.training.data import Report
+from jukebox_core.training.dataset.data import Report
 from jukebox_core.units import COARSE_TO_FINE, Level
 from jukebox_core.vqvae.long_audio import encode_chunked
 

@@ -21,7 +21,7 @@ from jukebox_core.evaluation.sound_figures import SoundDistance, sound_distance
 from jukebox_core.evaluation.statistics import Share, rounded, share_in_songs, share_of
 from jukebox_core.synth import ARTISTS, GENRES
 from jukebox_core.synth.words import VOWELS
-from jukebox_core.training.data import Report
+from jukebox_core.training.dataset.data import Report
 from jukebox_core.units import COARSE_TO_FINE, Level
 from jukebox_core.vqvae import JukeboxVQVAE
 

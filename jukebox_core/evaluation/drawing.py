@@ -16,7 +16,7 @@ from jukebox_core.model import JukeboxModel
 from jukebox_core.sampling.modes import SongOptions
 from jukebox_core.song import SamplingParams
 from jukebox_core.synth import ARTISTS, GENRES
-from jukebox_core.training.data import Report
+from jukebox_core.training.dataset.data import Report
 from jukebox_core.units import COARSE_TO_FINE, Level
 
 _SONGS_PER_JOB = 16

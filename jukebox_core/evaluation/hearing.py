@@ -27,7 +27,7 @@ from jukebox_core.evaluation.obedience import Verdicts, verdicts_of
 from jukebox_core.evaluation.sound_figures import soundness
 from jukebox_core.evaluation.sung_vowels import compare_with_lyrics, true_times, vowels_at_times
 from jukebox_core.synth import ARTISTS, GENRES
-from jukebox_core.training.data import Report
+from jukebox_core.training.dataset.data import Report
 from jukebox_core.units import Level
 
 

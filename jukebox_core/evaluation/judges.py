@@ -29,7 +29,7 @@ from jukebox_core.evaluation.features import (
 from jukebox_core.evaluation.known_songs import KnownSong, clips_of, composed_song, lesson_of
 from jukebox_core.evaluation.listener import Heard, LessonSettings, Listener, teach
 from jukebox_core.synth import ARTISTS, GENRES
-from jukebox_core.training.data import Report
+from jukebox_core.training.dataset.data import Report
 from jukebox_core.units import Level
 
 _SONGS_PER_JOB = 16

@@ -11,7 +11,7 @@ from torch import Tensor
 from jukebox_core.evaluation.listener import UNJUDGED, Lesson, frame_vowels
 from jukebox_core.synth import ARTISTS, GENRES, compose
 from jukebox_core.synth.words import VOWELS, syllables
-from jukebox_core.training.data import TrainingSong
+from jukebox_core.training.dataset.data import TrainingSong
 
 UNKNOWN = -1
 """Class of a name that the synthetic music does not have."""

@@ -14,7 +14,7 @@ from jukebox_core.evaluation.hearing import Hearing
 from jukebox_core.evaluation.known_songs import KnownSong, composed_song
 from jukebox_core.evaluation.mini_settings import Evaluation, MiniSettings
 from jukebox_core.synth import ARTISTS, GENRES
-from jukebox_core.training.data import Report
+from jukebox_core.training.dataset.data import Report
 
 
 def evaluate_mini(

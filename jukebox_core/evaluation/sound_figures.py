@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from jukebox_core.evaluation.statistics import rounded
-from jukebox_core.training.vqvae_measures import log_spectral_distance_db, spectral_convergence
+from jukebox_core.training.codec.measures import log_spectral_distance_db, spectral_convergence
 
 _CLIPPED = 0.999
 _SILENT_DB = -60.0

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from jukebox_core.config import JukeboxPriorConfig
 from jukebox_core.prior.conditioner import UpperConditioner
 from jukebox_core.prior.int8_weights import Int8Projection, use_int8_weights
-from jukebox_core.prior.labels import NUM_FIXED_LABELS, LabelEmbedding
+from jukebox_core.prior.label_embedding import NUM_FIXED_LABELS, LabelEmbedding
 from jukebox_core.prior.lyric_encoder import LyricEncoder
 from jukebox_core.prior.outputs import Conditioning, PriorOutput
 from jukebox_core.prior.projection import INIT_STD, Projection

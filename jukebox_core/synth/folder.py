@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jukebox_core.audio.files import to_pcm, write_blocks
 from jukebox_core.errors import SongError
-from jukebox_core.sound_file import to_pcm, write_blocks
 from jukebox_core.synth.artists import ARTISTS
 from jukebox_core.synth.compose import DURATION_SEC, TRAINING_PAIRS, check_sound, compose
 from jukebox_core.synth.genres import GENRES

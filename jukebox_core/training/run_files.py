@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from jukebox_core.atomic_files import whole_file
 from jukebox_core.errors import TrainingError
-from jukebox_core.whole_files import whole_file
 
 STATE_FILE = "state.pt"
 LOG_FILE = "log.jsonl"

@@ -14,13 +14,13 @@ import redis
 from api.app import create_app
 from api.settings import ApiSettings
 from jobs.api_keys import ApiKeyFile
-from jobs.artifacts import LocalArtifacts
-from jobs.assets import LocalAssets
+from jobs.files.artifacts import LocalArtifacts
+from jobs.files.assets import LocalAssets
 from jobs.queue import CeleryJobQueue
 from jobs.redis_store import RedisJobStore
 from jobs.redis_watcher import RedisJobWatcher
 from jobs.store import JobEvent
-from jukebox_core.catalog import ModelCatalog
+from jukebox_core.models.catalog import ModelCatalog
 from tests.api.scripted_worker import ScriptedWorker, files_below
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from jobs.artifacts import LocalArtifacts
-from jobs.job import Job, JobError, LevelMetrics, LevelProgress, Output, Stage
+from jobs.files.artifacts import LocalArtifacts
+from jobs.record.job import Job, JobError, LevelMetrics, LevelProgress, Output, Stage
 from jobs.store import Claim, JobStore
 from jukebox_core.units import Level
 

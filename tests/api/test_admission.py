@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from api.admission import admit
-from api.errors import InvalidRequest
-from jobs.job import Job, JobStatus, Stage
-from jobs.request import MAX_SEED, JobRequest
-from jukebox_core.catalog import ModelCard, read_card
+from api.submission.admission import admit
+from api.web.errors import InvalidRequest
+from jobs.record.job import Job, JobStatus, Stage
+from jobs.record.request import MAX_SEED, JobRequest
+from jukebox_core.models.catalog import ModelCard, read_card
 from jukebox_core.units import Level
 
 NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)

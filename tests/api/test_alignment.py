@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from jobs.job import new_job_id
-from jukebox_core.lyric_formats import to_json
-from jukebox_core.lyric_times import lyric_times
+from jobs.record.job import new_job_id
+from jukebox_core.alignment.formats import to_json
+from jukebox_core.alignment.times import lyric_times
 from tests.api.conftest import Service, assert_problem
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]

@@ -8,7 +8,7 @@ import struct
 import numpy as np
 import pytest
 
-from jobs.assets import new_asset_id
+from jobs.files.assets import new_asset_id
 from tests.api.conftest import Service, assert_problem
 from tests.api.sounds import RATE_HZ, codes_file, encoded, send, sent, tone
 

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from safetensors.numpy import load
 
-from jobs.job import Stage
+from jobs.record.job import Stage
 from tests.api.conftest import Service, assert_problem
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]

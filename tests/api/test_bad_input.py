@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from jobs.job import new_job_id
+from jobs.record.job import new_job_id
 from tests.api.conftest import Service, assert_problem, song
 from tests.fixtures.ids import NOBODYS_JOB
 

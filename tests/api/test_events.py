@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from jobs.job import new_job_id
+from jobs.record.job import new_job_id
 from tests.api.conftest import Service, assert_problem
 from tests.api.sse import Event, read_events
 

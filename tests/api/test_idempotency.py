@@ -6,7 +6,7 @@ import json
 import pytest
 
 from jobs.errors import StoreUnavailable
-from jobs.job import JobStatus, Stage
+from jobs.record.job import JobStatus, Stage
 from jobs.redis_store import RedisJobStore
 from tests.api.conftest import Service, assert_problem, serving, song
 from tests.api.scripted_worker import files_below

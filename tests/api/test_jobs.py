@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from jobs.job import Stage, is_job_id, new_job_id
+from jobs.record.job import Stage, is_job_id, new_job_id
 from tests.api.conftest import Service, assert_problem, song
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]

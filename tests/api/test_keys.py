@@ -5,9 +5,9 @@ from typing import Any
 import httpx
 import pytest
 
-from api.door import OPEN_PATHS
+from api.web.auth import OPEN_PATHS
 from jobs.api_keys import FILE_NAME, ApiKeyFile, Scope
-from jobs.job import new_job_id
+from jobs.record.job import new_job_id
 from tests.api.conftest import Service, assert_problem, song
 from tests.api.sounds import encoded, tone
 

@@ -10,7 +10,7 @@ import pytest
 
 from jobs.api_keys import ApiKeyFile, Scope
 from jobs.errors import JobNotFound
-from jobs.job import new_job_id
+from jobs.record.job import new_job_id
 from tests.api.conftest import Service, assert_problem, serving, song
 from tests.api.scripted_worker import files_below
 from tests.api.sounds import encoded, send, sent, tone
@@ -303,7 +303,7 @@ async def test_a_full_disk_is_a_507_that_says_when_to_come_back(
     child.chmod(0o700)
     job = await service.post(levels=["top"])
     service.worker.sing(job["id"])
-    monkeypatch.setattr("api.ingest.sys.executable", str(child))
+    monkeypatch.setattr("api.media.sys.executable", str(child))
     responses = [
         await send(service, encoded(tone()), "a.wav"),
         await service.client.get(job["urls"]["audio"], params={"format": "flac"}),

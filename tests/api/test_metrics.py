@@ -7,7 +7,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from jobs.api_keys import ApiKeyFile, Scope
-from jobs.job import Stage
+from jobs.record.job import Stage
 from jobs.store import WorkerInfo
 from tests.api.conftest import Service, serving
 from tests.fixtures.servers import RedisServer

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from jukebox_core.pulling import pulling_place
+from jukebox_core.models.pull_lock import pulling_place
 from tests.api.conftest import Service, assert_problem, serving, song
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]

@@ -10,7 +10,7 @@ import soundfile
 from safetensors.numpy import save
 
 from jobs.errors import StoreUnavailable
-from jobs.job import Stage, new_job_id
+from jobs.record.job import Stage, new_job_id
 from tests.api.conftest import Service, assert_problem, song
 from tests.api.sounds import codes_file, encoded, sent, tone
 from tests.fixtures.ids import NOBODYS_ASSET, NOBODYS_JOB

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from api.schemas import JobView
+from api.views.schemas import JobView
 from jobs.api_keys import ApiKeyFile, Scope
-from jobs.request_body import MODES, JobBody
+from jobs.record.bodies import MODES, JobBody
 from tests.api.conftest import Service
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobs.errors import QueueUnavailable, StoreUnavailable
-from jobs.job import Stage, new_job_id
+from jobs.record.job import Stage, new_job_id
 from tests.api.conftest import Service, assert_problem, serving, song
 from tests.api.scripted_worker import files_below
 

@@ -15,9 +15,9 @@ from typing import Any
 import httpx
 import pytest
 
-from cli.stack import free_port
+from cli.local.stack import free_port
 from jobs.api_keys import FILE_NAME, ApiKeyFile, Scope
-from jobs.artifacts import LocalArtifacts
+from jobs.files.artifacts import LocalArtifacts
 from jobs.redis_store import RedisJobStore
 from tests.api.conftest import song
 from tests.api.scripted_worker import ScriptedWorker

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.job import JobError, Stage, new_job_id
+from jobs.record.job import JobError, Stage, new_job_id
 from tests.api.conftest import Service, assert_problem
 from tests.api.sse import read_events
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.job import Stage
+from jobs.record.job import Stage
 from jobs.store import WorkerInfo
 from tests.api.conftest import Service, assert_problem, serving, song
 

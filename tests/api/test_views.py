@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from api.errors import InvalidRequest, invalid_field, json_pointer
-from api.views import eta_sec, job_view, poll_after_sec, remaining_sec
-from jobs.job import Job, JobStatus, LevelPlan, LevelProgress, Output, Stage, new_job_id
-from jobs.request import JobRequest
+from api.views.views import eta_sec, job_view, poll_after_sec, remaining_sec
+from api.web.errors import InvalidRequest, invalid_field, json_pointer
+from jobs.record.job import Job, JobStatus, LevelPlan, LevelProgress, Output, Stage, new_job_id
+from jobs.record.request import JobRequest
 
 RATES = {Stage.TOP: 10.0, Stage.MIDDLE: 20.0, Stage.BOTTOM: 40.0}
 

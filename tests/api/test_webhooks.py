@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from jobs.api_keys import ApiKeyFile, Scope
-from jobs.webhook_outbox import RedisWebhookOutbox
-from jobs.webhook_secrets import FILE_NAME, WebhookSecrets
-from jobs.webhooks import ENDINGS, Outcome
+from jobs.webhooks.messages import ENDINGS, Outcome
+from jobs.webhooks.outbox import RedisWebhookOutbox
+from jobs.webhooks.signing import FILE_NAME, WebhookSecrets
 from tests.api.conftest import Service, assert_problem, serving, song
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]

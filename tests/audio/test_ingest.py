@@ -11,9 +11,9 @@ import pytest
 import soundfile
 from safetensors.numpy import load_file, save, save_file
 
+from jukebox_core.audio.intake import REFUSED_STATUS, cut_sound, ingest_sound
 from jukebox_core.codes_file import ingest_codes, read_codes_file
 from jukebox_core.errors import AudioError, SongError
-from jukebox_core.ingest import REFUSED_STATUS, cut_sound, ingest_sound
 
 RATE_HZ = 22_050
 
@@ -151,7 +151,7 @@ def test_a_sound_longer_than_ten_minutes_is_refused(tmp_path):
 
 
 def run_child(*arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-P", "-m", "jukebox_core.ingest", *arguments]
+    command = [sys.executable, "-P", "-m", "jukebox_core.audio.intake", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -167,7 +167,7 @@ print(json.dumps({"status": status, "cpu_sec": used.ru_utime, "peak_kib": used.r
 def test_ten_minutes_of_silence_in_80_kilobytes_cost_little_memory(tmp_path):
     source = sound_file(tmp_path, "a.flac", np.zeros((600 * 48_000, 1)), rate_hz=48_000)
     assert source.stat().st_size < 100_000
-    child = [sys.executable, "-P", "-m", "jukebox_core.ingest", "sound"]
+    child = [sys.executable, "-P", "-m", "jukebox_core.audio.intake", "sound"]
     done = subprocess.run(
         [sys.executable, "-c", _MEASURE, *child, str(source), str(tmp_path / "taken.wav")],
         capture_output=True,
@@ -322,7 +322,7 @@ def test_a_full_disk_is_not_blamed_on_the_file(tmp_path, what):
     source, target = sound_file(tmp_path, "a.wav"), tmp_path / "taken"
     if what == "codes":
         save_file({"top": np.zeros((1, 20_000), np.int32)}, source)
-    command = [sys.executable, "-m", "jukebox_core.ingest", what, str(source), str(target)]
+    command = [sys.executable, "-m", "jukebox_core.audio.intake", what, str(source), str(target)]
     child = subprocess.run(
         ["prlimit", "--fsize=8000", *command], capture_output=True, check=False, timeout=60
     )

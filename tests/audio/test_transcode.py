@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from jukebox_core.sound_file import AudioFormat
+from jukebox_core.audio.files import AudioFormat
 
 
 def transcode(*arguments):
-    command = [sys.executable, "-m", "jukebox_core.transcode", *map(str, arguments)]
+    command = [sys.executable, "-m", "jukebox_core.audio.transcode", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
@@ -65,7 +65,7 @@ def test_a_folder_that_is_not_there_is_told(wav, tmp_path):
 
 
 def test_no_torch_is_loaded_for_it():
-    script = "import sys, jukebox_core.transcode; sys.exit('torch' in sys.modules)"
+    script = "import sys, jukebox_core.audio.transcode; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
@@ -76,7 +76,7 @@ def test_a_disk_that_is_full_at_the_last_moment_is_noticed(wav, tmp_path, suffix
     whole, target = tmp_path / f"whole.{suffix}", tmp_path / f"cut.{suffix}"
     assert transcode(wav, whole).returncode == 0
     limit = f"--fsize={whole.stat().st_size - missing_bytes}"
-    command = [sys.executable, "-m", "jukebox_core.transcode", str(wav), str(target)]
+    command = [sys.executable, "-m", "jukebox_core.audio.transcode", str(wav), str(target)]
     child = subprocess.run(
         ["prlimit", limit, *command], capture_output=True, text=True, check=False, timeout=60
     )

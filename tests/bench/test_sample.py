@@ -96,7 +96,7 @@ def _their_logits(prior, codes, labels, upper):
 
 def test_a_prior_of_full_size_is_made_in_half_precision_where_it_is_needed():
     from bench.full_size import FULL_SIZE, random_prior
-    from jukebox_core.released import released_config
+    from jukebox_core.models.released import released_config
 
     for model, level in FULL_SIZE.values():
         prior = random_prior(
@@ -181,8 +181,8 @@ def test_seconds_of_music_per_second_are_those_of_three_levels_together():
 def test_theirs_are_as_large_as_the_released_priors(name):
     from bench.full_size import FULL_SIZE
     from bench.their_full_size import their_prior
+    from jukebox_core.models.released import released_config
     from jukebox_core.prior import JukeboxPrior
-    from jukebox_core.released import released_config
 
     model, level = FULL_SIZE[name]
     config = released_config(model).prior(level)

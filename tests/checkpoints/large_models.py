@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from jukebox_core.catalog import CONFIG_FILE, FORMAT, FORMAT_VERSION
 from jukebox_core.checkpoints import load_directory, load_openai_prior, load_prior_of
 from jukebox_core.checkpoints.names import translator
 from jukebox_core.checkpoints.native import VQVAE_FILE, prior_file
 from jukebox_core.checkpoints.openai import PRIOR_NAMES
 from jukebox_core.checkpoints.tensor_files import open_tensors
 from jukebox_core.config import JukeboxConfig
+from jukebox_core.models.catalog import CONFIG_FILE, FORMAT, FORMAT_VERSION
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.units import COARSE_TO_FINE, Level
 from jukebox_core.vqvae import JukeboxVQVAE

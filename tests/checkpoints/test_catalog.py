@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from jukebox_core.catalog import ModelCatalog, read_config
 from jukebox_core.errors import ConfigError, ModelNotFound
+from jukebox_core.models.catalog import ModelCatalog, read_config
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_a_broken_configuration_is_told_apart(tmp_path, text, message):
 
 def test_no_torch_is_loaded_for_it(models_dir):
     script = (
-        "import sys, pathlib; from jukebox_core.catalog import ModelCatalog; "
+        "import sys, pathlib; from jukebox_core.models.catalog import ModelCatalog; "
         "ModelCatalog(pathlib.Path(sys.argv[1])).get('tiny'); sys.exit('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script, str(models_dir)], check=False)

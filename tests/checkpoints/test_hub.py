@@ -13,7 +13,7 @@ from jukebox_core.checkpoints.hub import HubRepository, fetch_repository
 from jukebox_core.checkpoints.huggingface import read_huggingface_config
 from jukebox_core.checkpoints.pull import pull
 from jukebox_core.errors import CheckpointError, DownloadError, LabelError
-from jukebox_core.released import released_model
+from jukebox_core.models.released import released_model
 
 pytestmark = pytest.mark.hf
 

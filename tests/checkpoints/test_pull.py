@@ -9,13 +9,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from jukebox_core.catalog import ModelCatalog, ModelState
 from jukebox_core.checkpoints import load_directory, load_openai
 from jukebox_core.checkpoints.origin import Origin
 from jukebox_core.checkpoints.pull import OpenAIAddress, pull
 from jukebox_core.checkpoints.verify import verify
 from jukebox_core.errors import CheckpointError, DownloadError, LicenceError
-from jukebox_core.pulling import is_pulling, pulling_place
+from jukebox_core.models.catalog import ModelCatalog, ModelState
+from jukebox_core.models.pull_lock import is_pulling, pulling_place
 from jukebox_core.units import Level
 from tests.fixtures.released_models import GOLDEN, golden_files, serve_original, small_model
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 from typer.testing import CliRunner
 
-from cli.client import JukeboxClient
 from cli.errors import CliError
 from cli.main import build_app
+from cli.service.client import JukeboxClient
 from tests.cli.scripted import ScriptedService
 
 

@@ -3,9 +3,9 @@ import socket
 
 import pytest
 
-from cli import checks, embedded_redis
-from cli.checks import Surroundings, Verdict
-from cli.stack import free_port
+from cli.local import checks, embedded_redis
+from cli.local.checks import Surroundings, Verdict
+from cli.local.stack import free_port
 from tests.cli.scripted import json_answer
 
 

@@ -3,9 +3,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from cli.client import JukeboxClient
 from cli.errors import ServiceProblem, ServiceUnreachable
-from cli.stack import free_port
+from cli.local.stack import free_port
+from cli.service.client import JukeboxClient
 from tests.cli.scripted import Answer, event_stream, job, json_answer, problem
 
 
@@ -39,7 +39,7 @@ def test_a_submit_whose_answer_is_lost_is_sent_again_with_the_same_key(service, 
 
 def test_a_submit_gives_up_on_a_service_that_stays_away(service, client, slept, monkeypatch):
     """Its clock shows nothing but its own pauses."""
-    monkeypatch.setattr("cli.client.time", SimpleNamespace(monotonic=lambda: sum(slept)))
+    monkeypatch.setattr("cli.service.client.time", SimpleNamespace(monotonic=lambda: sum(slept)))
     away = problem(503, "store_unavailable", "The job store cannot be reached.")
     away.headers["retry-after"] = "15"
     service.on("POST", "/jobs", away)

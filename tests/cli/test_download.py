@@ -2,8 +2,8 @@ import hashlib
 
 import pytest
 
-from cli.download import audio_outputs, download
 from cli.errors import DownloadError, UsageError
+from cli.service.download import audio_outputs, download
 from tests.cli.scripted import Answer, job, output
 
 SOUND = bytes(range(256)) * 1000

@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 import redis
 
-from cli.embedded_redis import MAX_SOCKET_PATH_BYTES, EmbeddedRedis, EmbeddedRedisError, find_server
+from cli.local.embedded_redis import (
+    MAX_SOCKET_PATH_BYTES,
+    EmbeddedRedis,
+    EmbeddedRedisError,
+    find_server,
+)
 
 pytestmark = pytest.mark.redis
 
@@ -88,7 +93,7 @@ def test_a_server_whose_owner_was_killed_is_replaced(tmp_path):
     script = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from cli.embedded_redis import EmbeddedRedis\n"
+        "from cli.local.embedded_redis import EmbeddedRedis\n"
         "server = EmbeddedRedis(Path(sys.argv[1]))\n"
         "server.start()\n"
         "sys.stdout.write(f'{server.pid}\\n')\n"

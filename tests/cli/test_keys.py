@@ -2,9 +2,9 @@
 
 import pytest
 
-from cli.client import JukeboxClient
 from cli.errors import UsageError
-from cli.stack import _has_worker
+from cli.local.stack import _has_worker
+from cli.service.client import JukeboxClient
 from jobs.api_keys import ApiKeyFile
 from tests.cli.scripted import json_answer, problem
 

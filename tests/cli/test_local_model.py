@@ -4,7 +4,7 @@ import pytest
 
 from cli.errors import UsageError
 from cli.local_model import default_model, model_directory
-from jukebox_core.catalog import BUNDLED_MODELS
+from jukebox_core.models.catalog import BUNDLED_MODELS
 
 
 @pytest.mark.parametrize(

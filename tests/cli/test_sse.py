@@ -1,4 +1,4 @@
-from cli.sse import ServerEvent, parse_events
+from cli.service.sse import ServerEvent, parse_events
 
 
 def test_events_come_with_kind_data_and_the_last_id():

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from cli.errors import StackError, UsageError
-from cli.processes import ChildProcess
-from cli.signals import Interrupted, StopSignals
-from cli.stack import Stack, StackSettings, free_port, require_free_port
-from cli.watchdog import read_watched
+from cli.local.processes import ChildProcess
+from cli.local.signals import Interrupted, StopSignals
+from cli.local.stack import Stack, StackSettings, free_port, require_free_port
+from cli.local.watchdog import read_watched
 
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
 # A leader that ignores SIGTERM and has a child of its own.
@@ -94,7 +94,7 @@ def test_processes_end_when_the_one_that_started_them_is_killed(tmp_path):
     """The watchdog sees the end of its input, whatever the cause."""
     script = (
         "import os, signal, subprocess, sys\n"
-        "from cli.stack import _start_watchdog\n"
+        "from cli.local.stack import _start_watchdog\n"
         "dog = _start_watchdog()\n"
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'],\n"
         "    start_new_session=True)\n"

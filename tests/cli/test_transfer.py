@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from cli.transfer import transfer_display
+from cli.service.transfer import transfer_display
 
 MB = 1_000_000
 

@@ -4,10 +4,10 @@ import shutil
 
 import pytest
 
-from jukebox_core.catalog import ModelCatalog, ModelState
 from jukebox_core.errors import LabelError, ModelNotFound
-from jukebox_core.pulling import finish_pulling, pulling_place
-from jukebox_core.released import RELEASED_MODELS
+from jukebox_core.models.catalog import ModelCatalog, ModelState
+from jukebox_core.models.pull_lock import finish_pulling, pulling_place
+from jukebox_core.models.released import RELEASED_MODELS
 
 
 def test_a_released_model_is_absent_then_pulling_then_ready(tiny_model_dir, tmp_path):

@@ -7,8 +7,8 @@ from collections import namedtuple
 
 import pytest
 
-from jukebox_core.download import PATIENCE, RemoteFile, download
 from jukebox_core.errors import DownloadError
+from jukebox_core.models.download import PATIENCE, RemoteFile, download
 
 CONTENT = random.Random(0).randbytes(3_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

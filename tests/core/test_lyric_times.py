@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from jukebox_core.lyric_formats import from_json, to_json, to_lrc, to_webvtt
-from jukebox_core.lyric_times import (
+from jukebox_core.alignment.formats import from_json, to_json, to_lrc, to_webvtt
+from jukebox_core.alignment.times import (
     FRAME_SEC,
     best_path,
     frame_tokens,
@@ -229,7 +229,7 @@ def test_a_long_song_needs_little_memory():
     """Ten minutes and 5,000 characters: the alignment itself would take 4 GB."""
     code = """
 import numpy as np
-from jukebox_core.lyric_times import lyric_times, pool_alignment
+from jukebox_core.alignment.times import lyric_times, pool_alignment
 def peak_kib():  # ru_maxrss would begin with the peak of the process that started this one
     return next(int(line.split()[1]) for line in open("/proc/self/status") if "VmHWM" in line)
 def blocks():

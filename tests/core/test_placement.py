@@ -7,16 +7,16 @@ from hypothesis import strategies as st
 
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import ConfigError
-from jukebox_core.placed_priors import (
+from jukebox_core.models.placed_priors import (
     PlacedPriors,
     decide_placement,
     free_memory_bytes,
     home_device,
     prior_needs,
 )
-from jukebox_core.placement import WORKING_BYTES, Placement, PriorNeeds, plan_placement
+from jukebox_core.models.placement import WORKING_BYTES, Placement, PriorNeeds, plan_placement
+from jukebox_core.models.released import released_config
 from jukebox_core.prior import JukeboxPrior
-from jukebox_core.released import released_config
 from jukebox_core.units import COARSE_TO_FINE, Level
 from tests.engine.windows import Draw, golden_config
 

@@ -2,14 +2,14 @@ import pytest
 import torch
 
 from jukebox_core.errors import ConfigError, ModelNotFound
-from jukebox_core.prior import JukeboxPrior
-from jukebox_core.released import (
+from jukebox_core.models.released import (
     LABEL_FILES,
     LICENCE,
     RELEASED_MODELS,
     released_config,
     released_model,
 )
+from jukebox_core.prior import JukeboxPrior
 from jukebox_core.units import COARSE_TO_FINE, Level
 from jukebox_core.vqvae import JukeboxVQVAE
 

@@ -3,7 +3,7 @@
 import pytest
 
 from jukebox_core.errors import ConfigError
-from jukebox_core.released import released_config
+from jukebox_core.models.released import released_config
 from jukebox_core.step_kind import StepKind, plan_step
 from tests.engine.windows import golden_config
 

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from api.settings import ApiSettings
-from jobs.job import Stage
+from jobs.record.job import Stage
+from jobs.webhooks.settings import WebhookSettings
 from worker.settings import WorkerSettings
-from worker.webhooks.settings import WebhookSettings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "deploy" / "README.md").read_text()
@@ -190,7 +190,7 @@ def test_webhooks_are_sent_by_a_service_without_a_gpu_and_only_when_asked_for(se
     assert "deploy" not in webhooks
     assert services["api"]["environment"]["JUKEBOX_WEBHOOKS"] == "${JUKEBOX_WEBHOOKS:-off}"
     assert services["worker"]["networks"] == ["queue"]
-    assert importlib.util.find_spec("worker.webhooks.__main__") is not None
+    assert importlib.util.find_spec("jobs.webhooks.__main__") is not None
     for line in ("COMPOSE_PROFILES=webhooks", "JUKEBOX_WEBHOOKS=on"):
         assert f"`{line}`" in README
 

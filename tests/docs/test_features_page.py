@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from jukebox_core.sound_file import write_blocks
+from jukebox_core.audio.files import write_blocks
 from tests.docs.pages import blocks_of
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from jukebox_core.catalog import BUNDLED_MODELS
+from jukebox_core.models.catalog import BUNDLED_MODELS
 from tests.docs.pages import ROOT
 
 PAGE = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from cli.client import JukeboxClient
 from cli.commands.models import write_tiny
-from cli.signals import StopSignals
-from cli.stack import Stack, StackSettings, free_port, running_stack
+from cli.local.signals import StopSignals
+from cli.local.stack import Stack, StackSettings, free_port, running_stack
+from cli.service.client import JukeboxClient
 
 
 @pytest.fixture(scope="session")

@@ -131,8 +131,8 @@ def test_a_demo_whose_worker_cannot_start_shows_why(folder):
 
 
 def test_serve_runs_until_it_is_told_to_stop(folder):
-    from cli.client import JukeboxClient
-    from cli.stack import free_port
+    from cli.local.stack import free_port
+    from cli.service.client import JukeboxClient
 
     port = free_port()
     run = Run("serve", "--port", str(port), cwd=folder, REDIS_URL="")

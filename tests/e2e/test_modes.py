@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from safetensors.numpy import load, save
 
-from cli.stack import Stack
+from cli.local.stack import Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.redis]
 

@@ -8,9 +8,9 @@ import anyio.to_thread
 import numpy as np
 import pytest
 
-from jobs.job import Job, Stage
+from jobs.record.job import Job, Stage
 from jobs.record.songs import plan_job
-from jukebox_core.catalog import read_card
+from jukebox_core.models.catalog import read_card
 from tests.api.conftest import Service, serving, song
 from tests.api.sounds import encoded, sent, tone
 from worker.app import build_parts

@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from cli.client import JukeboxClient
-from cli.signals import StopSignals
-from cli.stack import StackSettings, free_port, running_stack
+from cli.local.signals import StopSignals
+from cli.local.stack import StackSettings, free_port, running_stack
+from cli.service.client import JukeboxClient
 from tests.e2e.conftest import jukebox
 from tests.fixtures.webhook_receiver import receiving
 
@@ -92,7 +92,7 @@ def test_the_command_line_names_a_webhook_and_tells_the_secret(telling_stack, re
 
 
 def test_the_log_of_the_process_holds_no_url(telling_stack):
-    log = (telling_stack.settings.data_dir / "logs" / "worker.webhooks.log").read_text()
+    log = (telling_stack.settings.data_dir / "logs" / "jobs.webhooks.log").read_text()
     assert "webhook delivered: 200" in log
     assert "from=jukebox" not in log
     assert "Traceback" not in log

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jukebox_core.engine import Engine, native_turn
-from jukebox_core.engine.pace import Pace
+from jukebox_core.engine.turn_length import Pace
 from jukebox_core.song import SamplingParams
 from jukebox_core.units import COARSE_TO_FINE, Level
 from tests.engine.windows import Draw, golden_priors, run_to_end

@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jukebox_core.engine.pace import Pace
+from jukebox_core.engine.turn_length import Pace
 
 seconds = st.floats(0.0, 10.0)
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from jukebox_core.engine import Engine
-from jukebox_core.engine.pace import Pace
 from jukebox_core.engine.run_ahead import MAX_TURNS, RunAhead
+from jukebox_core.engine.turn_length import Pace
 from jukebox_core.units import Level
 from tests.engine.windows import Draw, golden_priors, run_to_end
 

@@ -4,9 +4,9 @@ import torch
 from jukebox_core.errors import TrainingError
 from jukebox_core.evaluation.unfinished import take_level_from_run
 from jukebox_core.tiny import tiny_config
+from jukebox_core.training.codec.level import VQVAELevel
 from jukebox_core.training.ema_weights import EmaWeights
 from jukebox_core.training.run_files import RunFiles
-from jukebox_core.training.vqvae_level import VQVAELevel
 from jukebox_core.units import Level
 from jukebox_core.vqvae import JukeboxVQVAE
 

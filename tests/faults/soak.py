@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from jobs.job import Stage
+from jobs.record.job import Stage
 from jukebox_core.tiny import write_tiny
 from tests.faults.promises import Undisturbed, assert_promises
 from tests.faults.world import Child, World

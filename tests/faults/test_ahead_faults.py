@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.job import Stage
+from jobs.record.job import Stage
 from tests.faults.promises import assert_promises
 from tests.faults.test_worker_faults import ONE_CRASH_SEC, SONG_SEC, START_SEC
 

@@ -90,7 +90,7 @@ def test_a_disk_that_fills_up_while_the_sound_is_encoded_is_named_as_the_reason(
     world, undisturbed, audio_format
 ):
     song = world.post(duration_seconds=1.3, levels=["top"], audio_format=audio_format)
-    full = {"kind": "no_room", "module": "jukebox_core.transcode", "num_bytes": 3000}
+    full = {"kind": "no_room", "module": "jukebox_core.audio.transcode", "num_bytes": 3000}
     worker = world.worker(full)
     [job] = assert_promises(
         world, undisturbed, [song], failed={song: "storage_failed"}, lost_at_most_sec=2 * START_SEC

@@ -9,8 +9,8 @@ import httpx
 import pytest
 import redis
 
-from jobs.job import Stage
 from jobs.queue import queue_name
+from jobs.record.job import Stage
 from tests.faults.promises import assert_promises
 from tests.worker.jobs_and_processes import LEASE_SEC
 

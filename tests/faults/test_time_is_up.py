@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from jobs.job import Stage
+from jobs.record.job import Stage
 from tests.faults.promises import assert_promises
 from tests.faults.test_redis_faults import SLACK_SEC, accepted, song
 from tests.faults.test_worker_faults import SONG_SEC, START_SEC

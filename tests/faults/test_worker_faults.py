@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from jobs.job import JobStatus
+from jobs.record.job import JobStatus
 from tests.faults.promises import assert_promises
 from tests.worker.jobs_and_processes import LEASE_SEC
 

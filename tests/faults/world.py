@@ -12,8 +12,8 @@ from pathlib import Path
 
 import httpx
 
-from cli.stack import free_port
-from jobs.job import Job
+from cli.local.stack import free_port
+from jobs.record.job import Job
 from tests.fixtures.servers import RedisServer
 from tests.worker.jobs_and_processes import Service
 

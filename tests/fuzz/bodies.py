@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx
 
-from cli.embedded_redis import EmbeddedRedis
+from cli.local.embedded_redis import EmbeddedRedis
 from jukebox_core.tiny import write_tiny
 from tests.api.conftest import Service, serving, song
 

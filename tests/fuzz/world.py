@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cli.embedded_redis import EmbeddedRedis
+from cli.local.embedded_redis import EmbeddedRedis
 from jobs.api_keys import ApiKeyFile, Scope
-from jobs.artifacts import LocalArtifacts
 from jobs.errors import JobsError
-from jobs.job import Job, JobStatus
-from jukebox_core.lyric_formats import to_json
-from jukebox_core.lyric_times import lyric_times
+from jobs.files.artifacts import LocalArtifacts
+from jobs.record.job import Job, JobStatus
+from jukebox_core.alignment.formats import to_json
+from jukebox_core.alignment.times import lyric_times
 from jukebox_core.tiny import write_tiny
 from tests.api.conftest import song
 from tests.api.sounds import codes_file, encoded, tone

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from jobs.job import (
+from jobs.record.job import (
     CodesFile,
     Job,
     JobError,
@@ -14,8 +14,8 @@ from jobs.job import (
     Stage,
     new_job_id,
 )
+from jobs.record.request import JobRequest
 from jobs.redis_store import RedisJobStore
-from jobs.request import JobRequest
 from jobs.store import Claim
 from tests.fixtures.servers import ServerClock
 

@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from jobs.artifacts import ABANDONED_AFTER_SEC, LocalArtifacts
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
-from jobs.job import new_job_id
+from jobs.files.artifacts import ABANDONED_AFTER_SEC, LocalArtifacts
+from jobs.record.job import new_job_id
 from tests.fixtures.ids import NOBODYS_JOB
 
 JOB_ID = NOBODYS_JOB

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from jobs.assets import ABANDONED_AFTER_SEC, Asset, LocalAssets, is_asset_id, new_asset_id
 from jobs.errors import AssetNotFound
+from jobs.files.assets import ABANDONED_AFTER_SEC, Asset, LocalAssets, is_asset_id, new_asset_id
 from tests.fixtures.ids import NOBODYS_ASSET
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)

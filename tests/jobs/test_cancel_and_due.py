@@ -3,7 +3,7 @@
 import pytest
 
 from jobs.errors import IllegalTransition, LeaseLost
-from jobs.job import JobStatus, Stage, new_job_id
+from jobs.record.job import JobStatus, Stage, new_job_id
 from jobs.redis_store import RedisJobStore
 from tests.jobs.records import LEASE_SEC, METRICS, SHORT_LEASE_SEC, created, let_the_lease_end, take
 

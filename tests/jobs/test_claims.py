@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from jobs.errors import IllegalTransition, LeaseLost
-from jobs.job import JobStatus, LevelProgress, Stage
+from jobs.record.job import JobStatus, LevelProgress, Stage
 from jobs.redis_store import RedisJobStore
 from jobs.store import Claim
 from tests.jobs.records import (

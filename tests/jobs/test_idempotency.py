@@ -8,7 +8,7 @@ import pytest
 
 from jobs.errors import IdempotencyKeyReused, JobNotFound
 from jobs.idempotency import IdempotencyKey
-from jobs.job import JobStatus
+from jobs.record.job import JobStatus
 from jobs.redis_store import RedisJobStore
 from tests.jobs.records import created, new_job
 

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.job import (
+from jobs.record.codec import from_microseconds, job_from_fields, job_to_fields, to_microseconds
+from jobs.record.job import (
     CodesFile,
     JobError,
     JobStatus,
@@ -15,8 +16,7 @@ from jobs.job import (
     Output,
     Stage,
 )
-from jobs.job_codec import from_microseconds, job_from_fields, job_to_fields, to_microseconds
-from jobs.request import LEVEL_NAMES
+from jobs.record.request import LEVEL_NAMES
 from tests.jobs.records import new_job
 
 levels = st.sampled_from(LEVEL_NAMES)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from jobs.errors import InvalidCursor
-from jobs.job import JobStatus, Stage
+from jobs.record.job import JobStatus, Stage
 from jobs.redis_store import RedisJobStore
 from tests.jobs.records import new_job
 

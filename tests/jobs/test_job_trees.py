@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from jobs.errors import InvalidCursor, JobNotFound, LeaseLost
-from jobs.job import Job, JobStatus
+from jobs.record.job import Job, JobStatus
 from jobs.redis_store import RedisJobStore
 from tests.jobs.records import SHORT_LEASE_SEC, created, let_the_lease_end, new_job, take
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jobs.artifacts import LocalArtifacts
-from jobs.job import Job, LevelPlan
-from jobs.kept_codes import kept_codes
+from jobs.files.artifacts import LocalArtifacts
+from jobs.files.codes import kept_codes
+from jobs.record.job import Job, LevelPlan
 from tests.jobs.records import new_job
 
 TOP = np.arange(2 * 10).reshape(2, 10)

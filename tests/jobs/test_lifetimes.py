@@ -6,8 +6,8 @@ import pytest
 
 from jobs.errors import IdempotencyKeyReused, JobNotFound, LeaseLost, LimitReached
 from jobs.idempotency import IdempotencyKey
-from jobs.job import JobStatus, LevelPlan, Stage, new_job_id
 from jobs.limits import JobLimits
+from jobs.record.job import JobStatus, LevelPlan, Stage, new_job_id
 from tests.jobs.records import ERROR, METRICS, new_job, take, window
 
 pytestmark = pytest.mark.redis

@@ -8,8 +8,8 @@ import pytest
 
 from jobs.errors import LimitReached
 from jobs.idempotency import IdempotencyKey
-from jobs.job import JobStatus, Stage
 from jobs.limits import JobLimits
+from jobs.record.job import JobStatus, Stage
 from tests.jobs.records import ERROR, METRICS, new_job, take
 
 pytestmark = pytest.mark.redis

@@ -8,8 +8,8 @@ import pytest
 import redis
 
 from jobs.errors import QueueUnavailable
-from jobs.job import Stage, new_job_id
 from jobs.queue import CeleryJobQueue, broker_url, celery_app, queue_name
+from jobs.record.job import Stage, new_job_id
 from jobs.redis_store import RedisJobStore
 
 FAST_SEC = 20.0

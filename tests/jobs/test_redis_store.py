@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from jobs.errors import IllegalTransition, JobNotFound
-from jobs.job import JobStatus, LevelProgress, Stage
+from jobs.record.job import JobStatus, LevelProgress, Stage
 from jobs.store import WorkerInfo
 from tests.fixtures.ids import NOBODYS_JOB
 from tests.jobs.records import (

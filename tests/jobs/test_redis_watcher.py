@@ -6,8 +6,8 @@ import time
 import pytest
 
 from jobs.errors import InvalidCursor, StoreUnavailable
-from jobs.job import JobError, LevelMetrics, LevelProgress, Stage, new_job_id
 from jobs.lua import MAX_EVENTS
+from jobs.record.job import JobError, LevelMetrics, LevelProgress, Stage, new_job_id
 from jobs.redis_store import RedisJobStore, RedisJobWatcher
 from tests.jobs.records import new_job, output
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from jobs.errors import JobNotFound, LeaseLost, NotRetryable
-from jobs.job import JobStatus, Stage
+from jobs.record.job import JobStatus, Stage
 from jobs.redis_store import RedisJobStore
 from tests.jobs.records import (
     ERROR,

@@ -15,7 +15,7 @@ from jobs.errors import (
     NotRetryable,
     StoreUnavailable,
 )
-from jobs.job import (
+from jobs.record.job import (
     NEXT_STATUSES,
     JobError,
     JobStatus,

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from jobs.artifacts import LocalArtifacts
-from jobs.assets import Asset, LocalAssets, new_asset_id
 from jobs.errors import AssetNotFound, JobNotFound
-from jobs.job import JobStatus, Stage
+from jobs.files.artifacts import LocalArtifacts
+from jobs.files.assets import Asset, LocalAssets, new_asset_id
+from jobs.files.sweeper import Sweeper
+from jobs.record.job import JobStatus, Stage
 from jobs.redis_store import RedisJobStore
-from jobs.sweeper import Sweeper
 from tests.jobs.records import ERROR, METRICS, new_job, output, take
 
 pytestmark = pytest.mark.redis

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.telemetry import JsonFormatter, TextFormatter, configure_logging, redact
+from jobs.logs import JsonFormatter, TextFormatter, configure_logging, redact
 
 LYRICS = "Hello, hello, is anybody there?"
 

@@ -3,12 +3,12 @@
 import pytest
 import redis
 
-from api.schemas import WebhookBody
+from api.views.schemas import WebhookBody
 from jobs.errors import StoreUnavailable
-from jobs.job import TERMINAL_STATUSES, Stage
+from jobs.record.job import TERMINAL_STATUSES, Stage
 from jobs.redis_store import RedisJobStore
-from jobs.webhook_outbox import RedisWebhookOutbox
-from jobs.webhooks import ENDINGS, WEBHOOK_EVENTS, Outcome, body_of
+from jobs.webhooks.messages import ENDINGS, WEBHOOK_EVENTS, Outcome, body_of
+from jobs.webhooks.outbox import RedisWebhookOutbox
 from tests.jobs.records import (
     ERROR,
     METRICS,

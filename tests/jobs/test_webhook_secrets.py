@@ -10,7 +10,7 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from jobs.errors import SecretsUnreadable
-from jobs.webhook_secrets import FILE_NAME, WebhookSecrets, sign
+from jobs.webhooks.signing import FILE_NAME, WebhookSecrets, sign
 
 BODY = json.dumps({"type": "job.succeeded", "data": {"text": "là"}}).encode()
 

@@ -3,7 +3,7 @@
 import pytest
 
 from jobs.errors import WebhookUrlRefused
-from jobs.webhook_urls import check_addresses, parse_target, read_hosts
+from jobs.webhooks.urls import check_addresses, parse_target, read_hosts
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from jukebox_core.labels import JukeboxTokenizer, Vocabulary
 from jukebox_core.labels.search import LabelSearch, NameIndex
-from jukebox_core.released import released_config
+from jukebox_core.models.released import released_config
 
 SYLLABLES = ("ba", "ce", "do", "fi", "gu", "ha", "je", "ko", "li", "mu", "na", "pe", "ro", "si")
 EDITS = ("leave out", "put in", "change", "swap")

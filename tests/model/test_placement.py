@@ -7,7 +7,7 @@ import torch
 
 from jukebox_core.errors import ConfigError
 from jukebox_core.model import JukeboxModel
-from jukebox_core.placement import Placement
+from jukebox_core.models.placement import Placement
 from jukebox_core.units import COARSE_TO_FINE, Level
 
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from jukebox_core.models.released import released_config
 from jukebox_core.prior import JukeboxPrior
-from jukebox_core.released import released_config
 from tests.prior.golden import (
     PRIORS,
     config_of,

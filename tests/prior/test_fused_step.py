@@ -13,10 +13,10 @@ import torch
 
 from jukebox_core.config import AttentionKind
 from jukebox_core.errors import ConfigError
+from jukebox_core.models.released import released_config
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.prior.fused_step import reason_against_fused_step
 from jukebox_core.prior.kernels import tiles
-from jukebox_core.released import released_config
 from jukebox_core.step_kind import StepKind
 from jukebox_core.units import Level
 from tests.prior.golden import golden_prior

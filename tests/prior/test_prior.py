@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 import torch
 
+from jukebox_core.models.released import released_config
 from jukebox_core.prior import JukeboxPrior
-from jukebox_core.released import released_config
 from tests.prior.golden import config_of, expected, golden_prior, upper_codes
 
 

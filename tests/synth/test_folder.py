@@ -8,7 +8,7 @@ import soundfile
 
 from jukebox_core.errors import SongError
 from jukebox_core.synth import HELD_OUT_PAIRS, compose, write_songs
-from jukebox_core.training.manifest import read_manifest
+from jukebox_core.training.dataset.manifest import read_manifest
 
 
 @pytest.fixture(scope="module")

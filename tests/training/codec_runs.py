@@ -16,11 +16,11 @@ import numpy as np
 from jukebox_core.audio import write_audio
 from jukebox_core.checkpoints.native import write_config
 from jukebox_core.tiny import tiny_config
-from jukebox_core.training.data import TrainingData
+from jukebox_core.training.codec.settings import VQVAELevelSettings
+from jukebox_core.training.codec.task import VQVAETask
+from jukebox_core.training.dataset.data import TrainingData
 from jukebox_core.training.loop import train
 from jukebox_core.training.settings import TrainingSettings
-from jukebox_core.training.vqvae_settings import VQVAELevelSettings
-from jukebox_core.training.vqvae_task import VQVAETask
 from jukebox_core.units import Level
 
 CODEC = tiny_config().vqvae

@@ -8,11 +8,11 @@ from jukebox_core.audio import write_audio
 from jukebox_core.labels import SongLabels
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.tiny import tiny_config
-from jukebox_core.training.data import TrainingData
-from jukebox_core.training.new_model import new_model
-from jukebox_core.training.prior_settings import PriorSettings
-from jukebox_core.training.prior_task import PriorTask
-from jukebox_core.training.prior_windows import PriorSong
+from jukebox_core.training.dataset.data import TrainingData
+from jukebox_core.training.dataset.new_model import new_model
+from jukebox_core.training.priors.settings import PriorSettings
+from jukebox_core.training.priors.task import PriorTask
+from jukebox_core.training.priors.windows import PriorSong
 from jukebox_core.training.settings import TrainingSettings
 from jukebox_core.units import Level
 from tests.training.test_data import write_songs

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from jukebox_core.training.codebook_learning import (
+from jukebox_core.training.codec.codebook_learning import (
     DEAD_SHARE,
     REVIVED_SHARE,
     CodebookLearner,

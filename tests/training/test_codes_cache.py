@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from jukebox_core.checkpoints import load_vqvae_of
-from jukebox_core.training.codes_cache import encode_all, song_codes
-from jukebox_core.training.data import TrainingData
+from jukebox_core.training.dataset.codes_cache import encode_all, song_codes
+from jukebox_core.training.dataset.data import TrainingData
 from jukebox_core.units import Level
 from tests.training.test_data import write_songs
 

@@ -8,8 +8,8 @@ import pytest
 
 from jukebox_core.audio import write_audio
 from jukebox_core.errors import TrainingError
-from jukebox_core.training.data import CACHE_FOLDER, TrainingData
-from jukebox_core.training.manifest import read_manifest
+from jukebox_core.training.dataset.data import CACHE_FOLDER, TrainingData
+from jukebox_core.training.dataset.manifest import read_manifest
 
 
 def write_songs(folder, rows, *, sample_rate_hz=16_000):

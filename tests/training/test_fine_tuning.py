@@ -6,7 +6,7 @@ import torch
 from jukebox_core.checkpoints import load_directory
 from jukebox_core.checkpoints.verify import verify
 from jukebox_core.errors import TrainingError
-from jukebox_core.training.fine_tuning import model_from
+from jukebox_core.training.dataset.fine_tuning import model_from
 from tests.training.test_data import write_songs
 
 SONGS = [

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from jukebox_core.labels import LyricAlphabet
-from jukebox_core.training.guide import (
+from jukebox_core.training.dataset.manifest import CharacterTimes
+from jukebox_core.training.priors.guide import (
     NOT_SUNG,
     GuidedHead,
     attention_hits,
@@ -16,7 +17,6 @@ from jukebox_core.training.guide import (
     guide_loss,
     sung_characters,
 )
-from jukebox_core.training.manifest import CharacterTimes
 
 
 def song(lyrics, starts, ends):

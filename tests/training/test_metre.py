@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from jukebox_core.checkpoints import load_prior_of
 from jukebox_core.training.loop import train
-from jukebox_core.training.metre import (
+from jukebox_core.training.priors.bar_position import (
     NO_BAR,
     NUM_BAR_PLACES,
     MetreHead,
@@ -19,7 +19,7 @@ from jukebox_core.training.metre import (
     metre_accuracy,
     metre_loss,
 )
-from jukebox_core.training.prior_settings import PriorSettings
+from jukebox_core.training.priors.settings import PriorSettings
 from jukebox_core.training.settings import TrainingSettings
 from jukebox_core.units import Level
 from tests.training.prior_runs import prior_config, prior_task, small_prior

@@ -6,7 +6,7 @@ import torch
 from jukebox_core.checkpoints import load_directory
 from jukebox_core.checkpoints.verify import verify
 from jukebox_core.errors import TrainingError
-from jukebox_core.training.new_model import new_model
+from jukebox_core.training.dataset.new_model import new_model
 from jukebox_core.units import Level
 from tests.training.test_data import write_songs
 

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from jukebox_core.checkpoints import load_directory
 from jukebox_core.checkpoints.verify import verify
 from jukebox_core.errors import TrainingError
-from jukebox_core.training.packing import pack_model
+from jukebox_core.training.dataset.packing import pack_model
 
 
 def test_a_packed_model_takes_half_the_space_and_is_computed_in_float32_with_the_same_numbers(

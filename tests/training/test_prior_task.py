@@ -8,16 +8,16 @@ import torch
 
 from jukebox_core.checkpoints import load_prior_of
 from jukebox_core.errors import TrainingError
-from jukebox_core.training.guide import GuidedHead, attention_hits, guide_loss
 from jukebox_core.training.loop import train
-from jukebox_core.training.prior_measures import (
+from jukebox_core.training.priors.guide import GuidedHead, attention_hits, guide_loss
+from jukebox_core.training.priors.measures import (
     lyric_attention,
     measure_prior,
     spread_places,
     unigram_code_bits,
 )
-from jukebox_core.training.prior_settings import PriorSettings
-from jukebox_core.training.prior_windows import Place, PriorWindows
+from jukebox_core.training.priors.settings import PriorSettings
+from jukebox_core.training.priors.windows import Place, PriorWindows
 from jukebox_core.training.settings import TrainingSettings
 from jukebox_core.units import Level
 from tests.training.prior_runs import (

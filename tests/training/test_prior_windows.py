@@ -6,8 +6,8 @@ import torch
 
 from jukebox_core.errors import TrainingError
 from jukebox_core.labels import UNKNOWN_ID, window_labels
-from jukebox_core.training.guide import NOT_SUNG
-from jukebox_core.training.prior_windows import Place, PriorWindows
+from jukebox_core.training.priors.guide import NOT_SUNG
+from jukebox_core.training.priors.windows import Place, PriorWindows
 from tests.training.prior_runs import KINDS, prior_config, random_songs
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from jukebox_core.training import vqvae_losses as losses
-from jukebox_core.training.auxiliary_head import vowel_accuracy, vowel_loss
-from jukebox_core.training.sung_vowels import UNKNOWN_VOWEL
-from jukebox_core.training.vqvae_measures import Reconstruction
+from jukebox_core.training.codec import losses
+from jukebox_core.training.codec.auxiliary_head import vowel_accuracy, vowel_loss
+from jukebox_core.training.codec.measures import Reconstruction
+from jukebox_core.training.dataset.sung_vowels import UNKNOWN_VOWEL
 
 NO_BANDWIDTH = losses.Bandwidth(l1=1.0, l2=1.0, spectral=(1.0, 1.0, 1.0))
 BANDWIDTH = losses.Bandwidth(l1=0.5, l2=0.25, spectral=(2.0, 4.0, 5.0))

@@ -8,14 +8,14 @@ import torch
 
 from jukebox_core.checkpoints.load import load_vqvae_of
 from jukebox_core.errors import TrainingError
-from jukebox_core.training.crops import Crops
-from jukebox_core.training.data import TrainingData
-from jukebox_core.training.data_init import scale_decoder, scale_encoder
-from jukebox_core.training.fast_codec import decode_fast, encode_fast
+from jukebox_core.training.codec.crops import Crops
+from jukebox_core.training.codec.data_init import scale_decoder, scale_encoder
+from jukebox_core.training.codec.fast_codec import decode_fast, encode_fast
+from jukebox_core.training.codec.settings import VQVAELevelSettings
+from jukebox_core.training.dataset.data import TrainingData
+from jukebox_core.training.dataset.sung_vowels import UNKNOWN_VOWEL, sung_vowels
 from jukebox_core.training.loop import train
 from jukebox_core.training.settings import TrainingSettings
-from jukebox_core.training.sung_vowels import UNKNOWN_VOWEL, sung_vowels
-from jukebox_core.training.vqvae_settings import VQVAELevelSettings
 from jukebox_core.units import Level
 from jukebox_core.vqvae import JukeboxVQVAE
 from tests.training.codec_runs import CODEC, codec_task, write_tones, write_untrained

@@ -15,15 +15,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from jobs.artifacts import LocalArtifacts
-from jobs.job import Job, JobStatus, Stage, new_job_id
+from jobs.files.artifacts import LocalArtifacts
 from jobs.queue import CeleryJobQueue
+from jobs.record.job import Job, JobStatus, Stage, new_job_id
+from jobs.record.request import JobRequest
 from jobs.record.songs import plan_job, plan_request
 from jobs.redis_store import RedisJobStore
-from jobs.request import JobRequest
 from jukebox_core.audio import write_audio
-from jukebox_core.catalog import ModelCatalog
 from jukebox_core.model import JukeboxModel
+from jukebox_core.models.catalog import ModelCatalog
 from jukebox_core.sampling.cascade import default_song_duration_sec
 from jukebox_core.step_kind import StepKind
 from jukebox_core.units import COARSE_TO_FINE, Level

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from jobs.job import JobStatus, Stage
+from jobs.record.job import JobStatus, Stage
 from jobs.store import Claim
 from jukebox_core.errors import CheckpointError
 from jukebox_core.units import Level
@@ -17,7 +17,7 @@ from tests.worker.jobs_and_processes import (
     running_worker,
     sing_alone,
 )
-from worker.engine_thread import Drawing
+from worker.device.engine_thread import Drawing
 from worker.overlap import Lanes, OverlapWish
 from worker.tasks import run_song, run_stage
 

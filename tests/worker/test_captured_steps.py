@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from jukebox_core.placement import Placement
-from worker.models import LoadedModel
+from jukebox_core.models.placement import Placement
+from worker.device.models import LoadedModel
 from worker.settings import read_settings
 
 

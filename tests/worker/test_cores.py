@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.cores import usable_cores
+from worker.device.cores import usable_cores
 
 
 @pytest.mark.parametrize(

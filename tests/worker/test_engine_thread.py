@@ -11,9 +11,9 @@ from jukebox_core.errors import ModelNotFound, SamplingError
 from jukebox_core.step_kind import StepKind
 from jukebox_core.units import Level
 from tests.worker.jobs_and_processes import make_job, sing_alone
-from worker.engine_thread import EngineThread
+from worker.device.engine_thread import EngineThread
+from worker.device.models import LoadedModel, ModelShelf
 from worker.mapping import JobSong
-from worker.models import LoadedModel, ModelShelf
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def engine(shelf):
 
 @pytest.fixture
 def catalog(models_dir):
-    from jukebox_core.catalog import ModelCatalog
+    from jukebox_core.models.catalog import ModelCatalog
 
     return ModelCatalog(models_dir)
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from jobs.job import Stage
+from jobs.record.job import Stage
 from worker import health
 from worker.health import Presence, describe_worker, is_fresh
 

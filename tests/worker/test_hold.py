@@ -6,12 +6,12 @@ import time
 import pytest
 
 from jobs.errors import LeaseLost, StoreUnavailable
-from jobs.job import JobStatus, LevelMetrics, Stage
+from jobs.record.job import JobStatus, LevelMetrics, Stage
 from jobs.redis_store import RedisJobStore
-from worker.engine_thread import EngineThread, Pending
-from worker.hold import Hold, JobCanceled, WorkerDraining
-from worker.models import ModelShelf
-from worker.progress import StageProgress
+from worker.device.engine_thread import EngineThread, Pending
+from worker.device.models import ModelShelf
+from worker.lease.lease import Hold, JobCanceled, WorkerDraining
+from worker.lease.progress import StageProgress
 
 pytestmark = pytest.mark.redis
 

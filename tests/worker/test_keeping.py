@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from worker.keeping import Keeper
+from worker.song.writer import Keeper
 
 
 @pytest.fixture

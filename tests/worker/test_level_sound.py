@@ -7,9 +7,9 @@ import pytest
 import soundfile
 import torch
 
-from jobs.job import JobStatus, Stage
+from jobs.record.job import JobStatus, Stage
 from tests.worker.jobs_and_processes import decode_alone, sing_alone
-from worker.level_sound import LevelSound
+from worker.song.level_audio import LevelSound
 from worker.tasks import run_stage
 
 pytestmark = pytest.mark.redis

@@ -6,11 +6,11 @@ import threading
 import pytest
 import torch
 
-from jobs.artifacts import alignment_name
 from jobs.errors import ArtifactNotFound
-from jobs.job import JobStatus, Stage
-from jukebox_core.lyric_formats import to_json
-from jukebox_core.lyric_times import lyric_times
+from jobs.files.artifacts import alignment_name
+from jobs.record.job import JobStatus, Stage
+from jukebox_core.alignment.formats import to_json
+from jukebox_core.alignment.times import lyric_times
 from tests.worker.jobs_and_processes import Alone, replaced
 from worker.tasks import run_stage
 
@@ -116,7 +116,7 @@ def test_a_device_too_small_for_the_times_still_sings_the_song(
     def fill_up(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("worker.lyric_timing.iter_alignment", fill_up)
+    monkeypatch.setattr("worker.song.lyric_timing.iter_alignment", fill_up)
     job = service.admit(levels=("top",))
     run_stage(worker, job.id, Stage.TOP)
     run_stage(worker, job.id, Stage.RENDER)

@@ -6,11 +6,11 @@ import urllib.request
 import pytest
 import torch
 
-from cli.stack import free_port
-from jobs.job import JobStatus, Stage
+from cli.local.stack import free_port
+from jobs.record.job import JobStatus, Stage
+from jobs.settings import InvalidSettings
 from tests.worker.jobs_and_processes import replaced
 from worker.metrics import SongPart, WorkerMetrics, metrics_page
-from worker.settings import InvalidSettings
 from worker.tasks import run_stage
 
 pytestmark = pytest.mark.redis

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from jobs.job import Stage
+from jobs.record.job import Stage
 from jukebox_core.audio import read_audio
 from tests.worker.jobs_and_processes import Alone, assert_song, random_codes, recording
 

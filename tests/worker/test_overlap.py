@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jukebox_core.catalog import BUNDLED_MODELS, read_config
+from jukebox_core.models.catalog import BUNDLED_MODELS, read_config
 from jukebox_core.sampling.cascade import default_song_duration_sec, plan_song
 from jukebox_core.song import SamplingParams, Song
 from jukebox_core.units import COARSE_TO_FINE, Level

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.job import JobStatus, Stage
+from jobs.record.job import JobStatus, Stage
 from tests.worker.jobs_and_processes import (
     WorkerProcess,
     assert_song,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jobs.job import JobStatus
+from jobs.record.job import JobStatus
 from tests.worker.jobs_and_processes import running_worker, sing_alone
 
 pytestmark = pytest.mark.redis

@@ -5,7 +5,7 @@ import threading
 import pytest
 from kombu.asynchronous import Hub
 
-from worker.pool import WakingPool
+from worker.celery_pool import WakingPool
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from jobs.job import JobStatus, Stage
+from jobs.record.job import JobStatus, Stage
 from jukebox_core.audio import read_audio
 from tests.worker.jobs_and_processes import (
     PATIENCE_SEC,

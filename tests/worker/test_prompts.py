@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from jobs.job import JobStatus, Stage
+from jobs.record.job import JobStatus, Stage
 from jukebox_core.audio import read_audio
 from tests.worker.jobs_and_processes import (
     Alone,
@@ -37,7 +37,7 @@ def library_song(service, models_dir, job):
 def test_a_recording_is_encoded_in_pieces_to_the_codes_of_the_whole(
     service, worker, models_dir, monkeypatch
 ):
-    monkeypatch.setattr("worker.prompts.SLICE_SAMPLES", 512)
+    monkeypatch.setattr("worker.song.prompt.SLICE_SAMPLES", 512)
     job = service.admit(mode="primed", recording=recording(1.1), duration_seconds=1.3)
     run_stage(worker, job.id, Stage.TOP)
     run_stage(worker, job.id, Stage.MIDDLE)
@@ -132,7 +132,7 @@ def test_lost_codes_and_short_or_broken_recordings_end_the_job(service, worker, 
 
 
 def test_cancel_is_heard_while_a_recording_is_encoded(service, worker, monkeypatch):
-    monkeypatch.setattr("worker.prompts.SLICE_SAMPLES", 256)
+    monkeypatch.setattr("worker.song.prompt.SLICE_SAMPLES", 256)
     begun, is_over, run_slices = threading.Event(), threading.Event(), worker.engine.run_slices
 
     def run_one_slice(model, make, **options):

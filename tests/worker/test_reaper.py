@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from jobs.job import Stage
+from jobs.record.job import Stage
 from jobs.redis_store import RedisJobStore
-from worker.reaper import Reaper
+from worker.lease.reaper import Reaper
 
 pytestmark = pytest.mark.redis
 

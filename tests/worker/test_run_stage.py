@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from jobs.job import JobStatus, Stage
+from jobs.record.job import JobStatus, Stage
 from tests.worker.jobs_and_processes import (
     decode_alone,
     make_job,

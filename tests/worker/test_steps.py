@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from jobs.job import CodesFile, JobStatus, Stage
-from jukebox_core.placed_priors import decide_placement, prior_needs
+from jobs.record.job import CodesFile, JobStatus, Stage
+from jobs.settings import InvalidSettings
+from jukebox_core.models.placed_priors import decide_placement, prior_needs
 from jukebox_core.step_kind import StepKind
 from jukebox_core.units import Level
 from tests.worker.jobs_and_processes import (
@@ -22,8 +23,8 @@ from tests.worker.jobs_and_processes import (
     sing_alone,
 )
 from worker.app import build_parts
-from worker.settings import InvalidSettings, WorkerSettings, read_settings
-from worker.steps import Steps
+from worker.device.step_choice import Steps
+from worker.settings import WorkerSettings, read_settings
 from worker.tasks import run_stage
 
 ON_A_CPU = (StepKind.PLAIN, StepKind.NATIVE)
@@ -32,7 +33,9 @@ needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a 
 
 @pytest.fixture
 def without_compiler(monkeypatch):
-    monkeypatch.setattr("worker.steps.reason_against_native_step", lambda: "there is no cc")
+    monkeypatch.setattr(
+        "worker.device.step_choice.reason_against_native_step", lambda: "there is no cc"
+    )
 
 
 def steps(wanted="auto", **machine):
@@ -86,7 +89,7 @@ def test_a_worker_that_insists_does_not_start_without_a_compiler(without_compile
 def test_a_worker_with_the_fused_step_takes_it_and_another_goes_on_without(
     job, config, monkeypatch, caplog
 ):
-    monkeypatch.setattr("worker.steps.reason_against_fused_step", lambda: None)
+    monkeypatch.setattr("worker.device.step_choice.reason_against_fused_step", lambda: None)
     on_a_gpu = {"is_cpu": False, "is_float32": False, "is_cuda": True}
     assert steps(**on_a_gpu).for_job(job, config) is StepKind.PLAIN
     fused = steps(**on_a_gpu, wants_fused=True)
@@ -103,7 +106,9 @@ def test_a_worker_with_the_fused_step_takes_it_and_another_goes_on_without(
 def test_a_worker_that_insists_on_the_fused_step_does_not_start_without(monkeypatch):
     with pytest.raises(InvalidSettings, match="JUKEBOX_FUSED_STEP is on, but the fused step is"):
         steps(wants_fused=True)
-    monkeypatch.setattr("worker.steps.reason_against_fused_step", lambda: "there is no Triton")
+    monkeypatch.setattr(
+        "worker.device.step_choice.reason_against_fused_step", lambda: "there is no Triton"
+    )
     with pytest.raises(InvalidSettings, match="JUKEBOX_FUSED_STEP is on, but there is no Triton"):
         steps(wants_fused=True, is_cuda=True)
 

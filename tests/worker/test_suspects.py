@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from jobs.job import JobStatus, Stage
+from jobs.record.job import JobStatus, Stage
 from jobs.store import Claim
-from worker.suspects import Suspects
+from worker.lease.quarantine import Suspects
 from worker.tasks import run_stage
 
 pytestmark = pytest.mark.redis

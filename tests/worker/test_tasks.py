@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from jobs.job import JobStatus, Stage
 from jobs.queue import CeleryJobQueue
+from jobs.record.job import JobStatus, Stage
 from jukebox_core.tiny import write_tiny
 from tests.worker.jobs_and_processes import assert_codes, replaced, sing_alone
 from worker.app import build_parts

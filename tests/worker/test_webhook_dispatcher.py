@@ -9,14 +9,14 @@ import pytest
 
 from jobs.errors import WebhookUrlRefused
 from jobs.redis_store import RedisJobStore
-from jobs.webhook_outbox import RedisWebhookOutbox
-from jobs.webhook_secrets import WebhookSecrets
-from jobs.webhooks import Outcome
+from jobs.webhooks.dispatcher import Dispatcher
+from jobs.webhooks.messages import Outcome
+from jobs.webhooks.outbox import RedisWebhookOutbox
+from jobs.webhooks.post import Answer, PostFailed
+from jobs.webhooks.sender import Sender, SystemResolver
+from jobs.webhooks.signing import WebhookSecrets
 from tests.fixtures.webhook_receiver import receiving
 from tests.jobs.records import created
-from worker.webhooks.dispatcher import Dispatcher
-from worker.webhooks.post import Answer, PostFailed
-from worker.webhooks.sender import Sender, SystemResolver
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
 
@@ -188,7 +188,7 @@ async def test_no_more_are_on_their_way_at_once_than_was_said(store, outbox, tmp
 async def test_who_is_told_to_stop_gives_back_what_takes_too_long(
     store, outbox, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("worker.webhooks.dispatcher.STOP_SEC", 0.1)
+    monkeypatch.setattr("jobs.webhooks.dispatcher.STOP_SEC", 0.1)
     tell(store)
     sender = ScriptedSender(60.0)
     async with dispatching(outbox, sender, tmp_path):
@@ -235,7 +235,7 @@ async def test_the_log_names_job_and_host_and_not_the_rest_of_the_url(
     job = tell(store)
     async with dispatching(outbox, ScriptedSender(500, 200), tmp_path):
         await until(ended(outbox, Outcome.DELIVERED))
-    lines = [record for record in caplog.records if record.name == "worker.webhooks.dispatcher"]
+    lines = [record for record in caplog.records if record.name == "jobs.webhooks.dispatcher"]
     assert [line.levelname for line in lines] == ["WARNING", "INFO"]
     assert all(line.job_id == job.id and line.host == "studio.example" for line in lines)
     assert "very-secret" not in str([vars(line) for line in lines])

@@ -1,4 +1,4 @@
-"""`python -m worker.webhooks`, as a process."""
+"""`python -m jobs.webhooks`, as a process."""
 
 import os
 import signal
@@ -12,13 +12,13 @@ import pytest
 import redis
 
 from jobs.redis_store import RedisJobStore
-from jobs.webhook_outbox import RedisWebhookOutbox
-from jobs.webhook_secrets import WebhookSecrets
-from jobs.webhooks import Outcome
+from jobs.webhooks.messages import Outcome
+from jobs.webhooks.outbox import RedisWebhookOutbox
+from jobs.webhooks.signing import WebhookSecrets
 from tests.fixtures.webhook_receiver import receiving
 from tests.jobs.records import created
 
-COMMAND = [sys.executable, "-W", "error", "-m", "worker.webhooks"]
+COMMAND = [sys.executable, "-W", "error", "-m", "jobs.webhooks"]
 
 
 def environment(**settings):
@@ -133,7 +133,7 @@ def test_impossible_settings_refuse_to_start_with_a_sentence(name, value, tmp_pa
 
 def test_the_process_imports_neither_torch_nor_celery_nor_the_api():
     code = (
-        "import sys, worker.webhooks.__main__\n"
+        "import sys, jobs.webhooks.__main__\n"
         "found = {name.partition('.')[0] for name in sys.modules}\n"
         "print(sorted(found & {'torch', 'celery', 'accelerate', 'api', 'fastapi', 'jukebox_core'}))"
     )

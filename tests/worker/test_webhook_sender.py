@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 import pytest
 
 from jobs.errors import WebhookUrlRefused
-from jobs.webhook_secrets import WebhookSecrets
-from jobs.webhooks import WebhookMessage
+from jobs.webhooks.messages import WebhookMessage
+from jobs.webhooks.post import PostFailed
+from jobs.webhooks.sender import Sender, SystemResolver
+from jobs.webhooks.signing import WebhookSecrets
 from tests.fixtures.webhook_receiver import make_certificate, receiving
-from worker.webhooks.post import PostFailed
-from worker.webhooks.sender import Sender, SystemResolver
 
 pytestmark = pytest.mark.anyio
 NAME = "hooks.example"

@@ -1,0 +1,98 @@
+"""Children that take in what strangers send (`jukebox_core/audio/intake.py`), two at a time."""
+
+import errno
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from anyio import CapacityLimiter
+
+from jukebox_core.audio.files import DISK_REFUSED_STATUS
+
+_log = logging.getLogger(__name__)
+
+_REFUSED_STATUS = 65
+_MAX_CHILDREN = 2
+_MAX_SENTENCE_CHARACTERS = 500
+
+
+class FileRefused(Exception):
+    """The file cannot be used; the message is a sentence for whoever sent it."""
+
+
+class IngestFailed(Exception):
+    """The service could not do its part."""
+
+
+class Ingest:
+    """Runs the child. `limiter` is for the threads that wait for it, so that they block nobody."""
+
+    def __init__(self, *, timeout_sec: float) -> None:
+        self._timeout_sec = timeout_sec
+        self.limiter = CapacityLimiter(_MAX_CHILDREN)
+
+    def sound(self, source: Path, destination: Path) -> dict[str, Any]:
+        """Write the sound of a file as mono WAV; returns what was found. Blocking.
+
+        Raises FileRefused, IngestFailed, and OSError when the disk is full.
+        """
+        return self._run("sound", str(source), str(destination))
+
+    def codes(self, source: Path, destination: Path) -> dict[str, Any]:
+        """Write the codes of a file as int32; returns what was found. Blocking.
+
+        Raises FileRefused, IngestFailed, and OSError when the disk is full.
+        """
+        return self._run("codes", str(source), str(destination))
+
+    def cut(
+        self,
+        source: Path,
+        destination: Path,
+        *,
+        start_sec: float,
+        duration_sec: float | None,
+        sample_rate_hz: int,
+    ) -> int:
+        """Write a part of a mono WAV file at another rate; returns its samples. Blocking.
+
+        Raises FileRefused, IngestFailed, and OSError when the disk is full.
+        """
+        options = ["--start-sec", repr(start_sec), "--sample-rate-hz", str(sample_rate_hz)]
+        if duration_sec is not None:
+            options += ["--duration-sec", repr(duration_sec)]
+        found = self._run("cut", str(source), str(destination), *options)
+        return int(found["num_samples"])
+
+    def _run(self, *arguments: str) -> dict[str, Any]:
+        command = [sys.executable, "-P", "-m", "jukebox_core.audio.intake", *arguments]
+        # Each thread of a pool that nobody needs would count against the child's memory.
+        threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        try:
+            child = subprocess.run(
+                [*command, "--cpu-sec", str(max(round(self._timeout_sec), 1))],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=self._timeout_sec,
+                check=False,
+                env={**os.environ, **threads},
+            )
+        except subprocess.TimeoutExpired as error:
+            raise FileRefused(f"the file takes longer than {self._timeout_sec:g} s") from error
+        said = child.stderr.decode(errors="replace").strip()
+        if child.returncode == _REFUSED_STATUS and said:
+            raise FileRefused(said[:_MAX_SENTENCE_CHARACTERS])
+        if child.returncode == DISK_REFUSED_STATUS:
+            raise OSError(errno.ENOSPC, said[-_MAX_SENTENCE_CHARACTERS:])
+        if child.returncode < 0:
+            _log.warning("taking in a file ended by signal %d: %s", -child.returncode, said[-500:])
+            raise FileRefused("the decoder gave up on this file")
+        if child.returncode != 0:
+            _log.error("taking in a file failed (%d): %s", child.returncode, said[-1000:])
+            raise IngestFailed("the file could not be looked at")
+        found: dict[str, Any] = json.loads(child.stdout)
+        return found

@@ -1,0 +1,1 @@
+"""From a request to a job: what is accepted, from what, and under which terms."""

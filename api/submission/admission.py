@@ -1,0 +1,146 @@
+"""From a request to a job: everything that can be wrong with a song is found here.
+
+What a request asks is checked against its model's configuration with the planners that the
+workers use, so that nothing is refused an hour later on a GPU.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from api.web.errors import InvalidRequest, invalid_field
+from jobs.record.job import Job, JobStatus, LevelProgress, Stage, new_job_id
+from jobs.record.request import MAX_SECONDS, JobRequest
+from jobs.record.songs import PlannedSong, complete_request, plan_request
+from jukebox_core.config import JukeboxConfig
+from jukebox_core.errors import LabelError, SongError
+from jukebox_core.models.catalog import ModelCard
+from jukebox_core.units import Level
+
+_REQUEST_FIELDS: Mapping[str, str] = {
+    "duration_sec": "duration_seconds",
+    "song_duration_sec": "song_duration_seconds",
+    "offset_sec": "offset_seconds",
+    "keep_sec": "cut_seconds",
+}
+"""Fields of `Song`, and words of the planners, that requests call otherwise."""
+
+_SECONDS = re.compile(r"(?<=_)sec\b")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginning:
+    """What is there before anything is drawn.
+
+    `kept_tokens` are codes of each level that are never drawn again, per sample. `duration_sec` is
+    the whole length that is wanted, None for the request's own. `pointer` is the field of the
+    request that named all this.
+    """
+
+    job_id: str = field(default_factory=new_job_id)
+    kept_tokens: Mapping[Level, int] = field(default_factory=dict)
+    duration_sec: float | None = None
+    parent: Job | None = None
+    pointer: tuple[str, ...] = ()
+
+
+def admit(
+    request: JobRequest, card: ModelCard, *, now: datetime, beginning: Beginning | None = None
+) -> Job:
+    """A complete record, status queued, of a request that `card`'s model can sing.
+
+    Raises:
+        InvalidRequest: the model cannot; names the field at fault.
+    """
+    start = beginning or Beginning()
+    duration_sec = start.duration_sec or request.duration_seconds or 0.0
+    try:
+        complete = complete_request(request, card.config, duration_sec, start.parent)
+        planned = _planned(complete, card.config, duration_sec, start)
+    except SongError as error:
+        raise refusal(error, request, start.pointer) from error
+    plans = planned.level_plans()
+    parent = start.parent
+    return Job(
+        id=start.job_id,
+        status=JobStatus.QUEUED,
+        request=complete,
+        labels=resolve_labels(complete, card),
+        plan=plans,
+        stage=Stage(complete.levels[0]),
+        created_at=now,
+        progress={
+            level: LevelProgress(tokens_done=level_plan.prompt_tokens)
+            for level, level_plan in plans.items()
+            if level_plan.prompt_tokens
+        },
+        duration_sec=duration_sec,
+        parent_id=parent.id if parent is not None else None,
+        root_id=parent.root_id if parent is not None else "",
+        parent_sample=request.sample if parent is not None else None,
+    )
+
+
+def _planned(
+    request: JobRequest, config: JukeboxConfig, duration_sec: float, start: Beginning
+) -> PlannedSong:
+    """Raises SongError."""
+    if duration_sec > MAX_SECONDS:
+        raise SongError(
+            f"duration_sec={duration_sec:.10g} is more than {MAX_SECONDS:g} s, the longest song",
+            field="duration_sec",
+        )
+    planned = plan_request(
+        request, config, duration_sec=duration_sec, prompt_tokens=start.kept_tokens
+    )
+    if not planned.has_work:
+        raise SongError(
+            f"there are codes of {', '.join(request.levels)} already, so nothing is left to draw: "
+            "ask for more levels",
+            field="levels",
+        )
+    return planned
+
+
+def resolve_labels(request: JobRequest, card: ModelCard) -> dict[str, Any]:
+    """What artist and genre mean to each level that will be drawn; empty without labels.
+
+    Raises:
+        InvalidRequest: a name cannot be turned into ids at all (an unknown one can: id 0).
+    """
+    if card.tokenizer is None:
+        return {}
+    try:
+        resolved = card.tokenizer.resolve(
+            request.artist,
+            request.genre,
+            artist_id=request.artist_id,
+            genre_ids=request.genre_ids,
+        )
+    except LabelError as error:
+        raise invalid_field("body", [_label_field(str(error))], str(error)) from error
+    return {level: resolved[level] for level in request.levels if level in resolved}
+
+
+def _label_field(sentence: str) -> str:
+    """Only ids and genres can be wrong: every artist's name means something."""
+    named = (field for field in ("artist_id", "genre_ids") if field in sentence)
+    return next(named, "genre")
+
+
+def refusal(error: SongError, request: JobRequest, pointer: tuple[str, ...]) -> InvalidRequest:
+    """What a planner found, in the words of the request; `pointer` named what is kept."""
+    path = [_REQUEST_FIELDS.get(step, step) for step in error.field.split(".")]
+    # A default cannot be at fault; what it was made from can.
+    if path == ["song_duration_seconds"] and request.song_duration_seconds is None:
+        path = ["duration_seconds"]
+    if path == ["duration_seconds"] and request.mode == "upsample":
+        path = ["cut_seconds"] if request.cut_seconds is not None else list(pointer)
+    if path == ["codes"]:
+        path = list(pointer)
+    sentence = _SECONDS.sub("seconds", str(error))
+    if request.mode == "continue" and "duration_seconds=" in sentence:
+        sentence += " (duration_seconds is here the whole length, what is kept included)"
+    return invalid_field("body", path, sentence)

@@ -1,0 +1,210 @@
+"""What a song goes on from: a job's codes, or codes that were sent; chosen, cut, and checked.
+
+Nothing is written here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from api.dependencies import Services
+from api.submission.policy import are_codes_expired
+from api.web.callers import Caller
+from api.web.errors import InvalidRequest, invalid_field
+from jobs.errors import AssetNotFound, JobNotFound
+from jobs.files.assets import Asset, AssetKind
+from jobs.files.codes import kept_codes
+from jobs.record.bodies import AncestralBody, ContinueBody, PrimedBody, UpsampleBody
+from jobs.record.job import Job
+from jobs.record.request import LEVEL_NAMES, JobRequest, LevelName
+from jukebox_core.codes_file import read_codes_file
+from jukebox_core.config import JukeboxConfig
+from jukebox_core.errors import SongError
+from jukebox_core.sampling.kept import cut_tokens
+from jukebox_core.units import COARSE_TO_FINE, Level
+
+Codes = Mapping[Level, NDArray[np.int64]]
+
+_INHERITED = (
+    "model",
+    "artist",
+    "genre",
+    "artist_id",
+    "genre_ids",
+    "lyrics",
+    "offset_seconds",
+    "sampling",
+)
+_NAMES_AND_IDS = (("artist", "artist_id"), ("genre", "genre_ids"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Codes to go on from, int64 [songs, T] of each level that is there, coarsest first.
+
+    `pointer` is the field of the request that named them; `model` the model they belong to, where
+    that is known.
+    """
+
+    codes: Codes
+    pointer: tuple[str, ...]
+    model: str | None
+    parent: Job | None = None
+
+
+def origin_of(services: Services, caller: Caller, body: ContinueBody | UpsampleBody) -> Origin:
+    """The codes that a body names. Raises InvalidRequest when there are none to go on from."""
+    if body.parent_id is not None:
+        return _origin_of_job(services, caller, body.parent_id)
+    asset_id = body.prompt.asset_id if body.prompt is not None else ""
+    asset = asset_of(services, caller, asset_id, "codes")
+    try:
+        codes = read_codes_file(services.assets.path(asset))
+    except (AssetNotFound, SongError) as error:
+        raise _no_asset() from error
+    return Origin(codes=_by_level(codes), pointer=("prompt", "asset_id"), model=asset.model)
+
+
+def _origin_of_job(services: Services, caller: Caller, job_id: str) -> Origin:
+    try:
+        job = services.store.get(job_id)
+        if not caller.may_see(job.owner):
+            raise JobNotFound(job_id)
+    except JobNotFound as error:
+        sentence = "no job has this id: it was mistyped or deleted"
+        raise invalid_field("body", ["parent_id"], sentence) from error
+    if not job.is_terminal:
+        sentence = f"the job is {job.status}: wait for its end, or cancel it, to go on from it"
+        raise invalid_field("body", ["parent_id"], sentence)
+    codes = kept_codes(services.artifacts, job)
+    if not codes:
+        sentence = f"the job is {job.status} and has no codes of the top level to go on from"
+        if are_codes_expired(job):
+            sentence = "its codes have expired, and without them nothing can go on from it"
+        raise invalid_field("body", ["parent_id"], sentence)
+    return Origin(
+        codes=_by_level(codes), pointer=("parent_id",), model=job.request.model, parent=job
+    )
+
+
+def asset_of(services: Services, caller: Caller, asset_id: str, kind: AssetKind) -> Asset:
+    """An asset of this kind. Raises InvalidRequest."""
+    try:
+        asset = services.assets.get(asset_id)
+        if not caller.may_see(asset.owner):
+            raise AssetNotFound(asset_id)
+    except AssetNotFound as error:
+        raise _no_asset() from error
+    if asset.kind != kind:
+        wanted = {"audio": "a sound to begin with", "codes": "codes to go on from"}[kind]
+        sentence = f"this asset is {asset.kind}, and this mode takes {wanted}"
+        raise invalid_field("body", ["prompt", "asset_id"], sentence)
+    return asset
+
+
+def _no_asset() -> InvalidRequest:
+    sentence = "no asset has this id: it was mistyped or deleted"
+    return invalid_field("body", ["prompt", "asset_id"], sentence)
+
+
+def _by_level(codes: Mapping[str, NDArray[np.int64]]) -> dict[Level, NDArray[np.int64]]:
+    return {level: codes[level.label] for level in COARSE_TO_FINE if level.label in codes}
+
+
+def request_of(body: AncestralBody | PrimedBody) -> JobRequest:
+    """The body as the record keeps it; what is filled in at admission is missing yet."""
+    given = {name: getattr(body, name) for name in type(body).model_fields}
+    return JobRequest(**{**given, "artist": body.artist or "", "genre": body.genre or ""})
+
+
+def inherited_request(body: ContinueBody | UpsampleBody, origin: Origin) -> JobRequest:
+    """The body as the record keeps it; what it leaves out is the parent's.
+
+    Raises:
+        InvalidRequest: it asks for another model, lacks what no parent gives, or takes a row that
+            is not there.
+    """
+    given = {name: getattr(body, name) for name in body.model_fields_set}
+    given = {name: value for name, value in given.items() if value is not None}
+    inherited = _inheritance(given, origin)
+    _check_complete({**inherited, **given})
+    if origin.model not in (None, given.get("model", origin.model)):
+        sentence = f"the codes belong to {origin.model}, and only that model can go on from them"
+        raise invalid_field("body", ["model"], sentence)
+    request = JobRequest(**{**inherited, **given})
+    return request.model_copy(update={"num_samples": _num_samples(body, origin)})
+
+
+def _inheritance(given: Mapping[str, Any], origin: Origin) -> dict[str, Any]:
+    parent = origin.parent
+    levels = LEVEL_NAMES if given["mode"] == "upsample" else _levels_of(origin)
+    if parent is None:
+        # An id stands in for the name, as it does where there is no parent at all.
+        empty = {name: "" for name, ids in _NAMES_AND_IDS if ids in given}
+        return {**empty, "levels": levels}
+    inherited = {name: getattr(parent.request, name) for name in _INHERITED}
+    for name, ids in _NAMES_AND_IDS:
+        if name in given:
+            del inherited[ids]
+        elif ids in given and not isinstance(given[ids], dict):
+            inherited[name] = ""
+    return {**inherited, "levels": levels}
+
+
+def _levels_of(origin: Origin) -> tuple[LevelName, ...]:
+    if origin.parent is not None:
+        return origin.parent.request.levels
+    return LEVEL_NAMES[: len(origin.codes)]
+
+
+def _check_complete(fields: Mapping[str, Any]) -> None:
+    for name in ("model", "artist", "genre"):
+        if name not in fields:
+            sentence = "this field is required: codes that were sent name none"
+            raise invalid_field("body", [name], sentence)
+
+
+def _num_samples(body: ContinueBody | UpsampleBody, origin: Origin) -> int:
+    """One song may become several; several stay as many as they are. Raises InvalidRequest."""
+    num_rows = len(origin.codes[Level.TOP])
+    if body.sample is not None and body.sample >= num_rows:
+        sentence = f"there are {num_rows} songs to go on from, from 0 on"
+        raise invalid_field("body", ["sample"], sentence)
+    if body.sample is not None or num_rows == 1:
+        return body.num_samples
+    if "num_samples" in body.model_fields_set and body.num_samples != num_rows:
+        sentence = f"each of the {num_rows} songs goes on by itself: choose one with `sample`, "
+        raise invalid_field("body", ["num_samples"], sentence + "or leave this out")
+    return num_rows
+
+
+def cut_codes(origin: Origin, request: JobRequest, config: JukeboxConfig) -> Codes:
+    """What of the codes is kept, int64 [1 or num_samples, T], of the levels that are asked for.
+
+    Raises:
+        SongError: the cut lies beyond the end (`keep_sec`), or the codes are none of this model
+            (`codes`).
+    """
+    rows = slice(None) if request.sample is None else slice(request.sample, request.sample + 1)
+    chosen = {level: codes[rows] for level, codes in origin.codes.items()}
+    _check_range(chosen, config)
+    num_tokens = {level: codes.shape[1] for level, codes in chosen.items()}
+    kept = cut_tokens(config.time_base, num_tokens, request.cut_seconds)
+    return {
+        level: chosen[level][:, :length]
+        for level, length in kept.items()
+        if level.label in request.levels and length
+    }
+
+
+def _check_range(codes: Codes, config: JukeboxConfig) -> None:
+    num_codes = config.vqvae.num_codes
+    for level, rows in codes.items():
+        if rows.size and rows.max() >= num_codes:
+            raise SongError(
+                f"{level.label} holds the code {rows.max()}, and this model has {num_codes}",
+                field="codes",
+            )

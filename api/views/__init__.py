@@ -1,0 +1,1 @@
+"""What answers look like: schemas, and the records they are made from."""

@@ -1,0 +1,273 @@
+"""From records to answers: pure functions, no store, no clock."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from api.views.schemas import (
+    AssetUrls,
+    AssetView,
+    JobErrorView,
+    JobUrls,
+    JobView,
+    LevelMetricsView,
+    LevelProgressView,
+    MetricsView,
+    ModelLevelView,
+    ModelLimits,
+    ModelView,
+    NameView,
+    OutputView,
+    ProgressView,
+    WorkerView,
+)
+from jobs.files.assets import Asset
+from jobs.record.job import Job, JobStatus, LevelProgress, Output, Stage
+from jobs.record.request import LevelName
+from jobs.store import WorkerInfo
+from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig
+from jukebox_core.labels.search import NameMatch
+from jukebox_core.models.catalog import ModelCard, ModelState
+from jukebox_core.models.released import ReleasedModel
+from jukebox_core.units import Level
+
+MAX_REQUEST_DURATION_SEC = 600.0
+"""Bound of `JobRequest.duration_seconds`, whatever the model."""
+
+
+def job_view(job: Job, *, queue_position: int | None, eta_sec: float | None, root: str) -> JobView:
+    """A record as its owner sees it; `root` is put before every path (a proxy's prefix)."""
+    urls = job_urls(job.id, root)
+    error = job.error
+    return JobView(
+        id=job.id,
+        status=job.status,
+        stage=job.stage,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        completed_at=job.completed_at,
+        expires_at=job.expires_at,
+        codes_expire_at=job.codes_expire_at,
+        pinned=job.pinned,
+        deadline_at=job.deadline_at,
+        queue_position=queue_position,
+        eta_seconds=eta_sec,
+        progress=_progress_view(job),
+        duration_seconds=job.duration_sec,
+        parent_id=job.parent_id,
+        root_id=job.root_id,
+        owner=job.owner,
+        outputs=[_output_view(output, urls.audio) for output in job.outputs],
+        labels=dict(job.labels),
+        seed=job.request.seed or 0,
+        attempt=job.attempt,
+        metrics=_metrics_view(job),
+        error=error
+        and JobErrorView(code=error.code, message=error.message, retryable=error.retryable),
+        urls=urls,
+        input=job.request,
+    )
+
+
+def job_urls(job_id: str, root: str) -> JobUrls:
+    """All paths of a job."""
+    path = f"{root}/jobs/{job_id}"
+    return JobUrls(
+        self=path,
+        events=f"{path}/events",
+        cancel=f"{path}/cancel",
+        retry=f"{path}/retry",
+        pin=f"{path}/pin",
+        audio=f"{path}/audio",
+        codes=f"{path}/codes",
+        alignment=f"{path}/alignment",
+        children=f"{path}/children",
+    )
+
+
+def asset_view(asset: Asset, root: str, expires_at: datetime | None) -> AssetView:
+    """An asset as clients see it."""
+    return AssetView(
+        id=asset.id,
+        kind=asset.kind,
+        format=asset.audio_format or "safetensors",
+        sha256=asset.sha256,
+        bytes=asset.num_bytes,
+        created_at=asset.created_at,
+        expires_at=expires_at,
+        duration_seconds=asset.duration_sec,
+        sample_rate_hz=asset.sample_rate_hz,
+        channels=asset.num_channels,
+        num_samples=asset.num_samples,
+        tokens=None if asset.num_tokens is None else dict(asset.num_tokens),
+        model=asset.model,
+        urls=AssetUrls(self=f"{root}/assets/{asset.id}"),
+    )
+
+
+def format_of(output: Output) -> str:
+    """`wav`, `flac`, ...: the ending of the stored file."""
+    return output.name.rpartition(".")[2].lower()
+
+
+def _output_view(output: Output, audio_path: str) -> OutputView:
+    audio_format = format_of(output)
+    query = f"?sample={output.sample}&level={output.level}&format={audio_format}"
+    return OutputView(
+        level=_level_name(output.level),
+        sample=output.sample,
+        url=audio_path + query,
+        format=audio_format,
+        duration_seconds=output.duration_sec,
+        sample_rate_hz=output.sample_rate_hz,
+        bytes=output.num_bytes,
+        sha256=output.sha256,
+    )
+
+
+def _progress_view(job: Job) -> ProgressView:
+    levels = []
+    for level in job.request.levels:
+        plan, done = job.plan[level], _done(job, level)
+        levels.append(
+            LevelProgressView(
+                level=level,
+                tokens_done=done.tokens_done,
+                tokens_total=plan.tokens_total,
+                windows_done=done.windows_done,
+                windows_total=plan.windows_total,
+            )
+        )
+    drawing = not job.is_terminal and job.stage is not Stage.RENDER
+    return ProgressView(
+        value=job.progress_value,
+        level=_level_name(job.stage) if drawing else None,
+        levels=levels,
+    )
+
+
+def _done(job: Job, level: str) -> LevelProgress:
+    """What is kept from a prompt was there before anything was drawn."""
+    nothing_drawn = LevelProgress(tokens_done=job.plan[level].prompt_tokens)
+    return job.progress.get(level, nothing_drawn)
+
+
+def _metrics_view(job: Job) -> MetricsView:
+    waited = None
+    if job.started_at is not None:
+        waited = max((job.started_at - job.created_at).total_seconds(), 0.0)
+    levels = {
+        level: LevelMetricsView(
+            seconds=figures.seconds, tokens_per_second=figures.tokens_per_second
+        )
+        for level, figures in job.metrics.items()
+    }
+    return MetricsView(queue_seconds=waited, levels=levels)
+
+
+def _level_name(level: str) -> LevelName:
+    names: Mapping[str, LevelName] = {"top": "top", "middle": "middle", "bottom": "bottom"}
+    return names[level]
+
+
+def remaining_sec(job: Job, rates: Mapping[Stage, float]) -> float | None:
+    """Seconds of work left in a job itself; None while a stage it needs was never measured."""
+    total_sec = 0.0
+    for level in job.request.levels:
+        tokens_done = _done(job, level).tokens_done
+        tokens_left = max(job.plan[level].tokens_total - tokens_done, 0)
+        if tokens_left and not rates.get(Stage(level)):
+            return None
+        total_sec += tokens_left / rates[Stage(level)] if tokens_left else 0.0
+    return total_sec
+
+
+def eta_sec(job: Job, rates: Mapping[Stage, float], queue_position: int | None) -> float | None:
+    """Seconds until the job ends, as a guess; None when unknown or when it has ended.
+
+    Jobs that wait before this one are taken to be as long as this one, drawn one after the
+    other: their own length would cost a look-up each, and a fleet's width is not known.
+    """
+    if job.is_terminal or job.status is JobStatus.CANCELING:
+        return None
+    own_sec = remaining_sec(job, rates)
+    if own_sec is None:
+        return None
+    return round(own_sec * (1 + (queue_position or 0)), 1)
+
+
+def poll_after_sec(view: JobView) -> int:
+    """How long a polling client may sleep: a tenth of what is left, from 1 to 30 seconds."""
+    if view.eta_seconds is None:
+        return 2
+    return int(min(max(view.eta_seconds / 10.0, 1.0), 30.0))
+
+
+def model_view(card: ModelCard) -> ModelView:
+    """A model that is ready, as clients see it."""
+    return _model_view(card.name, ModelState.READY, card.config, card.num_bytes)
+
+
+def released_view(model: ReleasedModel, state: ModelState) -> ModelView:
+    """A model that could be fetched, or is being fetched."""
+    return _model_view(model.name, state, model.config, model.num_bytes)
+
+
+def _model_view(name: str, state: ModelState, config: JukeboxConfig, num_bytes: int) -> ModelView:
+    return ModelView(
+        name=name,
+        state=state,
+        description=config.description,
+        licence=config.licence,
+        sample_rate_hz=config.vqvae.sample_rate_hz,
+        reads_lyrics=any(prior.lyrics is not None for prior in config.priors),
+        levels=[_model_level_view(prior) for prior in config.priors],
+        limits=model_limits(config),
+        bytes=num_bytes,
+    )
+
+
+def name_view(match: NameMatch) -> NameView:
+    """An artist or genre as clients see it."""
+    ids = {_level_name(level): list(ids) for level, ids in match.ids.items()}
+    return NameView(name=match.name, ids=ids, score=match.score)
+
+
+def _model_level_view(prior: JukeboxPriorConfig) -> ModelLevelView:
+    return ModelLevelView(
+        level=_level_name(prior.level.label),
+        tokens_per_second=prior.sample_rate_hz / prior.samples_per_token,
+        context_tokens=prior.context_tokens,
+        context_seconds=prior.context_samples / prior.sample_rate_hz,
+        samples_per_token=prior.samples_per_token,
+        label_version=prior.labels.version if prior.labels is not None else None,
+        default_hop_fraction=prior.default_hop_fraction,
+    )
+
+
+def model_limits(config: JukeboxConfig) -> ModelLimits:
+    """Shortest and longest songs of a model, as `plan_song` enforces them.
+
+    A song of one top token can be sung: the levels above draw what the contexts below need. The
+    song's length is bounded by the top prior's timing embedding.
+    """
+    labels = config.prior(Level.TOP).labels
+    max_song_sec = MAX_REQUEST_DURATION_SEC
+    if labels is not None:
+        max_song_sec = min(max_song_sec, labels.max_duration_sec)
+    return ModelLimits(
+        min_duration_seconds=config.time_base.tokens_to_seconds(1, Level.TOP),
+        max_duration_seconds=max_song_sec,
+        min_song_duration_seconds=labels.min_duration_sec if labels is not None else 0.0,
+        max_song_duration_seconds=max_song_sec,
+    )
+
+
+def worker_view(worker: WorkerInfo) -> WorkerView:
+    """A worker as `GET /system` shows it."""
+    return WorkerView(
+        name=worker.name,
+        device=worker.device,
+        models=list(worker.models),
+        stages=list(worker.stages),
+        seen_at=worker.seen_at,
+    )

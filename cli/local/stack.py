@@ -1,0 +1,250 @@
+"""The local stack: an embedded server, a worker and the API, each a process of its own."""
+
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cli.errors import ServiceProblem, ServiceUnreachable, StackError, UsageError
+from cli.local.processes import ChildProcess
+from cli.local.signals import StopSignals
+from cli.service.client import JukeboxClient
+
+if TYPE_CHECKING:
+    from cli.local.embedded_redis import EmbeddedRedis
+
+PORTS: Sequence[int] = range(20_000, 32_768)
+"""Where a free one is looked for: Linux gives none of these to whoever asks for any port."""
+START_TIMEOUT_SEC = 120.0
+STOP_TIMEOUT_SEC = 15.0
+_POLL_SEC = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackSettings:
+    """Where the stack keeps its files and listens.
+
+    `redis_url` names a server that runs already; None starts an embedded one in `data_dir`.
+    `webhooks` lets jobs name a `webhook_url`, and starts the process that sends to it.
+    `isolated` hides settings in the environment from the children, except the choice of device.
+    """
+
+    data_dir: Path
+    models_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 8000
+    redis_url: str | None = None
+    webhooks: bool = False
+    isolated: bool = False
+
+    @property
+    def url(self) -> str:
+        """Where a client on this machine finds the API."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}.get(self.host, self.host)
+        return f"http://{host}:{self.port}"
+
+    def environment(self, redis_url: str) -> dict[str, str]:
+        """The environment of the children."""
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not (self.isolated and name.startswith("JUKEBOX_") and name != "JUKEBOX_DEVICE")
+        }
+        health_file = str(self.data_dir.absolute() / "worker.alive")
+        return (
+            # What somebody made on a machine of their own is not thrown away.
+            {"JUKEBOX_KEEP_JOBS_SEC": "0", "JUKEBOX_KEEP_ASSETS_SEC": "0"}
+            | {"JUKEBOX_HEALTH_FILE": health_file}
+            | kept
+            | {
+                "REDIS_URL": redis_url,
+                "JUKEBOX_DATA_DIR": str(self.data_dir.absolute()),
+                "JUKEBOX_MODELS_DIR": str(self.models_dir.absolute()),
+                "JUKEBOX_HOST": self.host,
+                "JUKEBOX_PORT": str(self.port),
+                "JUKEBOX_WEBHOOKS": "on" if self.webhooks else "off",
+                "PYTHONUNBUFFERED": "1",
+            }
+        )
+
+
+class Stack:
+    """Started processes. `running_stack` makes one and ends it again."""
+
+    def __init__(self, settings: StackSettings, signals: StopSignals) -> None:
+        self.settings = settings
+        self._signals = signals
+        self._server: EmbeddedRedis | None = None
+        self._children: list[ChildProcess] = []
+        self._watchdog: subprocess.Popen[str] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where a client on this machine finds the API."""
+        return self.settings.url
+
+    def start(self) -> None:
+        """Start everything and wait until a job could be posted.
+
+        Raises:
+            UsageError: the port is taken.
+            StackError: a process did not start; its last lines are in the message.
+        """
+        require_free_port(self.settings.host, self.settings.port)
+        (self.settings.data_dir / "logs").mkdir(parents=True, exist_ok=True)
+        with self._signals.deferred():
+            self._watchdog = _start_watchdog()
+            environment = self.settings.environment(self._redis_url())
+            if self.settings.webhooks:
+                health_file = str(self.settings.data_dir.absolute() / "webhooks.alive")
+                own = environment | {"JUKEBOX_HEALTH_FILE": health_file}
+                self._start_child("jobs.webhooks", own)
+            for module in ("worker", "api"):
+                self._start_child(module, environment)
+        self._wait_until_ready()
+
+    def check(self) -> None:
+        """Raise StackError when a process has died."""
+        for child in self._children:
+            status = child.exit_status()
+            if status is not None:
+                raise StackError(
+                    f"the {child.name} ended with status {status}. The end of {child.log_path}:\n"
+                    f"{child.last_lines()}"
+                )
+
+    def last_lines(self, name: str) -> str:
+        """The end of the log of `worker` or `api`; empty when it was never started."""
+        return next((child.last_lines() for child in self._children if child.name == name), "")
+
+    def stop(self) -> None:
+        """End everything that was started, the server last; what is gone already is no error."""
+        with self._signals.deferred():
+            for child in self._children:
+                child.ask_to_stop()
+            deadline = time.monotonic() + STOP_TIMEOUT_SEC
+            for child in self._children:
+                child.wait_or_kill(deadline)
+                self._tell_watchdog("forget", child.pid)
+            self._children.clear()
+            self._stop_server()
+            self._stop_watchdog()
+
+    def _redis_url(self) -> str:
+        if self.settings.redis_url is not None:
+            return self.settings.redis_url
+        # Imported here: a machine that only talks to a service elsewhere has no redis client.
+        from cli.local.embedded_redis import EmbeddedRedis, EmbeddedRedisError
+
+        server = EmbeddedRedis(self.settings.data_dir)
+        try:
+            server.start()
+        except EmbeddedRedisError as error:
+            raise StackError(str(error)) from error
+        self._server = server
+        self._tell_watchdog("watch", self._server.pid)
+        return self._server.url
+
+    def _start_child(self, module: str, environment: dict[str, str]) -> None:
+        # -P: a folder called "api" where the person happens to stand must not be run instead.
+        command = [sys.executable, "-P", "-m", module]
+        log_path = self.settings.data_dir / "logs" / f"{module}.log"
+        child = ChildProcess(module, command, env=environment, log_path=log_path)
+        self._children.append(child)
+        self._tell_watchdog("watch", child.pid)
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_SEC
+        with JukeboxClient(self.url) as client:
+            while not _has_worker(client):
+                self.check()
+                if time.monotonic() > deadline:
+                    raise StackError(self._late_message())
+                time.sleep(_POLL_SEC)
+
+    def _late_message(self) -> str:
+        logs = "\n".join(f"{c.log_path}:\n{c.last_lines(8)}" for c in self._children)
+        return f"the service was not ready after {START_TIMEOUT_SEC:.0f} s\n{logs}"
+
+    def _tell_watchdog(self, verb: str, pid: int) -> None:
+        if self._watchdog is None or self._watchdog.stdin is None:
+            return
+        with suppress(BrokenPipeError):  # somebody killed it: this process still stops its own
+            self._watchdog.stdin.write(f"{verb} {pid}\n")
+            self._watchdog.stdin.flush()
+
+    def _stop_server(self) -> None:
+        if self._server is not None:
+            pid = self._server.pid
+            self._server.stop()
+            self._tell_watchdog("forget", pid)
+            self._server = None
+
+    def _stop_watchdog(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.communicate()
+            self._watchdog = None
+
+
+@contextmanager
+def running_stack(settings: StackSettings, signals: StopSignals) -> Iterator[Stack]:
+    """A stack that is ready for jobs; ended when the block ends, however it ends."""
+    stack = Stack(settings, signals)
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that nobody listens on at this moment, and that nobody gets by chance soon after."""
+    for port in random.sample(PORTS, 20):
+        with suppress(UsageError):
+            require_free_port(host, port)
+            return port
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Raise UsageError when `port` cannot be listened on."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        # As servers do: a port whose last connections are still fading away is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise UsageError(
+                f"cannot listen on {host}:{port} ({error.strerror}). Choose another port with "
+                "--port, or stop what uses this one."
+            ) from error
+
+
+def _has_worker(client: JukeboxClient) -> bool:
+    try:
+        return client.is_ready() and bool(client.system()["workers"])
+    except ServiceUnreachable:
+        return False
+    except ServiceProblem as problem:
+        # A service with keys tells those without one nothing of its workers.
+        return problem.status in (401, 403)
+
+
+def _start_watchdog() -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "cli.local.watchdog"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )

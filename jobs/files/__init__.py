@@ -1,0 +1,1 @@
+"""Files of jobs and assets on disk, and how long they stay."""

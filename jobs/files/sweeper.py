@@ -1,0 +1,86 @@
+"""Does what time alone asks for: fails what is overdue, forgets what was kept for long enough."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from jobs.errors import StoreUnavailable
+from jobs.files.artifacts import LocalArtifacts
+from jobs.files.assets import LocalAssets
+from jobs.files.cleanup import remove_leftovers
+from jobs.store import JobStore
+
+log = logging.getLogger(__name__)
+
+ASSETS_EVERY_SEC = 60.0
+
+
+class Sweeper(threading.Thread):
+    """Looks every few seconds; the first time after that many.
+
+    Any number of sweepers may run, and any of them may die at any moment: the store decides in one
+    step whether a job's time has come, and a file that should go is remembered there until it is
+    gone. `kept_assets_sec` None keeps assets for good.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        artifacts: LocalArtifacts,
+        assets: LocalAssets,
+        *,
+        every_sec: float,
+        kept_assets_sec: float | None = None,
+    ) -> None:
+        super().__init__(name="sweeper", daemon=True)
+        self._store, self._artifacts, self._assets = store, artifacts, assets
+        self._every_sec, self._kept_assets_sec = every_sec, kept_assets_sec
+        self._assets_swept_at: float | None = None
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Until `stop`."""
+        while not self._stopping.wait(self._every_sec):
+            try:
+                self.sweep()
+            except (StoreUnavailable, OSError) as error:
+                log.warning("cannot sweep now: %s", error)
+            except Exception:
+                log.exception("sweeping failed")
+
+    def stop(self) -> None:
+        """End after the present look."""
+        self._stopping.set()
+
+    def sweep(self) -> None:
+        """One look. Raises StoreUnavailable; OSError when assets cannot be looked at."""
+        store = self._store
+        self._end("deadline exceeded", store.overdue(), store.end_overdue)
+        self._end("codes expired", store.expired_codes(), store.expire_codes)
+        self._end("expired", store.expired(), store.expire)
+        for job_id, seen in store.untidy():
+            self._tidy(job_id, seen)
+        self._sweep_assets()
+
+    def _end(self, what: str, job_ids: list[str], end: Callable[[str], bool]) -> None:
+        for job_id in job_ids:
+            if end(job_id):
+                log.info(what, extra={"job_id": job_id})
+
+    def _tidy(self, job_id: str, seen: str) -> None:
+        try:
+            remove_leftovers(self._store, self._artifacts, job_id)
+        except OSError as error:
+            log.warning("files stay until the next look: %s", error, extra={"job_id": job_id})
+            return
+        self._store.tidied(job_id, seen)
+
+    def _sweep_assets(self) -> None:
+        now = time.monotonic()
+        last = self._assets_swept_at
+        if self._kept_assets_sec is None or (last is not None and now - last < ASSETS_EVERY_SEC):
+            return
+        self._assets_swept_at = now
+        for asset_id in self._assets.delete_older(self._kept_assets_sec):
+            log.info("asset expired", extra={"asset_id": asset_id})

@@ -1,0 +1,168 @@
+"""The body of `POST /jobs`: one shape for each mode, so that each says what it needs and forbids.
+
+What is left out of a `continue` or an `upsample` is the parent's; `model_fields_set` tells.
+"""
+
+from typing import Annotated, Any, ClassVar, Literal, get_args
+
+from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+from pydantic_core.core_schema import ValidationInfo
+
+from jobs.record.request import (
+    MAX_SAMPLES,
+    ArtistIds,
+    AudioPrompt,
+    CodesPrompt,
+    GenreIds,
+    JobIdText,
+    JobRequest,
+    Mode,
+    ModelName,
+    Name,
+    Seconds,
+    SongOptions,
+)
+
+MODES: tuple[Mode, ...] = get_args(Mode)
+
+
+class _Labelled(SongOptions):
+    """Artist and genre by name or by raw id. The ids come first, so that the names can see them."""
+
+    _needs_labels: ClassVar[bool] = True
+
+    artist_id: Annotated[
+        ArtistIds | None,
+        Field(
+            description="Id in the model's own lists, instead of `artist`; where levels read "
+            'several label versions, e.g. `{"v2": 1170}`'
+        ),
+    ] = None
+    genre_ids: Annotated[
+        GenreIds | None,
+        Field(
+            description="Ids in the model's own lists, instead of `genre`; where levels read "
+            'several label versions, e.g. `{"v2": [3, 7]}`'
+        ),
+    ] = None
+    artist: Annotated[Name | None, Field(validate_default=True, examples=["The Sawtooths"])] = None
+    genre: Annotated[Name | None, Field(validate_default=True, examples=["drone"])] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, body: Any) -> Any:  # noqa: ANN401  (whatever the client sent)
+        """`input` of a job can be sent again: there, what a mode does not use is null."""
+        if not isinstance(body, dict):
+            return body
+        foreign = JobRequest.model_fields.keys() - cls.model_fields.keys()
+        return {k: v for k, v in body.items() if v is not None or k not in foreign}
+
+    @field_validator("artist", "genre")
+    @classmethod
+    def _name_or_raw_id(cls, name: str | None, info: ValidationInfo) -> str | None:
+        ids = {"artist": "artist_id", "genre": "genre_ids"}[str(info.field_name)]
+        if ids not in info.data:
+            return name
+        # An id for some label versions leaves the name in force for the others.
+        if info.data[ids] is not None and not isinstance(info.data[ids], dict) and name:
+            raise PydanticCustomError(
+                "name_and_id", "give a name here or {ids}, not both", {"ids": ids}
+            )
+        if info.data[ids] is None and name is None and cls._needs_labels:
+            raise PydanticCustomError("missing", "Field required")
+        return name
+
+
+class AncestralBody(_Labelled):
+    """A song from nothing."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "tiny",
+                    "artist": "The Sawtooths",
+                    "genre": "drone",
+                    "lyrics": "Hello, hello, is anybody there?",
+                    "duration_seconds": 10,
+                    "seed": 7,
+                }
+            ]
+        }
+    )
+
+    mode: Literal["ancestral"] = "ancestral"
+    model: ModelName
+    duration_seconds: Annotated[Seconds, Field(examples=[10])]
+
+
+class PrimedBody(_Labelled):
+    """A song that begins with a recording, which is kept."""
+
+    mode: Literal["primed"]
+    model: ModelName
+    prompt: AudioPrompt
+    duration_seconds: Annotated[Seconds, Field(description="Whole length, the prompt included")]
+
+
+class _FromCodes(_Labelled):
+    """Goes on from codes: of a job, or of a file that was sent."""
+
+    _needs_labels: ClassVar[bool] = False
+
+    prompt: Annotated[
+        CodesPrompt | None, Field(description="Codes from `POST /assets`, instead of a parent")
+    ] = None
+    parent_id: Annotated[
+        JobIdText | None, Field(validate_default=True, description="The job to go on from")
+    ] = None
+    model: ModelName | None = None
+    sample: Annotated[
+        int | None,
+        Field(ge=0, lt=MAX_SAMPLES, description="Which take to go on from; null: each its own"),
+    ] = None
+    cut_seconds: Annotated[
+        Seconds | None, Field(description="Keep this much of it; null: all that is there")
+    ] = None
+
+    @field_validator("parent_id")
+    @classmethod
+    def _one_origin(cls, parent_id: str | None, info: ValidationInfo) -> str | None:
+        if "prompt" not in info.data:
+            return parent_id
+        if parent_id is None and info.data["prompt"] is None:
+            raise PydanticCustomError(
+                "no_origin", "name a job here, or an asset of codes in prompt.asset_id"
+            )
+        if parent_id is not None and info.data["prompt"] is not None:
+            raise PydanticCustomError("two_origins", "give parent_id or prompt, not both")
+        return parent_id
+
+
+class ContinueBody(_FromCodes):
+    """More of a song that is there."""
+
+    mode: Literal["continue"]
+    duration_seconds: Annotated[Seconds, Field(description="How much more is drawn")]
+
+
+class UpsampleBody(_FromCodes):
+    """Finer levels for a draft. Its length is the draft's."""
+
+    mode: Literal["upsample"]
+
+
+def _mode_of(body: Any) -> str:  # noqa: ANN401  (whatever the client sent)
+    mode = body.get("mode", "ancestral") if isinstance(body, dict) else "ancestral"
+    return mode if isinstance(mode, str) else repr(mode)[:100]
+
+
+JobBody = Annotated[
+    Annotated[AncestralBody, Tag("ancestral")]
+    | Annotated[PrimedBody, Tag("primed")]
+    | Annotated[ContinueBody, Tag("continue")]
+    | Annotated[UpsampleBody, Tag("upsample")],
+    Discriminator(_mode_of),
+]
+"""Any of them, told apart by `mode`, which is `ancestral` when absent."""

@@ -1,0 +1,184 @@
+"""A job record as a flat hash of strings, the shape in which Redis keeps it, and back.
+
+Parts that grow while the job runs have a field each (`window:top:0`, `output:top:1`), so that one
+command adds one part. Moments are whole microseconds since 1970; what is None has no field.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from jobs.record.job import (
+    CodesFile,
+    Job,
+    JobError,
+    JobStatus,
+    LevelMetrics,
+    LevelPlan,
+    LevelProgress,
+    Output,
+    Stage,
+)
+from jobs.record.request import LEVEL_NAMES, JobRequest
+from jobs.store import WorkerInfo
+
+_Part = TypeVar("_Part")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TEXTS = (
+    "codes_name",
+    "worker",
+    "parent_id",
+    "root_id",
+    "prompt_codes_name",
+    "prompt_audio_name",
+    "owner",
+    "step",
+    "weights",
+)
+_MOMENTS = (
+    "created_at",
+    "started_at",
+    "completed_at",
+    "expires_at",
+    "lease_expires_at",
+    "deadline_at",
+    "codes_expire_at",
+)
+_LENGTHS: Mapping[str, str] = {"kept_us": "kept_sec", "codes_kept_us": "codes_kept_sec"}
+
+
+def to_microseconds(moment: datetime) -> int:
+    """Whole microseconds since 1970. Raises TypeError for a moment without a time zone."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def from_microseconds(microseconds: int | str) -> datetime:
+    """Inverse of `to_microseconds`, in UTC."""
+    return _EPOCH + timedelta(microseconds=int(microseconds))
+
+
+def to_json(part: Any) -> str:  # noqa: ANN401  (any dataclass of jobs.job, or a mapping)
+    """Compact JSON of one part of a record."""
+    content = part if isinstance(part, Mapping) else asdict(part)
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False)
+
+
+def window_field(window: CodesFile) -> str:
+    """A window drawn again replaces the one that began at the same token."""
+    return f"window:{window.level}:{window.start}"
+
+
+def output_field(output: Output) -> str:
+    """One sound file per level and sample."""
+    return f"output:{output.level}:{output.sample}"
+
+
+def job_to_fields(job: Job) -> dict[str, str]:
+    """Every field of the hash; `model` is repeated there for the indexes."""
+    fields = {
+        "id": job.id,
+        "status": job.status.value,
+        "model": job.request.model,
+        "request": job.request.model_dump_json(),
+        "labels": to_json(job.labels),
+        "plan": to_json({level: asdict(plan) for level, plan in job.plan.items()}),
+        "stage": job.stage.value,
+        "attempt": str(job.attempt),
+        "fence": str(job.fence),
+        "progress_value": repr(job.progress_value),
+        "duration_sec": repr(job.duration_sec),
+    }
+    moments = {name: getattr(job, name) for name in _MOMENTS}
+    fields |= {n: str(to_microseconds(m)) for n, m in moments.items() if m is not None}
+    fields |= {window_field(window): to_json(window) for window in job.codes}
+    fields |= {output_field(output): to_json(output) for output in job.outputs}
+    fields |= {f"progress:{level}": to_json(part) for level, part in job.progress.items()}
+    fields |= {f"metrics:{level}": to_json(part) for level, part in job.metrics.items()}
+    texts = {name: getattr(job, name) for name in _TEXTS}
+    fields |= {name: text for name, text in texts.items() if text is not None}
+    lengths = {name: getattr(job, attribute) for name, attribute in _LENGTHS.items()}
+    # Only for the scripts: the request tells it.
+    lengths["timeout_us"] = job.request.timeout_seconds
+    fields |= {n: str(round(sec * 1e6)) for n, sec in lengths.items() if sec is not None}
+    if job.pinned:
+        fields["pinned"] = "1"
+    if job.request.webhook_url is not None:
+        # Beside the request, for the scripts that write messages.
+        fields["webhook_url"] = job.request.webhook_url
+        fields["webhook_events"] = " ".join(job.request.webhook_events)
+    if job.crashes:
+        fields["crashes"] = str(job.crashes)
+    if job.parent_sample is not None:
+        fields["parent_sample"] = str(job.parent_sample)
+    if job.error is not None:
+        fields["error"] = to_json(job.error)
+    return fields
+
+
+def job_from_fields(fields: Mapping[str, str]) -> Job:
+    """Inverse of `job_to_fields`. Windows and outputs come coarse to fine, then in order.
+
+    Fields that an older release did not write take their defaults.
+    """
+    optional: dict[str, Any] = {name: fields[name] for name in _TEXTS if name in fields}
+    optional |= {name: from_microseconds(fields[name]) for name in _MOMENTS if name in fields}
+    optional |= {a: int(fields[name]) / 1e6 for name, a in _LENGTHS.items() if name in fields}
+    if "parent_sample" in fields:
+        optional["parent_sample"] = int(fields["parent_sample"])
+    windows = [CodesFile(**part) for part in _parts(fields, "window:").values()]
+    outputs = [Output(**part) for part in _parts(fields, "output:").values()]
+    progress = {level: LevelProgress(**p) for level, p in _parts(fields, "progress:").items()}
+    metrics = {level: LevelMetrics(**p) for level, p in _parts(fields, "metrics:").items()}
+    plan = {level: LevelPlan(**part) for level, part in json.loads(fields["plan"]).items()}
+    return Job(
+        id=fields["id"],
+        status=JobStatus(fields["status"]),
+        request=JobRequest.model_validate_json(fields["request"]),
+        labels=json.loads(fields["labels"]),
+        plan=plan,
+        stage=Stage(fields["stage"]),
+        attempt=int(fields["attempt"]),
+        crashes=int(fields.get("crashes", 0)),
+        fence=int(fields["fence"]),
+        progress_value=float(fields["progress_value"]),
+        progress=_coarse_to_fine(progress),
+        codes=tuple(sorted(windows, key=lambda w: (LEVEL_NAMES.index(w.level), w.start))),
+        outputs=tuple(sorted(outputs, key=lambda o: (LEVEL_NAMES.index(o.level), o.sample))),
+        metrics=_coarse_to_fine(metrics),
+        error=JobError(**json.loads(fields["error"])) if "error" in fields else None,
+        duration_sec=float(fields.get("duration_sec", 0.0)),
+        pinned="pinned" in fields,
+        **optional,
+    )
+
+
+def worker_to_json(worker: WorkerInfo) -> str:
+    """What a worker tells of itself. When it was seen is not its to tell."""
+    return to_json({name: getattr(worker, name) for name in ("device", "models", "stages")})
+
+
+def worker_from_fields(name: str, seen_us: str, description: str) -> WorkerInfo:
+    """Inverse of `worker_to_json`, with the server's word on when it was heard."""
+    content = json.loads(description)
+    return WorkerInfo(
+        name=name,
+        device=content["device"],
+        models=tuple(content["models"]),
+        stages=tuple(Stage(stage) for stage in content["stages"]),
+        seen_at=from_microseconds(seen_us),
+    )
+
+
+def _parts(fields: Mapping[str, str], prefix: str) -> dict[str, dict[str, Any]]:
+    return {
+        name.removeprefix(prefix): json.loads(text)
+        for name, text in fields.items()
+        if name.startswith(prefix)
+    }
+
+
+def _coarse_to_fine(parts: Mapping[str, _Part]) -> dict[str, _Part]:
+    return {level: parts[level] for level in LEVEL_NAMES if level in parts}

@@ -1,0 +1,232 @@
+"""The job record: the one truth about a job, and the changes it allows."""
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from jobs.record.request import JobRequest
+
+_JOB_ID = re.compile(r"job_[0-9a-f]{32}", re.ASCII)
+
+
+def new_job_id() -> str:
+    """An id that nobody can guess, safe in URLs and file names."""
+    return f"job_{secrets.token_hex(16)}"
+
+
+def is_job_id(text: str) -> bool:
+    """Whether `text` could have come from `new_job_id`; asked before any look-up."""
+    return _JOB_ID.fullmatch(text) is not None
+
+
+class JobStatus(StrEnum):
+    """Where a job stands. `canceling` is running with the wish to stop."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    CANCELING = "canceling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+
+
+TERMINAL_STATUSES = frozenset(
+    {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED, JobStatus.EXPIRED}
+)
+
+NEXT_STATUSES: Mapping[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.QUEUED: frozenset(
+        {JobStatus.RUNNING, JobStatus.CANCELED, JobStatus.FAILED, JobStatus.EXPIRED}
+    ),
+    JobStatus.RUNNING: frozenset({JobStatus.CANCELING, JobStatus.SUCCEEDED, JobStatus.FAILED}),
+    # A cancel that arrives after the last code was drawn loses: the song is there.
+    JobStatus.CANCELING: frozenset({JobStatus.CANCELED, JobStatus.SUCCEEDED, JobStatus.FAILED}),
+    **dict.fromkeys(TERMINAL_STATUSES, frozenset()),
+    # Only at its owner's wish: what is drawn already is worth another try.
+    JobStatus.FAILED: frozenset({JobStatus.QUEUED}),
+}
+
+
+class Stage(StrEnum):
+    """One Celery task of a job: a level to draw, or the finish."""
+
+    TOP = "top"
+    MIDDLE = "middle"
+    BOTTOM = "bottom"
+    RENDER = "render"
+
+
+def stages_of(request: JobRequest) -> tuple[Stage, ...]:
+    """The tasks that a request needs, in order."""
+    return (*(Stage(level) for level in request.levels), Stage.RENDER)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelPlan:
+    """What a level will cost; known when the job is accepted. Tokens are per sample.
+
+    `tokens_total` is everything that the level holds at its end. The first `prompt_tokens` of it
+    are kept from the prompt or the parent and never drawn again. The first `heard_tokens` are the
+    song; what follows only fills the context of the level below and is cut off every result.
+    """
+
+    tokens_total: int
+    windows_total: int
+    samples_per_token: int
+    prompt_tokens: int = 0
+    heard_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.heard_tokens:
+            object.__setattr__(self, "heard_tokens", self.tokens_total)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelProgress:
+    """How far a level is. Tokens are per sample; windows count only those kept on disk."""
+
+    tokens_done: int = 0
+    windows_done: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodesFile:
+    """The new codes of one window, all samples, kept as soon as they were drawn.
+
+    `name` is relative to the job's folder. The file holds int32 [num_samples, run_up + end -
+    start]: before the codes of the song `run_up` others, which only the next window reads.
+    """
+
+    name: str
+    level: str
+    start: int
+    end: int
+    sha256: str
+    num_bytes: int
+    run_up: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """One sound file a client can fetch."""
+
+    name: str
+    level: str
+    sample: int
+    duration_sec: float
+    sample_rate_hz: int
+    num_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobError:
+    """Why a job failed, for its owner: a stable code and a sentence."""
+
+    code: str
+    message: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelMetrics:
+    """What a finished level took."""
+
+    seconds: float
+    tokens_per_second: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A record as it was at one moment. Only the store changes records.
+
+    `request` is complete: seed and song duration are filled in. `labels` says per level what each
+    name resolved to. `stage` is what runs or waits to run. `fence` rises with every claim;
+    `attempt` only when a worker died with the job, and begins anew when a failed one is retried.
+    `crashes` counts the deaths since the last window that was kept. `lease_expires_at` is None
+    while nobody holds it. `codes_name` is the file with all finished levels. All moments are UTC.
+
+    `duration_sec` is the whole length that is heard, whatever the mode; when it is not given, it is
+    the request's. A job that goes on from another has its `parent_id`, and the `parent_sample` that
+    was chosen (None: every take goes on by itself); `root_id` is the first of the line, its own id
+    when it has no parent. What a job begins with lies in its own folder: `prompt_codes_name` is a
+    file of `write_all_codes` with one row, or with one for each sample; `prompt_audio_name` a mono
+    WAV file at the model's rate, from which a worker makes such codes.
+
+    `owner` is the id of the API key that asked for it; None where nobody needed one. `step` is the
+    code that its first worker drew with (`jukebox_core/step_kind.py`): later ones take the same.
+    `weights` are those that it was begun with, `full` or `int8` (`prior/int8_weights.py` there).
+
+    At `deadline_at` it fails, unless it has ended. Once ended it is kept for `kept_sec`, its codes
+    for `codes_kept_sec` (None: for good, and as long as the job), that is until `expires_at` and
+    `codes_expire_at`; while it is `pinned` nothing of it goes.
+    """
+
+    id: str
+    status: JobStatus
+    request: JobRequest
+    labels: Mapping[str, Any]
+    plan: Mapping[str, LevelPlan]
+    stage: Stage
+    created_at: datetime
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    expires_at: datetime | None = None
+    attempt: int = 1
+    crashes: int = 0
+    fence: int = 0
+    lease_expires_at: datetime | None = None
+    progress_value: float = 0.0
+    progress: Mapping[str, LevelProgress] = field(default_factory=dict)
+    codes: tuple[CodesFile, ...] = ()
+    codes_name: str | None = None
+    outputs: tuple[Output, ...] = ()
+    metrics: Mapping[str, LevelMetrics] = field(default_factory=dict)
+    error: JobError | None = None
+    worker: str | None = None
+    duration_sec: float = 0.0
+    parent_id: str | None = None
+    root_id: str = ""
+    parent_sample: int | None = None
+    prompt_codes_name: str | None = None
+    prompt_audio_name: str | None = None
+    owner: str | None = None
+    step: str | None = None
+    weights: str | None = None
+    deadline_at: datetime | None = None
+    kept_sec: float | None = None
+    codes_kept_sec: float | None = None
+    codes_expire_at: datetime | None = None
+    pinned: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.root_id:
+            object.__setattr__(self, "root_id", self.id)
+        if not self.duration_sec:
+            object.__setattr__(self, "duration_sec", self.request.duration_seconds or 0.0)
+
+    @property
+    def is_terminal(self) -> bool:
+        """No worker will change it; its owner may delete it, or retry it when it failed."""
+        return self.status in TERMINAL_STATUSES
+
+    @property
+    def drawn_audio_sec(self) -> float:
+        """Seconds of music, of all takes, of which something is drawn anew."""
+        shares = (1.0 - plan.prompt_tokens / plan.heard_tokens for plan in self.plan.values())
+        return self.duration_sec * self.request.num_samples * max(max(shares, default=1.0), 0.0)
+
+    def next_stage(self) -> Stage | None:
+        """The stage after the present one; None after the last."""
+        stages = stages_of(self.request)
+        position = stages.index(self.stage) + 1
+        return stages[position] if position < len(stages) else None
+
+    def codes_of(self, level: str) -> tuple[CodesFile, ...]:
+        """The kept windows of one level, in order of time."""
+        return tuple(sorted((c for c in self.codes if c.level == level), key=lambda c: c.start))

@@ -1,0 +1,163 @@
+"""What a job was asked for, complete: what is kept in the record and shown as `input`.
+
+`jobs/record/bodies.py` has the bodies that clients may send, mode by mode. Whether a model can sing
+it is decided where models are known (`api/submission/admission.py`). Types are strict: `"10"` is no
+number and `true` no count, so that a client's mistake shows at once.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from jobs.webhooks.messages import ENDINGS, WebhookEvents, WebhookUrl
+
+LevelName = Literal["top", "middle", "bottom"]
+AudioFormat = Literal["wav", "flac", "ogg", "mp3"]
+Mode = Literal["ancestral", "primed", "continue", "upsample"]
+Speed = Literal["exact", "parallel"]
+
+LEVEL_NAMES: tuple[LevelName, ...] = ("top", "middle", "bottom")
+MAX_LYRICS_CHARACTERS = 20_000
+MAX_SAMPLES = 16
+MAX_SECONDS = 600.0
+MAX_TIMEOUT_SECONDS = 30 * 86_400.0
+MAX_SEED = 2**53 - 1
+"""Largest integer that every JSON reader keeps exactly."""
+
+ModelName = Annotated[
+    str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_.-]*$", examples=["tiny"])
+]
+Name = Annotated[str, Field(max_length=200)]
+RawId = Annotated[int, Field(ge=0, le=1_000_000)]
+RawIds = Annotated[tuple[RawId, ...], Field(strict=False, min_length=1, max_length=16)]
+LabelVersion = Literal["v2", "v3"]
+ArtistIds = RawId | dict[LabelVersion, RawId]
+"""Models whose levels read several label versions take an id for each, or for some of them."""
+GenreIds = RawIds | dict[LabelVersion, RawIds]
+Seconds = Annotated[float, Field(gt=0.0, le=MAX_SECONDS)]
+SecondsFromZero = Annotated[float, Field(ge=0.0, le=MAX_SECONDS)]
+JobIdText = Annotated[str, Field(pattern=r"^job_[0-9a-f]{32}$", max_length=36)]
+AssetIdText = Annotated[str, Field(pattern=r"^asset_[0-9a-f]{32}$", max_length=38)]
+
+
+class LevelSampling(BaseModel):
+    """How one level is drawn; what is absent takes the model's default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    temperature: Annotated[float, Field(gt=0.0, le=10.0, examples=[0.98])] = 0.99
+    top_k: Annotated[int, Field(ge=0, le=1_000_000, description="0 keeps every code")] = 0
+    top_p: Annotated[float, Field(ge=0.0, le=1.0, description="0 keeps every code")] = 0.0
+    hop_fraction: Annotated[
+        float | None,
+        Field(gt=0.0, le=1.0, description="Part of each window that is new in a long song"),
+    ] = None
+
+
+class SamplingRequest(BaseModel):
+    """Sampling settings per level."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    top: LevelSampling = LevelSampling()
+    middle: LevelSampling = LevelSampling()
+    bottom: LevelSampling = LevelSampling()
+
+
+class SongOptions(BaseModel):
+    """What every mode may say, and what it means when it is not said."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    lyrics: Annotated[str, Field(max_length=MAX_LYRICS_CHARACTERS)] = ""
+    song_duration_seconds: Annotated[
+        Seconds | None,
+        Field(description="Length of the whole imagined song: paces the lyrics"),
+    ] = None
+    offset_seconds: Annotated[
+        SecondsFromZero, Field(description="Where in that song the drawn part begins")
+    ] = 0.0
+    num_samples: Annotated[int, Field(ge=1, le=MAX_SAMPLES)] = 1
+    seed: Annotated[int | None, Field(ge=0, le=MAX_SEED)] = None
+    sampling: SamplingRequest = SamplingRequest()
+    levels: Annotated[
+        tuple[LevelName, ...],
+        # Not strict: a JSON array is a list, and only a lax tuple takes one.
+        Field(
+            strict=False, min_length=1, max_length=3, description='`["top"]` alone makes a draft'
+        ),
+    ] = LEVEL_NAMES
+    audio_format: AudioFormat = "wav"
+    speed: Annotated[
+        Speed,
+        Field(
+            description="`parallel` draws up to eight stretches of the levels below the top side "
+            "by side and joins them: sooner, and another song than `exact`"
+        ),
+    ] = "exact"
+    timeout_seconds: Annotated[
+        float | None,
+        Field(
+            gt=0.0,
+            le=MAX_TIMEOUT_SECONDS,
+            description="A job that has not ended by then, counted from its acceptance, fails with "
+            "`deadline_exceeded`; null: it may take its time",
+        ),
+    ] = None
+    webhook_url: WebhookUrl | None = None
+    webhook_events: WebhookEvents = ENDINGS
+
+    @field_validator("levels")
+    @classmethod
+    def _levels_start_at_the_top(cls, levels: tuple[LevelName, ...]) -> tuple[LevelName, ...]:
+        if levels != LEVEL_NAMES[: len(levels)]:
+            raise ValueError(
+                'levels must be ["top"], ["top", "middle"] or ["top", "middle", "bottom"]'
+            )
+        return levels
+
+
+class AudioPrompt(BaseModel):
+    """The recording that a song begins with, or a part of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    asset_id: Annotated[AssetIdText, Field(description="A sound that was sent to `POST /assets`")]
+    start_seconds: Annotated[
+        SecondsFromZero, Field(description="Where in the recording the prompt begins")
+    ] = 0.0
+    seconds: Annotated[
+        Seconds | None, Field(description="Length of the prompt; null: to the recording's end")
+    ] = None
+
+
+class CodesPrompt(BaseModel):
+    """Codes that stand in for those of a parent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    asset_id: Annotated[AssetIdText, Field(description="Codes that were sent to `POST /assets`")]
+
+
+class JobRequest(SongOptions):
+    """One song to sing, in any mode.
+
+    Complete: what the client left out is filled in at admission, from the parent if there is one.
+    `duration_seconds` keeps the meaning that it has in its mode; `Job.duration_sec` is the whole
+    length. With raw ids (`artist_id`, `genre_ids`) the name in their place may be empty.
+    """
+
+    mode: Mode = "ancestral"
+    model: ModelName
+    artist: Name
+    genre: Name
+    artist_id: ArtistIds | None = None
+    genre_ids: GenreIds | None = None
+    duration_seconds: Annotated[
+        Seconds | None,
+        Field(description="ancestral, primed: the whole length; continue: how much more"),
+    ] = None
+    prompt: AudioPrompt | CodesPrompt | None = None
+    parent_id: JobIdText | None = None
+    sample: Annotated[int | None, Field(ge=0, lt=MAX_SAMPLES)] = None
+    cut_seconds: Seconds | None = None

@@ -1,0 +1,59 @@
+"""`python -m jobs.webhooks`: one process that sends webhooks. Any number may run."""
+
+import asyncio
+import signal
+import sys
+
+from jobs.logs import configure_logging
+from jobs.settings import InvalidSettings
+from jobs.webhooks.dispatcher import Dispatcher
+from jobs.webhooks.outbox import RedisWebhookOutbox
+from jobs.webhooks.sender import Sender, SystemResolver
+from jobs.webhooks.settings import WebhookSettings, read_settings
+from jobs.webhooks.signing import WebhookSecrets
+
+_SPARE_LEASE_SEC = 45.0
+"""For writing down what became of an attempt, also while the store is away for a moment."""
+
+
+async def serve(settings: WebhookSettings) -> None:
+    """Send webhooks until SIGTERM or SIGINT."""
+    stopping = asyncio.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signum, stopping.set)
+    outbox = RedisWebhookOutbox(settings.redis_url)
+    sender = Sender(
+        WebhookSecrets(settings.data_dir),
+        SystemResolver(2 * settings.concurrency),
+        allowed_hosts=settings.allowed_hosts,
+        public_url=settings.public_url,
+        timeout_sec=settings.timeout_sec,
+    )
+    dispatcher = Dispatcher(
+        outbox,
+        sender,
+        concurrency=settings.concurrency,
+        retries_after_sec=settings.retries_after_sec,
+        lease_sec=settings.timeout_sec + _SPARE_LEASE_SEC,
+        health_file=settings.health_file,
+    )
+    try:
+        await dispatcher.run(stopping)
+    finally:
+        outbox.close()
+
+
+def main() -> int:
+    """Exit status 2 when the environment asks for what cannot be."""
+    try:
+        settings = read_settings()
+    except InvalidSettings as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    configure_logging(settings.log_format, settings.log_level)
+    asyncio.run(serve(settings))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""When the lyrics are sung: from the attention of a prior to timed text."""

@@ -1,0 +1,92 @@
+"""Sound files <-> tensors: mono float32 in [-1, 1] at the model's sample rate."""
+
+from pathlib import Path
+
+import numpy as np
+import soxr
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from jukebox_core.audio.files import AudioFormat, open_sound, to_pcm, write_blocks
+from jukebox_core.errors import AudioError
+
+__all__ = ["AudioFormat", "read_audio", "resample", "write_audio"]
+
+
+def read_audio(
+    path: str | Path,
+    *,
+    sample_rate_hz: int,
+    offset_sec: float = 0.0,
+    duration_sec: float | None = None,
+) -> Tensor:
+    """Read a sound file, fold it to mono and bring it to `sample_rate_hz`.
+
+    Args:
+        path: WAV, FLAC, OGG or MP3, of any rate and number of channels.
+        sample_rate_hz: wanted.
+        offset_sec: where to begin reading.
+        duration_sec: how much to read at most; None reads to the end. The rest is never decoded.
+
+    Returns:
+        float32 [samples, 1], the mean of all channels, clipped to [-1, 1].
+
+    Raises:
+        AudioError: the file cannot be read, or holds nothing at that place.
+    """
+    with open_sound(Path(path)) as file:
+        start = int(offset_sec * file.samplerate)
+        num_frames = -1 if duration_sec is None else round(duration_sec * file.samplerate)
+        if start >= file.frames or num_frames == 0:
+            length_sec = file.frames / file.samplerate
+            raise AudioError(f"{path} lasts {length_sec:.3f} s: nothing is there to be read")
+        file.seek(start)
+        frames = file.read(num_frames, dtype="float32", always_2d=True)
+        file_rate_hz = file.samplerate
+    mono = torch.from_numpy(frames.mean(axis=1, dtype=np.float32))
+    return resample(mono, file_rate_hz, sample_rate_hz).clamp_(-1.0, 1.0).unsqueeze(1)
+
+
+def resample(samples: Tensor, from_hz: int, to_hz: int) -> Tensor:
+    """float32 [T] at one sample rate -> float32 [about T * to_hz / from_hz] at another."""
+    if from_hz == to_hz:
+        return samples
+    resampled = soxr.resample(samples.numpy(), from_hz, to_hz)
+    return torch.from_numpy(np.ascontiguousarray(resampled, dtype=np.float32))
+
+
+def write_audio(
+    path: str | Path,
+    audio: Tensor | NDArray[np.float32],
+    sample_rate_hz: int,
+    *,
+    audio_format: AudioFormat | None = None,
+    comment: str | None = None,
+) -> None:
+    """Write one song as 16-bit mono; samples louder than 1 are clipped.
+
+    Args:
+        path: its folder must exist.
+        audio: float32 [samples] or [samples, 1], on any device.
+        sample_rate_hz: of the audio; it is not resampled.
+        audio_format: None goes by the suffix of `path`.
+        comment: goes into the file's tags.
+
+    Raises:
+        AudioError: `audio` is not one song, or the file cannot be written.
+    """
+    samples = torch.as_tensor(audio).detach().float().cpu()
+    if samples.ndim == 2 and samples.shape[1] == 1:
+        samples = samples[:, 0]
+    if samples.ndim != 1:
+        raise AudioError(
+            f"audio has the shape {tuple(samples.shape)}; wanted [samples] or [samples, 1]"
+        )
+    write_blocks(
+        Path(path),
+        [to_pcm(samples.numpy())],
+        sample_rate_hz=sample_rate_hz,
+        audio_format=audio_format,
+        comment=comment,
+    )

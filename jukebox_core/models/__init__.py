@@ -1,0 +1,1 @@
+"""Models by name: catalog, releases, downloads, and where their weights are placed."""

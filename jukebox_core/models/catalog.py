@@ -1,0 +1,205 @@
+"""The models of one folder, as far as they can be known without loading weights; no torch.
+
+Each model is a directory in our own format (`checkpoints/native.py`):
+
+    config.json                 {"format": "jukebox", "format_version": 1, "config": {...}}
+    vqvae.safetensors           prior_top.safetensors, prior_middle.safetensors, ...
+    labels/v2_artist_ids.txt    v2_genre_ids.txt, v3_artist_ids.txt, v3_genre_ids.txt
+"""
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from jukebox_core.config import JukeboxConfig
+from jukebox_core.errors import ConfigError, LabelError, ModelNotFound
+from jukebox_core.labels import JukeboxTokenizer
+from jukebox_core.labels.search import LabelSearch
+from jukebox_core.models.pull_lock import is_pulling
+from jukebox_core.models.released import RELEASED_MODELS, ReleasedModel, released_model
+
+FORMAT = "jukebox"
+FORMAT_VERSION = 1
+CONFIG_FILE = "config.json"
+LABELS_FOLDER = "labels"
+_ANY_CONFIG = f"*/{CONFIG_FILE}"
+
+BUNDLED_MODEL = "mini"
+BUNDLED_MODELS = Path(__file__).parents[1] / "bundled"
+"""The folder of the models that come with this package."""
+
+
+class ModelState(StrEnum):
+    """Whether a model can sing: `PULLING` while a process is fetching it."""
+
+    ABSENT = "absent"
+    PULLING = "pulling"
+    READY = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What is known of a model before it is loaded.
+
+    `tokenizer` is None when the directory has no label lists: then names cannot be resolved.
+    `num_bytes` counts its safetensors files.
+    """
+
+    name: str
+    directory: Path
+    config: JukeboxConfig
+    tokenizer: JukeboxTokenizer | None
+    num_bytes: int
+    description: str
+    licence: str
+
+
+class ModelCatalog:
+    """The model directories inside `models_dir`, read again when their `config.json` changes.
+
+    A model's name is the name of its directory. Those in `bundled` are there too, unless
+    `models_dir` has one of the same name.
+    """
+
+    def __init__(self, models_dir: Path, bundled: Path | None = None) -> None:
+        self.models_dir = models_dir
+        self._folders = (models_dir,) if bundled is None else (models_dir, bundled)
+        self._cards: dict[str, tuple[tuple[Path, int], ModelCard]] = {}
+        self._searches: dict[str, tuple[ModelCard, LabelSearch]] = {}
+
+    def names(self) -> tuple[str, ...]:
+        """All directories that hold a `config.json`, in alphabetical order."""
+        return tuple(sorted(self._directories()))
+
+    def _directories(self) -> dict[str, Path]:
+        """Every model's directory by its name."""
+        found = [file.parent for at in reversed(self._folders) for file in at.glob(_ANY_CONFIG)]
+        return {directory.name: directory for directory in found if _is_name(directory.name)}
+
+    def get(self, name: str) -> ModelCard:
+        """The card of one model.
+
+        Raises:
+            ModelNotFound: there is no such directory; the message names those there are.
+            ConfigError: its `config.json` is broken.
+            LabelError: its label lists are broken.
+        """
+        directories = self._directories()
+        if name not in directories:
+            raise ModelNotFound(self._why_not(name, tuple(sorted(directories))))
+        directory = directories[name]
+        version = (directory, (directory / CONFIG_FILE).stat().st_mtime_ns)
+        cached = self._cards.get(name)
+        if cached is None or cached[0] != version:
+            cached = (version, read_card(directory))
+            self._cards[name] = cached
+        return cached[1]
+
+    def state(self, name: str) -> ModelState:
+        """Whether a model is there, on its way, or neither."""
+        if name in self.names():
+            return ModelState.READY
+        is_coming = name in RELEASED_MODELS and is_pulling(self.models_dir, name)
+        return ModelState.PULLING if is_coming else ModelState.ABSENT
+
+    def absent(self) -> tuple[ReleasedModel, ...]:
+        """The released models that are not there (yet), and can be fetched by name."""
+        known = self.names()
+        return tuple(released_model(name) for name in RELEASED_MODELS if name not in known)
+
+    def search(self, name: str) -> LabelSearch:
+        """The artists and genres of one model.
+
+        Raises:
+            ModelNotFound: there is no such model.
+            ConfigError: its `config.json` is broken.
+            LabelError: it has no label lists, or broken ones.
+        """
+        card = self.get(name)
+        if card.tokenizer is None:
+            raise LabelError(f"{name} came without lists of artists and genres")
+        cached = self._searches.get(name)
+        if cached is None or cached[0] is not card:
+            cached = (card, LabelSearch(card.tokenizer))
+            self._searches[name] = cached
+        return cached[1]
+
+    def _why_not(self, name: str, known: tuple[str, ...]) -> str:
+        there = f"there are {', '.join(known)}" if known else "there is none at all"
+        sentence = f"no model is called {name!r}: {there}"
+        match self.state(name) if name in RELEASED_MODELS else None:
+            case ModelState.PULLING:
+                return f"{name} is still being fetched"
+            case ModelState.ABSENT:
+                return f"{sentence}. `jukebox models pull {name}` fetches it"
+        return sentence
+
+
+def locate_model(model: str | Path) -> Path:
+    """The directory that `model` is the path of, or else the bundled model of that name.
+
+    What is neither comes back as it is, for the reader to complain about.
+    """
+    bundled = BUNDLED_MODELS / Path(model).name
+    is_bundled = str(model) == bundled.name and (bundled / CONFIG_FILE).is_file()
+    return bundled if is_bundled and not Path(model).exists() else Path(model)
+
+
+def read_card(directory: Path) -> ModelCard:
+    """Read the card of one model directory.
+
+    Raises:
+        ConfigError: its `config.json` is missing or broken.
+        LabelError: its label lists are broken.
+    """
+    config = read_config(directory)
+    has_labels = (directory / LABELS_FOLDER).is_dir()
+    return ModelCard(
+        name=directory.name,
+        directory=directory,
+        config=config,
+        tokenizer=JukeboxTokenizer.from_pretrained(directory) if has_labels else None,
+        num_bytes=sum(file.stat().st_size for file in directory.glob("*.safetensors")),
+        description=config.description,
+        licence=config.licence,
+    )
+
+
+def read_config(directory: Path) -> JukeboxConfig:
+    """The configuration in a model directory of our own format.
+
+    Raises:
+        ConfigError: `config.json` is missing, of another format or version, or contradicts itself.
+    """
+    file = directory / CONFIG_FILE
+    values = read_config_values(file)
+    if values.get("format") != FORMAT:
+        raise ConfigError(f'{file} is not a model of this library: it lacks "format": "{FORMAT}"')
+    if values.get("format_version") != FORMAT_VERSION:
+        raise ConfigError(
+            f"{file} has format_version {values.get('format_version')!r}, and this library reads "
+            f"{FORMAT_VERSION}"
+        )
+    if not isinstance(values.get("config"), dict):
+        raise ConfigError(f'{file} has no object under "config"')
+    return JukeboxConfig.from_dict(values["config"])
+
+
+def read_config_values(file: Path) -> dict[str, Any]:
+    """The JSON object in `file`. Raises ConfigError if there is none."""
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"{file} is not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{file} holds a {type(values).__name__}, not an object")
+    return values
+
+
+def _is_name(name: str) -> bool:
+    # Temporary directories of a model that is being written begin with a dot.
+    return not name.startswith(".")

@@ -1,0 +1,1 @@
+"""Training data: recordings, label lists, codes, and new model folders."""

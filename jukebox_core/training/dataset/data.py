@@ -1,0 +1,185 @@
+"""Songs to train with: labels from the list, sound from a cache that is made once."""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jukebox_core.atomic_files import whole_file
+from jukebox_core.audio import read_audio
+from jukebox_core.audio.files import to_pcm
+from jukebox_core.errors import AudioError, TrainingError
+from jukebox_core.training.dataset.manifest import CharacterTimes, ManifestEntry, read_manifest
+
+CACHE_FOLDER = ".jukebox-cache"
+"""Inside the data folder: sound at the model's rate, and codes. It may be deleted at any time."""
+
+_SONGS_AT_A_TIME = 32
+"""Read ahead of the file that is written: bounds the memory."""
+
+Report = Callable[[str], None]
+"""Takes one line about something that takes long."""
+
+
+def silent(line: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class TrainingSong:
+    """One song: what it is called, and its sound at the model's rate.
+
+    `index` is its place in the whole list, held-out songs counted. `character_times` tells when
+    each character of `lyrics` is sung, and `bar_start_sec`, float64, when each bar begins; None
+    where that is not known.
+    """
+
+    index: int
+    name: str
+    artist: str
+    genre: str
+    lyrics: str
+    held_out: bool
+    character_times: CharacterTimes | None
+    bar_start_sec: NDArray[np.float64] | None
+    sample_rate_hz: int
+    pcm: NDArray[np.int16]
+
+    @property
+    def num_samples(self) -> int:
+        """Length of the sound."""
+        return len(self.pcm)
+
+    @property
+    def duration_sec(self) -> float:
+        """Length of the sound."""
+        return self.num_samples / self.sample_rate_hz
+
+    def audio(self, start_sample: int = 0, num_samples: int | None = None) -> NDArray[np.float32]:
+        """float32 [N] in [-1, 1]: the whole song, or `num_samples` of it (fewer at its end)."""
+        end = None if num_samples is None else start_sample + num_samples
+        return self.pcm[start_sample:end].astype(np.float32) / np.float32(32_767.0)
+
+
+class TrainingData:
+    """The songs of a folder with a list of songs (`manifest.py`), mono at one sample rate.
+
+    The first use reads every file, which takes a while and is told to `report`; from then on the
+    sound is mapped from a file in the folder, and shared between processes. `fingerprint` changes
+    when a sound does.
+
+    Raises:
+        TrainingError: the list is at fault, or a file cannot be read as sound.
+    """
+
+    def __init__(
+        self, directory: Path | str, sample_rate_hz: int, *, report: Report = silent
+    ) -> None:
+        self.directory = Path(directory)
+        self.sample_rate_hz = sample_rate_hz
+        entries = read_manifest(self.directory)
+        self.fingerprint = f"{sample_rate_hz}-{_fingerprint(entries)}"
+        pcm = _cached_sound(self.directory, entries, self.fingerprint, sample_rate_hz, report)
+        self._songs = tuple(
+            TrainingSong(
+                index=index,
+                name=entry.name,
+                artist=entry.artist,
+                genre=entry.genre,
+                lyrics=entry.lyrics,
+                held_out=entry.held_out,
+                character_times=entry.character_times,
+                bar_start_sec=entry.bar_start_sec,
+                sample_rate_hz=sample_rate_hz,
+                pcm=samples,
+            )
+            for index, (entry, samples) in enumerate(zip(entries, pcm, strict=True))
+        )
+
+    def songs(self, held_out: bool = False) -> Sequence[TrainingSong]:
+        """The songs to train with, or those that are kept to measure with."""
+        return tuple(song for song in self._songs if song.held_out == held_out)
+
+    def all_songs(self) -> Sequence[TrainingSong]:
+        """Every song, in the order of the list."""
+        return self._songs
+
+    @property
+    def cache_directory(self) -> Path:
+        """Where what is computed once about these songs is kept."""
+        return self.directory / CACHE_FOLDER
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Only one process at a time works behind the same lock file; the others wait."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def _cached_sound(
+    directory: Path,
+    entries: Sequence[ManifestEntry],
+    fingerprint: str,
+    sample_rate_hz: int,
+    report: Report,
+) -> list[NDArray[np.int16]]:
+    folder = directory / CACHE_FOLDER
+    stem = f"sound-{sample_rate_hz}"
+    file = folder / f"sound-{fingerprint}.pcm"
+    index_file = file.with_suffix(".json")
+    with locked(folder / f"{stem}.lock"):
+        if not index_file.is_file():
+            report(f"reading {len(entries):,} songs of {directory} once at {sample_rate_hz:,} Hz")
+            lengths = _write_sound(file, entries, sample_rate_hz)
+            # What an interrupted process left unfinished is hidden, and goes too.
+            for old in folder.glob(f"*{stem}-*.*"):
+                if old.stem != file.stem:
+                    old.unlink()
+            with whole_file(index_file) as unfinished:
+                unfinished.write_text(json.dumps(lengths), encoding="utf-8")
+    lengths = json.loads(index_file.read_bytes())
+    samples = np.memmap(file, dtype=np.int16, mode="r")
+    return np.split(samples, np.cumsum(lengths)[:-1])
+
+
+def _fingerprint(entries: Sequence[ManifestEntry]) -> str:
+    """Changes when a file is added, taken away, or written anew."""
+    digest = hashlib.sha256()
+    for entry in entries:
+        status = entry.file.stat()
+        digest.update(f"{entry.name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+    return digest.hexdigest()[:16]
+
+
+def _write_sound(file: Path, entries: Sequence[ManifestEntry], sample_rate_hz: int) -> list[int]:
+    """All songs one behind the other, 16 bits a sample; their lengths in samples."""
+
+    def read(entry: ManifestEntry) -> NDArray[np.int16]:
+        try:
+            sound = read_audio(entry.file, sample_rate_hz=sample_rate_hz)
+        except AudioError as error:
+            raise TrainingError(f"song {entry.name}: {error}") from error
+        return to_pcm(sound[:, 0].numpy())
+
+    lengths = []
+    with (
+        whole_file(file) as unfinished,
+        unfinished.open("wb") as stream,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
+        for start in range(0, len(entries), _SONGS_AT_A_TIME):
+            for pcm in pool.map(read, entries[start : start + _SONGS_AT_A_TIME]):
+                stream.write(pcm.tobytes())
+                lengths.append(len(pcm))
+    return lengths

@@ -1,0 +1,154 @@
+"""Models in memory: loaded part by part when first needed, forgotten when others need the room."""
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from jukebox_core.checkpoints import load_prior_of, load_vqvae_of
+from jukebox_core.engine import Engine
+from jukebox_core.engine.cuda_graphs import capturer_maker
+from jukebox_core.engine.graph_plan import GraphWish
+from jukebox_core.models.placed_priors import HOST, PlacedPriors
+from jukebox_core.models.placement import Placement
+from jukebox_core.prior import JukeboxPrior
+from jukebox_core.prior.int8_weights import Weights
+from jukebox_core.units import Level
+from jukebox_core.vqvae import JukeboxVQVAE
+
+log = logging.getLogger(__name__)
+
+
+def choose_device(wanted: str) -> torch.device:
+    """`auto` takes the first accelerator there is, else the CPU; other names are taken as given."""
+    if wanted != "auto":
+        return torch.device(wanted)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
+    """`auto` takes the half precision of the original on CUDA, and float32 elsewhere."""
+    if wanted == "auto":
+        return torch.float16 if device.type == "cuda" else torch.float32
+    return {
+        "float32": torch.float32,
+        "float16": torch.float16,
+        "bfloat16": torch.bfloat16,
+    }[wanted]
+
+
+class LoadedModel:
+    """One model on the device, with the engine that draws with it.
+
+    Each prior is read when it is first asked for, so that a worker that serves one level of a
+    large model never holds the others.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        max_rows: int,
+        placement: Placement = Placement.RESIDENT,
+        weights: Weights | str = Weights.FULL,
+        on_loaded: Callable[[float], None] = lambda _seconds: None,
+        deterministic: bool = True,
+        graphs: GraphWish | str = GraphWish.AUTO,
+        native_threads: int | None = None,
+    ) -> None:
+        self._directory, self._device, self._dtype = directory, device, dtype
+        self._weights, self._on_loaded = Weights(weights), on_loaded
+        self.device = device
+        self.priors = PlacedPriors(self._load_prior, device=device, placement=placement)
+        self.engine = Engine(
+            self.priors,
+            max_rows=max_rows,
+            device=device,
+            deterministic=deterministic,
+            one_level_at_a_time=placement is Placement.ONE_AT_A_TIME,
+            num_threads=native_threads,
+            make_capturer=capturer_maker(
+                device, graphs, weights_stay=placement is not Placement.OFFLOADED
+            ),
+        )
+
+    @property
+    def keeps_all_priors(self) -> bool:
+        """Every prior stays on the device once it is there."""
+        return self.priors.placement is Placement.RESIDENT
+
+    @cached_property
+    def vqvae(self) -> JukeboxVQVAE:
+        """Codes to sound. Raises CheckpointError when its file does not fit."""
+        return load_vqvae_of(self._directory, device=self._device)
+
+    def _load_prior(self, level: Level, home: torch.device) -> JukeboxPrior:
+        started = time.monotonic()
+        if self._weights is Weights.INT8:
+            # Quantised on the host, so that the device never holds the whole weights.
+            prior = load_prior_of(self._directory, level, device=HOST, dtype=self._dtype)
+            prior = prior.use_int8_weights().to(home)
+        else:
+            prior = load_prior_of(self._directory, level, device=home, dtype=self._dtype)
+        seconds = time.monotonic() - started
+        self._on_loaded(seconds)
+        log.info(
+            "prior loaded",
+            extra={
+                "model": self._directory.name,
+                "level": level.label,
+                "seconds": round(seconds, 3),
+            },
+        )
+        return prior
+
+
+class ModelShelf:
+    """The models used last, at most `max_models` of them; the least lately used leaves first.
+
+    A model with work in its engine stays, even if that makes one too many.
+    """
+
+    def __init__(self, load: Callable[[str], LoadedModel], *, max_models: int) -> None:
+        self._load, self._max_models = load, max_models
+        self._models: OrderedDict[str, LoadedModel] = OrderedDict()
+
+    def get(self, name: str) -> LoadedModel:
+        """The model called `name`, loaded if need be.
+
+        Raises:
+            JukeboxError: there is no such model, or its files are broken.
+        """
+        if name not in self._models:
+            self._make_room()
+            self._models[name] = self._load(name)
+        self._models.move_to_end(name)
+        return self._models[name]
+
+    def peek(self, name: str) -> LoadedModel | None:
+        """The model called `name` if it is in memory."""
+        return self._models.get(name)
+
+    def loaded(self) -> list[tuple[str, LoadedModel]]:
+        """Names and models in memory."""
+        return list(self._models.items())
+
+    def forget(self, name: str) -> None:
+        """Drop a model, e.g. because its engine broke; the next `get` loads it anew."""
+        self._models.pop(name, None)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _make_room(self) -> None:
+        idle = [name for name, model in self._models.items() if not model.engine.has_work]
+        for name in idle[: max(len(self._models) - self._max_models + 1, 0)]:
+            log.info("model forgotten", extra={"model": name})
+            self.forget(name)

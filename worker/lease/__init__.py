@@ -1,0 +1,1 @@
+"""Holding a job: its lease, progress, reaper and quarantine."""

@@ -1,0 +1,115 @@
+"""What a song begins with: codes in the job's folder, or a recording that becomes codes once."""
+
+import logging
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from jobs.errors import ArtifactCorrupt, ArtifactNotFound
+from jukebox_core.audio import read_audio
+from jukebox_core.units import Level
+from jukebox_core.vqvae.long_audio import iter_encode
+from worker.device.models import LoadedModel
+from worker.lease.lease import Hold
+from worker.mapping import JobSong
+from worker.parts import WorkerParts
+
+log = logging.getLogger(__name__)
+
+PromptCodes = dict[Level, NDArray[np.int64]]
+
+SLICE_SAMPLES = 2**17
+"""Audio encoded between two steps of the songs that are being drawn: 3 s at 44.1 kHz."""
+
+
+def read_prompt(worker: WorkerParts, hold: Hold, song: JobSong) -> PromptCodes:
+    """The codes that a job begins with, int64 [1 or num_samples, n] of each level that has any.
+
+    A recording is encoded when its codes are asked for first, and again should they be lost.
+
+    Raises:
+        ArtifactNotFound: there are neither codes nor a recording.
+        ArtifactCorrupt: they are not what the plan counts on.
+        AudioError: the recording cannot be read.
+        StageInterrupted, LeaseLost: as `Hold.check`.
+    """
+    if not song.prompt_tokens:
+        return {}
+    job = hold.claim.job
+    if job.prompt_codes_name is not None:
+        try:
+            return _checked(song, worker.artifacts.read_all_codes(job.id, job.prompt_codes_name))
+        except (ArtifactNotFound, ArtifactCorrupt) as error:
+            if job.prompt_audio_name is None:
+                raise
+            log.warning("encoding the prompt again: %s", error, extra={"job_id": job.id})
+    elif job.prompt_audio_name is None:
+        raise ArtifactNotFound(f"job {job.id} names neither codes nor sound to begin with")
+    return _encode_and_keep(worker, hold, song, job.prompt_audio_name)
+
+
+def _checked(song: JobSong, codes: dict[str, NDArray[np.int64]]) -> PromptCodes:
+    """The kept part of every level. Raises ArtifactCorrupt."""
+    kept: PromptCodes = {}
+    for level, num_tokens in song.prompt_tokens.items():
+        rows = codes.get(level.label, np.zeros((0, 0), np.int64))
+        if len(rows) not in (1, song.song.num_samples) or rows.shape[1] < num_tokens:
+            raise ArtifactCorrupt(
+                f"the prompt has codes {list(rows.shape)} of the {level.label} level; wanted 1 or "
+                f"{song.song.num_samples} rows of at least {num_tokens}"
+            )
+        kept[level] = rows[:, :num_tokens]
+        if not (kept[level] >= 0).all() or not (kept[level] < song.config.vqvae.num_codes).all():
+            raise ArtifactCorrupt(
+                f"codes of the prompt's {level.label} level lie outside 0 to "
+                f"{song.config.vqvae.num_codes - 1}"
+            )
+    return kept
+
+
+def _encode_and_keep(worker: WorkerParts, hold: Hold, song: JobSong, name: str) -> PromptCodes:
+    claim = hold.claim
+    audio = _read_recording(worker, hold, song, name)
+    codes = {level.label: _encode(worker, hold, level, audio) for level in song.prompt_tokens}
+    prompt = _checked(song, codes)
+    codes_name = worker.artifacts.write_all_codes(
+        claim.job.id,
+        fence=claim.fence,
+        codes={level.label: rows for level, rows in prompt.items()},
+        metadata={"model": claim.job.request.model},
+        kind="prompt",
+    )
+    hold.write(lambda: worker.store.record_prompt(claim, codes_name))
+    log.info("prompt encoded", extra={"job_id": claim.job.id, "stage": claim.job.stage})
+    return prompt
+
+
+def _read_recording(worker: WorkerParts, hold: Hold, song: JobSong, name: str) -> Tensor:
+    """float32 [1, samples, 1]: the part of the recording that the song keeps."""
+    path = worker.artifacts.path(hold.claim.job.id, name)
+    time_base = song.config.time_base
+    num_samples = max(
+        time_base.tokens_to_samples(num_tokens, level)
+        for level, num_tokens in song.prompt_tokens.items()
+    )
+    rate_hz = time_base.sample_rate_hz
+    audio = read_audio(path, sample_rate_hz=rate_hz, duration_sec=num_samples / rate_hz)
+    if len(audio) < num_samples:
+        raise ArtifactCorrupt(f"{name} has {len(audio)} samples; wanted {num_samples} at least")
+    return audio[None, :num_samples]
+
+
+def _encode(worker: WorkerParts, hold: Hold, level: Level, audio: Tensor) -> NDArray[np.int64]:
+    """int64 [1, n]; the device is borrowed for one piece of the sound at a time."""
+
+    def slices(model: LoadedModel) -> Iterator[Tensor]:
+        chunk_tokens = max(SLICE_SAMPLES // model.vqvae.config.samples_per_token[level], 1)
+        for piece in iter_encode(model.vqvae, audio, level, chunk_tokens):
+            yield piece.cpu()
+
+    work = worker.engine.run_slices(hold.claim.job.request.model, slices)
+    hold.wait(worker.engine, work)
+    return torch.cat(work.pieces(), dim=1).numpy()
