@@ -112,7 +112,11 @@ local function emit_status()
   emit('status', cjson.encode({status = get('status'), stage = get('stage')}))
 end
 
-local function look_again_at(moment_us) redis.call('ZADD', DUE, int(moment_us), ID) end
+-- `looks` counts how often the job was found due since then.
+local function look_again_at(moment_us)
+  redis.call('ZADD', DUE, int(moment_us), ID)
+  redis.call('HDEL', RECORD, 'looks')
+end
 """
     + lua_webhooks.NOTIFY
     + lua_lifetimes.LIFETIMES

@@ -152,6 +152,11 @@ if ARGV[2] == '' or redis.call('ZSCORE', UNTIDY, ID) == ARGV[2] then
 end
 return {'ok'}
 """,
+    # id, moment at which it was seen. It goes behind the others.
+    "tidy_later": """
+if redis.call('ZSCORE', UNTIDY, ID) == ARGV[2] then look_at_files(0) end
+return {'ok'}
+""",
     # (none), idempotency key, request hash, kept_ms, what it stands for, what is gone or ''
     "remember": """
 local known = redis.call('GET', ARGV[2])

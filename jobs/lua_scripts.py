@@ -260,14 +260,21 @@ return {'ok'}
     "due": """
 local found = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', int(now_us()), 'LIMIT', 0, ARGV[1])) do
-  local stage, status = unpack(redis.call('HMGET', PREFIX .. 'job:' .. id, 'stage', 'status'))
-  found[#found + 1] = {id, stage, status}
+  local stage, status, lease, looks = unpack(redis.call(
+    'HMGET', PREFIX .. 'job:' .. id, 'stage', 'status', 'lease_expires_at', 'looks'))
+  if status then
+    found[#found + 1] = {id, stage, status, lease and '1' or '', looks or '0'}
+  else
+    redis.call('ZREM', DUE, id)
+  end
 end
 return found
 """,
     # id, microseconds. XX: a job that ended meanwhile must not come back; GT: nor an earlier look.
     "postpone": """
+if not redis.call('ZSCORE', DUE, ID) then return {'missing'} end
 redis.call('ZADD', DUE, 'XX', 'GT', int(now_us() + tonumber(ARGV[2])), ID)
+redis.call('HINCRBY', RECORD, 'looks', 1)
 return {'ok'}
 """,
     # model, stage, tokens_per_second, weight

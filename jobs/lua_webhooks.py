@@ -36,9 +36,10 @@ BODIES: Mapping[str, str] = {
 local limit, at_most, now = tonumber(ARGV[2]), tonumber(ARGV[4]), now_us()
 local held, found, seen = {}, {}, 0
 for at = 5, #ARGV, 2 do held[ARGV[at]] = tonumber(ARGV[at + 1]) end
--- Beyond a thousand that may not be sent now, those behind wait for the next look.
+-- One call looks at a thousand. What may not be sent now goes behind what is due, in its order, or
+-- the messages of one slow receiver would hide those of all others for ever.
 while #found < limit and seen < 1000 do
-  local ids = redis.call('ZRANGEBYSCORE', WEBHOOKS, '-inf', int(now), 'LIMIT', seen - #found, 100)
+  local ids = redis.call('ZRANGEBYSCORE', WEBHOOKS, '-inf', int(now), 'LIMIT', 0, 100)
   if #ids == 0 then break end
   for _, id in ipairs(ids) do
     local message = PREFIX .. 'webhook:' .. id
@@ -53,6 +54,8 @@ while #found < limit and seen < 1000 do
         redis.call('HINCRBY', message, 'attempt', 1)
         redis.call('ZADD', WEBHOOKS, int(now + tonumber(ARGV[3])), id)
         found[#found + 1] = {id, int(now), redis.call('HGETALL', message)}
+      else
+        redis.call('ZADD', WEBHOOKS, int(now + seen), id)
       end
     end
   end

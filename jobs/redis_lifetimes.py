@@ -64,6 +64,10 @@ class RedisLifetimes(RedisJobReader):
         """Its files were looked at after it was `seen` so; without that, it is untidy no more."""
         self._run("tidied", job_id, seen)
 
+    def tidy_later(self, job_id: str, seen: str) -> None:
+        """Its files could not be looked at: it stays untidy, behind the others."""
+        self._run("tidy_later", job_id, seen)
+
     def remembered(self, idempotency: IdempotencyKey) -> str | None:
         """What this key stands for, when it is no job. Raises IdempotencyKeyReused."""
         return self._remember(idempotency, "", "")

@@ -291,8 +291,14 @@ class RedisJobStore(RedisLifetimes):
     def due(self, *, limit: int = 100) -> list[DueJob]:
         """Jobs whose lease has run out or whose message seems lost, longest overdue first."""
         return [
-            DueJob(job_id=job_id, stage=Stage(stage), status=JobStatus(status))
-            for job_id, stage, status in self._run("due", limit)
+            DueJob(
+                job_id=job_id,
+                stage=Stage(stage),
+                status=JobStatus(status),
+                is_abandoned=bool(lease),
+                num_looks=int(num_looks),
+            )
+            for job_id, stage, status, lease, num_looks in self._run("due", limit)
         ]
 
     def postpone(self, job_id: str, seconds: float) -> None:

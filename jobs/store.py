@@ -58,11 +58,17 @@ class JobEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueJob:
-    """A job that nobody holds although something should happen to it."""
+    """A job that nobody holds although something should happen to it.
+
+    `is_abandoned`: its worker died, so no message waits for it unless it was sent again since.
+    `num_looks` is how often it was postponed since it was last held or queued.
+    """
 
     job_id: str
     stage: Stage
     status: JobStatus
+    is_abandoned: bool
+    num_looks: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +197,9 @@ class JobStore(Protocol):
 
     def tidied(self, job_id: str, seen: str = "") -> None:
         """Its files were looked at after it was `seen` so; without that, it is untidy no more."""
+
+    def tidy_later(self, job_id: str, seen: str) -> None:
+        """Its files could not be looked at: it stays untidy, behind the others."""
 
     def remembered(self, idempotency: IdempotencyKey) -> str | None:
         """What this key stands for, when it is no job. Raises IdempotencyKeyReused."""

@@ -72,7 +72,8 @@ class Sweeper(threading.Thread):
         try:
             remove_leftovers(self._store, self._artifacts, job_id)
         except OSError as error:
-            log.warning("files stay until the next look: %s", error, extra={"job_id": job_id})
+            log.warning("files stay for now: %s", error, extra={"job_id": job_id})
+            self._store.tidy_later(job_id, seen)
             return
         self._store.tidied(job_id, seen)
 

@@ -204,3 +204,28 @@ def test_assets_expire_too(store, artifacts, assets):
     Sweeper(store, artifacts, assets, every_sec=1.0, kept_assets_sec=0.01).sweep()
     with pytest.raises(AssetNotFound):
         assets.get(asset.id)
+
+
+def test_files_that_cannot_be_removed_hide_no_others(
+    store, artifacts, sweeper, tmp_path, monkeypatch
+):
+    stuck = {sung(store, artifacts).id for _ in range(101)}
+    other = sung(store, artifacts)
+    for job_id in (*stuck, other.id):
+        store.delete(job_id)
+    remove = artifacts.remove_job
+
+    def remove_others(job_id):
+        if job_id in stuck:
+            raise PermissionError(job_id)
+        remove(job_id)
+
+    monkeypatch.setattr(artifacts, "remove_job", remove_others)
+    sweeper.sweep()
+    sweeper.sweep()
+    assert names(artifacts, other) == []
+    monkeypatch.undo()
+    sweeper.sweep()
+    sweeper.sweep()
+    assert store.untidy() == []
+    assert not any((tmp_path / "artifacts").iterdir())

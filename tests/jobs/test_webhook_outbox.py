@@ -1,5 +1,7 @@
 """Messages are written with the change that they tell, and each has one sender at a time."""
 
+from dataclasses import replace
+
 import pytest
 import redis
 
@@ -221,3 +223,18 @@ def test_the_body_names_the_job_and_where_it_is_found(store, outbox):
 def test_every_status_that_ends_a_job_is_told_by_default():
     assert set(ENDINGS) == {f"job.{status}" for status in TERMINAL_STATUSES}
     assert set(ENDINGS) < set(WEBHOOK_EVENTS)
+
+
+def test_a_thousand_messages_of_one_slow_receiver_hide_no_other_message(store, outbox):
+    for _ in range(1100):
+        slow = store.create(replace(new_job(webhook_url=URL), owner="slow"))
+        store.request_cancel(slow.id)
+    late = store.create(replace(new_job(webhook_url=URL), owner="other"))
+    store.request_cancel(late.id)
+    held = {"slow": 1}
+    found = [
+        m.job_id
+        for _ in range(2)
+        for m in outbox.claim(limit=100, lease_sec=300.0, per_owner=1, held=held)
+    ]
+    assert late.id in found

@@ -3,10 +3,14 @@
 import time
 
 import pytest
+import redis
 
+from jobs.errors import JobNotFound
+from jobs.lua import record_key
 from jobs.record.job import Stage
 from jobs.redis_store import RedisJobStore
-from worker.lease.reaper import Reaper
+from tests.jobs.records import SHORT_LEASE_SEC, created, take
+from worker.lease.reaper import BATCH_SIZE, POSTPONE_SEC, Reaper
 
 pytestmark = pytest.mark.redis
 
@@ -39,6 +43,77 @@ def test_a_job_whose_worker_died_is_sent_to_the_stage_where_it_stands(hasty):
     time.sleep(0.1)
     Reaper(hasty.store, hasty.queue, every_sec=60).reap()
     assert hasty.queue.depth(Stage.TOP) == 1
+
+
+class BusyQueue:
+    """Messages of other jobs always wait in it."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+
+    def publish(self, job_id: str, stage: Stage) -> None:
+        self.sent.append(job_id)
+
+    def depth(self, stage: Stage) -> int:
+        return 1000
+
+
+@pytest.fixture
+def looks(clean_redis_url, clock):
+    """A store whose clock the test moves, a queue that is never empty, and a way to look again."""
+    store, queue = RedisJobStore(clean_redis_url), BusyQueue()
+    reaper = Reaper(store, queue, every_sec=60)
+
+    def look(after_sec):
+        clock.pass_time(after_sec)
+        reaper.reap()
+        return list(queue.sent)
+
+    yield store, look
+    store.close()
+
+
+def test_a_job_whose_worker_died_is_sent_at_the_first_look_of_a_busy_service(looks):
+    store, look = looks
+    job = created(store)
+    for times in range(1, 3):
+        take(store, job, lease_sec=SHORT_LEASE_SEC)
+        assert look(1.1 * SHORT_LEASE_SEC) == [job.id] * times
+
+
+def test_a_lost_message_of_a_busy_service_is_sent_again_at_the_second_look(looks):
+    store, look = looks
+    job = created(store)
+    assert look(1.1 * POSTPONE_SEC) == []
+    assert look(1.1 * POSTPONE_SEC) == [job.id]
+
+
+def test_a_job_that_waits_long_in_a_busy_service_is_sent_less_and_less_often(looks):
+    store, look = looks
+    created(store)
+    for _ in range(60):
+        sent = look(60.0)
+    assert 10 <= len(sent) <= 20
+
+
+def test_a_lost_message_is_found_behind_hundreds_that_only_wait(looks):
+    store, look = looks
+    for _ in range(3 * BATCH_SIZE):
+        created(store)
+    lost = created(store)
+    look(1.1 * POSTPONE_SEC)
+    assert lost.id in look(1.1 * POSTPONE_SEC)
+    assert store.due() == []
+
+
+def test_a_job_that_is_gone_leaves_nothing_to_look_at(looks, clean_redis_url):
+    store, look = looks
+    job = created(store)
+    redis.Redis.from_url(clean_redis_url).delete(record_key(job.id))
+    assert look(1.1 * POSTPONE_SEC) == []
+    store.postpone(job.id, 1.0)
+    with pytest.raises(JobNotFound):
+        store.get(job.id)
 
 
 def test_the_reaper_outlives_a_server_that_goes_away(redis_server, tmp_path, models_dir):

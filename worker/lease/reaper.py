@@ -5,12 +5,16 @@ import threading
 
 from jobs.errors import QueueUnavailable, StoreUnavailable
 from jobs.queue import JobQueue
+from jobs.record.job import Stage
 from jobs.store import DueJob, JobStore
 
 log = logging.getLogger(__name__)
 
 POSTPONE_SEC = 10.0
-"""Time for a worker to claim what was just sent, or to come to what still waits in line."""
+"""Time for a worker to claim what was just sent."""
+MAX_DOUBLINGS = 5
+"""A message behind others is waited for longer each time, up to 320 s."""
+BATCH_SIZE = 100
 
 
 class Reaper(threading.Thread):
@@ -40,16 +44,30 @@ class Reaper(threading.Thread):
         self._stopping.set()
 
     def reap(self) -> None:
-        """One look. Raises StoreUnavailable, QueueUnavailable."""
-        depths: dict[str, int] = {}
-        for due in self._store.due():
-            if due.stage not in depths:
-                depths[due.stage] = self._queue.depth(due.stage)
-            self._treat(due, depths[due.stage])
+        """One look at every job that is due. Raises StoreUnavailable, QueueUnavailable."""
+        depths: dict[Stage, int] = {}
+        while not self._stopping.is_set():
+            batch = self._store.due(limit=BATCH_SIZE)
+            for due in batch:
+                if due.stage not in depths:
+                    depths[due.stage] = self._queue.depth(due.stage)
+                self._treat(due, is_queue_empty=depths[due.stage] == 0)
+            # What was treated is postponed, so the next batch is another one.
+            if len(batch) < BATCH_SIZE:
+                return
 
-    def _treat(self, due: DueJob, depth: int) -> None:
-        # Messages look alike from outside: while some wait, this job's may be among them.
-        if depth == 0:
+    def _treat(self, due: DueJob, *, is_queue_empty: bool) -> None:
+        if is_queue_empty or _is_to_be_sent(due):
             log.info("sending again", extra={"job_id": due.job_id, "stage": due.stage})
             self._queue.publish(due.job_id, due.stage)
-        self._store.postpone(due.job_id, POSTPONE_SEC)
+        num_doublings = 0 if is_queue_empty else min(due.num_looks, MAX_DOUBLINGS)
+        self._store.postpone(due.job_id, POSTPONE_SEC * 2**num_doublings)
+
+
+def _is_to_be_sent(due: DueJob) -> bool:
+    """Whether a job is sent again although messages wait, one of which may be its own.
+
+    A worker that died took the message with it. Any other job is given one more look; after that
+    a second message does no harm, but a job without one would wait for ever in a busy service.
+    """
+    return due.is_abandoned or due.num_looks > 0
