@@ -3,15 +3,14 @@
 import errno
 import json
 import logging
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from anyio import CapacityLimiter
 
 from jukebox_core.audio.files import DISK_REFUSED_STATUS
+from jukebox_core.child_processes import decoder_environment, python_command
 
 _log = logging.getLogger(__name__)
 
@@ -69,9 +68,7 @@ class Ingest:
         return int(found["num_samples"])
 
     def _run(self, *arguments: str) -> dict[str, Any]:
-        command = [sys.executable, "-P", "-m", "jukebox_core.audio.intake", *arguments]
-        # Each thread of a pool that nobody needs would count against the child's memory.
-        threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        command = python_command("jukebox_core.audio.intake", *arguments)
         try:
             child = subprocess.run(
                 [*command, "--cpu-sec", str(max(round(self._timeout_sec), 1))],
@@ -79,7 +76,7 @@ class Ingest:
                 capture_output=True,
                 timeout=self._timeout_sec,
                 check=False,
-                env={**os.environ, **threads},
+                env=decoder_environment(),
             )
         except subprocess.TimeoutExpired as error:
             raise FileRefused(f"the file takes longer than {self._timeout_sec:g} s") from error

@@ -3,7 +3,6 @@
 import json
 import statistics
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +13,9 @@ from typing import IO, Any
 import httpx
 
 from cli.service.client import JukeboxClient
+from jukebox_core.child_processes import TORCH_VARIABLES, child_environment, python_command
 
+_ROOT = Path(__file__).parents[1]
 _CPU = "process_cpu_seconds_total"
 _PART = 'jukebox_song_part_seconds_total{part="'
 _WITHIN_DRAWING = ("loading", "prompt")
@@ -211,9 +212,13 @@ class _Library:
 
     def __init__(self, model_dir: Path, plan: SongPlan) -> None:
         options = (plan.step, plan.weights, str(plan.library_threads))
-        command = [sys.executable, "-m", "bench.library_song", str(model_dir), *options]
+        command = python_command("bench.library_song", str(model_dir), *options)
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=child_environment(*TORCH_VARIABLES, PYTHONPATH=str(_ROOT)),
         )
 
     def __enter__(self) -> "_Library":

@@ -7,7 +7,6 @@ import argparse
 import json
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +25,7 @@ from cli.local.stack import StackSettings, free_port
 from cli.service.client import JukeboxClient
 from jukebox_core.checkpoints.load import load_prior_of
 from jukebox_core.checkpoints.native import prior_file, write_config, write_tensors
+from jukebox_core.child_processes import python_command
 from jukebox_core.models.released import released_config
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.tiny import write_tiny
@@ -88,13 +88,13 @@ def _service(folder: Path, models_dir: Path) -> Iterator[tuple[JukeboxClient, di
         data_dir=data_dir, models_dir=models_dir, port=free_port(), isolated=True
     )
     with EmbeddedRedis(data_dir) as server:
-        environment = settings.environment(server.url)
-        command = [sys.executable, "-P", "-m", "api"]
+        environment = settings.environment("api", server.url)
+        command = python_command("api")
         api = ChildProcess("api", command, env=environment, log_path=folder / "api.log")
         try:
             with JukeboxClient(settings.url) as client:
                 _wait_until(client.is_ready, api)
-                yield client, environment
+                yield client, settings.environment("worker", server.url)
         finally:
             _stop(api)
 
@@ -108,7 +108,7 @@ def _start_worker(
     # The worker before this one is told of for ten seconds after its end.
     _wait_until(lambda: not client.system()["workers"], None)
     started = time.monotonic()
-    command = [sys.executable, "-P", "-m", "worker"]
+    command = python_command("worker")
     worker = ChildProcess("worker", command, env=environment, log_path=folder / "worker.log")
     try:
         _wait_until(lambda: bool(client.system()["workers"]), worker)

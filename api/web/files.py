@@ -10,7 +10,6 @@ import logging
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -26,6 +25,7 @@ from api.web.errors import ApiError, storage_failed
 from jobs.errors import ArtifactNotFound
 from jobs.files.artifacts import LocalArtifacts
 from jukebox_core.audio.files import DISK_REFUSED_STATUS
+from jukebox_core.child_processes import decoder_environment, python_command
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class Transcoder:
             self._run(source, target)
 
     def _run(self, source: Path, target: Path) -> None:
-        command = [sys.executable, "-m", "jukebox_core.audio.transcode", str(source), str(target)]
+        command = python_command("jukebox_core.audio.transcode", str(source), str(target))
         try:
             child = subprocess.run(
                 command,
@@ -97,6 +97,7 @@ class Transcoder:
                 capture_output=True,
                 timeout=self._timeout_sec,
                 check=False,
+                env=decoder_environment(),
             )
         except subprocess.TimeoutExpired as error:
             raise _encoding_failed(f"it took longer than {self._timeout_sec:g} s") from error

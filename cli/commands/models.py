@@ -1,7 +1,6 @@
 """`jukebox models`: what can sing here, and a tiny model to try everything with."""
 
 import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from cli import options
 from cli.commands import model_files
 from cli.console import escape, notes, results
 from cli.errors import CliError
+from jukebox_core.child_processes import TORCH_VARIABLES, child_environment, python_command
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import JukeboxError
 from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog, ModelState
@@ -97,8 +97,15 @@ def write_tiny(directory: Path) -> None:
         CliError: the child failed; its last line is in the message.
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-P", "-m", "jukebox_core.tiny", str(directory)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = python_command("jukebox_core.tiny", str(directory))
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=child_environment(*TORCH_VARIABLES),
+    )
     if done.returncode:
         last = (done.stderr.strip() or done.stdout.strip() or "no word").splitlines()[-1]
         raise CliError(f"the tiny model could not be written to {directory}: {last}")

@@ -14,6 +14,7 @@ from pathlib import Path
 from cli.errors import CliError, ServiceProblem, UsageError
 from cli.local.stack import require_free_port
 from cli.service.client import JukeboxClient
+from jukebox_core.child_processes import TORCH_VARIABLES, child_environment
 from jukebox_core.errors import JukeboxError
 from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
 
@@ -90,7 +91,12 @@ def check_torch(_: Surroundings) -> Finding:
         "print(t.cuda.get_device_name() if t.cuda.is_available() else 'no GPU: the CPU sings')"
     )
     asked = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        [sys.executable, "-P", "-c", code],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=child_environment(*TORCH_VARIABLES),
     )
     if asked.returncode:
         last = (asked.stderr.strip() or "no word").splitlines()[-1]

@@ -23,6 +23,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from jukebox_core.child_processes import child_environment
+
 # The kernel keeps 108 bytes for a socket's path on Linux and 104 on macOS, the final zero included.
 MAX_SOCKET_PATH_BYTES = 100
 START_TIMEOUT_SEC = 30.0
@@ -145,6 +147,7 @@ class EmbeddedRedis:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env=child_environment(),
             start_new_session=True,
         )
 

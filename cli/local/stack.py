@@ -1,10 +1,8 @@
 """The local stack: an embedded server, a worker and the API, each a process of its own."""
 
-import os
 import random
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -13,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.errors import ServiceProblem, ServiceUnreachable, StackError, UsageError
+from cli.local.child_settings import INHERITED
 from cli.local.processes import ChildProcess
 from cli.local.signals import StopSignals
 from cli.service.client import JukeboxClient
+from jukebox_core.child_processes import child_environment, python_command
 
 if TYPE_CHECKING:
     from cli.local.embedded_redis import EmbeddedRedis
@@ -50,29 +50,30 @@ class StackSettings:
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}.get(self.host, self.host)
         return f"http://{host}:{self.port}"
 
-    def environment(self, redis_url: str) -> dict[str, str]:
-        """The environment of the children."""
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not (self.isolated and name.startswith("JUKEBOX_") and name != "JUKEBOX_DEVICE")
+    def environment(self, module: str, redis_url: str) -> dict[str, str]:
+        """The environment of a child: its settings by name, and where it finds everything."""
+        data_dir = self.data_dir.absolute()
+        name = "webhooks" if module == "jobs.webhooks" else "worker"
+        set_here = {
+            "REDIS_URL": redis_url,
+            "JUKEBOX_DATA_DIR": str(data_dir),
+            "JUKEBOX_MODELS_DIR": str(self.models_dir.absolute()),
+            "JUKEBOX_HOST": self.host,
+            "JUKEBOX_PORT": str(self.port),
+            "JUKEBOX_WEBHOOKS": "on" if self.webhooks else "off",
+            "PYTHONUNBUFFERED": "1",
         }
-        health_file = str(self.data_dir.absolute() / "worker.alive")
-        return (
+        defaults = {
             # What somebody made on a machine of their own is not thrown away.
-            {"JUKEBOX_KEEP_JOBS_SEC": "0", "JUKEBOX_KEEP_ASSETS_SEC": "0"}
-            | {"JUKEBOX_HEALTH_FILE": health_file}
-            | kept
-            | {
-                "REDIS_URL": redis_url,
-                "JUKEBOX_DATA_DIR": str(self.data_dir.absolute()),
-                "JUKEBOX_MODELS_DIR": str(self.models_dir.absolute()),
-                "JUKEBOX_HOST": self.host,
-                "JUKEBOX_PORT": str(self.port),
-                "JUKEBOX_WEBHOOKS": "on" if self.webhooks else "off",
-                "PYTHONUNBUFFERED": "1",
-            }
-        )
+            "JUKEBOX_KEEP_JOBS_SEC": "0",
+            "JUKEBOX_KEEP_ASSETS_SEC": "0",
+            "JUKEBOX_HEALTH_FILE": str(data_dir / f"{name}.alive"),
+        }
+        inherited = [each for each in INHERITED[module] if self._inherits(each)]
+        return defaults | child_environment(*inherited, **set_here)
+
+    def _inherits(self, name: str) -> bool:
+        return not (self.isolated and name.startswith("JUKEBOX_") and name != "JUKEBOX_DEVICE")
 
 
 class Stack:
@@ -101,13 +102,10 @@ class Stack:
         (self.settings.data_dir / "logs").mkdir(parents=True, exist_ok=True)
         with self._signals.deferred():
             self._watchdog = _start_watchdog()
-            environment = self.settings.environment(self._redis_url())
-            if self.settings.webhooks:
-                health_file = str(self.settings.data_dir.absolute() / "webhooks.alive")
-                own = environment | {"JUKEBOX_HEALTH_FILE": health_file}
-                self._start_child("jobs.webhooks", own)
-            for module in ("worker", "api"):
-                self._start_child(module, environment)
+            redis_url = self._redis_url()
+            senders = ["jobs.webhooks"] if self.settings.webhooks else []
+            for module in (*senders, "worker", "api"):
+                self._start_child(module, self.settings.environment(module, redis_url))
         self._wait_until_ready()
 
     def check(self) -> None:
@@ -153,8 +151,7 @@ class Stack:
         return self._server.url
 
     def _start_child(self, module: str, environment: dict[str, str]) -> None:
-        # -P: a folder called "api" where the person happens to stand must not be run instead.
-        command = [sys.executable, "-P", "-m", module]
+        command = python_command(module)
         log_path = self.settings.data_dir / "logs" / f"{module}.log"
         child = ChildProcess(module, command, env=environment, log_path=log_path)
         self._children.append(child)
@@ -241,10 +238,11 @@ def _has_worker(client: JukeboxClient) -> bool:
 
 def _start_watchdog() -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "cli.local.watchdog"],
+        python_command("cli.local.watchdog"),
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         text=True,
+        env=child_environment(),
         start_new_session=True,
     )

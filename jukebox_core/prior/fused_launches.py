@@ -13,6 +13,7 @@ from torch import Tensor
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from jukebox_core.child_processes import child_environment
 from jukebox_core.config import JukeboxPriorConfig
 from jukebox_core.errors import ConfigError
 from jukebox_core.prior.fused_stack import FusedStack, Launch
@@ -133,7 +134,14 @@ def _assemble(ptx: str) -> str:
         name = target[1] if target is not None else ""
         files = [str(source), "-o", str(source.with_suffix(".o"))]
         command = [str(assembler), "-v", f"--gpu-name={name}", *files]
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        run = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=folder,
+            env=child_environment(),
+        )
     if run.returncode:
         raise ConfigError(f"a kernel cannot be assembled: {run.stderr}")
     return run.stderr

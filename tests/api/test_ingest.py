@@ -46,6 +46,6 @@ def test_a_decoder_that_crashes_blames_the_file_and_anything_else_the_service(
     child = tmp_path / "child"
     child.write_text(program)
     child.chmod(0o700)
-    monkeypatch.setattr("api.media.sys.executable", str(child))
+    monkeypatch.setattr("sys.executable", str(child))
     with pytest.raises(error):
         Ingest(timeout_sec=30).sound(source, tmp_path / "taken")

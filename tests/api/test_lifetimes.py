@@ -303,7 +303,7 @@ async def test_a_full_disk_is_a_507_that_says_when_to_come_back(
     child.chmod(0o700)
     job = await service.post(levels=["top"])
     service.worker.sing(job["id"])
-    monkeypatch.setattr("api.media.sys.executable", str(child))
+    monkeypatch.setattr("sys.executable", str(child))
     responses = [
         await send(service, encoded(tone()), "a.wav"),
         await service.client.get(job["urls"]["audio"], params={"format": "flac"}),

@@ -125,11 +125,11 @@ def test_children_of_an_isolated_stack_see_no_settings_but_the_device(monkeypatc
     monkeypatch.setenv("JUKEBOX_STAGES", "render")
     monkeypatch.setenv("JUKEBOX_DEVICE", "cpu")
     place = {"data_dir": tmp_path, "models_dir": tmp_path / "m"}
-    isolated = StackSettings(**place, isolated=True).environment("unix:///r.sock")
+    isolated = StackSettings(**place, isolated=True).environment("worker", "unix:///r.sock")
     assert "JUKEBOX_STAGES" not in isolated
     assert isolated["JUKEBOX_DEVICE"] == "cpu"
     assert isolated["REDIS_URL"] == "unix:///r.sock"
-    assert StackSettings(**place).environment("x")["JUKEBOX_STAGES"] == "render"
+    assert StackSettings(**place).environment("worker", "x")["JUKEBOX_STAGES"] == "render"
 
 
 @pytest.mark.parametrize(
@@ -163,6 +163,8 @@ def test_children_are_told_whether_webhooks_are_sent_whatever_the_environment_sa
     monkeypatch.setenv("JUKEBOX_WEBHOOKS", "on")
     place = {"data_dir": tmp_path, "models_dir": tmp_path / "m"}
     for isolated in (True, False):
-        off = StackSettings(**place, isolated=isolated).environment("unix:///r.sock")
-        on = StackSettings(**place, isolated=isolated, webhooks=True).environment("unix:///r.sock")
+        off = StackSettings(**place, isolated=isolated).environment("api", "unix:///r.sock")
+        on = StackSettings(**place, isolated=isolated, webhooks=True).environment(
+            "api", "unix:///r.sock"
+        )
         assert (off["JUKEBOX_WEBHOOKS"], on["JUKEBOX_WEBHOOKS"]) == ("off", "on")

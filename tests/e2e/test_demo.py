@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from pathlib import Path
 
 import pytest
@@ -18,15 +17,15 @@ class Run:
     """A `jukebox` process whose whole family can be found by a mark in its environment."""
 
     def __init__(self, *arguments: str, cwd: Path, **environment: str) -> None:
-        self.mark = f"JUKEBOX_TEST={uuid.uuid4().hex}".replace("JUKEBOX_", "FAMILY_")
-        name, _, value = self.mark.partition("=")
         (cwd / "tmp").mkdir(exist_ok=True)
         # A folder for temporary files of its own shows what a run leaves behind.
         self.temporary = cwd / "tmp"
+        # Which every child is told, unlike variables that nobody knows.
+        self.mark = f"TMPDIR={self.temporary}"
         self.process = subprocess.Popen(
             [sys.executable, "-m", "cli.main", *arguments],
             cwd=cwd,
-            env={**os.environ, name: value, "TMPDIR": str(self.temporary), **environment},
+            env={**os.environ, "TMPDIR": str(self.temporary), **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -45,7 +44,10 @@ class Run:
                 command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
             except OSError:
                 continue
-            if self.mark.encode() in environment and int(folder.name) != self.process.pid:
+            if (
+                self.mark.encode() in environment.split(b"\0")
+                and int(folder.name) != self.process.pid
+            ):
                 found[int(folder.name)] = command
         return found
 

@@ -178,13 +178,15 @@ class World(Service):
 
     def left_processes(self) -> list[int]:
         """Processes of this world that still run, children of its children too."""
-        mine = f"JUKEBOX_DATA_DIR={self.data_dir}".encode()
+        mine = str(self.data_dir).encode()
         known = {child.pid for child in self.children if child.is_alive}
         found = []
         for folder in Path("/proc").iterdir():
             if not folder.name.isdigit() or int(folder.name) in known:
                 continue
             with suppress(OSError):
-                if mine in (folder / "environ").read_bytes().split(b"\0"):
+                # Children of children are known by the files in their commands.
+                words = (folder / "environ").read_bytes() + (folder / "cmdline").read_bytes()
+                if mine in words:
                     found.append(int(folder.name))
         return found

@@ -4,7 +4,6 @@ import errno
 import json
 import platform
 import subprocess
-import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +20,7 @@ from jobs.record.job import Job, Output
 from jobs.store import Claim
 from jukebox_core.audio import write_audio
 from jukebox_core.audio.files import DISK_REFUSED_STATUS
+from jukebox_core.child_processes import decoder_environment, python_command
 from jukebox_core.errors import AudioError
 from jukebox_core.step_kind import StepKind
 from jukebox_core.units import Level
@@ -124,9 +124,13 @@ def _encode(worker: WorkerParts, hold: Hold, output: Output) -> None:
 
 
 def _run_transcoder(hold: Hold, source: Path, target: Path) -> None:
-    command = [sys.executable, "-P", "-m", "jukebox_core.audio.transcode", str(source), str(target)]
+    command = python_command("jukebox_core.audio.transcode", str(source), str(target))
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=decoder_environment(),
     ) as child:
         try:
             while True:

@@ -7,6 +7,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from jukebox_core.child_processes import child_environment
 from jukebox_core.errors import ConfigError
 
 SOURCES = tuple(sorted(str(path) for path in Path(__file__).parent.glob("*.c")))
@@ -29,7 +30,15 @@ def native_library() -> ctypes.CDLL:
         with tempfile.TemporaryDirectory() as folder:
             library = Path(folder) / "native_step.so"
             command = [*COMPILE, *SOURCES, "-o", str(library), "-lm"]
-            subprocess.run(command, check=True, capture_output=True, text=True)
+            subprocess.run(
+                command,
+                check=True,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                cwd=folder,
+                env=child_environment(),
+            )
             return _declared(load(library))
     except FileNotFoundError:
         raise ConfigError("the native step needs a C compiler called cc") from None

@@ -132,6 +132,18 @@ def no_room(module, num_bytes):
         import resource
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, num_bytes))
+        return
+    # Children inherit named variables only, so the fault has to be handed on.
+    import subprocess
+
+    start = subprocess.Popen.__init__
+
+    def start_with_fault(self, command, *arguments, env=None, **options):
+        if module in command:
+            env |= {"FAULT": os.environ["FAULT"]}
+        start(self, command, *arguments, env=env, **options)
+
+    subprocess.Popen.__init__ = start_with_fault
 
 
 FAULTS = {
