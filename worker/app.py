@@ -13,6 +13,7 @@ from jobs.queue import RUN_STAGE_TASK, CeleryJobQueue, celery_app, queue_name
 from jobs.record.job import Stage
 from jobs.record.songs import level_of
 from jobs.redis_store import RedisJobStore
+from jukebox_core.engine.overlap import OverlapMode, RowBudget
 from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
 from jukebox_core.models.placed_priors import decide_placement
 from jukebox_core.prior.int8_weights import Weights
@@ -23,7 +24,6 @@ from worker.device.step_choice import Steps
 from worker.health import Presence, describe_worker
 from worker.lease.reaper import Reaper
 from worker.metrics import SongPart, WorkerMetrics, metrics_page
-from worker.overlap import Lanes, OverlapWish
 from worker.parts import WorkerParts
 from worker.settings import WorkerSettings
 from worker.tasks import run_song
@@ -92,7 +92,7 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
             wants_fused=settings.fused_step == "on",
             is_cuda=device.type == "cuda" and settings.placement in ("auto", "resident"),
         ),
-        lanes=Lanes(OverlapWish(settings.overlap), settings.native_threads),
+        row_budget=RowBudget(OverlapMode(settings.overlap), settings.native_threads),
     )
 
 

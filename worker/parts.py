@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from jobs.files.artifacts import LocalArtifacts
 from jobs.queue import JobQueue
 from jobs.store import JobStore
+from jukebox_core.engine.overlap import RowBudget
 from jukebox_core.models.catalog import ModelCatalog
 from worker.device.engine_thread import EngineThread
 from worker.device.step_choice import Steps
 from worker.lease.quarantine import Suspects
 from worker.metrics import WorkerMetrics
-from worker.overlap import Lanes
 from worker.settings import WorkerSettings
 
 
@@ -28,6 +28,6 @@ class WorkerParts:
     device_name: str
     metrics: WorkerMetrics
     steps: Steps
-    lanes: Lanes
+    row_budget: RowBudget
     draining: threading.Event = field(default_factory=threading.Event)
     suspects: Suspects = field(default_factory=Suspects)

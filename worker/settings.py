@@ -57,7 +57,7 @@ class WorkerSettings(BaseSettings):
     (`jukebox_core/prior/fused_step.py`); each is tried against the plain step before it is used.
 
     `overlap`: whether a level of a song is begun while the one above is still being drawn
-    (`worker/overlap.py`); `auto` does so where the device would be idle otherwise.
+    (`jukebox_core/engine/overlap.py`); `auto` does so where the device would be idle otherwise.
 
     `deterministic`: a song is the same in any company, also on a GPU, where every step then
     computes all `max_rows`; `off` computes only as many rows as there are songs, and numbers may be

@@ -15,17 +15,18 @@ from jobs.errors import JobNotFound, LeaseLost, QueueUnavailable, StoreUnavailab
 from jobs.record.job import LevelMetrics, Stage, stages_of
 from jobs.record.songs import level_of
 from jobs.store import Claim
+from jukebox_core.engine.overlap import OverlapMode
 from jukebox_core.errors import LabelError
 from jukebox_core.song import Speed
 from jukebox_core.units import Level
-from worker.drawing import SongDrawer
 from worker.lease.lease import Hold, JobCanceled, WorkerDraining
 from worker.lease.progress import StageProgress
-from worker.mapping import JobSong, to_job_error
 from worker.metrics import SongPart
-from worker.overlap import OverlapWish
 from worker.parts import WorkerParts
 from worker.song.cleanup import tidy
+from worker.song.generate import SongDrawer
+from worker.song.job_errors import to_job_error
+from worker.song.job_song import JobSong
 from worker.song.level_audio import LevelSound
 from worker.song.lyric_timing import keep_lyric_times
 from worker.song.prompt import read_prompt
@@ -147,7 +148,7 @@ def _work(worker: WorkerParts, hold: Hold, following: frozenset[Stage]) -> None:
         worker,
         hold,
         song,
-        ahead=[] if worker.lanes.wish is OverlapWish.OFF else _levels_ahead(hold, following),
+        ahead=[] if worker.row_budget.mode is OverlapMode.OFF else _levels_ahead(hold, following),
         read_prompt=lambda: _read_prompt(worker, hold, song),
         on_window_kept=lambda level, num_tokens: _note_window(
             worker, hold.claim.job.id, level, num_tokens

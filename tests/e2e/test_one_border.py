@@ -14,9 +14,9 @@ from jukebox_core.models.catalog import read_card
 from tests.api.conftest import Service, serving, song
 from tests.api.sounds import encoded, sent, tone
 from worker.app import build_parts
-from worker.drawing import SongDrawer
 from worker.parts import WorkerParts
 from worker.settings import WorkerSettings
+from worker.song.generate import SongDrawer
 from worker.tasks import run_song
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]

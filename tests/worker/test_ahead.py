@@ -7,6 +7,7 @@ import pytest
 
 from jobs.record.job import JobStatus, Stage
 from jobs.store import Claim
+from jukebox_core.engine.overlap import OverlapMode, RowBudget
 from jukebox_core.errors import CheckpointError
 from jukebox_core.units import Level
 from tests.worker.jobs_and_processes import (
@@ -18,7 +19,6 @@ from tests.worker.jobs_and_processes import (
     sing_alone,
 )
 from worker.device.engine_thread import Drawing
-from worker.overlap import Lanes, OverlapWish
 from worker.tasks import run_song, run_stage
 
 pytestmark = pytest.mark.redis
@@ -32,7 +32,7 @@ AHEAD = {"JUKEBOX_OVERLAP": "on"}
 @pytest.fixture
 def eager(worker):
     """A worker that draws ahead whatever it costs what is due."""
-    return replaced(worker, lanes=Lanes(OverlapWish.ON, num_lanes=1))
+    return replaced(worker, row_budget=RowBudget(OverlapMode.ON, max_rows=1))
 
 
 class AtRecord:
@@ -78,7 +78,7 @@ def test_lower_levels_are_drawn_while_the_top_is_and_it_is_the_same_song(
 def test_without_a_free_lane_nothing_of_a_level_is_drawn_before_the_one_above_is(
     service, worker, models_dir
 ):
-    narrow = replaced(worker, lanes=Lanes(OverlapWish.AUTO, num_lanes=1))
+    narrow = replaced(worker, row_budget=RowBudget(OverlapMode.AUTO, max_rows=1))
     job = service.admit(duration_seconds=SONG_SEC, levels=TWO)
     seen = AtRecord(narrow, level="middle", act=lambda: None)
     run_song(narrow, job.id, Stage.TOP)
@@ -88,13 +88,13 @@ def test_without_a_free_lane_nothing_of_a_level_is_drawn_before_the_one_above_is
     assert_song(service, ended, sing_alone(models_dir, ended))
 
 
-@pytest.mark.parametrize("wish", [OverlapWish.OFF, OverlapWish.ON])
+@pytest.mark.parametrize("mode", [OverlapMode.OFF, OverlapMode.ON])
 def test_where_levels_must_not_run_together_each_waits_for_its_stage(
-    service, worker, models_dir, wish, monkeypatch
+    service, worker, models_dir, mode, monkeypatch
 ):
-    if wish is OverlapWish.ON:
+    if mode is OverlapMode.ON:
         monkeypatch.setattr(worker.engine, "keeps_all_priors", lambda _: False)
-    patient = replaced(worker, lanes=Lanes(wish, num_lanes=3))
+    patient = replaced(worker, row_budget=RowBudget(mode, max_rows=3))
     job = service.admit(duration_seconds=SONG_SEC, levels=TWO)
     seen = AtRecord(patient, level="middle", act=lambda: None)
     run_song(patient, job.id, Stage.TOP)

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from jukebox_core.engine.song_run import SongRun
 from jukebox_core.errors import ModelNotFound, SamplingError
 from jukebox_core.step_kind import StepKind
 from jukebox_core.units import Level
 from tests.worker.jobs_and_processes import make_job, sing_alone
 from worker.device.engine_thread import EngineThread
 from worker.device.models import LoadedModel, ModelShelf
-from worker.mapping import JobSong
+from worker.song.job_song import JobSong
 
 
 @pytest.fixture
@@ -50,9 +51,10 @@ def top_window(catalog, name, **wanted):
     job = make_job(catalog, levels=("top",), **wanted)
     card = catalog.get("tiny")
     song = JobSong.from_job(job, card.config, card.tokenizer, StepKind.PLAIN)
-    plan = song.plan.levels[Level.TOP]
-    codes = np.zeros((song.song.num_samples, plan.total_tokens), dtype=np.int64)
-    return song.sequences(Level.TOP, plan.windows[0], codes, None, id_prefix=name), job
+    run = SongRun(song.inputs(name))
+    run.open(Level.TOP)
+    (window,) = run.begin(Level.TOP)
+    return list(window.sequences), job
 
 
 def wait(pending, timeout_sec=60.0):

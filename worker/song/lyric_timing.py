@@ -23,8 +23,8 @@ from jukebox_core.sampling.windows import hop_tokens
 from jukebox_core.units import Level
 from worker.device.models import LoadedModel
 from worker.lease.lease import Hold
-from worker.mapping import JobSong
 from worker.parts import WorkerParts
+from worker.song.job_song import JobSong
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from jukebox_core.units import Level
 from jukebox_core.vqvae.long_audio import iter_encode
 from worker.device.models import LoadedModel
 from worker.lease.lease import Hold
-from worker.mapping import JobSong
 from worker.parts import WorkerParts
+from worker.song.job_song import JobSong
 
 log = logging.getLogger(__name__)
 

@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jukebox_core.models.catalog import BUNDLED_MODELS, read_config
-from jukebox_core.sampling.cascade import default_song_duration_sec, plan_song
-from jukebox_core.song import SamplingParams, Song
-from jukebox_core.units import COARSE_TO_FINE, Level
-from worker.overlap import (
-    Lanes,
+from jukebox_core.engine.overlap import (
     LevelState,
-    OverlapWish,
+    OverlapMode,
+    RowBudget,
     levels_to_begin,
     plan_levels_at_once,
     upper_tokens_needed,
 )
+from jukebox_core.models.catalog import BUNDLED_MODELS, read_config
+from jukebox_core.sampling.cascade import default_song_duration_sec, plan_song
+from jukebox_core.song import SamplingParams, Song
+from jukebox_core.units import COARSE_TO_FINE, Level
 
 CONFIG = read_config(BUNDLED_MODELS / "mini")
 
@@ -81,19 +81,19 @@ class Simulated:
 @given(
     seconds=st.floats(6.0, 60.0),
     hop_fraction=st.sampled_from([0.25, 0.5]),
-    num_lanes=st.integers(1, 4),
+    max_rows=st.integers(1, 4),
     choices=st.randoms(use_true_random=False),
 )
-def test_every_song_is_drawn_and_what_is_due_never_waits(seconds, hop_fraction, num_lanes, choices):
+def test_every_song_is_drawn_and_what_is_due_never_waits(seconds, hop_fraction, max_rows, choices):
     song = Simulated(plan_song(CONFIG, song_of(seconds, hop_fraction), lead_out=True))
     while song.due() is not None:
-        begun = levels_to_begin(song.states(), num_lanes)
+        begun = levels_to_begin(song.states(), max_rows)
         for level in begun:
             assert level not in song.busy
             assert song.has_upper(level)
         song.busy |= set(begun)
         assert song.due() in song.busy
-        assert len(song.busy) <= max(num_lanes, 1)
+        assert len(song.busy) <= max(max_rows, 1)
         ended = choices.choice(sorted(song.busy))
         song.busy.remove(ended)
         song.num_drawn[ended] += 1
@@ -122,26 +122,26 @@ def test_the_stretches_of_a_level_that_is_due_are_begun_while_others_run():
     assert levels_to_begin(states, 1) == (Level.MIDDLE,)
 
 
-@given(num_lanes=st.integers(1, 64), own=st.integers(1, 32), others=st.integers(0, 64))
-def test_no_lane_is_given_away_that_a_song_needs_for_what_is_due(num_lanes, own, others):
-    at_once = plan_levels_at_once(OverlapWish.AUTO, num_lanes, own, own + others)
+@given(max_rows=st.integers(1, 64), own=st.integers(1, 32), others=st.integers(0, 64))
+def test_no_lane_is_given_away_that_a_song_needs_for_what_is_due(max_rows, own, others):
+    at_once = plan_levels_at_once(OverlapMode.AUTO, max_rows, own, own + others)
     ahead_rows = (at_once - 1) * own
     assert ahead_rows >= 0
-    assert ahead_rows == 0 or ahead_rows + own + others <= num_lanes
-    assert ahead_rows + own > num_lanes - own - others, "none is left idle that would be of use"
-    assert plan_levels_at_once(OverlapWish.ON, num_lanes, own, own + others) == len(COARSE_TO_FINE)
-    assert plan_levels_at_once(OverlapWish.OFF, num_lanes, own, own + others) == 1
+    assert ahead_rows == 0 or ahead_rows + own + others <= max_rows
+    assert ahead_rows + own > max_rows - own - others, "none is left idle that would be of use"
+    assert plan_levels_at_once(OverlapMode.ON, max_rows, own, own + others) == len(COARSE_TO_FINE)
+    assert plan_levels_at_once(OverlapMode.OFF, max_rows, own, own + others) == 1
 
 
 def test_a_song_draws_ahead_until_others_need_the_lanes():
-    lanes = Lanes(OverlapWish.AUTO, num_lanes=2)
-    assert lanes.num_levels_for("mine", 1, shares_lanes=True) == 2
-    assert lanes.num_levels_for("yours", 1, shares_lanes=True) == 1
-    assert lanes.num_levels_for("mine", 1, shares_lanes=True) == 1
-    lanes.leave("yours")
-    assert lanes.num_levels_for("mine", 1, shares_lanes=True) == 2
-    assert lanes.num_levels_for("mine", 1, shares_lanes=False) == 1, "levels take turns"
-    assert lanes.num_levels_for("mine", 2, shares_lanes=True) == 1, "two takes have both lanes"
+    budget = RowBudget(OverlapMode.AUTO, max_rows=2)
+    assert budget.num_levels_for("mine", 1, shares_rows=True) == 2
+    assert budget.num_levels_for("yours", 1, shares_rows=True) == 1
+    assert budget.num_levels_for("mine", 1, shares_rows=True) == 1
+    budget.leave("yours")
+    assert budget.num_levels_for("mine", 1, shares_rows=True) == 2
+    assert budget.num_levels_for("mine", 1, shares_rows=False) == 1, "levels take turns"
+    assert budget.num_levels_for("mine", 2, shares_rows=True) == 1, "two takes have both lanes"
 
 
 @pytest.mark.parametrize("level", [Level.MIDDLE, Level.BOTTOM])

@@ -1,11 +1,11 @@
-"""Drawing the levels of a job, window by window; each is kept as soon as it is drawn."""
+"""Generating the levels of a job, window by window; each is kept as soon as it is sampled."""
 
 import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -13,18 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
-from jobs.record.job import CodesFile
+from jobs.record.job import CodesFile, LevelProgress
+from jukebox_core.engine.level_run import LevelRun, SegmentRun
+from jukebox_core.engine.overlap import levels_to_begin
+from jukebox_core.engine.song_run import SongRun, WindowRun
 from jukebox_core.sampling.windows import Window
 from jukebox_core.step_kind import StepKind
 from jukebox_core.units import Level
 from worker.device.engine_thread import Drawing
 from worker.lease.lease import POLL_SEC, Hold
-from worker.level_drawing import DrawingTime, LevelDrawing
-from worker.mapping import JobSong
-from worker.overlap import LevelState, levels_to_begin, upper_tokens_needed
 from worker.parts import WorkerParts
+from worker.song.job_song import JobSong
 from worker.song.writer import Keeper
-from worker.stretch_run import StretchRun
 
 log = logging.getLogger(__name__)
 
@@ -32,14 +32,42 @@ Result = TypeVar("Result")
 Codes = NDArray[np.int64]
 
 
+@dataclass(slots=True)
+class DrawingTime:
+    """What this worker has sampled of one level; windows kept by others do not count.
+
+    While several levels of a song are sampled, each has its share of every second.
+    """
+
+    seconds: float = 0.0
+    num_tokens: int = 0
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens of all samples together, for each second that their windows took."""
+        return self.num_tokens / self.seconds if self.seconds > 0.0 else 0.0
+
+
+@dataclass(slots=True, eq=False)
+class _KeptLevel:
+    """A level, of which `num_kept` windows are on disk and on record."""
+
+    run: LevelRun
+    num_kept: int = 0
+    time: DrawingTime = field(default_factory=DrawingTime)
+
+    def progress(self) -> LevelProgress:
+        """How far it is; asked for by other threads."""
+        return LevelProgress(tokens_done=self.run.num_tokens, windows_done=self.num_kept)
+
+
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """A window that was drawn: codes int64 [num_samples, run-up and new tokens]."""
+    """A window that is there: codes int64 [num_samples, warm-up and new tokens]."""
 
-    level: LevelDrawing
-    window: Window
+    level: _KeptLevel
+    window: WindowRun
     codes: Codes
-    run_up: int
 
 
 class SongDrawer:
@@ -51,8 +79,9 @@ class SongDrawer:
     in the same way, should their files be lost.
 
     Levels that are not due yet are drawn *ahead*, as far as the codes above them are there and the
-    planner (`worker/overlap.py`) allows it. Their windows are kept like others: whoever claims the
-    next stage finds them. Should one fail, what is due goes on, and nothing more is drawn ahead.
+    planner (`jukebox_core/engine/overlap.py`) allows it. Their windows are kept like others:
+    whoever claims the next stage finds them. Should one fail, what is due goes on, and nothing more
+    is drawn ahead.
 
     Args:
         ahead: the levels that may be drawn before their stage.
@@ -78,7 +107,9 @@ class SongDrawer:
         self._worker, self._hold = worker, hold
         self._ahead, self._read_prompt, self._on_kept = ahead, read_prompt, on_window_kept
         self._prompt: Mapping[Level, Codes] | None = None
-        self._levels: dict[Level, LevelDrawing] = {}
+        self._run = SongRun(song.inputs(f"{hold.claim.job.id}:{hold.claim.fence}"))
+        self._levels: dict[Level, _KeptLevel] = {}
+        self._under_way: list[tuple[WindowRun, Drawing]] = []
         self._last = song.song.levels[0]
         self._wake = threading.Event()
         self._keeper = Keeper(hold.claim.job.id, self._wake)
@@ -96,24 +127,22 @@ class SongDrawer:
     ) -> None:
         if kind is not None:
             self._hold.let_go()
-        for level in self._levels.values():
-            for run in level.runs:
-                if run.drawing is not None:
-                    self._worker.engine.cancel(run.drawing)
-        self._worker.lanes.leave(self._hold.claim.job.id)
+        for _, drawing in self._under_way:
+            self._worker.engine.cancel(drawing)
+        self._worker.row_budget.leave(self._hold.claim.job.id)
         self._beside.shutdown(wait=True)
         self._keeper.close()
 
     def codes_through(self, last: Level) -> dict[Level, Codes]:
         """Codes of every level down to `last`: int64 [num_samples, total_tokens] each.
 
-        They end with the lead-out, if the plan has any.
+        They end with the padding, if the plan has any.
 
         Raises what `Hold.check` raises, and what stopped a drawing or its keeping.
         """
         self._last = last
-        levels = [self._open(level) for level in self._levels_through(last)]
-        if len(levels[-1].runs) == 1 and levels[-1].num_taken:
+        levels = [self._open(level).run for level in self._levels_through(last)]
+        if not levels[-1].is_segmented and levels[-1].num_taken:
             self.on_codes(last, levels[-1].codes, levels[-1].end)
         self._go_on(lambda: all(level.is_done for level in levels))
         return {level.level: level.codes for level in levels}
@@ -163,72 +192,72 @@ class SongDrawer:
 
     def _share_out_time(self) -> None:
         now = time.monotonic()
-        busy = [level for level in self._levels.values() if level.is_busy]
+        busy = [level for level in self._levels.values() if level.run.is_busy]
         for level in busy:
             level.time.seconds += (now - self._ticked_at) / len(busy)
         self._ticked_at = now
 
     def _take_what_ended(self) -> list[_Taken]:
-        ended = [
-            (level, run, run.drawing)
-            for level in self._levels.values()
-            for run in level.runs
-            if run.drawing is not None and run.drawing.has_ended
-        ]
+        ended = [(window, drawing) for window, drawing in self._under_way if drawing.has_ended]
+        self._under_way = [each for each in self._under_way if each not in ended]
         taken = []
-        for level, run, drawing in ended:
-            if drawing.error is not None and level.level < self._last:
-                self._give_up_ahead(level, run, drawing.error)
+        for window, drawing in ended:
+            if drawing.error is not None and window.level.level < self._last:
+                self._give_up_ahead(window, drawing.error)
             else:
-                taken.append(self._take(level, run, drawing))
+                taken.append(self._take(window, drawing.codes()))
         return taken
 
-    def _give_up_ahead(self, level: LevelDrawing, run: StretchRun, error: Exception) -> None:
+    def _give_up_ahead(self, window: WindowRun, error: Exception) -> None:
         """What fails before its stage is tried again when that comes: what is due may end well."""
-        extra = {**self._extra(run.next_window), "level": level.level.label}
+        extra = {**self._extra(window.window), "level": window.level.level.label}
         log.warning("nothing more is drawn ahead: %s", error, extra=extra)
-        run.give_up()
+        window.segment.give_up()
         self._ahead = ()
 
-    def _take(self, level: LevelDrawing, run: StretchRun, drawing: Drawing) -> _Taken:
-        taken = _Taken(level, run.next_window, drawing.codes(), run.run_up)
-        run.take(taken.codes)
-        level.time.num_tokens += taken.window.num_new * len(taken.codes)
-        return taken
+    def _take(self, window: WindowRun, codes: Codes) -> _Taken:
+        window.segment.take(codes)
+        level = self._levels[window.level.level]
+        level.time.num_tokens += window.window.num_new * len(codes)
+        return _Taken(level, window, codes)
 
     def _keep_later(self, taken: _Taken) -> None:
-        level = taken.level
-        log.info("window drawn", extra={**self._extra(taken.window), "level": level.level.label})
+        run = taken.level.run
+        extra = {**self._extra(taken.window.window), "level": run.level.label}
+        log.info("window drawn", extra=extra)
         self._keeper.put(lambda: self._keep(taken))
-        if len(level.runs) == 1:
-            self.on_codes(level.level, level.codes, level.end)
+        if not run.is_segmented:
+            self.on_codes(run.level, run.codes, run.end)
 
     def _keep(self, taken: _Taken) -> None:
-        claim, level = self._hold.claim, taken.level
+        claim, level = self._hold.claim, taken.level.run.level
         file = self._worker.artifacts.write_codes(
             claim.job.id,
             fence=claim.fence,
-            level=level.level.label,
-            start=taken.window.first_new,
+            level=level.label,
+            start=taken.window.window.first_new,
             codes=taken.codes,
-            run_up=taken.run_up,
+            run_up=taken.window.warm_up_tokens,
         )
         self._hold.write(lambda: self._worker.store.record_window(claim, file))
-        level.num_kept += 1
-        self._on_kept(level.level, taken.codes.size)
+        taken.level.num_kept += 1
+        self._on_kept(level, taken.codes.size)
 
     def _begin_what_can(self) -> None:
         if self._keeper.is_full:
             return
-        levels = [self._open(level) for level in self.song.song.levels if self._may_draw(level)]
-        states = [self._state(level) for level in levels]
-        for chosen in levels_to_begin(states, self._levels_at_once(levels)):
-            self._begin(self._levels[chosen])
+        levels = [self._open(level).run for level in self.song.song.levels if self._may_draw(level)]
+        chosen = levels_to_begin(self._run.states(levels), self._levels_at_once(levels))
+        for window in [window for level in chosen for window in self._run.begin(level)]:
+            model = self._hold.claim.job.request.model
+            drawing = self._worker.engine.draw(model, window.sequences)
+            self._under_way.append((window, drawing))
+            drawing.wake(self._wake)
 
-    def _levels_at_once(self, levels: Collection[LevelDrawing]) -> int:
+    def _levels_at_once(self, levels: Collection[LevelRun]) -> int:
         due_rows = next((level.num_rows for level in levels if not level.is_done), 0)
-        return self._worker.lanes.num_levels_for(
-            self._hold.claim.job.id, due_rows, shares_lanes=self.song.step is StepKind.NATIVE
+        return self._worker.row_budget.num_levels_for(
+            self._hold.claim.job.id, due_rows, shares_rows=self.song.step is StepKind.NATIVE
         )
 
     def _may_draw(self, level: Level) -> bool:
@@ -237,81 +266,40 @@ class SongDrawer:
         model = self._hold.claim.job.request.model
         return level in self._ahead and self._worker.engine.keeps_all_priors(model)
 
-    def _state(self, level: LevelDrawing) -> LevelState:
-        return LevelState(
-            level=level.level,
-            is_done=level.is_done,
-            is_busy=level.is_busy,
-            can_begin=any(self._has_upper(level, run) for run in level.idle_runs),
-        )
-
-    def _has_upper(self, level: LevelDrawing, run: StretchRun) -> bool:
-        upper = self._upper(level)
-        if upper is None or upper.is_done:
-            return True
-        if len(level.runs) > 1:
-            return False
-        total = upper.plan.total_tokens
-        needed = upper_tokens_needed(self.song.config, level.level, run.next_drawn, total)
-        return needed <= upper.end
-
-    def _upper(self, level: LevelDrawing) -> LevelDrawing | None:
-        return None if level.level.upper is None else self._levels[level.level.upper]
-
-    def _begin(self, level: LevelDrawing) -> None:
-        """Hand the next window of each stretch to the engine."""
-        claim, upper = self._hold.claim, self._upper(level)
-        for run in level.idle_runs:
-            sequences = self.song.sequences(
-                level.level,
-                run.next_drawn,
-                run.codes,
-                None if upper is None else upper.codes,
-                id_prefix=f"{claim.job.id}:{claim.fence}",
-            )
-            drawing = self._worker.engine.draw(claim.job.request.model, sequences)
-            run.begin(drawing)
-            drawing.wake(self._wake)
-
-    def _open(self, level: Level) -> LevelDrawing:
+    def _open(self, level: Level) -> _KeptLevel:
         """A level with what is kept of it."""
         if level not in self._levels:
             if self._prompt is None:
                 self._prompt = self._read_prompt()
-            prompt = self._prompt.get(level)
-            plan = self.song.plan.levels[level]
-            codes = np.zeros((self.song.song.num_samples, plan.total_tokens), dtype=np.int64)
-            if prompt is not None:
-                codes[:, : prompt.shape[1]] = prompt
-            opened = LevelDrawing(level, plan, codes, self.song.prompt_tokens.get(level, 0))
+            opened = _KeptLevel(self._run.open(level, self._prompt.get(level)))
             self._read_kept(opened)
             self._hold.progress.watch(level.label, opened.progress)
             self._levels[level] = opened
         return self._levels[level]
 
-    def _read_kept(self, level: LevelDrawing) -> None:
-        """Fill in the windows that are kept and intact, of each stretch up to the first gap."""
+    def _read_kept(self, level: _KeptLevel) -> None:
+        """Fill in the windows that are kept and intact, of each segment up to the first gap."""
         claim = self._hold.claim
-        files = {file.start: file for file in claim.job.codes_of(level.level.label)}
-        for run in level.runs:
-            while not run.is_done:
-                file = files.get(run.next_window.first_new)
-                if file is None or not self._read_window(run, file):
+        files = {file.start: file for file in claim.job.codes_of(level.run.level.label)}
+        for segment in level.run.segments:
+            while not segment.is_done:
+                file = files.get(segment.next_window.first_new)
+                if file is None or not self._read_window(segment, file):
                     break
                 del files[file.start]
-        level.num_kept = level.num_taken
+        level.num_kept = level.run.num_taken
         if files:
             names = [file.name for file in files.values()]
             self._hold.write(lambda: self._worker.store.forget_windows(claim, names))
 
-    def _read_window(self, run: StretchRun, file: CodesFile) -> bool:
-        if (file.end, file.run_up) != (run.next_window.end, run.run_up):
+    def _read_window(self, segment: SegmentRun, file: CodesFile) -> bool:
+        if (file.end, file.run_up) != (segment.next_window.end, segment.warm_up_tokens):
             return False
         try:
             job_id = self._hold.claim.job.id
-            run.take(self._worker.artifacts.read_codes(job_id, file, with_run_up=True))
+            segment.take(self._worker.artifacts.read_codes(job_id, file, with_run_up=True))
         except (ArtifactNotFound, ArtifactCorrupt, ValueError) as error:
-            extra = self._extra(run.next_window)
+            extra = self._extra(segment.next_window)
             log.warning("a kept window cannot be used: %s", error, extra=extra)
             return False
         return True

@@ -1,0 +1,166 @@
+"""One level of a song while it is sampled: its segments, its codes, and how far it is. No torch."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jukebox_core.engine.sequence import Sequence
+from jukebox_core.sampling.cascade import LevelPlan
+from jukebox_core.sampling.stretches import Stretch, join_stretches
+from jukebox_core.sampling.windows import Window
+from jukebox_core.units import Level
+
+
+@dataclass(slots=True, eq=False)
+class SegmentRun:
+    """A segment of a level, its codes int64 [rows, total_tokens], and how far it is.
+
+    `at` is the number of windows that are in `codes`, and the sequences of the next one while it is
+    sampled: one value, so that other threads see both as they belong together.
+    """
+
+    segment: Stretch
+    codes: NDArray[np.int64]
+    at: tuple[int, tuple[Sequence, ...]] = (0, ())
+
+    @property
+    def num_taken(self) -> int:
+        """Windows that are there."""
+        return self.at[0]
+
+    @property
+    def is_busy(self) -> bool:
+        """Its next window is being sampled."""
+        return bool(self.at[1])
+
+    @property
+    def is_done(self) -> bool:
+        """All windows are there."""
+        return self.num_taken == len(self.segment.windows)
+
+    @property
+    def next_window(self) -> Window:
+        """The window that comes now, as the song keeps it."""
+        return self.segment.windows[self.num_taken]
+
+    @property
+    def next_sampled(self) -> Window:
+        """The same as it is sampled: with the warm-up."""
+        return self.segment.drawn(self.num_taken)
+
+    @property
+    def warm_up_tokens(self) -> int:
+        """Tokens that the next window samples and the song does not keep."""
+        return self.segment.run_up_of(self.num_taken)
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of the song, per row, in the windows that are there, or under way by now."""
+        num_taken, sequences = self.at
+        taken = sum(window.num_new for window in self.segment.windows[:num_taken])
+        if not sequences:
+            return taken
+        sampled = sum(sequence.num_drawn for sequence in sequences) // len(sequences)
+        return taken + max(sampled - self.segment.run_up_of(num_taken), 0)
+
+    @property
+    def end(self) -> int:
+        """Tokens per row from the beginning of the song on that are there, prompt included."""
+        windows = self.segment.windows
+        return windows[self.num_taken - 1].end if self.num_taken else windows[0].first_new
+
+    def begin(self, sequences: tuple[Sequence, ...]) -> None:
+        """The next window is being sampled."""
+        self.at = (self.num_taken, sequences)
+
+    def give_up(self) -> None:
+        """The next window is not being sampled any more."""
+        self.at = (self.num_taken, ())
+
+    def take(self, codes: NDArray[np.int64]) -> None:
+        """The next window is there: int64 [rows, warm-up and new tokens].
+
+        Raises:
+            ValueError: they are not as many as the window samples.
+        """
+        window = self.next_sampled
+        self.codes[:, window.first_new : window.end] = codes
+        self.at = (self.num_taken + 1, ())
+
+
+@dataclass(slots=True, eq=False)
+class LevelRun:
+    """The segments of a level, and what it begins with.
+
+    `begun` are codes int64 [rows, total_tokens], of which the first `num_prompt` are given.
+    """
+
+    level: Level
+    plan: LevelPlan
+    begun: NDArray[np.int64]
+    num_prompt: int
+    segments: tuple[SegmentRun, ...] = ()
+    _joined: NDArray[np.int64] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self.segments = tuple(SegmentRun(each, self.begun.copy()) for each in self.plan.stretches)
+
+    @property
+    def is_done(self) -> bool:
+        """All windows are there."""
+        return all(segment.is_done for segment in self.segments)
+
+    @property
+    def is_busy(self) -> bool:
+        """Some window is being sampled."""
+        return any(segment.is_busy for segment in self.segments)
+
+    @property
+    def is_segmented(self) -> bool:
+        """Its segments are sampled side by side, and become one song when all are there."""
+        return len(self.segments) > 1
+
+    @property
+    def num_rows(self) -> int:
+        """Sequences that are sampled at the same time."""
+        return len(self.begun) * sum(not segment.is_done for segment in self.segments)
+
+    @property
+    def idle_segments(self) -> list[SegmentRun]:
+        """Segments whose next window is not being sampled yet."""
+        return [each for each in self.segments if not each.is_done and not each.is_busy]
+
+    @property
+    def num_taken(self) -> int:
+        """Windows that are there."""
+        return sum(segment.num_taken for segment in self.segments)
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens per row that are there, or under way by now; the prompt's included."""
+        return self.num_prompt + sum(segment.num_tokens for segment in self.segments)
+
+    @property
+    def end(self) -> int:
+        """So many codes per row, from the beginning on, will not change any more."""
+        if self.is_done:
+            return self.plan.total_tokens
+        return self.num_prompt if self.is_segmented else self.segments[0].end
+
+    @property
+    def codes(self) -> NDArray[np.int64]:
+        """Codes of every row, int64 [rows, total_tokens], of which `end` count."""
+        if len(self.segments) == 1:
+            return self.segments[0].codes
+        if not self.segments or not self.is_done:
+            return self.begun
+        if self._joined is None:
+            streams = [segment.codes for segment in self.segments]
+            self._joined = join_stretches(self.plan.stretches, streams)
+        return self._joined
+
+    @property
+    def output_codes(self) -> NDArray[np.int64]:
+        """Those that count without the padding at the end, int64 [rows, n]."""
+        return self.codes[:, : min(self.end, self.plan.heard_tokens)]

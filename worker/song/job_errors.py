@@ -1,0 +1,57 @@
+"""Why a job failed, in the words of its record."""
+
+import torch
+
+from jobs.errors import ArtifactCorrupt, ArtifactNotFound
+from jobs.record.job import JobError
+from jukebox_core.errors import (
+    AudioError,
+    CheckpointError,
+    ConfigError,
+    JukeboxError,
+    LabelError,
+    ModelNotFound,
+    SongError,
+)
+
+_CODES: tuple[tuple[type[Exception], str, bool], ...] = (
+    (ModelNotFound, "model_not_found", True),
+    (SongError, "invalid_song", False),
+    (LabelError, "invalid_labels", False),
+    (ConfigError, "broken_model", False),
+    (CheckpointError, "broken_model", False),
+    (AudioError, "encoding_failed", True),
+    (JukeboxError, "drawing_failed", True),
+    (ArtifactNotFound, "artifact_lost", True),
+    (ArtifactCorrupt, "artifact_lost", True),
+)
+"""What a known error is called in a job record, and whether the same request may work later."""
+
+_SYSTEM_ERROR = 2
+"""What libsndfile says, without a reason, when the system refused to write or to read."""
+
+
+def to_job_error(error: Exception) -> JobError:
+    """Why a job failed, for its owner. What was not foreseen is told in the log and not here."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        message = "The worker's memory is too small for this song next to the others it sings."
+        return JobError(code="out_of_memory", message=message, retryable=True)
+    if _is_refused_by_disk(error):
+        message = "The worker could not read or write its files."
+        return JobError(code="storage_failed", message=message, retryable=True)
+    for kind, code, retryable in _CODES:
+        if isinstance(error, kind):
+            return JobError(code=code, message=_sentence(str(error)), retryable=retryable)
+    message = "Something went wrong inside the service. Its log names this job."
+    return JobError(code="internal_error", message=message, retryable=True)
+
+
+def _is_refused_by_disk(error: Exception) -> bool:
+    if isinstance(error, AudioError):
+        cause = error.__cause__
+        return isinstance(cause, OSError) or getattr(cause, "code", None) == _SYSTEM_ERROR
+    return isinstance(error, OSError)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"

@@ -1,0 +1,79 @@
+"""A job as this worker generates it: its plan, its labels, and who computes its tokens."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobs.record.job import Job
+from jobs.record.songs import PlannedSong, plan_job
+from jukebox_core.config import JukeboxConfig
+from jukebox_core.engine.song_run import SongInputs
+from jukebox_core.labels import JukeboxTokenizer, Labels
+from jukebox_core.sampling.cascade import SongPlan
+from jukebox_core.sampling.noise import CounterNoise
+from jukebox_core.song import Song
+from jukebox_core.step_kind import StepKind
+from jukebox_core.units import Level
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSong:
+    """Everything about the song of a job that is known before a code is sampled."""
+
+    planned: PlannedSong
+    labels: Labels
+    step: StepKind
+
+    @classmethod
+    def from_job(
+        cls, job: Job, config: JukeboxConfig, tokenizer: JukeboxTokenizer, step: StepKind
+    ) -> "JobSong":
+        """Raises SongError or LabelError where the model cannot generate it after all."""
+        planned = plan_job(job, config)
+        labels = tokenizer(
+            planned.song.artist,
+            planned.song.genre,
+            planned.song.lyrics,
+            artist_id=job.request.artist_id,
+            genre_ids=job.request.genre_ids,
+        )
+        return cls(planned=planned, labels=labels, step=step)
+
+    @property
+    def config(self) -> JukeboxConfig:
+        """Of the model that generates it."""
+        return self.planned.config
+
+    @property
+    def song(self) -> Song:
+        """What is asked for."""
+        return self.planned.song
+
+    @property
+    def plan(self) -> SongPlan:
+        """Its windows."""
+        return self.planned.plan
+
+    @property
+    def prompt_tokens(self) -> Mapping[Level, int]:
+        """Codes of each level that it begins with."""
+        return self.planned.prompt_tokens
+
+    def inputs(self, song_id: str) -> SongInputs:
+        """The song for the engine, with sequences whose ids begin with `song_id`."""
+        return SongInputs(
+            id=song_id,
+            config=self.config,
+            plan=self.plan,
+            sampling=self.song.sampling,
+            labels=self.labels.songs * self.song.num_samples,
+            noise=CounterNoise(self.song.seed),
+            first_sample=self.planned.first_sample,
+            step=self.step,
+        )
+
+    def heard(self, level: Level, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Codes [num_samples, T] of a level without the padding at their end."""
+        return codes[:, : self.plan.levels[level].heard_tokens]
