@@ -4,15 +4,13 @@ import base64
 import re
 
 from jobs.errors import InvalidCursor
-from jobs.record.codec import to_microseconds
-from jobs.record.job import Job
 
 _CURSOR = re.compile(r"(\d{1,17})\.(job_[0-9a-f]{32})", re.ASCII)
 
 
-def cursor_after(job: Job) -> str:
-    """The cursor of the page that begins after `job`."""
-    text = f"{to_microseconds(job.created_at)}.{job.id}"
+def cursor_after(created_us: str, job_id: str) -> str:
+    """The cursor of the page that begins after this job."""
+    text = f"{created_us}.{job_id}"
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 

@@ -2,6 +2,7 @@
 
 JobsError
 ├── JobNotFound          no job has this id
+├── RecordUnreadable     the job's record is damaged, or of a release that this one does not know
 ├── IllegalTransition    the job's status does not allow this
 ├── NotRetryable         the job did not fail, or would fail again
 ├── IdempotencyKeyReused this key was sent before, with another request
@@ -29,6 +30,14 @@ class JobNotFound(JobsError):
 
     def __init__(self, job_id: str) -> None:
         super().__init__(f"no job has the id {job_id!r}")
+        self.job_id = job_id
+
+
+class RecordUnreadable(JobsError):
+    """The job's record is damaged, or of a release that this one does not know."""
+
+    def __init__(self, job_id: str, why: str) -> None:
+        super().__init__(f"the record of job {job_id} cannot be read by this release: {why}")
         self.job_id = job_id
 
 

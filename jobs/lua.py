@@ -25,7 +25,7 @@ from collections.abc import Iterable
 
 from jobs import lua_lifetimes, lua_webhooks
 from jobs.lua_scripts import BODIES
-from jobs.record.job import NEXT_STATUSES, TERMINAL_STATUSES
+from jobs.record.job import NEXT_STATUSES, TERMINAL_STATUSES, Stage
 from jobs.record.request import LEVEL_NAMES
 
 KEY_PREFIX = "jukebox:"
@@ -81,6 +81,7 @@ _TABLES = "\n".join(
         f"local MAX_EVENTS = '{MAX_EVENTS}'",
         f"local TERMINAL = {_lua_set(TERMINAL_STATUSES)}",
         f"local LEVEL = {_lua_set(LEVEL_NAMES)}",
+        f"local STAGE = {_lua_set(Stage)}",
         "local NEXT = {",
         *(f"  ['{status}'] = {_lua_set(after)}," for status, after in NEXT_STATUSES.items()),
         "}",
@@ -103,6 +104,17 @@ local function now_us()
 end
 
 local function get(field) return redis.call('HGET', RECORD, field) end
+
+local function can_become(from, status) return NEXT[from] and NEXT[from][status] end
+
+-- Whether the status is one that only a newer release knows: then the job is its duty, and looked
+-- at again in a minute, behind the others in this index.
+local function is_of_newer_release(index)
+  local status = get('status')
+  if not status or NEXT[status] then return false end
+  redis.call('ZADD', index, int(now_us() + 60000000), ID)
+  return true
+end
 
 local function emit(kind, data)
   redis.call('XADD', EVENTS, 'MAXLEN', '~', MAX_EVENTS, '*', 'kind', kind, 'data', data)
@@ -173,7 +185,7 @@ end
 local function become(status)
   local record = redis.call('HMGET', RECORD, 'status', 'model', 'created_at')
   local from, model, created_us = unpack(record)
-  if not NEXT[from][status] then return false end
+  if not can_become(from, status) then return false end
   remove_from(status_indexes(from, model))
   add_to(status_indexes(status, model), created_us)
   redis.call('HSET', RECORD, 'status', status)

@@ -87,7 +87,7 @@ end
 
 local function is_overdue()
   local status, deadline_us = unpack(redis.call('HMGET', RECORD, 'status', 'deadline_at'))
-  return status and not TERMINAL[status] and deadline_us and tonumber(deadline_us) <= now_us()
+  return NEXT[status] and not TERMINAL[status] and deadline_us and tonumber(deadline_us) <= now_us()
 end
 """
 )
@@ -101,6 +101,7 @@ return redis.call('ZRANGEBYSCORE', PREFIX .. ARGV[2], '-inf', int(now_us()), 'WI
 """,
     # id
     "end_overdue": """
+if is_of_newer_release(DEADLINES) then return {'kept'} end
 if not is_overdue() then
   redis.call('ZREM', DEADLINES, ID)
   return {'kept'}
@@ -110,6 +111,7 @@ return {'ok'}
 """,
     # id
     "expire": """
+if is_of_newer_release(EXPIRIES) then return {'kept'} end
 local status, expires_us = unpack(redis.call('HMGET', RECORD, 'status', 'expires_at'))
 if not status or not TERMINAL[status] or not expires_us or tonumber(expires_us) > now_us() then
   redis.call('ZREM', EXPIRIES, ID)
@@ -120,6 +122,7 @@ return {'ok'}
 """,
     # id. The moment stays in the record, to tell why there are no codes any more.
     "expire_codes": """
+if is_of_newer_release(CODES_EXPIRIES) then return {'kept'} end
 local status, expire_us = unpack(redis.call('HMGET', RECORD, 'status', 'codes_expire_at'))
 redis.call('ZREM', CODES_EXPIRIES, ID)
 if not status or not TERMINAL[status] or not expire_us or tonumber(expire_us) > now_us() then

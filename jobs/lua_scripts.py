@@ -132,7 +132,7 @@ return {'ok'}
     # id, stage, worker, lease_us, max_attempts, error when there were too many crashes
     "claim": """
 local status, stage = unpack(redis.call('HMGET', RECORD, 'status', 'stage'))
-if not status or TERMINAL[status] or stage ~= ARGV[2] or is_held() then return {'none'} end
+if not NEXT[status] or TERMINAL[status] or stage ~= ARGV[2] or is_held() then return {'none'} end
 if status == 'canceling' then
   become('canceled')
   return {'none'}
@@ -244,7 +244,7 @@ return {'ok', redis.call('HGETALL', RECORD)}
     "finish": """
 if not owns(ARGV[2]) then return {'lost'} end
 local from = get('status')
-if not NEXT[from][ARGV[3]] then return {'refused', from} end
+if not can_become(from, ARGV[3]) then return {'refused', from} end
 if #ARGV > 3 then redis.call('HSET', RECORD, unpack(ARGV, 4)) end
 become(ARGV[3])
 return {'ok'}
@@ -262,7 +262,10 @@ local found = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', int(now_us()), 'LIMIT', 0, ARGV[1])) do
   local stage, status, lease, looks = unpack(redis.call(
     'HMGET', PREFIX .. 'job:' .. id, 'stage', 'status', 'lease_expires_at', 'looks'))
-  if status then
+  if status and not (NEXT[status] and STAGE[stage]) then
+    -- A newer release knows what to do with it; it must not hide the others.
+    redis.call('ZADD', DUE, int(now_us() + 60000000), id)
+  elseif status then
     found[#found + 1] = {id, stage, status, lease and '1' or '', looks or '0'}
   else
     redis.call('ZREM', DUE, id)

@@ -1,11 +1,12 @@
 """Reading the job store in Redis or Valkey; what changes it is in `jobs/redis_store.py`."""
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
 from jobs.cursors import cursor_after, parse_cursor
-from jobs.errors import JobNotFound
+from jobs.errors import JobNotFound, RecordUnreadable
 from jobs.lua import (
     KEY_PREFIX,
     SCRIPTS,
@@ -22,6 +23,8 @@ from jobs.store import JobPage, WorkerInfo
 from jobs.webhook_figures import read_figures
 from jobs.webhooks.messages import WebhookFigures
 
+log = logging.getLogger(__name__)
+
 
 class RedisJobReader:
     """The half of `jobs.store.JobStore` that changes nothing. Made for threads."""
@@ -31,7 +34,7 @@ class RedisJobReader:
         self._scripts = {name: self._redis.register_script(text) for name, text in SCRIPTS.items()}
 
     def get(self, job_id: str) -> Job:
-        """The record now. Raises JobNotFound."""
+        """The record now. Raises JobNotFound, RecordUnreadable."""
         check_id(job_id)
         with errors_as_store_unavailable():
             fields = cast(dict[str, str], self._redis.hgetall(record_key(job_id)))
@@ -60,7 +63,7 @@ class RedisJobReader:
         limit: int = 20,
         cursor: str | None = None,
     ) -> JobPage:
-        """Records, newest first. Raises InvalidCursor.
+        """Records, newest first; those that cannot be read are left out. Raises InvalidCursor.
 
         `root` asks for one job and everything that goes on from it, `owner` for what one API key
         asked for. Jobs created or deleted between
@@ -103,10 +106,12 @@ class RedisJobReader:
     ) -> JobPage:
         newest, after_id = parse_cursor(cursor) if cursor is not None else ("+inf", "")
         found = self._run("list_jobs", index, newest, oldest, after_id, limit + 1, *filters)
-        jobs = tuple(job_of(fields) for fields in found)
-        has_more = len(jobs) > limit
+        records = [_mapping(flat) for flat in found]
+        has_more = len(records) > limit
+        last = records[limit - 1] if has_more else {}
         return JobPage(
-            jobs=jobs[:limit], next_cursor=cursor_after(jobs[limit - 1]) if has_more else None
+            jobs=tuple(_readable(records[:limit])),
+            next_cursor=cursor_after(last["created_at"], last["id"]) if has_more else None,
         )
 
     def queue_position(self, job_id: str) -> int | None:
@@ -119,7 +124,7 @@ class RedisJobReader:
         """Mean tokens per second of each stage that has been measured."""
         with errors_as_store_unavailable():
             rates = cast(dict[str, str], self._redis.hgetall(f"{KEY_PREFIX}rates:{model}"))
-        return {Stage(stage): float(rate) for stage, rate in rates.items()}
+        return {Stage(stage): float(rate) for stage, rate in rates.items() if stage in set(Stage)}
 
     def workers(self) -> list[WorkerInfo]:
         """Workers heard of within their ttl, by name."""
@@ -167,5 +172,17 @@ def check_id(job_id: str) -> None:
 
 
 def job_of(flat: Sequence[str]) -> Job:
-    """A record as a script returns it."""
-    return job_from_fields(dict(zip(flat[::2], flat[1::2], strict=True)))
+    """A record as a script returns it. Raises RecordUnreadable."""
+    return job_from_fields(_mapping(flat))
+
+
+def _mapping(flat: Sequence[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _readable(records: Iterable[Mapping[str, str]]) -> Iterator[Job]:
+    for fields in records:
+        try:
+            yield job_from_fields(fields)
+        except RecordUnreadable as error:
+            log.warning("left out of a list: %s", error, extra={"job_id": error.job_id})

@@ -1,5 +1,6 @@
 """The job store in Redis or Valkey: each method is one script on the server (`jobs/lua.py`)."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from jobs.errors import (
     LeaseLost,
     LimitReached,
     NotRetryable,
+    RecordUnreadable,
 )
 from jobs.idempotency import KEPT_SEC, IdempotencyKey
 from jobs.limits import NO_LIMITS, JobLimits
@@ -40,6 +42,8 @@ from jobs.redis_lifetimes import RedisLifetimes
 from jobs.redis_reader import check_id, job_of
 from jobs.redis_watcher import RedisJobWatcher
 from jobs.store import Claim, DueJob, WorkerInfo
+
+log = logging.getLogger(__name__)
 
 _LIMIT_RETRY_SEC = 30.0
 """A place in a queue is free again when a song is done, which takes minutes rather than seconds."""
@@ -186,9 +190,9 @@ class RedisJobStore(RedisLifetimes):
         """Take a job that nobody holds and that waits at `stage`; None when there is none such.
 
         A job to be canceled becomes canceled instead, one with too many crashes failed, and so does
-        one whose deadline has passed.
+        one whose deadline has passed. A job that this release cannot run stays as it is.
         """
-        if not is_job_id(job_id):
+        if not self._can_run(job_id):
             return None
         error = JobError(
             code="too_many_crashes",
@@ -201,7 +205,29 @@ class RedisJobStore(RedisLifetimes):
         )
         if reply[0] == "none":
             return None
-        return Claim(job=job_of(reply[2]), fence=int(reply[1]), worker=worker)
+        fence = int(reply[1])
+        try:
+            return Claim(job=job_of(reply[2]), fence=fence, worker=worker)
+        except RecordUnreadable as unreadable:
+            log.warning("given back: %s", unreadable, extra={"job_id": job_id})
+            self._run("release", job_id, fence, self._resend_us)
+            return None
+
+    def _can_run(self, job_id: str) -> bool:
+        """Whether this release can run the job; asked before a claim counts as an attempt.
+
+        What decides it never changes: a request, and the format of the record.
+        """
+        try:
+            needs_newer_release = self.get(job_id).needs_newer_release
+        except JobNotFound:
+            return False
+        except RecordUnreadable as error:
+            log.warning("not claimed: %s", error, extra={"job_id": job_id})
+            return False
+        if needs_newer_release:
+            log.warning("left to a worker of a newer release", extra={"job_id": job_id})
+        return not needs_newer_release
 
     def heartbeat(
         self, claim: Claim, progress: Mapping[str, LevelProgress], value: float, *, lease_sec: float

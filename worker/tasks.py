@@ -11,7 +11,13 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.errors import JobNotFound, LeaseLost, QueueUnavailable, StoreUnavailable
+from jobs.errors import (
+    JobNotFound,
+    LeaseLost,
+    QueueUnavailable,
+    RecordUnreadable,
+    StoreUnavailable,
+)
 from jobs.record.job import LevelMetrics, Stage, stages_of
 from jobs.record.songs import level_of
 from jobs.store import Claim
@@ -125,7 +131,7 @@ def _try_to_claim(worker: WorkerParts, job_id: str, stage: Stage) -> Claim | Non
         if not worker.suspects.admit(worker.store.get(job_id)):
             # The reaper will send it again, by when the other may be gone.
             return None
-    except JobNotFound:
+    except (JobNotFound, RecordUnreadable):
         return None
     claim = None
     try:

@@ -21,7 +21,7 @@ from api.dependencies import (
 from api.views.schemas import JobView
 from api.web.openapi import problems
 from api.web.waiting import ServiceStopping, next_events
-from jobs.errors import JobNotFound, StoreUnavailable
+from jobs.errors import JobNotFound, RecordUnreadable, StoreUnavailable
 from jobs.record.job import TERMINAL_STATUSES, Job
 from jobs.store import JobEvent
 
@@ -112,7 +112,7 @@ async def stream_job_events(
     try:
         async for event in _events(services, reader, subscription):
             yield event
-    except (JobNotFound, StoreUnavailable, ServiceStopping):
+    except (JobNotFound, RecordUnreadable, StoreUnavailable, ServiceStopping):
         # The answer has begun, so no problem can be told; the client comes back and hears it then.
         return
 

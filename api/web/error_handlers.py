@@ -33,6 +33,7 @@ from jobs.errors import (
     JobsError,
     LimitReached,
     NotRetryable,
+    RecordUnreadable,
     StoreUnavailable,
 )
 from jobs.record.bodies import MODES
@@ -79,20 +80,30 @@ async def _jobs_error(request: Request, error: JobsError) -> Response:
     return problem_response(request, _from_jobs_error(error))
 
 
+_UNREACHABLE: Mapping[type[JobsError], tuple[HTTPStatus, str, str]] = {
+    JobNotFound: (
+        HTTPStatus.NOT_FOUND,
+        "job_not_found",
+        "No job has this id: it was mistyped, deleted, or never accepted.",
+    ),
+    AssetNotFound: (
+        HTTPStatus.NOT_FOUND,
+        "asset_not_found",
+        "No asset has this id: it was mistyped or deleted.",
+    ),
+    RecordUnreadable: (
+        HTTPStatus.CONFLICT,
+        "job_unreadable",
+        "This job's record was written by a release that this server does not know, or is damaged: "
+        "ask again once the server has been upgraded.",
+    ),
+}
+
+
 def _from_jobs_error(error: JobsError) -> ApiError:
     match error:
-        case JobNotFound():
-            return ApiError(
-                HTTPStatus.NOT_FOUND,
-                "job_not_found",
-                "No job has this id: it was mistyped, deleted, or never accepted.",
-            )
-        case AssetNotFound():
-            return ApiError(
-                HTTPStatus.NOT_FOUND,
-                "asset_not_found",
-                "No asset has this id: it was mistyped or deleted.",
-            )
+        case JobNotFound() | AssetNotFound() | RecordUnreadable():
+            return ApiError(*_UNREACHABLE[type(error)])
         case IllegalTransition():
             return ApiError(
                 HTTPStatus.CONFLICT,

@@ -24,7 +24,8 @@ def names_to_keep(job: Job) -> set[str]:
 def remove_leftovers(store: JobStore, artifacts: LocalArtifacts, job_id: str) -> None:
     """Delete what no record names: all of a job that is gone, what is over of one that is there.
 
-    Files of the present claim stay while it may be running. Raises StoreUnavailable, OSError.
+    Files of the present claim stay while it may be running. Raises StoreUnavailable, OSError,
+    RecordUnreadable.
     """
     try:
         job = store.get(job_id)

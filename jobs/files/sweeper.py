@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from jobs.errors import StoreUnavailable
+from jobs.errors import RecordUnreadable, StoreUnavailable
 from jobs.files.artifacts import LocalArtifacts
 from jobs.files.assets import LocalAssets
 from jobs.files.cleanup import remove_leftovers
@@ -71,7 +71,7 @@ class Sweeper(threading.Thread):
     def _tidy(self, job_id: str, seen: str) -> None:
         try:
             remove_leftovers(self._store, self._artifacts, job_id)
-        except OSError as error:
+        except (OSError, RecordUnreadable) as error:
             log.warning("files stay for now: %s", error, extra={"job_id": job_id})
             self._store.tidy_later(job_id, seen)
             return

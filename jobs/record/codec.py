@@ -2,14 +2,20 @@
 
 Parts that grow while the job runs have a field each (`window:top:0`, `output:top:1`), so that one
 command adds one part. Moments are whole microseconds since 1970; what is None has no field.
+
+Releases that run side by side read each other's records. Unknown fields are ignored, and a release
+that adds something without which a job would become another one raises `RECORD_FORMAT` in the
+records of such jobs: older workers leave them alone.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from dataclasses import fields as fields_of
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+from jobs.errors import RecordUnreadable
 from jobs.record.job import (
     CodesFile,
     Job,
@@ -25,6 +31,9 @@ from jobs.record.request import LEVEL_NAMES, JobRequest
 from jobs.store import WorkerInfo
 
 _Part = TypeVar("_Part")
+
+RECORD_FORMAT = 1
+"""The newest form of a job that this release can run; records of before it had one are as 1."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TEXTS = (
@@ -80,6 +89,7 @@ def job_to_fields(job: Job) -> dict[str, str]:
     """Every field of the hash; `model` is repeated there for the indexes."""
     fields = {
         "id": job.id,
+        "format": str(RECORD_FORMAT),
         "status": job.status.value,
         "model": job.request.model,
         "request": job.request.model_dump_json(),
@@ -121,22 +131,35 @@ def job_to_fields(job: Job) -> dict[str, str]:
 def job_from_fields(fields: Mapping[str, str]) -> Job:
     """Inverse of `job_to_fields`. Windows and outputs come coarse to fine, then in order.
 
-    Fields that an older release did not write take their defaults.
+    Fields that an older release did not write take their defaults; those that only a newer one
+    knows are ignored, and `needs_newer_release` tells whether the job needs them. Raises
+    RecordUnreadable.
     """
+    try:
+        return _job_from_fields(fields)
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        first_line = str(error).partition("\n")[0]
+        raise RecordUnreadable(
+            fields.get("id", "?"), f"{type(error).__name__}: {first_line}"
+        ) from error
+
+
+def _job_from_fields(fields: Mapping[str, str]) -> Job:
     optional: dict[str, Any] = {name: fields[name] for name in _TEXTS if name in fields}
     optional |= {name: from_microseconds(fields[name]) for name in _MOMENTS if name in fields}
     optional |= {a: int(fields[name]) / 1e6 for name, a in _LENGTHS.items() if name in fields}
     if "parent_sample" in fields:
         optional["parent_sample"] = int(fields["parent_sample"])
-    windows = [CodesFile(**part) for part in _parts(fields, "window:").values()]
-    outputs = [Output(**part) for part in _parts(fields, "output:").values()]
-    progress = {level: LevelProgress(**p) for level, p in _parts(fields, "progress:").items()}
-    metrics = {level: LevelMetrics(**p) for level, p in _parts(fields, "metrics:").items()}
-    plan = {level: LevelPlan(**part) for level, part in json.loads(fields["plan"]).items()}
+    windows = [_read(CodesFile, part) for part in _parts(fields, "window:").values()]
+    outputs = [_read(Output, part) for part in _parts(fields, "output:").values()]
+    progress = {k: _read(LevelProgress, part) for k, part in _parts(fields, "progress:").items()}
+    metrics = {k: _read(LevelMetrics, part) for k, part in _parts(fields, "metrics:").items()}
+    plan = {k: _read(LevelPlan, part) for k, part in json.loads(fields["plan"]).items()}
+    request, has_unknown_wishes = _read_request(fields["request"])
     return Job(
         id=fields["id"],
         status=JobStatus(fields["status"]),
-        request=JobRequest.model_validate_json(fields["request"]),
+        request=request,
         labels=json.loads(fields["labels"]),
         plan=plan,
         stage=Stage(fields["stage"]),
@@ -148,10 +171,35 @@ def job_from_fields(fields: Mapping[str, str]) -> Job:
         codes=tuple(sorted(windows, key=lambda w: (LEVEL_NAMES.index(w.level), w.start))),
         outputs=tuple(sorted(outputs, key=lambda o: (LEVEL_NAMES.index(o.level), o.sample))),
         metrics=_coarse_to_fine(metrics),
-        error=JobError(**json.loads(fields["error"])) if "error" in fields else None,
+        error=_read(JobError, json.loads(fields["error"])) if "error" in fields else None,
         duration_sec=float(fields.get("duration_sec", 0.0)),
         pinned="pinned" in fields,
+        needs_newer_release=has_unknown_wishes or int(fields.get("format", 1)) > RECORD_FORMAT,
         **optional,
+    )
+
+
+def _read(kind: type[_Part], part: Mapping[str, Any]) -> _Part:
+    """A dataclass from what was stored, without what only a newer release knows."""
+    known = {each.name for each in fields_of(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in part.items() if name in known})
+
+
+def _read_request(text: str) -> tuple[JobRequest, bool]:
+    """A stored request, and whether it asks for something that this release does not know.
+
+    A field that is null asks for nothing.
+    """
+    request = JobRequest.model_validate_json(text, extra="ignore")
+    return request, _has_unknown(json.loads(text), request.model_dump(mode="json"))
+
+
+def _has_unknown(found: Any, known: Any) -> bool:  # noqa: ANN401  (JSON)
+    if not isinstance(found, dict) or not isinstance(known, dict):
+        return False
+    return any(
+        _has_unknown(value, known[name]) if name in known else value is not None
+        for name, value in found.items()
     )
 
 
@@ -165,9 +213,10 @@ def worker_from_fields(name: str, seen_us: str, description: str) -> WorkerInfo:
     content = json.loads(description)
     return WorkerInfo(
         name=name,
-        device=content["device"],
-        models=tuple(content["models"]),
-        stages=tuple(Stage(stage) for stage in content["stages"]),
+        device=content.get("device", ""),
+        models=tuple(content.get("models", ())),
+        # A newer release may have others.
+        stages=tuple(Stage(stage) for stage in content.get("stages", ()) if stage in set(Stage)),
         seen_at=from_microseconds(seen_us),
     )
 

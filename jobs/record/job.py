@@ -165,6 +165,9 @@ class Job:
     At `deadline_at` it fails, unless it has ended. Once ended it is kept for `kept_sec`, its codes
     for `codes_kept_sec` (None: for good, and as long as the job), that is until `expires_at` and
     `codes_expire_at`; while it is `pinned` nothing of it goes.
+
+    When it `needs_newer_release`, it asks for something that this release does not know: it can be
+    looked at, canceled and deleted, but not run.
     """
 
     id: str
@@ -203,6 +206,7 @@ class Job:
     codes_kept_sec: float | None = None
     codes_expire_at: datetime | None = None
     pinned: bool = False
+    needs_newer_release: bool = False
 
     def __post_init__(self) -> None:
         if not self.root_id:

@@ -1,7 +1,8 @@
 """The messages that wait to be sent, as the process that sends them sees them."""
 
 import json
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from jobs.lua import SCRIPTS
@@ -9,6 +10,8 @@ from jobs.record.codec import from_microseconds
 from jobs.redis_connection import connect, errors_as_store_unavailable
 from jobs.webhook_figures import read_figures
 from jobs.webhooks.messages import Outcome, WebhookFigures, WebhookMessage
+
+log = logging.getLogger(__name__)
 
 
 class WebhookOutbox(Protocol):
@@ -49,7 +52,7 @@ class RedisWebhookOutbox:
         words = [word for owner, number in held.items() for word in (owner or "", number)]
         lease_us = round(lease_sec * 1e6)
         found = self._run("claim_webhooks", "", limit, lease_us, per_owner, *words)
-        return [_message(*entry) for entry in found]
+        return list(_readable(found))
 
     def settle(
         self, message: WebhookMessage, outcome: Outcome, *, retry_in_sec: float = 0.0
@@ -74,6 +77,15 @@ class RedisWebhookOutbox:
     def _run(self, script: str, *arguments: str | int) -> Any:  # noqa: ANN401  (a reply)
         with errors_as_store_unavailable():
             return self._scripts[script](args=arguments)
+
+
+def _readable(found: Sequence[Any]) -> Iterator[WebhookMessage]:
+    """One that cannot be read is tried again when its claim is over, until it is forgotten."""
+    for message_id, *rest in found:
+        try:
+            yield _message(message_id, *rest)
+        except (KeyError, ValueError) as error:
+            log.warning("webhook %s cannot be read by this release: %r", message_id, error)
 
 
 def _message(message_id: str, claimed_us: str, flat: Sequence[str]) -> WebhookMessage:

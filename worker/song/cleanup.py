@@ -2,7 +2,7 @@
 
 import logging
 
-from jobs.errors import JobNotFound, StoreUnavailable
+from jobs.errors import JobNotFound, RecordUnreadable, StoreUnavailable
 from jobs.files.cleanup import names_to_keep
 from worker.parts import WorkerParts
 
@@ -18,7 +18,7 @@ def tidy(worker: WorkerParts, job_id: str, *, fence: int | None = None) -> None:
     """
     try:
         _tidy(worker, job_id, fence)
-    except (StoreUnavailable, OSError) as error:
+    except (StoreUnavailable, RecordUnreadable, OSError) as error:
         log.warning("files may be left over: %s", error, extra={"job_id": job_id})
 
 
