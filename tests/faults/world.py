@@ -127,11 +127,13 @@ class World(Service):
         self.children.append(child)
         return child
 
-    def api(self, fault: dict | None = None, **settings: str) -> Api:
+    def api(
+        self, fault: dict | None = None, *, before: tuple[str, ...] = (), **settings: str
+    ) -> Api:
         """Start one; it may not answer yet."""
         port = free_port()
         environment = self._environment(fault, **({"JUKEBOX_PORT": str(port)} | settings))
-        command = [sys.executable, "-m", "api"]
+        command = [*before, sys.executable, "-m", "api"]
         log_path = self.data_dir / f"api-{len(self.children)}.log"
         child = Api(port, command, environment, log_path)
         self.children.append(child)
