@@ -13,12 +13,14 @@ ANYONE = "anyone"
 class IdempotencyKey:
     """A client's own name for one request; `caller` keeps the keys of two clients apart.
 
-    `request_sha256` tells whether the same key comes with the same request.
+    `request_sha256` tells whether the same key comes with the same request. `previous_sha256` is
+    the hash that the previous release gave to the same request, and counts as well.
     """
 
     caller: str
     key: str
     request_sha256: str
+    previous_sha256: str = ""
 
     @property
     def digest(self) -> str:

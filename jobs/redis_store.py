@@ -104,6 +104,8 @@ class RedisJobStore(RedisLifetimes):
         if reply[0] == "refused":
             raise IllegalTransition(job.id, reply[1], "created again")
         _raise_limit(reply)
+        if reply[0] == "reused" and idempotency is not None:
+            return self.replay(idempotency) or job
         return _replayed(reply) or job
 
     def take_token(self, owner: str, *, per_minute: int, kind: str = "post") -> None:
@@ -117,7 +119,11 @@ class RedisJobStore(RedisLifetimes):
 
         Raises IdempotencyKeyReused.
         """
-        return _replayed(self._run("replay", "", *_words_of_key(idempotency)))
+        key, request_sha256 = _words_of_key(idempotency)
+        reply = self._run("replay", "", key, request_sha256)
+        if reply[0] == "reused" and idempotency.previous_sha256:
+            reply = self._run("replay", "", key, idempotency.previous_sha256)
+        return _replayed(reply)
 
     def disown(self, job_id: str) -> bool:
         """Make sure that nobody is given this job through its idempotency key from now on.

@@ -1,6 +1,7 @@
 """The header `Idempotency-Key`: what it may be, and what it promises about a body."""
 
 import hashlib
+import json
 import re
 from typing import Annotated
 
@@ -10,6 +11,10 @@ from pydantic import AfterValidator, BaseModel
 from jobs.idempotency import IdempotencyKey
 
 MAX_KEY_CHARACTERS = 255
+_ADDED_SINCE: set[str] = set()
+"""Fields of bodies that did not exist when whole bodies were hashed, defaults included. Such hashes
+are accepted, because clients may send a request again that they first sent to that release."""
+
 _KEY_PATTERN = f"^[!-~]{{1,{MAX_KEY_CHARACTERS}}}$"
 
 
@@ -37,17 +42,27 @@ def named_request(caller: str, what: str, key: str | None, sent: str = "") -> Id
     """
     if key is None:
         return None
-    request_sha256 = hashlib.sha256(sent.encode()).hexdigest()
-    return IdempotencyKey(caller=f"{caller} {what}", key=key, request_sha256=request_sha256)
+    return IdempotencyKey(caller=f"{caller} {what}", key=key, request_sha256=_sha256(sent))
 
 
 def idempotency_of(caller: str, key: str | None, body: BaseModel) -> IdempotencyKey | None:
     """What the store compares; None when the client sent no key.
 
     Bodies are the same when they ask for the same: white space, the order of fields and defaults
-    that were written out make no difference.
+    that were written out make no difference. Fields that a client left alone are not hashed, so a
+    release that adds a field knows the requests that came before it.
     """
     if key is None:
         return None
-    request_sha256 = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
-    return IdempotencyKey(caller=caller, key=key, request_sha256=request_sha256)
+    asked = body.model_dump(mode="json", exclude_defaults=True)
+    canonical = json.dumps([type(body).__name__, asked], sort_keys=True, separators=(",", ":"))
+    return IdempotencyKey(
+        caller=caller,
+        key=key,
+        request_sha256=_sha256(canonical),
+        previous_sha256=_sha256(body.model_dump_json(exclude=_ADDED_SINCE)),
+    )
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,11 +1,14 @@
 """`Idempotency-Key`: a request that is sent again makes no second job."""
 
 import asyncio
+import hashlib
 import json
 
 import pytest
 
 from jobs.errors import StoreUnavailable
+from jobs.idempotency import IdempotencyKey
+from jobs.record.bodies import AncestralBody
 from jobs.record.job import JobStatus, Stage
 from jobs.redis_store import RedisJobStore
 from tests.api.conftest import Service, assert_problem, serving, song
@@ -149,3 +152,41 @@ async def test_a_job_whose_503_nobody_asked_for_again_is_taken_back_with_its_fil
             await asyncio.sleep(0.1)
     late = await service.client.post("/jobs", json=primed(asset), headers=named("k"))
     assert late.status_code == 202
+
+
+async def test_a_release_that_adds_a_field_knows_the_requests_of_the_one_before(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+):
+    first = await service.client.post("/jobs", json=song(seed=None), headers=named("k"))
+    dump = AncestralBody.model_dump
+
+    def with_new_field(self, **options):
+        dumped = dump(self, **options)
+        return dumped if options.get("exclude_defaults") else dumped | {"tempo": None}
+
+    monkeypatch.setattr(AncestralBody, "model_dump", with_new_field)
+    again = await service.client.post("/jobs", json=song(seed=None), headers=named("k"))
+    assert (again.status_code, again.json()["id"]) == (200, first.json()["id"])
+
+
+async def test_a_request_that_the_previous_release_took_is_known_by_its_hash(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+):
+    def of_previous_release(caller, key, body):
+        digest = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
+        return key and IdempotencyKey(caller=caller, key=key, request_sha256=digest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("api.routes.jobs.idempotency_of", of_previous_release)
+        first = await service.client.post("/jobs", json=song(), headers=named("k"))
+    again = await service.client.post("/jobs", json=song(), headers=named("k"))
+    other = await service.client.post("/jobs", json=song(seed=9), headers=named("k"))
+    assert (again.status_code, again.json()["id"]) == (200, first.json()["id"])
+    assert_problem(other, 422, "idempotency_key_reused")
+
+
+async def test_defaults_that_are_written_out_make_no_other_body(service: Service):
+    first = await service.client.post("/jobs", json=song(), headers=named("k"))
+    body = {"offset_seconds": 0.0, "artist_id": None, "num_samples": 1} | song()
+    again = await service.client.post("/jobs", json=body, headers=named("k"))
+    assert again.json()["id"] == first.json()["id"]

@@ -1,10 +1,10 @@
 """Models in memory: loaded part by part when first needed, forgotten when others need the room."""
 
 import logging
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -67,6 +67,8 @@ class LoadedModel:
         self._directory, self._device, self._dtype = directory, device, dtype
         self._weights, self._on_loaded = Weights(weights), on_loaded
         self.device = device
+        self._vqvae: JukeboxVQVAE | None = None
+        self._vqvae_lock = threading.Lock()
         self.priors = PlacedPriors(self._load_prior, device=device, placement=placement)
         self.engine = Engine(
             self.priors,
@@ -85,10 +87,13 @@ class LoadedModel:
         """Every prior stays on the device once it is there."""
         return self.priors.placement is Placement.RESIDENT
 
-    @cached_property
+    @property
     def vqvae(self) -> JukeboxVQVAE:
-        """Codes to sound. Raises CheckpointError when its file does not fit."""
-        return load_vqvae_of(self._directory, device=self._device)
+        """Codes to sound, loaded once. Raises CheckpointError when its file does not fit."""
+        with self._vqvae_lock:
+            if self._vqvae is None:
+                self._vqvae = load_vqvae_of(self._directory, device=self._device)
+            return self._vqvae
 
     def _load_prior(self, level: Level, home: torch.device) -> JukeboxPrior:
         started = time.monotonic()
