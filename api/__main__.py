@@ -1,6 +1,7 @@
 """`python -m api`: the HTTP service as a process, configured by its environment."""
 
 import asyncio
+import logging
 from contextlib import suppress
 from types import FrameType
 
@@ -9,7 +10,8 @@ import uvicorn
 from api.settings import ApiSettings, read_settings
 from api.web.auth import is_loopback
 from jobs.api_keys import ApiKeyFile
-from jobs.errors import ApiKeysUnreadable
+from jobs.errors import ApiKeysUnreadable, DataFolderMismatch, StoreUnavailable
+from jobs.files.shared_folder import SharedFolder
 from jobs.logs import configure_logging
 from jobs.settings import InvalidSettings
 
@@ -42,6 +44,7 @@ def main() -> None:
     from api.asgi import build_app
 
     app = build_app(settings)
+    _check_data_folder(app.state.services.folder)
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -56,6 +59,17 @@ def main() -> None:
         server.run()
     if not server.started:
         raise SystemExit(1)
+
+
+def _check_data_folder(folder: SharedFolder) -> None:
+    """Raises SystemExit when it is another folder than that of the workers, or cannot be used."""
+    try:
+        folder.check()
+    except StoreUnavailable as error:
+        # Nothing is written to the folder before the store has been asked.
+        logging.getLogger(__name__).warning("the data folder is not confirmed yet: %s", error)
+    except (DataFolderMismatch, OSError) as error:
+        raise SystemExit(f"The API cannot start. {error}") from error
 
 
 def _refuse_to_stand_open(settings: ApiSettings) -> None:

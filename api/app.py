@@ -26,6 +26,7 @@ from api.web.streams import Streams
 from jobs.api_keys import ApiKeyFile
 from jobs.files.artifacts import LocalArtifacts
 from jobs.files.assets import LocalAssets
+from jobs.files.shared_folder import SharedFolder
 from jobs.files.sweeper import Sweeper
 from jobs.queue import JobQueue
 from jobs.store import JobStore, JobWatcher
@@ -45,8 +46,12 @@ def create_app(
     assets: LocalAssets,
     catalog: ModelCatalog,
     keys: ApiKeyFile,
+    folder: SharedFolder | None = None,
 ) -> FastAPI:
-    """The HTTP service over these parts. It closes `watcher` when it stops."""
+    """The HTTP service over these parts. It closes `watcher` when it stops.
+
+    `folder` is asked before anything is written to the data folder; None asks nobody.
+    """
     withdrawals = Withdrawals(store, artifacts.remove_job)
     sweeper = Sweeper(
         store,
@@ -71,6 +76,7 @@ def create_app(
         queue=queue,
         artifacts=artifacts,
         assets=assets,
+        folder=folder,
         catalog=catalog,
         transcoder=Transcoder(artifacts, timeout_sec=settings.transcode_timeout_sec),
         ingest=Ingest(timeout_sec=settings.ingest_timeout_sec),

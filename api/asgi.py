@@ -7,6 +7,7 @@ from api.settings import ApiSettings, read_settings
 from jobs.api_keys import ApiKeyFile
 from jobs.files.artifacts import LocalArtifacts
 from jobs.files.assets import LocalAssets
+from jobs.files.shared_folder import SharedFolder
 from jobs.queue import CeleryJobQueue
 from jobs.redis_store import RedisJobStore
 from jobs.redis_watcher import RedisJobWatcher
@@ -29,4 +30,5 @@ def build_app(settings: ApiSettings) -> FastAPI:
         LocalAssets(settings.data_dir / "assets"),
         ModelCatalog(settings.models_dir, BUNDLED_MODELS),
         ApiKeyFile(settings.data_dir),
+        SharedFolder(settings.data_dir, settings.redis_url),
     )

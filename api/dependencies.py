@@ -1,8 +1,10 @@
 """What endpoints ask for, as annotated names: the parts of the service, and checked parameters."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import Depends, Path, Request
@@ -15,15 +17,19 @@ from api.settings import ApiSettings
 from api.views.schemas import EXAMPLE_ID, JobView
 from api.views.views import eta_sec, job_view
 from api.web.callers import CallerDep
+from api.web.errors import ApiError
 from api.web.files import Transcoder
 from api.web.streams import Streams
-from jobs.errors import JobNotFound
+from jobs.errors import DataFolderMismatch, JobNotFound
 from jobs.files.artifacts import LocalArtifacts
 from jobs.files.assets import LocalAssets
+from jobs.files.shared_folder import SharedFolder
 from jobs.queue import JobQueue
 from jobs.record.job import Job, Stage, is_job_id
 from jobs.store import JobStore, JobWatcher
 from jukebox_core.models.catalog import ModelCatalog
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +45,7 @@ class Services:
     queue: JobQueue
     artifacts: LocalArtifacts
     assets: LocalAssets
+    folder: SharedFolder | None
     catalog: ModelCatalog
     transcoder: Transcoder
     ingest: Ingest
@@ -46,6 +53,27 @@ class Services:
     streams: Streams
     metrics: ApiMetrics
     stopping: asyncio.Event
+
+
+def check_data_folder(services: "Services") -> None:
+    """Before files are written: is this the folder that the workers use?
+
+    Raises:
+        ApiError: it is another one.
+        StoreUnavailable: nobody can tell now.
+    """
+    if services.folder is None:
+        return
+    try:
+        services.folder.check()
+    except DataFolderMismatch as error:
+        _log.error("%s", error)
+        raise ApiError(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "data_folder_mismatch",
+            "The service is set up wrongly: its data folder is not that of its workers. The "
+            "operator finds in the log how to mend it.",
+        ) from error
 
 
 def services_of(request: Request) -> Services:

@@ -10,6 +10,7 @@ JobsError
 ├── LimitReached         too much is asked for at once; try again later
 ├── LeaseLost            another worker owns the job now; write nothing
 ├── StoreUnavailable     the job store cannot be reached; try again soon
+├── DataFolderMismatch   the data folder is not the one that the job store is used with
 ├── QueueUnavailable     the message queue cannot be reached; try again soon
 ├── ApiKeyNotFound       no key has this name
 ├── ApiKeysUnreadable    the file with the keys is damaged or locked away
@@ -83,6 +84,10 @@ class LeaseLost(JobsError):
 
 class StoreUnavailable(JobsError):
     """The job store cannot be reached; try again soon."""
+
+
+class DataFolderMismatch(JobsError):
+    """The data folder is not the one that the job store knows; the message says what to do."""
 
 
 class QueueUnavailable(JobsError):

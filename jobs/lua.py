@@ -14,6 +14,7 @@ All keys begin with `jukebox:`:
     bucket:{kind}:{owner}            hash    tokens left of one API key, and when they were counted
     rates:{model}                    hash    stage -> mean tokens per second
     webhooks, webhook:{id}, ...              messages to be sent (`jobs/lua_webhooks.py`)
+    data_folder                      string  a token (`jobs/files/shared_folder.py`)
     workers, worker_ends             hash and zset: who lives, and until when we believe it
 
 The scripts name keys that are not in KEYS, so one server (or a primary with replicas) is needed,

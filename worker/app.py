@@ -2,17 +2,21 @@
 
 import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from celery import Celery, signals
 
+from jobs.errors import DataFolderMismatch, StoreUnavailable
 from jobs.files.artifacts import LocalArtifacts
+from jobs.files.shared_folder import SharedFolder
 from jobs.queue import RUN_STAGE_TASK, CeleryJobQueue, celery_app, queue_name
 from jobs.record.job import Stage
 from jobs.record.songs import level_of
 from jobs.redis_store import RedisJobStore
+from jobs.settings import InvalidSettings
 from jukebox_core.engine.overlap import OverlapMode, RowBudget
 from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
 from jukebox_core.models.placed_priors import decide_placement
@@ -31,6 +35,7 @@ from worker.tasks import run_song
 log = logging.getLogger(__name__)
 
 JOIN_SEC = 5.0
+_STORE_RETRY_SEC = 1.0
 
 
 def build_parts(settings: WorkerSettings) -> WorkerParts:
@@ -112,6 +117,9 @@ def run_worker(worker: WorkerParts) -> int:
 
     On the signal the running stages stop after their present step, give their jobs back and send
     them to whoever comes next; all that takes a second or two.
+
+    Raises:
+        InvalidSettings: the data folder is not the one that the API uses.
     """
     torch.set_num_threads(worker.settings.cpu_threads)
     app = create_app(worker)
@@ -120,6 +128,7 @@ def run_worker(worker: WorkerParts) -> int:
         metrics_page(worker.metrics, settings.metrics_host, settings.metrics_port),
         _background_threads(worker) as presence,
     ):
+        _wait_for_shared_folder(settings)
 
         def become_ready(**_: object) -> None:
             presence.set_ready()
@@ -144,6 +153,24 @@ def run_worker(worker: WorkerParts) -> int:
         )
         celery_worker.start()
     return int(celery_worker.exitcode or 0)
+
+
+def _wait_for_shared_folder(settings: WorkerSettings) -> None:
+    """Before the first job: is this the folder that the API reads? Waits for the store to answer.
+
+    Raises:
+        InvalidSettings: it is another folder, or cannot be written to.
+    """
+    folder = SharedFolder(settings.data_dir, settings.redis_url)
+    while True:
+        try:
+            folder.check()
+            return
+        except StoreUnavailable as error:
+            log.warning("waiting for the job store: %s", error)
+            time.sleep(_STORE_RETRY_SEC)
+        except (DataFolderMismatch, OSError) as error:
+            raise InvalidSettings(f"The worker cannot start. {error}") from error
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from fastapi import Path as PathParameter
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
-from api.dependencies import WITHIN_RATE, Services, ServicesDep, root_path
+from api.dependencies import WITHIN_RATE, Services, ServicesDep, check_data_folder, root_path
 from api.media import FileRefused, IngestFailed
 from api.submission.policy import asset_expires_at
 from api.views.schemas import EXAMPLE_ASSET_ID, AssetView
@@ -157,6 +157,7 @@ def _take_in(
     services: Services, caller: Caller, content: IO[bytes], filename: str, key: str | None
 ) -> tuple[Asset, bool]:
     """The asset, and whether it was there before, through this idempotency key."""
+    check_data_folder(services)
     with services.assets.draft() as folder:
         source, taken = folder / "sent", folder / "taken"
         sha256, num_bytes = _copy(content, source)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 
-from api.dependencies import Services
+from api.dependencies import Services, check_data_folder
 from api.media import FileRefused, IngestFailed
 from api.submission.admission import Beginning, admit, refusal
 from api.submission.policy import granted, within_time
@@ -54,6 +54,7 @@ def create(
     earlier = services.store.replay(idempotency) if idempotency is not None else None
     if earlier is not None:
         return earlier, True
+    check_data_folder(services)
     check_webhook(services.settings, body)
     body = within_time(services.settings, body)
     job_id = new_job_id()

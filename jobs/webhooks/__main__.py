@@ -1,9 +1,12 @@
 """`python -m jobs.webhooks`: one process that sends webhooks. Any number may run."""
 
 import asyncio
+import logging
 import signal
 import sys
 
+from jobs.errors import DataFolderMismatch, StoreUnavailable
+from jobs.files.shared_folder import SharedFolder
 from jobs.logs import configure_logging
 from jobs.settings import InvalidSettings
 from jobs.webhooks.dispatcher import Dispatcher
@@ -51,6 +54,14 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     configure_logging(settings.log_format, settings.log_level)
+    try:
+        # The secrets that messages are signed with lie in the folder, and the API shows them.
+        SharedFolder(settings.data_dir, settings.redis_url).check()
+    except (DataFolderMismatch, OSError) as error:
+        sys.stderr.write(f"Webhooks cannot be sent. {error}\n")
+        return 2
+    except StoreUnavailable as error:
+        logging.getLogger(__name__).warning("the data folder is not confirmed: %s", error)
     asyncio.run(serve(settings))
     return 0
 
