@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.machine import device_name
+from jukebox_core.engine import level_run
 from jukebox_core.errors import ConfigError
 from jukebox_core.labels import Labels
 from jukebox_core.model import JukeboxModel
-from jukebox_core.sampling import side_by_side
 from jukebox_core.sampling.stretches import Stretch, join_places, join_stretches
 from jukebox_core.tiny import write_tiny
 from jukebox_core.units import COARSE_TO_FINE, Level
@@ -100,7 +100,7 @@ class WatchedJoins:
     def __enter__(self) -> dict[Level, Joins]:
         self.joins: dict[Level, Joins] = {}
         self._levels = iter((Level.MIDDLE, Level.BOTTOM))
-        self._patch = mock.patch.object(side_by_side, "join_stretches", self._join)
+        self._patch = mock.patch.object(level_run, "join_stretches", self._join)
         self._patch.start()
         return self.joins
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from jukebox_core.model import JukeboxModel
-from jukebox_core.sampling.ancestral import SongTiming, window_label_rows, window_upper_codes
+from jukebox_core.sampling.window_inputs import SongTiming, window_label_rows, window_upper_codes
 from jukebox_core.synth import compose
 from jukebox_core.units import COARSE_TO_FINE, Level
 from jukebox_core.vqvae.long_audio import encode_chunked

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from jukebox_core.labels import Labels
     from jukebox_core.model import JukeboxModel
-    from jukebox_core.sampling.modes import SongOptions
+    from jukebox_core.sampling.options import SongOptions
 
 DEFAULT_SECONDS = 10.0
 

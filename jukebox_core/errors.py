@@ -12,7 +12,6 @@ JukeboxError
 ├── FeatureError       activations are asked for that a model cannot give
 ├── TrainingError      a model cannot be trained with what was given
 └── SamplingError      drawing codes went wrong
-    └── SamplingCanceled   somebody asked to stop
 """
 
 
@@ -70,7 +69,3 @@ class TrainingError(JukeboxError):
 
 class SamplingError(JukeboxError):
     """Drawing codes went wrong."""
-
-
-class SamplingCanceled(SamplingError):
-    """Somebody asked to stop; what was drawn before is kept by the caller."""

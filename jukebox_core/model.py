@@ -1,6 +1,6 @@
 """The public door: a whole Jukebox, from words to sound."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self, Unpack, cast
 
@@ -12,6 +12,12 @@ from jukebox_core.alignment.attention import align_lyrics
 from jukebox_core.checkpoints import LoadedParts, load_directory, load_openai, save_directory
 from jukebox_core.checkpoints.load import read_directory_config
 from jukebox_core.config import JukeboxConfig
+from jukebox_core.engine import Engine
+from jukebox_core.engine.drive import drive, level_after_level
+from jukebox_core.engine.level_run import LevelRun
+from jukebox_core.engine.local import local_engine
+from jukebox_core.engine.overlap import finest_to_begin
+from jukebox_core.engine.song_run import Codes, SongInputs, SongRun
 from jukebox_core.errors import ConfigError, LabelError
 from jukebox_core.labels import JukeboxTokenizer, Labels
 from jukebox_core.models.catalog import locate_model
@@ -19,15 +25,13 @@ from jukebox_core.models.placed_priors import HOST, PlacedPriors, decide_placeme
 from jukebox_core.models.placement import AUTO, Placement
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.prior.int8_weights import Weights
-from jukebox_core.sampling.ancestral import SongTiming
-from jukebox_core.sampling.cascade import SongPlan, plan_song
+from jukebox_core.sampling.cascade import plan_song
 from jukebox_core.sampling.kept import cut_tokens
-from jukebox_core.sampling.modes import (
-    Rows,
+from jukebox_core.sampling.noise import CounterNoise
+from jukebox_core.sampling.options import (
     SongOptions,
     checked_codes,
     count_rows,
-    draw_cascade,
     lengths_of,
     levels_of,
     repeat_codes,
@@ -35,11 +39,11 @@ from jukebox_core.sampling.modes import (
     song_from_options,
     whole_tokens,
 )
-from jukebox_core.sampling.overlapping import iter_cascade, iter_finished_sound
+from jukebox_core.sampling.window_inputs import SongTiming
 from jukebox_core.sampling.windows import hop_tokens
-from jukebox_core.song import Song
 from jukebox_core.units import COARSE_TO_FINE, Level
 from jukebox_core.vqvae import JukeboxVQVAE
+from jukebox_core.vqvae.streaming import iter_finished_sound
 
 InputIds = Sequence[ArrayLike | Tensor]
 """What `tokenizer(...)["input_ids"]` gives: int64 [songs, ids] for each prior, top first."""
@@ -330,7 +334,6 @@ class JukeboxModel(nn.Module):
             return labels
         return Labels.from_input_ids(labels, self.config)
 
-    @torch.inference_mode()
     def _sample(
         self,
         codes: Sequence[Tensor],
@@ -340,7 +343,7 @@ class JukeboxModel(nn.Module):
         duration_sec: float,
         **options: Unpack[SongOptions],
     ) -> list[Tensor]:
-        """The path of all modes: keep `codes`, draw the rest of `duration_sec` at every level.
+        """The path of all modes: keep `codes`, sample the rest of `duration_sec` at every level.
 
         Args:
             codes: int64 [B, T] per level, top first; lower levels may be shorter or absent.
@@ -355,24 +358,58 @@ class JukeboxModel(nn.Module):
         Raises:
             SongError: the model cannot sing that, or the codes do not fit it.
         """
-        plan, song, rows = self._planned(codes, labels, n_samples, duration_sec, options)
-        return draw_cascade(self.prior, plan, song, rows, options)
+        run = self._song_run(codes, labels, n_samples, duration_sec, options)
+        for _ in drive(self._engine(run, options), run, level_after_level, _reporter(run, options)):
+            continue
+        return [self._on_device(level.output_codes) for level in run.levels]
 
-    def _planned(
+    def _song_run(
         self,
         codes: Sequence[Tensor],
         labels: Labels | InputIds,
         n_samples: int,
         duration_sec: float,
         options: SongOptions,
-    ) -> tuple[SongPlan, Song, Rows]:
+    ) -> SongRun:
+        """The song with all levels open. Raises SongError."""
         labels = self._labels_of(labels)
         kept = checked_codes(self.config, codes)
         num_rows = count_rows(n_samples, labels, kept)
         song = song_from_options(self.config, duration_sec, num_rows, options)
-        plan = plan_song(self.config, song, lengths_of(kept), lead_out=True)
-        rows = Rows(songs=repeat_songs(labels, num_rows), kept=repeat_codes(kept, num_rows))
-        return plan, song, rows
+        noise = options.get("noise")
+        run = SongRun(
+            SongInputs(
+                id="song",
+                config=self.config,
+                plan=plan_song(self.config, song, lengths_of(kept), lead_out=True),
+                sampling=song.sampling,
+                labels=repeat_songs(labels, num_rows),
+                noise=CounterNoise(song.seed) if noise is None else noise,
+                first_sample=options.get("first_sample", 0),
+            )
+        )
+        for index, level in enumerate(song.levels):
+            run.open(level, kept[index].cpu().numpy() if index < len(kept) else None)
+        return run
+
+    def _engine(self, run: SongRun, options: SongOptions) -> Engine:
+        """An engine for one song, whose rows step together as far as the options allow."""
+        most_rows = max((level.num_rows for level in run.levels), default=1)
+        return local_engine(
+            self._placed,
+            device=self._device,
+            max_rows=max(min(options.get("max_batch_size", 16), most_rows), 1),
+        )
+
+    @property
+    def _device(self) -> torch.device:
+        if self._placed.placement is not Placement.RESIDENT:
+            return self._placed.device
+        # The module may have been moved since.
+        return self.prior(Level.TOP).position_embedding.device
+
+    def _on_device(self, codes: Codes) -> Tensor:
+        return torch.from_numpy(codes).to(self._device)
 
     def iter_sound(
         self,
@@ -386,7 +423,7 @@ class JukeboxModel(nn.Module):
         """Sing, and give the sound as it is finished: its beginning long before its end is drawn.
 
         The pieces put together are what `decode` makes of the codes that the other ways give. The
-        levels overlap (`sampling/overlapping.py`), so all priors should be on the device.
+        levels overlap (`engine/overlap.py`), so all priors should be on the device.
 
         Args:
             labels: as in `ancestral_sample`.
@@ -401,10 +438,23 @@ class JukeboxModel(nn.Module):
         Raises:
             SongError: the model cannot sing that.
         """
-        plan, song, rows = self._planned(codes, labels, n_samples, duration_sec, options)
-        turns = iter_cascade(self.config, self.prior, plan, song, rows, options)
-        finest = song.levels[-1]
-        return iter_finished_sound(self.vqvae, finest, turns, plan.levels[finest].heard_tokens)
+        run = self._song_run(codes, labels, n_samples, duration_sec, options)
+        finest = run.levels[-1]
+        return iter_finished_sound(
+            self.vqvae,
+            finest.level,
+            self._iter_codes(run, finest, options),
+            finest.plan.heard_tokens,
+        )
+
+    def _iter_codes(self, run: SongRun, level: LevelRun, options: SongOptions) -> Iterator[Tensor]:
+        """What is there of a level, int64 [B, n]: all of it so far, whenever there is more."""
+        if level.end:
+            yield self._on_device(level.output_codes)
+        report = _reporter(run, options)
+        for window in drive(self._engine(run, options), run, finest_to_begin, report):
+            if window.level is level and (level.is_done or not level.is_segmented):
+                yield self._on_device(level.output_codes)
 
     @torch.inference_mode()
     def decode(self, codes: Sequence[Tensor]) -> Tensor:
@@ -459,6 +509,23 @@ class JukeboxModel(nn.Module):
             align_lyrics(prior, codes, song[0], timing, hop)
             for codes, song in zip(repeat_codes([top_codes], num_rows)[0], songs, strict=True)
         ]
+
+
+def _reporter(run: SongRun, options: SongOptions) -> Callable[[], None]:
+    """Tells `progress` of the options how far each level is, whenever it has come further."""
+    progress = options.get("progress")
+    if progress is None:
+        return lambda: None
+    told = {level.level: level.num_tokens for level in run.levels}
+
+    def report() -> None:
+        for level in run.levels:
+            num_tokens = level.num_tokens
+            if num_tokens > told[level.level]:
+                told[level.level] = num_tokens
+                progress(level.level, num_tokens, level.plan.total_tokens)
+
+    return report
 
 
 def default_dtype(device: torch.device | str) -> torch.dtype:

@@ -16,7 +16,7 @@ from jukebox_core.evaluation.statistics import derangement, mean_of, paired_test
 from jukebox_core.labels import SongLabels
 from jukebox_core.model import JukeboxModel
 from jukebox_core.prior import JukeboxPrior
-from jukebox_core.sampling.ancestral import SongTiming, window_label_rows, window_upper_codes
+from jukebox_core.sampling.window_inputs import SongTiming, window_label_rows, window_upper_codes
 from jukebox_core.synth import ARTISTS, GENRES
 from jukebox_core.training.dataset.data import Report
 from jukebox_core.units import COARSE_TO_FINE, Level

@@ -13,7 +13,7 @@ from torch import Tensor
 from jukebox_core.evaluation.crew import Crew, loaded_model
 from jukebox_core.labels import Labels
 from jukebox_core.model import JukeboxModel
-from jukebox_core.sampling.modes import SongOptions
+from jukebox_core.sampling.options import SongOptions
 from jukebox_core.song import SamplingParams
 from jukebox_core.synth import ARTISTS, GENRES
 from jukebox_core.training.dataset.data import Report

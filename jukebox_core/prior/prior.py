@@ -1,6 +1,5 @@
 """One autoregressive model of the codes of one level."""
 
-from collections.abc import Sequence
 from typing import Self
 
 import torch
@@ -12,10 +11,8 @@ from jukebox_core.errors import ConfigError
 from jukebox_core.prior.fused_step import FusedStep, reason_against_fused_step
 from jukebox_core.prior.kv_cache import PriorCache
 from jukebox_core.prior.native_step import NativePrior, native_library
-from jukebox_core.prior.one_window import Draw, OnDrawn, draw_ids
 from jukebox_core.prior.outputs import Conditioning
 from jukebox_core.prior.teacher_forced import TeacherForcedPrior
-from jukebox_core.song import SamplingParams
 from jukebox_core.step_kind import StepKind
 
 
@@ -166,49 +163,3 @@ class JukeboxPrior(TeacherForcedPrior):
         else:
             x = self.transformer.decode(x, cache, cache.plan(sequence_positions, slots))
         return self._logits(x, added)
-
-    @torch.inference_mode()
-    def sample(
-        self,
-        num_tokens: int,
-        labels: Tensor,
-        upper_codes: Tensor | None = None,
-        *,
-        draw: Draw,
-        uniforms: Tensor,
-        prefix: Tensor | None = None,
-        params: Sequence[SamplingParams] | None = None,
-        on_drawn: OnDrawn = lambda num_tokens: None,
-    ) -> Tensor:
-        """Draw inside one window, token by token; the slow twin of the engine.
-
-        num_tokens  tokens to draw after the prefix
-        labels      int64 [B, W], see `condition`
-        draw        turns logits and one uniform number per row into ids
-        uniforms    float64 [B, num_tokens]
-        prefix      int64 [B, n] codes that the window begins with | None
-        params      what `draw` does, for each row: then the native step draws by itself
-        on_drawn    hears how many more tokens of each row are drawn, as they are
-        returns     int64 [B, n + num_tokens] codes
-
-        Raises:
-            ValueError: a shape does not fit, or the window is too short for so many tokens.
-        """
-        codes = labels.new_zeros((labels.shape[0], 0)) if prefix is None else prefix
-        num_given = codes.shape[1]
-        if num_tokens < 1 or num_given + num_tokens > self.config.context_tokens:
-            raise ValueError(
-                f"cannot draw {num_tokens} tokens after {num_given} in a window of "
-                f"{self.config.context_tokens}"
-            )
-        ids = draw_ids(
-            self,
-            codes,
-            labels,
-            upper_codes,
-            draw=draw,
-            uniforms=uniforms[:, :num_tokens],
-            params=params,
-            on_drawn=on_drawn,
-        )
-        return torch.cat((codes, self.to_codes(ids)), dim=1)

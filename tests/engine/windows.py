@@ -14,9 +14,9 @@ from jukebox_core.config import JukeboxConfig
 from jukebox_core.engine import Sequence
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.sampling.noise import CounterNoise
-from jukebox_core.sampling.sampler import RowSampling, draw
 from jukebox_core.song import SamplingParams
 from jukebox_core.units import Level
+from tests.slow_twin import choose_with, sample_window, uniforms_of
 
 GOLDEN_DIR = Path(__file__).parent.parent / "golden"
 DEFAULT_PARAMS = SamplingParams()
@@ -84,23 +84,18 @@ class Draw:
             noise=CounterNoise(self.seed),
         )
 
-    @torch.inference_mode()
     def slowly(self) -> list[int]:
-        """The new codes as `JukeboxPrior.sample` draws them, alone."""
+        """The new codes as the slow twin samples them, alone."""
         first = self.start_token + self.num_prefix
-        positions = torch.arange(first, first + self.num_new)
-        uniforms = CounterNoise(self.seed).uniform(
-            self.level, torch.full_like(positions, self.sample), positions
-        )
+        noise = CounterNoise(self.seed)
         upper = self._upper()
-        row = RowSampling.from_params([self.params], torch.device("cpu"))
-        codes = self.prior.sample(
-            self.num_new,
+        codes = sample_window(
+            self.prior,
+            torch.as_tensor(self._codes(self.num_prefix, salt=1))[None],
             torch.as_tensor(self._labels())[None],
             None if upper is None else torch.as_tensor(upper)[None],
-            prefix=torch.as_tensor(self._codes(self.num_prefix, salt=1))[None],
-            uniforms=uniforms[None],
-            draw=lambda logits, numbers: draw(logits, numbers, row),
+            uniforms_of(noise, self.level, self.sample, first, first + self.num_new),
+            choose_with(self.params),
         )
         return codes[0, self.num_prefix :].tolist()
 

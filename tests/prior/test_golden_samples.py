@@ -1,4 +1,4 @@
-"""Codes drawn from given uniform numbers are those of the original, window by window."""
+"""The slow twin samples the codes of the original from its numbers, window by window."""
 
 import pytest
 import torch
@@ -13,6 +13,7 @@ from tests.prior.golden import (
     golden_prior,
     upper_codes,
 )
+from tests.slow_twin import sample_window
 
 # The golden prompts were continued with the original's default temperature and without filters:
 # with those of `case.json` ten codes of prior_1b_lyrics come out differently.
@@ -49,8 +50,9 @@ def test_the_first_top_window_is_drawn_as_by_the_original(top):
     want = golden[f"{top}.sample_2"][:, :64]
     uniforms = _uniforms(top, 2, 0, want.shape[1])
     prior = golden_prior(top)
-    drawn = prior.sample(
-        want.shape[1], golden[f"{top}.y_0"], draw=_draw(case()["filters"][top]), uniforms=uniforms
+    prefix = want[:, :0]
+    drawn = sample_window(
+        prior, prefix, golden[f"{top}.y_0"], None, uniforms, _draw(case()["filters"][top])
     )
     assert drawn.equal(want)
 
@@ -60,12 +62,13 @@ def test_a_prompt_is_continued_as_by_the_original(top):
     golden = expected()
     num_prompt = int((golden[f"noise.{top}.primed.0"] < 0).sum())
     assert num_prompt > 0
-    drawn = golden_prior(top).sample(
-        64 - num_prompt,
+    drawn = sample_window(
+        golden_prior(top),
+        golden["encode_2"][:, :num_prompt],
         golden[f"{top}.y_0"],
-        prefix=golden["encode_2"][:, :num_prompt],
-        draw=_draw(PRIMED_FILTERS),
-        uniforms=_uniforms(top, "primed", num_prompt, 64),
+        None,
+        _uniforms(top, "primed", num_prompt, 64),
+        _draw(PRIMED_FILTERS),
     )
     assert drawn.equal(golden[f"{top}.primed_2"][:, :64])
 
@@ -79,12 +82,12 @@ def test_upsampled_windows_are_drawn_as_by_the_original(top, upsampler, start):
     want = golden[f"{top}.sample_{level}"][:, start : start + 64]
     # The second window begins with the half that the first has drawn.
     num_given = 32 if start else 0
-    drawn = golden_prior(upsampler).sample(
-        64 - num_given,
+    drawn = sample_window(
+        golden_prior(upsampler),
+        want[:, :num_given],
         golden[f"{upsampler}.y_{start}"],
         upper_codes(upsampler, start, golden[f"{top}.sample_{level + 1}"]),
-        prefix=want[:, :num_given],
-        draw=_draw(case()["filters"][top]),
-        uniforms=_uniforms(top, int(level), start + num_given, start + 64),
+        _uniforms(top, int(level), start + num_given, start + 64),
+        _draw(case()["filters"][top]),
     )
     assert drawn.equal(want)

@@ -1,70 +1,73 @@
-"""A window drawn in C, many tokens in a call, is the window that the slow loop draws."""
+"""A window sampled in C, many tokens in a call, is the window of the slow twin."""
 
 import shutil
-from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
-from jukebox_core.sampling.sampler import RowSampling, draw
+from jukebox_core.engine import Engine, Sequence
+from jukebox_core.engine.drive import sample_windows
+from jukebox_core.sampling.noise import CounterNoise
 from jukebox_core.song import SamplingParams
 from tests.prior.golden import PRIORS, expected, golden_prior
 from tests.prior.test_native_step import native
+from tests.slow_twin import choose_with, sample_window, uniforms_of
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 
 PARAMS = [SamplingParams(temperature=1.1), SamplingParams(top_k=20, top_p=0.8)]
+NOISE = CounterNoise(11)
 
 
-@pytest.fixture
-def three_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    yield
-    torch.set_num_threads(before)
-
-
-def drawn(prior, num_tokens, num_given, **how):
-    """Codes of two rows, and how many tokens of each were heard of at a time."""
-    name = next(name for name in PRIORS if golden_prior(name).config == prior.config)
-    golden, heard = expected(), []
-    codes = golden[f"{name}.z_0"][:2, :num_given]
+def windows_of(name, num_given):
+    """Two rows with settings of their own: labels, prefix and codes above, as tensors."""
+    prior, golden = golden_prior(name), expected()
     num_upper = prior.config.upper_context_tokens
     upper = torch.arange(2 * num_upper).view(2, -1) % 32 if num_upper else None
-    codes = prior.sample(
-        num_tokens,
-        golden[f"{name}.y_0"][:2],
-        upper,
-        prefix=codes,
-        draw=partial(draw, rows=RowSampling.from_params(PARAMS)),
-        uniforms=torch.rand(2, num_tokens, dtype=torch.float64, generator=seeded()),
-        on_drawn=heard.append,
-        **how,
+    return golden[f"{name}.y_0"][:2], golden[f"{name}.z_0"][:2, :num_given], upper
+
+
+def in_c(prior, name, num_given, num_threads):
+    labels, prefix, upper = windows_of(name, num_given)
+    sequences = [
+        Sequence(
+            id=f"{row}",
+            level=prior.config.level,
+            labels=tuple(labels[row].tolist()),
+            prefix_codes=prefix[row].numpy(),
+            upper_codes=None if upper is None else upper[row].numpy(),
+            start_token=0,
+            num_new=prior.config.context_tokens - num_given,
+            sample=row,
+            params=PARAMS[row],
+            noise=NOISE,
+        )
+        for row in range(2)
+    ]
+    engine = Engine({prior.config.level: prior}, max_rows=2, num_threads=num_threads)
+    return sample_windows(engine, sequences)
+
+
+def slowly(prior, name, num_given, row):
+    labels, prefix, upper = windows_of(name, num_given)
+    rows, end = slice(row, row + 1), prior.config.context_tokens
+    codes = sample_window(
+        prior,
+        prefix[rows],
+        labels[rows],
+        None if upper is None else upper[rows],
+        uniforms_of(NOISE, prior.config.level, row, num_given, end),
+        choose_with(PARAMS[row]),
     )
-    return codes, heard
-
-
-def seeded():
-    return torch.Generator().manual_seed(11)
+    return codes[0, num_given:].numpy()
 
 
 @pytest.mark.parametrize("num_given", [0, 9])
 @pytest.mark.parametrize("name", PRIORS)
-def test_codes_are_those_of_the_slow_loop(name, num_given, three_threads):
-    prior = native(golden_prior(name))
-    num_tokens = prior.config.context_tokens - num_given
-    fast, _ = drawn(prior, num_tokens, num_given, params=PARAMS)
-    one_by_one, _ = drawn(prior, num_tokens, num_given)
-    in_torch, _ = drawn(golden_prior(name), num_tokens, num_given, params=PARAMS)
-    assert torch.equal(fast, one_by_one)
-    assert torch.equal(fast, in_torch)
-
-
-def test_every_token_is_heard_of():
-    prior = native(golden_prior("prior_5b"))
-    assert drawn(prior, 1, 5, params=PARAMS)[1] == [1]
-    assert drawn(golden_prior("prior_5b"), 7, 5, params=PARAMS)[1] == [1] * 7
-    _, heard = drawn(prior, 50, 5, params=PARAMS)
-    assert heard[0] == 1
-    assert sum(heard) == 50
-    assert len(heard) == 2
+def test_codes_are_those_of_the_slow_twin_with_any_number_of_threads(name, num_given):
+    prior = golden_prior(name)
+    wanted = np.stack([slowly(prior, name, num_given, row) for row in range(2)])
+    for num_threads in (1, 3):
+        codes = in_c(native(prior), name, num_given, num_threads)
+        np.testing.assert_array_equal(codes, wanted)

@@ -114,7 +114,3 @@ def test_wrong_shapes_are_refused_with_what_was_found_and_wanted():
     cache, conditioning = prior.allocate_cache(2), prior.condition(labels, upper)
     with pytest.raises(ValueError, match="leave nothing to draw"):
         prior.prefill(codes, conditioning, cache, torch.arange(2))
-    with pytest.raises(ValueError, match="cannot draw 40 tokens after 30"):
-        prior.sample(
-            40, labels, upper, prefix=codes[:, :30], draw=torch.add, uniforms=torch.zeros(2, 40)
-        )

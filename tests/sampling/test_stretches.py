@@ -1,6 +1,5 @@
 """Stretches: what is drawn side by side, where it is joined, and that nothing else changes."""
 
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,8 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jukebox_core.errors import SongError
-from jukebox_core.sampling import modes
-from jukebox_core.sampling.ancestral import draw_level
 from jukebox_core.sampling.stretches import Stretch, join_stretches, plan_stretches
 from jukebox_core.sampling.windows import Window, plan_windows
 from jukebox_core.song import SamplingParams
@@ -138,19 +135,6 @@ def same(one, other):
 @pytest.fixture(scope="module")
 def parallel():
     return sing("parallel")
-
-
-def test_stretches_drawn_together_are_the_stretches_drawn_alone(parallel, monkeypatch):
-    def one_by_one(task, **given):
-        drawn = []
-        for stretch in task.plan.stretches:
-            windows = tuple(stretch.drawn(n) for n in range(len(stretch.windows)))
-            alone = replace(task, plan=replace(task.plan, windows=windows))
-            drawn.append(draw_level(alone, **given).numpy())
-        return torch.from_numpy(join_stretches(task.plan.stretches, drawn))
-
-    monkeypatch.setattr(modes, "draw_stretches", one_by_one)
-    assert same(sing("parallel"), parallel)
 
 
 def test_the_top_and_the_first_stretch_are_those_of_the_exact_song(parallel):

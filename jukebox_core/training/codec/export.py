@@ -44,10 +44,3 @@ def level_tensors(level: Level, trained: VQVAELevel) -> dict[str, Tensor]:
         for part, module in parts.items()
         for name, tensor in module.state_dict().items()
     }
-
-
-def load_level(level: Level, trained: VQVAELevel, vqvae: JukeboxVQVAE) -> None:
-    """Begin with the weights of a model that is there, to train it further."""
-    trained.encoder.load_state_dict(vqvae.encoders[level].state_dict())
-    trained.decoder.load_state_dict(vqvae.decoders[level].state_dict())
-    trained.codebook.load_state_dict(vqvae.codebooks[level].state_dict())

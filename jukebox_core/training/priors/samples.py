@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from jukebox_core.audio import write_audio
+from jukebox_core.engine import Engine, Sequence
+from jukebox_core.engine.drive import sample_windows
 from jukebox_core.prior import JukeboxPrior
-from jukebox_core.sampling.sampler import RowSampling, draw
+from jukebox_core.sampling.noise import CounterNoise
 from jukebox_core.song import SamplingParams
 from jukebox_core.training.priors.windows import Place, PriorWindows
 from jukebox_core.vqvae import JukeboxVQVAE
@@ -29,19 +32,25 @@ def write_prior_samples(
     places = [Place(song, 0) for song in range(min(len(windows.songs), _MAX_SONGS))]
     device = prior.position_embedding.device
     batch = {name: tensor.to(device) for name, tensor in windows.batch(places).items()}
-    sampling = RowSampling.from_params([SamplingParams()] * len(places), device=device)
-    num_tokens = prior.config.context_tokens
-    generator = torch.Generator().manual_seed(seed)
-    uniforms = torch.rand(len(places), num_tokens, dtype=torch.float64, generator=generator).to(
-        device
-    )
-    drawn = prior.sample(
-        num_tokens,
-        batch["labels"],
-        batch.get("upper_codes"),
-        draw=lambda logits, numbers: draw(logits, numbers, sampling),
-        uniforms=uniforms,
-    )
+    noise = CounterNoise(seed)
+    labels, upper = batch["labels"].tolist(), batch.get("upper_codes")
+    sequences = [
+        Sequence(
+            id=f"song {row}",
+            level=prior.config.level,
+            labels=tuple(labels[row]),
+            prefix_codes=np.zeros(0, dtype=np.int64),
+            upper_codes=None if upper is None else upper[row].cpu().numpy(),
+            start_token=0,
+            num_new=prior.config.context_tokens,
+            sample=row,
+            params=SamplingParams(),
+            noise=noise,
+        )
+        for row in range(len(places))
+    ]
+    engine = Engine({prior.config.level: prior}, max_rows=len(places), device=device)
+    drawn = torch.from_numpy(sample_windows(engine, sequences))
     for kind, codes in (("drawn", drawn), ("true", batch["codes"])):
         for number, row in enumerate(codes.to(next(vqvae.parameters()).device)):
             audio = vqvae.decode([row.unsqueeze(0)], start_level=prior.config.level)

@@ -1,7 +1,6 @@
-"""What the ways of singing have in common: options, the rows of one batch, level after level."""
+"""What the modes of `JukeboxModel` have in common: options, and the rows of one batch, checked."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypedDict
 
 import torch
@@ -10,13 +9,13 @@ from torch import Tensor
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import AudioError, SongError
 from jukebox_core.labels import Labels, SongLabels
-from jukebox_core.prior import JukeboxPrior
-from jukebox_core.sampling.ancestral import LevelProgress, LevelTask, SongTiming, draw_level
-from jukebox_core.sampling.cascade import SongPlan, default_song_duration_sec
-from jukebox_core.sampling.noise import CounterNoise, NoiseSource
-from jukebox_core.sampling.side_by_side import draw_stretches
+from jukebox_core.sampling.cascade import default_song_duration_sec
+from jukebox_core.sampling.noise import NoiseSource
 from jukebox_core.song import SamplingParams, Song, Speed, default_sampling
 from jukebox_core.units import COARSE_TO_FINE, Level
+
+LevelProgress = Callable[[Level, int, int], None]
+"""Called with (level, tokens done, tokens total) of one song, after every token or every few."""
 
 
 class SongOptions(TypedDict, total=False):
@@ -48,71 +47,6 @@ class SongOptions(TypedDict, total=False):
     max_batch_size: int
     speed: Speed | str
     progress: LevelProgress | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
-    """The songs of one batch.
-
-    `songs` are the labels of each row as top, middle and bottom read them; `kept` is int64 [B, T]
-    of each level that has codes already, top first.
-    """
-
-    songs: Sequence[tuple[SongLabels, ...]]
-    kept: Sequence[Tensor]
-
-
-def draw_cascade(
-    prior_of: Callable[[Level], JukeboxPrior],
-    plan: SongPlan,
-    song: Song,
-    rows: Rows,
-    options: SongOptions,
-) -> list[Tensor]:
-    """Draw every level of the plan, each under the one before.
-
-    `prior_of` is asked once for each level, when its turn comes.
-
-    Returns:
-        int64 [B, heard_tokens] per level, top first.
-    """
-    drawn: list[Tensor] = []
-    for index, level in enumerate(song.levels):
-        task = level_task(prior_of, plan, song, rows, options, level)
-        draw = draw_level if len(task.plan.stretches) < 2 else draw_stretches
-        drawn.append(
-            draw(
-                task,
-                prompt=rows.kept[index] if index < len(rows.kept) else None,
-                upper_codes=drawn[-1] if drawn else None,
-                on_progress=options.get("progress"),
-            )
-        )
-    levels = plan.levels.values()
-    return [codes[:, : level.heard_tokens] for codes, level in zip(drawn, levels, strict=True)]
-
-
-def level_task(
-    prior_of: Callable[[Level], JukeboxPrior],
-    plan: SongPlan,
-    song: Song,
-    rows: Rows,
-    options: SongOptions,
-    level: Level,
-) -> LevelTask:
-    """One level of the plan for all rows; asks for its prior."""
-    noise = options.get("noise")
-    index = song.levels.index(level)
-    return LevelTask(
-        prior=prior_of(level),
-        plan=plan.levels[level],
-        songs=[labels[index] for labels in rows.songs],
-        timing=SongTiming(total_samples=plan.total_samples, offset_samples=plan.offset_samples),
-        params=song.sampling[level],
-        noise=CounterNoise(song.seed) if noise is None else noise,
-        max_batch_size=options.get("max_batch_size", 16),
-        first_sample=options.get("first_sample", 0),
-    )
 
 
 def song_from_options(

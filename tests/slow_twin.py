@@ -1,0 +1,105 @@
+"""The slow twin: each code is sampled from a whole teacher-forced pass over its window.
+
+A loop that is obviously right, and knows neither cache, engine nor backends. Every fast path is
+compared with it.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from jukebox_core.labels import Labels, window_labels
+from jukebox_core.model import JukeboxModel
+from jukebox_core.prior import JukeboxPrior
+from jukebox_core.sampling.cascade import plan_song
+from jukebox_core.sampling.noise import CounterNoise, NoiseSource
+from jukebox_core.sampling.options import song_from_options
+from jukebox_core.sampling.sampler import RowSampling, draw
+from jukebox_core.sampling.stretches import join_stretches
+from jukebox_core.song import SamplingParams
+from jukebox_core.units import Level
+
+Choose = Callable[[Tensor, Tensor], Tensor]
+"""Ids int64 [B] from logits [B, V] and one uniform number per row, float64 [B]."""
+
+
+def choose_with(params: SamplingParams, num_rows: int = 1) -> Choose:
+    rows = RowSampling.from_params([params] * num_rows)
+    return lambda logits, uniforms: draw(logits, uniforms, rows)
+
+
+@torch.inference_mode()
+def sample_window(
+    prior: JukeboxPrior,
+    prefix: Tensor,
+    labels: Tensor,
+    upper_codes: Tensor | None,
+    uniforms: Tensor,
+    choose: Choose,
+) -> Tensor:
+    """The window int64 [B, n + m]: the prefix [B, n], and a code for each number of [B, m]."""
+    num_rows, first = prefix.shape
+    codes = torch.zeros(num_rows, prior.config.context_tokens, dtype=torch.int64)
+    codes[:, :first] = prefix
+    for step in range(uniforms.shape[1]):
+        logits = prior(codes, labels, upper_codes).logits[:, -prior.config.context_tokens :]
+        ids = choose(logits[:, first + step], uniforms[:, step])
+        # In a merged vocabulary a character may be chosen: fed back as it is, as a code below 0.
+        codes[:, first + step] = ids - prior.config.music_offset
+    return codes[:, : first + uniforms.shape[1]].clamp(min=0)
+
+
+def uniforms_of(noise: NoiseSource, level: Level, sample: int, first: int, end: int) -> Tensor:
+    """float64 [1, end - first]"""
+    places = torch.arange(first, end)
+    return noise.uniform(level, torch.full_like(places, sample), places)[None]
+
+
+def sample_song(
+    model: JukeboxModel, labels: Labels, *, duration_sec: float, sample: int = 0, **options
+) -> list[np.ndarray]:
+    """Codes int64 [T] of one row at every level, top first, sampled level after level."""
+    song = song_from_options(model.config, duration_sec, 1, options)
+    plan = plan_song(model.config, song, lead_out=True)
+    noise = options.get("noise") or CounterNoise(song.seed)
+    above = None
+    codes = []
+    for index, level in enumerate(song.levels):
+        config, level_plan = model.config.prior(level), plan.levels[level]
+        streams = []
+        for segment in level_plan.stretches:
+            stream = np.zeros(level_plan.total_tokens, dtype=np.int64)
+            for number in range(len(segment.windows)):
+                window = segment.drawn(number)
+                vector = window_labels(
+                    config,
+                    labels.songs[0][index],
+                    total_samples=plan.total_samples,
+                    offset_samples=plan.offset_samples,
+                    start_token=window.start,
+                )
+                upper = None
+                if above is not None:
+                    first = window.start // model.config.time_base.tokens_per_upper_token(level)
+                    upper = torch.from_numpy(above[first : first + config.upper_context_tokens])
+                sampled = sample_window(
+                    model.prior(level),
+                    torch.from_numpy(stream[window.start : window.first_new])[None],
+                    torch.tensor([vector]),
+                    None if upper is None else upper[None],
+                    uniforms_of(noise, level, sample, window.first_new, window.end),
+                    choose_with(song.sampling[level]),
+                )
+                stream[window.start : window.end] = sampled[0].numpy()
+            streams.append(stream[None])
+        above = join_stretches(level_plan.stretches, streams)[0]
+        codes.append(above[: level_plan.heard_tokens])
+    return codes
+
+
+def equals(found: Sequence[Tensor], wanted: Sequence[np.ndarray], row: int = 0) -> bool:
+    """Whether a row of what a model made is the slow twin's song."""
+    pairs = zip(found, wanted, strict=True)
+    return all(np.array_equal(codes[row].cpu().numpy(), want) for codes, want in pairs)
