@@ -23,6 +23,7 @@ from api.web.files import Transcoder
 from api.web.middleware import BodyLimit, SecurityHeaders
 from api.web.openapi import DESCRIPTION, TAGS, openapi_of
 from api.web.streams import Streams
+from api.web.uploads import Uploads
 from jobs.api_keys import ApiKeyFile
 from jobs.files.artifacts import LocalArtifacts
 from jobs.files.assets import LocalAssets
@@ -80,6 +81,11 @@ def create_app(
         catalog=catalog,
         transcoder=Transcoder(artifacts, timeout_sec=settings.transcode_timeout_sec),
         ingest=Ingest(timeout_sec=settings.ingest_timeout_sec),
+        uploads=Uploads(
+            max_per_owner=settings.max_uploads_per_key,
+            timeout_sec=settings.upload_timeout_sec,
+            min_bytes_per_sec=settings.min_upload_bytes_per_sec,
+        ),
         withdrawals=withdrawals,
         streams=Streams(max_all=settings.max_streams, max_per_owner=settings.max_streams_per_key),
         metrics=metrics,

@@ -20,6 +20,7 @@ from api.web.callers import CallerDep
 from api.web.errors import ApiError
 from api.web.files import Transcoder
 from api.web.streams import Streams
+from api.web.uploads import Uploads
 from jobs.errors import DataFolderMismatch, JobNotFound
 from jobs.files.artifacts import LocalArtifacts
 from jobs.files.assets import LocalAssets
@@ -49,6 +50,7 @@ class Services:
     catalog: ModelCatalog
     transcoder: Transcoder
     ingest: Ingest
+    uploads: Uploads
     withdrawals: Withdrawals
     streams: Streams
     metrics: ApiMetrics

@@ -7,8 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from anyio import CapacityLimiter
-
+from api.web.fair_slots import FairSlots
 from jukebox_core.audio.files import DISK_REFUSED_STATUS
 from jukebox_core.child_processes import decoder_environment, python_command
 
@@ -28,11 +27,11 @@ class IngestFailed(Exception):
 
 
 class Ingest:
-    """Runs the child. `limiter` is for the threads that wait for it, so that they block nobody."""
+    """Runs the child. Whoever calls it does so in one of `slots`."""
 
     def __init__(self, *, timeout_sec: float) -> None:
         self._timeout_sec = timeout_sec
-        self.limiter = CapacityLimiter(_MAX_CHILDREN)
+        self.slots = FairSlots(_MAX_CHILDREN)
 
     def sound(self, source: Path, destination: Path) -> dict[str, Any]:
         """Write the sound of a file as mono WAV; returns what was found. Blocking.

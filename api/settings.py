@@ -39,6 +39,15 @@ class ApiSettings(BaseSettings):
     max_asset_bytes: Annotated[
         int, Field(validation_alias="JUKEBOX_MAX_ASSET_BYTES", ge=1024, le=1024 * 1024 * 1024)
     ] = 64 * 1024 * 1024
+    max_uploads_per_key: Annotated[
+        int, Field(validation_alias="JUKEBOX_MAX_UPLOADS_PER_KEY", ge=0)
+    ] = 4
+    upload_timeout_sec: Annotated[
+        float, Field(validation_alias="JUKEBOX_UPLOAD_TIMEOUT_SEC", gt=0.0, le=86_400.0)
+    ] = 600.0
+    min_upload_bytes_per_sec: Annotated[
+        float, Field(validation_alias="JUKEBOX_MIN_UPLOAD_BYTES_PER_SEC", gt=0.0, le=1e9)
+    ] = 16_384.0
     ingest_timeout_sec: Annotated[
         float, Field(validation_alias="JUKEBOX_INGEST_TIMEOUT_SEC", gt=0.0, le=3600.0)
     ] = 60.0

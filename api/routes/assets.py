@@ -6,11 +6,9 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import IO, Annotated, Any
 
-from anyio import to_thread
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi import Path as PathParameter
 from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
 
 from api.dependencies import WITHIN_RATE, Services, ServicesDep, check_data_folder, root_path
 from api.media import FileRefused, IngestFailed
@@ -85,7 +83,11 @@ AssetId = Annotated[str, Depends(checked_asset_id)]
     summary="Send a sound, or codes, to begin songs with",
     status_code=HTTPStatus.CREATED,
     response_description="Taken in",
-    responses={200: _REPLAYED, 201: {"headers": _LOCATION}, **problems(400, 413, 415, 429, 507)},
+    responses={
+        200: _REPLAYED,
+        201: {"headers": _LOCATION},
+        **problems(400, 408, 413, 415, 429, 507),
+    },
     openapi_extra=_MULTIPART,
 )
 async def create_asset(
@@ -105,21 +107,17 @@ async def create_asset(
     With an `Idempotency-Key` the same file may be sent again without making a second asset.
     """
     _check_is_form(request)
-    try:
-        async with request.form(max_files=1, max_fields=8) as form:
-            upload = _upload_of(form)
-            asset, is_replayed = await to_thread.run_sync(
-                _take_in,
-                services,
-                caller,
-                upload.file,
-                upload.filename or "",
-                idempotency_key,
-                limiter=services.ingest.limiter,
-            )
-    except HTTPException as error:
-        detail = f"The form cannot be read: {error.detail}"
-        raise ApiError(HTTPStatus.BAD_REQUEST, "malformed_form", detail) from error
+    async with services.uploads.form(request, caller.owner) as form:
+        upload = _upload_of(form)
+        asset, is_replayed = await services.ingest.slots.run(
+            caller.owner,
+            _take_in,
+            services,
+            caller,
+            upload.file,
+            upload.filename or "",
+            idempotency_key,
+        )
     view = _view(services, request, asset)
     response.headers["Location"] = view.urls.self
     if is_replayed:

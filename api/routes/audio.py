@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.dependencies import JobId, ServicesDep
 from api.submission.policy import are_codes_expired
 from api.views.views import format_of
+from api.web.callers import CallerDep
 from api.web.errors import ApiError
 from api.web.files import MEDIA_TYPES, file_response, sha256_of
 from api.web.openapi import problems
@@ -71,6 +72,7 @@ async def download_audio(
     query: Annotated[AudioQuery, Query()],
     request: Request,
     services: ServicesDep,
+    caller: CallerDep,
 ) -> Response:
     """One take at one level, whole or in part. `ETag` is the file's SHA-256.
 
@@ -80,7 +82,7 @@ async def download_audio(
     job = await run_in_threadpool(services.store.get, job_id)
     output = _wanted_output(job, query)
     wanted = query.format or job.request.audio_format
-    path = await services.transcoder.path_as(job_id, output.name, wanted)
+    path = await services.transcoder.path_as(job_id, output.name, wanted, owner=caller.owner)
     stored = wanted == format_of(output)
     sha256 = output.sha256 if stored else await run_in_threadpool(sha256_of, path)
     filename = f"{job_id}-{output.level}-{output.sample}.{wanted}"

@@ -5,6 +5,7 @@ import logging
 import re
 import time
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated
 
@@ -30,7 +31,7 @@ from api.web.openapi import (
 from api.web.waiting import ClientLeft, ServiceStopping, next_events
 from jobs.errors import QueueUnavailable, StoreUnavailable
 from jobs.idempotency import ANYONE, IdempotencyKey
-from jobs.record.bodies import JobBody, PrimedBody
+from jobs.record.bodies import AncestralBody, JobBody
 from jobs.record.job import TERMINAL_STATUSES, Job, JobStatus
 from jobs.record.request import JobIdText
 from jobs.store import JobPage
@@ -132,12 +133,13 @@ async def create_job(
     With an `Idempotency-Key` a request may be sent again, after a lost connection or a 503, without
     making a second job: the answer is then a 200 with the job that it made.
     """
-    # A prompt is cut by a child; whoever waits for it must not keep the others waiting.
-    limiter = services.ingest.limiter if isinstance(body, PrimedBody) else None
     idempotency = idempotency_of(caller.owner or ANYONE, idempotency_key, body)
-    view, is_replayed = await to_thread.run_sync(
-        _create_and_publish, services, reader, caller, body, idempotency, limiter=limiter
-    )
+    create_job = partial(_create_and_publish, services, reader, caller, body, idempotency)
+    if isinstance(body, AncestralBody):
+        view, is_replayed = await to_thread.run_sync(create_job)
+    else:
+        # Cuts a prompt in a child, or reads codes: slow work, of which no key has more than others.
+        view, is_replayed = await services.ingest.slots.run(caller.owner, create_job)
     response.headers["Location"] = view.urls.self
     if view.status not in TERMINAL_STATUSES:
         response.headers["Retry-After"] = str(poll_after_sec(view))

@@ -147,6 +147,7 @@ _TOO_MUCH: Mapping[str, str] = {
     "rate_limited": "This API key may ask or post {limit} times a minute: slow down a little.",
     "audio_quota_exceeded": "This API key may ask for {limit} seconds of music a day, and with "
     "this song it would be more: the next day begins at midnight, UTC.",
+    "too_many_uploads": "{limit} uploads of this API key are on their way already: wait for one.",
     "too_many_streams": "{limit} streams and long polls are open already: close some, or poll.",
 }
 

@@ -16,12 +16,12 @@ from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
 
-from anyio import CapacityLimiter, to_thread
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, Response
 
 from api.web.errors import ApiError, storage_failed
+from api.web.fair_slots import FairSlots
 from jobs.errors import ArtifactNotFound
 from jobs.files.artifacts import LocalArtifacts
 from jukebox_core.audio.files import DISK_REFUSED_STATUS
@@ -48,10 +48,14 @@ class Transcoder:
     def __init__(self, artifacts: LocalArtifacts, *, timeout_sec: float) -> None:
         self._artifacts, self._timeout_sec = artifacts, timeout_sec
         self._locks: dict[tuple[str, str], tuple[asyncio.Lock, int]] = {}
-        self._limiter = CapacityLimiter(_MAX_ENCODERS)
+        self._slots = FairSlots(_MAX_ENCODERS)
 
-    async def path_as(self, job_id: str, name: str, audio_format: str) -> Path:
+    async def path_as(
+        self, job_id: str, name: str, audio_format: str, *, owner: str | None = None
+    ) -> Path:
         """Where the sound `name` of a job lies in `audio_format`; encoded now if need be.
+
+        `owner` is the API key that asks: encoders are shared out between keys.
 
         Raises:
             ArtifactNotFound: the original is gone.
@@ -66,9 +70,7 @@ class Transcoder:
                 try:
                     return await run_in_threadpool(self._artifacts.path, job_id, wanted)
                 except ArtifactNotFound:
-                    await to_thread.run_sync(
-                        self._encode, source, job_id, wanted, limiter=self._limiter
-                    )
+                    await self._slots.run(owner, self._encode, source, job_id, wanted)
         return await run_in_threadpool(self._artifacts.path, job_id, wanted)
 
     @contextmanager

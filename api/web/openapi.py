@@ -37,6 +37,7 @@ _PROBLEMS: dict[int, tuple[str, str, str]] = {
     401: ("api_key_missing", "An API key is needed", "This service needs an API key: ..."),
     403: ("scope_missing", "Not allowed", "This API key does not have the scope ..."),
     404: ("job_not_found", "There is no such job or file", "No job has this id: ..."),
+    408: ("upload_too_slow", "The upload takes too long", "An upload may take 600 s, at ..."),
     409: ("job_not_finished", "The job's status forbids it", "The job is running and cannot ..."),
     410: ("file_gone", "The file is lost", "The job's record names this file, but ..."),
     413: ("body_too_large", "The body is too large", "The body is larger than 262,144 bytes ..."),

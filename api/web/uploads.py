@@ -1,0 +1,131 @@
+"""Receiving uploads: how many at a time, how slowly, and for how long."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+from fastapi import Request
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.types import Message
+
+from api.web.errors import ApiError
+from jobs.errors import LimitReached
+
+_log = logging.getLogger(__name__)
+
+_GRACE_SEC = 10.0
+_RETRY_SEC = 10.0
+
+
+class Uploads:
+    """The uploads that one process receives at this moment, on its event loop.
+
+    `max_per_owner` of one API key are received or looked at; others of it wait for `timeout_sec` at
+    most before their first byte is read. 0 is no limit. Each has to arrive within `timeout_sec`,
+    and after its first seconds never at less than `min_bytes_per_sec` on average.
+    """
+
+    def __init__(self, *, max_per_owner: int, timeout_sec: float, min_bytes_per_sec: float) -> None:
+        self._max_per_owner = max_per_owner
+        self._timeout_sec, self._min_bytes_per_sec = timeout_sec, min_bytes_per_sec
+        self._places: dict[str | None, asyncio.Semaphore] = {}
+        self._num_users: Counter[str | None] = Counter()
+
+    @asynccontextmanager
+    async def form(self, request: Request, owner: str | None) -> AsyncIterator[FormData]:
+        """The form with one file that a request brings; its temporary files go with the block.
+
+        Raises:
+            LimitReached: other uploads of this key take too long.
+            ApiError: it came too slowly, or the client left, or it is no form.
+        """
+        async with self._place(owner):
+            form = await self._receive(request)
+            try:
+                yield form
+            finally:
+                await form.close()
+
+    @asynccontextmanager
+    async def _place(self, owner: str | None) -> AsyncIterator[None]:
+        places = self._places.setdefault(owner, asyncio.Semaphore(self._max_per_owner or 1))
+        self._num_users[owner] += 1
+        is_limited = self._max_per_owner > 0
+        try:
+            if is_limited:
+                await self._wait_for(places)
+            try:
+                yield
+            finally:
+                if is_limited:
+                    places.release()
+        finally:
+            self._num_users[owner] -= 1
+            if not self._num_users[owner]:
+                del self._num_users[owner], self._places[owner]
+
+    async def _wait_for(self, places: asyncio.Semaphore) -> None:
+        try:
+            async with asyncio.timeout(self._timeout_sec):
+                await places.acquire()
+        except TimeoutError:
+            raise LimitReached(
+                "too_many_uploads", self._max_per_owner, retry_after_sec=_RETRY_SEC
+            ) from None
+
+    async def _receive(self, request: Request) -> FormData:
+        body = _TimedBody(
+            request, timeout_sec=self._timeout_sec, min_bytes_per_sec=self._min_bytes_per_sec
+        )
+        try:
+            return await Request(request.scope, body.receive).form(max_files=1, max_fields=8)
+        except (HTTPException, MultiPartException) as error:
+            if body.refusal is not None:
+                raise body.refusal from None
+            said = error.detail if isinstance(error, HTTPException) else error.message
+            detail = f"The form cannot be read: {said}"
+            raise ApiError(HTTPStatus.BAD_REQUEST, "malformed_form", detail) from error
+
+
+class _TimedBody:
+    """The body of a request, which ends with `refusal` when it comes too slowly or not at all."""
+
+    def __init__(self, request: Request, *, timeout_sec: float, min_bytes_per_sec: float) -> None:
+        self._request, self._clock = request, asyncio.get_running_loop().time
+        self._began = self._clock()
+        self._timeout_sec, self._min_bytes_per_sec = timeout_sec, min_bytes_per_sec
+        self._num_bytes = 0
+        self.refusal: ApiError | None = None
+
+    async def receive(self) -> Message:
+        """The next message. Raises what makes the form's parser close its temporary files."""
+        granted_sec = _GRACE_SEC + self._num_bytes / self._min_bytes_per_sec
+        left_sec = self._began + min(granted_sec, self._timeout_sec) - self._clock()
+        try:
+            async with asyncio.timeout(max(left_sec, 0.0)):
+                message = await self._request.receive()
+        except TimeoutError:
+            self.refusal = _too_slow(self._timeout_sec, self._min_bytes_per_sec)
+            raise MultiPartException(self.refusal.detail) from None
+        if message["type"] == "http.disconnect":
+            _log.info("a client left amid an upload after %d bytes", self._num_bytes)
+            detail = "The connection ended before the whole body came."
+            self.refusal = ApiError(HTTPStatus.BAD_REQUEST, "incomplete_body", detail)
+            raise MultiPartException(detail)
+        self._num_bytes += len(message.get("body", b""))
+        return message
+
+
+def _too_slow(timeout_sec: float, min_bytes_per_sec: float) -> ApiError:
+    return ApiError(
+        HTTPStatus.REQUEST_TIMEOUT,
+        "upload_too_slow",
+        f"An upload may take {timeout_sec:g} s, at {min_bytes_per_sec:,.0f} bytes a second or more "
+        "on average; this one was ended.",
+        headers={"Connection": "close"},
+    )
