@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 
-from cli.local_model import take_step
 from jukebox_core.model import JukeboxModel
 
 
@@ -25,7 +24,7 @@ def main() -> None:
     directory, step, weights, num_threads = sys.argv[1:]
     torch.set_num_threads(int(num_threads))
     jukebox = JukeboxModel.from_pretrained(Path(directory), device="cpu", weights=weights)
-    step = take_step(jukebox, step)
+    step = jukebox.choose_step(step)
     print(json.dumps({"step": str(step)}), flush=True)
     for line in sys.stdin:
         print(json.dumps(sing(jukebox, json.loads(line))), flush=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,8 +12,6 @@ from jukebox_core.models.catalog import BUNDLED_MODEL, BUNDLED_MODELS
 if TYPE_CHECKING:
     import torch
 
-    from jukebox_core.model import JukeboxModel
-    from jukebox_core.prior import JukeboxPrior
 
 ModelName = Annotated[str, typer.Option("--model", help="A folder, or a name in --models-dir.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 ...")]
@@ -89,37 +87,3 @@ def device_and_dtype(device: str) -> "tuple[torch.device, torch.dtype]":
     except RuntimeError as error:
         raise UsageError(f"there is no device {device!r}: auto, cpu, cuda, cuda:1 ...") from error
     return chosen, torch.float16 if chosen.type == "cuda" else torch.float32
-
-
-def take_step(jukebox: "JukeboxModel", wanted: str, fused: str = "off") -> str:
-    """Let a model draw with the step that a worker would take for it; returns which.
-
-    Args:
-        jukebox: the model.
-        wanted: whether it is to be the native one.
-        fused: whether it is to be the fused one.
-
-    Raises:
-        ConfigError: the native or the fused step is wanted and cannot be had.
-    """
-    import torch
-
-    from jukebox_core.prior.native_step import reason_against_native_step
-    from jukebox_core.step_kind import StepKind, plan_step
-
-    priors = [cast("JukeboxPrior", prior) for prior in jukebox.priors]
-    if fused == "on":
-        for prior in priors:
-            prior.use_fused_step()
-        return StepKind.FUSED
-    step = plan_step(
-        jukebox.config,
-        wanted=wanted,
-        # Where the codec is, priors are used.
-        is_cpu=next(jukebox.vqvae.parameters()).device.type == "cpu",
-        is_float32=priors[0].compute_dtype == torch.float32,
-        reason_against=None if wanted == "off" else reason_against_native_step(),
-    )
-    for prior in priors:
-        prior.use_native_step(step is StepKind.NATIVE)
-    return step

@@ -1,6 +1,6 @@
 """The public door: a whole Jukebox, from words to sound."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self, Unpack, cast
 
@@ -12,12 +12,11 @@ from jukebox_core.alignment.attention import align_lyrics
 from jukebox_core.checkpoints import LoadedParts, load_directory, load_openai, save_directory
 from jukebox_core.checkpoints.load import read_directory_config
 from jukebox_core.config import JukeboxConfig
-from jukebox_core.engine import Engine
-from jukebox_core.engine.drive import drive, level_after_level
+from jukebox_core.engine.drive import LevelOrder, level_after_level
 from jukebox_core.engine.level_run import LevelRun
-from jukebox_core.engine.local import local_engine
+from jukebox_core.engine.local import generate_windows
 from jukebox_core.engine.overlap import finest_to_begin
-from jukebox_core.engine.song_run import Codes, SongInputs, SongRun
+from jukebox_core.engine.song_run import Codes, SongInputs, SongRun, WindowRun
 from jukebox_core.errors import ConfigError, LabelError
 from jukebox_core.labels import JukeboxTokenizer, Labels
 from jukebox_core.models.catalog import locate_model
@@ -25,6 +24,7 @@ from jukebox_core.models.placed_priors import HOST, PlacedPriors, decide_placeme
 from jukebox_core.models.placement import AUTO, Placement
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.prior.int8_weights import Weights
+from jukebox_core.prior.native_step import reason_against_native_step
 from jukebox_core.sampling.cascade import plan_song
 from jukebox_core.sampling.kept import cut_tokens
 from jukebox_core.sampling.noise import CounterNoise
@@ -41,6 +41,7 @@ from jukebox_core.sampling.options import (
 )
 from jukebox_core.sampling.window_inputs import SongTiming
 from jukebox_core.sampling.windows import hop_tokens
+from jukebox_core.step_kind import StepKind, StepWish, plan_step
 from jukebox_core.units import COARSE_TO_FINE, Level
 from jukebox_core.vqvae import JukeboxVQVAE
 from jukebox_core.vqvae.streaming import iter_finished_sound
@@ -94,6 +95,8 @@ class JukeboxModel(nn.Module):
     ) -> Self:
         """Load a directory in our own format or in that of transformers 4.
 
+        What computes its tokens is chosen as by `choose_step`.
+
         Args:
             directory: see `docs/models.md` for the files it holds; or `mini`, which is bundled.
             device: where the weights go.
@@ -130,7 +133,9 @@ class JukeboxModel(nn.Module):
             for prior in parts.priors:
                 prior.use_int8_weights().to(home)
             parts.vqvae.to(home)
-        return cls(parts, device=device, placement=chosen)
+        model = cls(parts, device=device, placement=chosen)
+        model.choose_step()
+        return model
 
     @classmethod
     def from_openai(
@@ -163,6 +168,37 @@ class JukeboxModel(nn.Module):
             dtype=dtype or default_dtype(device),
         )
         return cls(parts)
+
+    def choose_step(self, native: StepWish | str = "auto", *, fused: bool = False) -> StepKind:
+        """Choose what computes the tokens of all priors: the same as a worker would.
+
+        All give the same numbers up to rounding, so a song may differ after many tokens.
+
+        Args:
+            native: whether it is to be the step in C; "auto" takes it for small models in float32
+                on a CPU, where there is a C compiler.
+            fused: whether it is to be the fused step, for CUDA.
+
+        Raises:
+            ConfigError: the native or the fused step is wanted and cannot be had.
+        """
+        priors = [cast(JukeboxPrior, prior) for prior in self.priors]
+        if fused:
+            for prior in priors:
+                prior.use_fused_step()
+            return StepKind.FUSED
+        is_resident = self._placed.placement is Placement.RESIDENT
+        is_cpu = is_resident and self._device.type == "cpu"
+        step = plan_step(
+            self.config,
+            wanted=native,
+            is_cpu=is_cpu,
+            is_float32=priors[0].compute_dtype == torch.float32,
+            reason_against=reason_against_native_step() if is_cpu and native != "off" else None,
+        )
+        for prior in priors:
+            prior.use_native_step(step is StepKind.NATIVE)
+        return step
 
     def save_pretrained(self, directory: str | Path) -> None:
         """Write our own format: `config.json`, one safetensors file per part, the label lists.
@@ -359,7 +395,7 @@ class JukeboxModel(nn.Module):
             SongError: the model cannot sing that, or the codes do not fit it.
         """
         run = self._song_run(codes, labels, n_samples, duration_sec, options)
-        for _ in drive(self._engine(run, options), run, level_after_level, _reporter(run, options)):
+        for _ in self._windows(run, level_after_level, options):
             continue
         return [self._on_device(level.output_codes) for level in run.levels]
 
@@ -392,13 +428,17 @@ class JukeboxModel(nn.Module):
             run.open(level, kept[index].cpu().numpy() if index < len(kept) else None)
         return run
 
-    def _engine(self, run: SongRun, options: SongOptions) -> Engine:
-        """An engine for one song, whose rows step together as far as the options allow."""
-        most_rows = max((level.num_rows for level in run.levels), default=1)
-        return local_engine(
+    def _windows(
+        self, run: SongRun, order: LevelOrder, options: SongOptions
+    ) -> Iterator[WindowRun]:
+        """Every window of a song, once it is there."""
+        return generate_windows(
             self._placed,
+            run,
+            order,
             device=self._device,
-            max_rows=max(min(options.get("max_batch_size", 16), most_rows), 1),
+            max_batch_size=options.get("max_batch_size", 16),
+            progress=options.get("progress"),
         )
 
     @property
@@ -451,8 +491,7 @@ class JukeboxModel(nn.Module):
         """What is there of a level, int64 [B, n]: all of it so far, whenever there is more."""
         if level.end:
             yield self._on_device(level.output_codes)
-        report = _reporter(run, options)
-        for window in drive(self._engine(run, options), run, finest_to_begin, report):
+        for window in self._windows(run, finest_to_begin, options):
             if window.level is level and (level.is_done or not level.is_segmented):
                 yield self._on_device(level.output_codes)
 
@@ -509,23 +548,6 @@ class JukeboxModel(nn.Module):
             align_lyrics(prior, codes, song[0], timing, hop)
             for codes, song in zip(repeat_codes([top_codes], num_rows)[0], songs, strict=True)
         ]
-
-
-def _reporter(run: SongRun, options: SongOptions) -> Callable[[], None]:
-    """Tells `progress` of the options how far each level is, whenever it has come further."""
-    progress = options.get("progress")
-    if progress is None:
-        return lambda: None
-    told = {level.level: level.num_tokens for level in run.levels}
-
-    def report() -> None:
-        for level in run.levels:
-            num_tokens = level.num_tokens
-            if num_tokens > told[level.level]:
-                told[level.level] = num_tokens
-                progress(level.level, num_tokens, level.plan.total_tokens)
-
-    return report
 
 
 def default_dtype(device: torch.device | str) -> torch.dtype:

@@ -16,7 +16,6 @@ from cli.local_model import (
     WeightsKind,
     device_and_dtype,
     model_directory,
-    take_step,
 )
 from cli.local_song import Beginning, draw, write_codes
 from cli.progress import LevelDisplay, LevelState, level_display
@@ -93,7 +92,7 @@ def generate(
     params = SamplingParams() if temperature is None else SamplingParams(temperature=temperature)
     seed = secrets.randbelow(2**53) if seed is None else seed
     jukebox = _load(directory, device, weights)
-    step = take_step(jukebox, native_step, fused_step)
+    step = jukebox.choose_step(native_step, fused=fused_step == "on")
     labels = jukebox.tokenizer(
         artist,
         genre,

@@ -1,22 +1,58 @@
-"""An engine for whoever generates one song in a process of its own, without a worker."""
+"""One song in a process of its own: an engine for it, and a number of threads that suits it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 
+from jukebox_core.config import JukeboxConfig
 from jukebox_core.engine.cuda_graphs import capturer_maker
+from jukebox_core.engine.drive import LevelOrder, drive
 from jukebox_core.engine.engine import Engine
 from jukebox_core.engine.graph_plan import GraphWish
+from jukebox_core.engine.song_run import SongRun, WindowRun
 from jukebox_core.models.placed_priors import PlacedPriors
 from jukebox_core.models.placement import Placement
+from jukebox_core.sampling.options import LevelProgress
+from jukebox_core.step_kind import MAX_NATIVE_WIDTH
+from jukebox_core.units import COARSE_TO_FINE
 
 
-def local_engine(priors: PlacedPriors, *, device: torch.device, max_rows: int) -> Engine:
-    """Captures graphs where the device has them, as a worker does.
+def generate_windows(
+    priors: PlacedPriors,
+    run: SongRun,
+    order: LevelOrder,
+    *,
+    device: torch.device,
+    max_batch_size: int,
+    progress: LevelProgress | None,
+) -> Iterator[WindowRun]:
+    """Every window that a song lacks, once it is there.
 
     Args:
         priors: of the model.
-        device: where they are used.
-        max_rows: rows of a level that step together.
+        run: the song, with all its levels open.
+        order: which levels go on.
+        device: where the priors are used.
+        max_batch_size: rows of a level that step together, at most.
+        progress: told how far a level is, whenever it has come further.
+
+    Raises what stopped a sequence.
     """
+    most_rows = max((level.num_rows for level in run.levels), default=1)
+    engine = local_engine(priors, device=device, max_rows=max(min(max_batch_size, most_rows), 1))
+    windows = drive(engine, run, order, _reporter(run, progress))
+    while True:
+        # Not around a `yield`: the number of threads is one for the whole process.
+        with threads_for(run.inputs.config, device):
+            window = next(windows, None)
+        if window is None:
+            return
+        yield window
+
+
+def local_engine(priors: PlacedPriors, *, device: torch.device, max_rows: int) -> Engine:
+    """Captures graphs where the device has them, as a worker does."""
     return Engine(
         priors,
         max_rows=max_rows,
@@ -28,3 +64,35 @@ def local_engine(priors: PlacedPriors, *, device: torch.device, max_rows: int) -
             weights_stay=priors.placement is not Placement.OFFLOADED,
         ),
     )
+
+
+@contextmanager
+def threads_for(config: JukeboxConfig, device: torch.device) -> Iterator[None]:
+    """Meanwhile torch computes a small model on the CPU with one thread, as in a worker.
+
+    Products of one token are so small that several threads mostly wait for each other: on two busy
+    cores a second of `mini` took 109 s with torch's own number of threads, and 2.9 s with one.
+    """
+    before = torch.get_num_threads()
+    widest = max(config.prior(level).transformer.width for level in COARSE_TO_FINE)
+    if device.type == "cpu" and widest <= MAX_NATIVE_WIDTH:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _reporter(run: SongRun, progress: LevelProgress | None) -> Callable[[], None]:
+    if progress is None:
+        return lambda: None
+    told = {level.level: level.num_tokens for level in run.levels}
+
+    def report() -> None:
+        for level in run.levels:
+            num_tokens = level.num_tokens
+            if num_tokens > told[level.level]:
+                told[level.level] = num_tokens
+                progress(level.level, num_tokens, level.plan.total_tokens)
+
+    return report

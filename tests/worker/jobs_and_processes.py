@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from jukebox_core.model import JukeboxModel
 from jukebox_core.models.catalog import ModelCatalog
 from jukebox_core.sampling.cascade import default_song_duration_sec
 from jukebox_core.step_kind import StepKind
-from jukebox_core.units import COARSE_TO_FINE, Level
+from jukebox_core.units import Level
 
 SHORT_SEC = 1.3
 LEASE_SEC = 3.0
@@ -187,9 +186,7 @@ class Alone:
         self.model = JukeboxModel.from_pretrained(
             models_dir / job.request.model, weights=job.weights or "full"
         )
-        if job.step != StepKind.PLAIN and shutil.which("cc") is not None:
-            for level in COARSE_TO_FINE:
-                self.model.prior(level).use_native_step()
+        self.model.choose_step("off" if job.step == StepKind.PLAIN else "auto")
         self.song = song = plan_job(job, self.model.config).song
         request = job.request
         self.labels = self.model.tokenizer(
