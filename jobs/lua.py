@@ -3,6 +3,7 @@
 All keys begin with `jukebox:`:
 
     job:{id}                         hash    the record (`jobs/record/codec.py`)
+    job:{id}:windows                 hash    its windows, hundreds of them: reads go without
     job:{id}:events                  stream  what happened to it
     jobs[:status=S][:model=M]        zset    ids by created_at, for lists, counts and the queue
     jobs:status=S:owner=O            zset    the same for one API key, for its limits
@@ -45,11 +46,12 @@ def record_key(job_id: str) -> str:
     return f"{KEY_PREFIX}job:{job_id}"
 
 
-def index_key(*, status: str | None = None, model: str | None = None) -> str:
-    """The sorted set that lists the jobs with this status and model; None means any."""
-    by_status = f":status={status}" if status is not None else ""
-    by_model = f":model={model}" if model is not None else ""
-    return f"{KEY_PREFIX}jobs{by_status}{by_model}"
+def index_key(
+    *, status: str | None = None, model: str | None = None, owner: str | None = None
+) -> str:
+    """The sorted set of the jobs with this status and this model or owner; None means any."""
+    named = (("status", status), ("model", model), ("owner", owner))
+    return f"{KEY_PREFIX}jobs" + "".join(f":{n}={value}" for n, value in named if value is not None)
 
 
 def root_index_key(root_id: str) -> str:
@@ -62,14 +64,18 @@ def parent_index_key(parent_id: str) -> str:
     return f"{KEY_PREFIX}jobs:parent={parent_id}"
 
 
+def filter_index_keys(status: str | None, model: str | None, owner: str | None) -> list[str]:
+    """The sorted sets of which a job that passes these filters is in every one."""
+    if owner is None:
+        return [index_key(status=status, model=model)]
+    if model is None:
+        return [index_key(status=status, owner=owner)]
+    return [index_key(status=status, owner=owner), index_key(status=status, model=model)]
+
+
 def idempotency_key(digest: str) -> str:
     """The string behind one idempotency key of one caller, of which `digest` is the hash."""
     return f"{KEY_PREFIX}idempotency:{digest}"
-
-
-def owner_index_key(owner: str) -> str:
-    """The sorted set of the jobs that one API key asked for."""
-    return f"{KEY_PREFIX}jobs:owner={owner}"
 
 
 def _lua_set(words: Iterable[str]) -> str:
@@ -94,7 +100,7 @@ _PRELUDE = (
     + """
 local ID = ARGV[1]
 local RECORD = PREFIX .. 'job:' .. (ID or '')
-local EVENTS = RECORD .. ':events'
+local EVENTS, WINDOWS = RECORD .. ':events', RECORD .. ':windows'
 local DUE = PREFIX .. 'due'
 
 local function int(number) return string.format('%.0f', number) end
@@ -105,6 +111,23 @@ local function now_us()
 end
 
 local function get(field) return redis.call('HGET', RECORD, field) end
+
+local function is_window(field) return field:sub(1, 7) == 'window:' end
+
+-- A record without its windows, and how many of them were moved: older releases keep them in it.
+local function read(id)
+  local key = PREFIX .. 'job:' .. id
+  local flat, rest, windows = redis.call('HGETALL', key), {}, {}
+  for at = 1, #flat, 2 do
+    local part = is_window(flat[at]) and windows or rest
+    part[#part + 1], part[#part + 2] = flat[at], flat[at + 1]
+  end
+  for at = 1, #windows, 2 do
+    redis.call('HSET', key .. ':windows', windows[at], windows[at + 1])
+    redis.call('HDEL', key, windows[at])
+  end
+  return rest, #windows / 2
+end
 
 local function can_become(from, status) return NEXT[from] and NEXT[from][status] end
 
@@ -257,7 +280,7 @@ local function replay(key, request_hash)
   if redis.call('EXISTS', record) == 0 then return nil end
   if its_hash ~= request_hash then return {'reused'} end
   redis.call('HSET', record, 'replayed', '1')
-  return {'replayed', redis.call('HGETALL', record)}
+  return {'replayed', (read(id))}
 end
 
 -- The key may have expired and stand for another job by now.
@@ -274,7 +297,7 @@ local function forget()
   remove_from(status_indexes(status, model))
   remove_from({DUE, DEADLINES, EXPIRIES, CODES_EXPIRIES})
   free_idempotency_key()
-  redis.call('DEL', RECORD, EVENTS)
+  redis.call('UNLINK', RECORD, EVENTS, WINDOWS)
   look_at_files(0)
 end
 """

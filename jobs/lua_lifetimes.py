@@ -128,9 +128,8 @@ redis.call('ZREM', CODES_EXPIRIES, ID)
 if not status or not TERMINAL[status] or not expire_us or tonumber(expire_us) > now_us() then
   return {'kept'}
 end
-for _, field in ipairs(redis.call('HKEYS', RECORD)) do
-  if field:sub(1, 7) == 'window:' then redis.call('HDEL', RECORD, field) end
-end
+read(ID)
+redis.call('UNLINK', WINDOWS)
 redis.call('HDEL', RECORD, 'codes_name')
 look_at_files(0)
 return {'ok'}
@@ -146,7 +145,7 @@ elseif is_pinned then
   redis.call('HDEL', RECORD, 'pinned')
   if TERMINAL[status] then begin_lifetime() end
 end
-return {'ok', redis.call('HGETALL', RECORD)}
+return {'ok', (read(ID))}
 """,
     # id, moment at which it was seen or ''. What became untidy since then is looked at again.
     "tidied": """

@@ -5,6 +5,9 @@ The comment above each names its arguments (ARGV) in order.
 
 from collections.abc import Mapping
 
+MAX_LIST_WORK = 5000
+"""Entries of an index and fields of records that one call of `list_jobs` looks at."""
+
 BODIES: Mapping[str, str] = {
     # id, created_us, model, resend_us, idempotency key or '', request hash, kept_ms,
     # owner or '', three limits, audio_ms, its limit a day, field, value, field, value ...
@@ -22,6 +25,7 @@ if key ~= '' then
   redis.call('HSET', RECORD, 'idempotency_key', key)
 end
 redis.call('HSET', RECORD, unpack(ARGV, 14))
+read(ID)
 begin_deadline()
 add_to(lasting_indexes(ARGV[3]), ARGV[2])
 add_to(status_indexes('queued', ARGV[3]), ARGV[2])
@@ -50,37 +54,55 @@ redis.call('HSET', key, 'tokens', string.format('%.17g', tokens), 'counted_at', 
 redis.call('PEXPIRE', key, 61000)
 return int(math.ceil(wait_us))
 """,
-    # index, newest created_us, oldest, cursor id or '', limit, status or '', model or '',
-    # owner or ''
-    "list_jobs": """
-local index, newest, oldest, cursor, limit, status, model, owner = unpack(ARGV)
-local found, offset = {}, 0
-limit = tonumber(limit)
-
-local function is_wanted(record)
-  if status == '' and model == '' and owner == '' then return true end
-  local its_status, its_model, its_owner = unpack(
-    redis.call('HMGET', record, 'status', 'model', 'owner'))
-  return (status == '' or status == its_status) and (model == '' or model == its_model)
-         and (owner == '' or owner == its_owner)
+    # id, '1' to have the windows as well
+    "get": """
+local record = read(ID)
+return {record, ARGV[2] == '1' and redis.call('HGETALL', WINDOWS) or {}}
+""",
+    # newest created_us, oldest, id after which to go on or '', limit, index, index ...
+    # Jobs that are in every index; then, unless there are no more, where it stopped. One call looks
+    # at so much only, however many jobs there are: the server does nothing else meanwhile.
+    "list_jobs": f"""
+local MAX_WORK = {MAX_LIST_WORK}
+"""
+    + """
+local newest, oldest, after_id, limit = unpack(ARGV)
+local smallest, others, size = ARGV[5], {}, redis.call('ZCARD', ARGV[5])
+for at = 6, #ARGV do
+  local its_size, other = redis.call('ZCARD', ARGV[at]), ARGV[at]
+  if its_size < size then smallest, other, size = other, smallest, its_size end
+  others[#others + 1] = other
 end
 
-while #found < limit do
-  local batch = redis.call('ZREVRANGEBYSCORE', index, newest, oldest, 'LIMIT', offset, limit,
+local function is_in_all(id)
+  for _, index in ipairs(others) do
+    if not redis.call('ZSCORE', index, id) then return false end
+  end
+  return true
+end
+
+local found, offset, work = {}, 0, 0
+while true do
+  local batch = redis.call('ZREVRANGEBYSCORE', smallest, newest, oldest, 'LIMIT', offset, 100,
                            'WITHSCORES')
-  if #batch == 0 then break end
   for at = 1, #batch, 2 do
+    local id, created_us = batch[at], tonumber(batch[at + 1])
     -- Jobs created in the same microsecond are told apart by their ids.
-    local passed = cursor ~= '' and tonumber(batch[at + 1]) == tonumber(newest)
-                   and batch[at] >= cursor
-    local record = PREFIX .. 'job:' .. batch[at]
-    if not passed and #found < limit and is_wanted(record) then
-      found[#found + 1] = redis.call('HGETALL', record)
+    if after_id == '' or created_us ~= tonumber(newest) or id < after_id then
+      work = work + 1
+      if is_in_all(id) then
+        local record, num_moved = read(id)
+        work = work + #record / 2 + num_moved
+        if #record > 0 then found[#found + 1] = {id, int(created_us), record} end
+      end
+      if #found == tonumber(limit) or work >= MAX_WORK then
+        return {found, int(created_us), id}
+      end
     end
   end
-  offset = offset + limit
+  if #batch == 0 then return {found} end
+  offset = offset + 100
 end
-return found
 """,
     # id, resend_us
     "request_cancel": """
@@ -92,7 +114,7 @@ elseif not TERMINAL[status] then
   if status == 'running' then become('canceling') end
   if not is_held() then become('canceled') end
 end
-return {'ok', redis.call('HGETALL', RECORD)}
+return {'ok', (read(ID))}
 """,
     # id, resend_us, idempotency key or '', request hash, kept_ms, three limits, limit of audio_ms a
     # day. What was drawn stays; so does `started_at`, since drawing had begun then.
@@ -119,7 +141,7 @@ redis.call('HSET', RECORD, 'attempt', 1)
 begin_deadline()
 become('queued')
 look_again_at(now_us() + tonumber(ARGV[2]))
-return {'ok', redis.call('HGETALL', RECORD)}
+return {'ok', (read(ID))}
 """,
     # id
     "delete": """
@@ -158,7 +180,8 @@ if status == 'queued' then
 else
   emit_status()
 end
-return {'ok', fence, redis.call('HGETALL', RECORD)}
+local record = read(ID)
+return {'ok', fence, record, redis.call('HGETALL', WINDOWS)}
 """,
     # id, fence, lease_us, value, level, progress, level, progress ...
     "heartbeat": """
@@ -195,7 +218,13 @@ return {'ok', get('status')}
     "set_fields": """
 if not owns(ARGV[2]) then return {'lost'} end
 for at = 3, #ARGV, 2 do redis.call('HSET', RECORD, ARGV[at], ARGV[at + 1]) end
-if ARGV[3]:sub(1, 7) == 'window:' then redis.call('HDEL', RECORD, 'crashes') end
+return {'ok'}
+""",
+    # id, fence, field, window
+    "record_window": """
+if not owns(ARGV[2]) then return {'lost'} end
+redis.call('HSET', WINDOWS, ARGV[3], ARGV[4])
+redis.call('HDEL', RECORD, 'crashes')
 return {'ok'}
 """,
     # id, fence, name, name ...
@@ -203,10 +232,10 @@ return {'ok'}
 if not owns(ARGV[2]) then return {'lost'} end
 local gone = {}
 for at = 3, #ARGV do gone[ARGV[at]] = true end
-for _, field in ipairs(redis.call('HKEYS', RECORD)) do
-  if field:sub(1, 7) == 'window:' and gone[cjson.decode(get(field)).name] then
-    redis.call('HDEL', RECORD, field)
-  end
+read(ID)
+local windows = redis.call('HGETALL', WINDOWS)
+for at = 1, #windows, 2 do
+  if gone[cjson.decode(windows[at + 1]).name] then redis.call('HDEL', WINDOWS, windows[at]) end
 end
 return {'ok'}
 """,
@@ -238,7 +267,8 @@ elseif stage ~= ARGV[3] then
   return {'lost'}
 end
 hold(ARGV[6])
-return {'ok', redis.call('HGETALL', RECORD)}
+local record = read(ID)
+return {'ok', record, redis.call('HGETALL', WINDOWS)}
 """,
     # id, fence, status, field, value ...
     "finish": """

@@ -10,8 +10,8 @@ from jobs.errors import JobNotFound, RecordUnreadable
 from jobs.lua import (
     KEY_PREFIX,
     SCRIPTS,
+    filter_index_keys,
     index_key,
-    owner_index_key,
     parent_index_key,
     record_key,
     root_index_key,
@@ -25,6 +25,9 @@ from jobs.webhooks.messages import WebhookFigures
 
 log = logging.getLogger(__name__)
 
+_MAX_CALLS_OF_A_PAGE = 20
+"""Each looks at some thousand jobs at most. A page that is not full by then ends early."""
+
 
 class RedisJobReader:
     """The half of `jobs.store.JobStore` that changes nothing. Made for threads."""
@@ -33,14 +36,16 @@ class RedisJobReader:
         self._redis = connect(redis_url)
         self._scripts = {name: self._redis.register_script(text) for name, text in SCRIPTS.items()}
 
-    def get(self, job_id: str) -> Job:
-        """The record now. Raises JobNotFound, RecordUnreadable."""
+    def get(self, job_id: str, *, with_windows: bool = False) -> Job:
+        """The record now; without its windows it costs the same for a song of any length.
+
+        Raises JobNotFound, RecordUnreadable.
+        """
         check_id(job_id)
-        with errors_as_store_unavailable():
-            fields = cast(dict[str, str], self._redis.hgetall(record_key(job_id)))
-        if not fields:
+        record, windows = self._run("get", job_id, "1" if with_windows else "")
+        if not record:
             raise JobNotFound(job_id)
-        return job_from_fields(fields)
+        return job_of(record, windows if with_windows else None)
 
     def owner_of(self, job_id: str) -> str | None:
         """The API key that asked for a job; None where none was needed. Raises JobNotFound."""
@@ -70,14 +75,11 @@ class RedisJobReader:
         two pages neither repeat nor hide the others.
         """
         oldest = f"({to_microseconds(created_after)}" if created_after is not None else "-inf"
+        indexes = filter_index_keys(status, model, owner)
         if root is not None:
             check_id(root)
-            index, filters = root_index_key(root), (status or "", model or "", owner or "")
-        elif owner is not None:
-            index, filters = owner_index_key(owner), (status or "", model or "", "")
-        else:
-            index, filters = index_key(status=status, model=model), ("", "", "")
-        return self._page(index, oldest, filters, limit=limit, cursor=cursor)
+            indexes.append(root_index_key(root))
+        return self._page(indexes, oldest, limit=limit, cursor=cursor)
 
     def children(
         self,
@@ -92,26 +94,30 @@ class RedisJobReader:
         Raises JobNotFound for what is no id, InvalidCursor.
         """
         check_id(job_id)
-        filters = ("", "", owner or "")
-        return self._page(parent_index_key(job_id), "-inf", filters, limit=limit, cursor=cursor)
+        indexes = [parent_index_key(job_id)]
+        if owner is not None:
+            indexes.append(index_key(owner=owner))
+        return self._page(indexes, "-inf", limit=limit, cursor=cursor)
 
     def _page(
-        self,
-        index: str,
-        oldest: str,
-        filters: tuple[str, str, str],
-        *,
-        limit: int,
-        cursor: str | None,
+        self, indexes: Sequence[str], oldest: str, *, limit: int, cursor: str | None
     ) -> JobPage:
-        newest, after_id = parse_cursor(cursor) if cursor is not None else ("+inf", "")
-        found = self._run("list_jobs", index, newest, oldest, after_id, limit + 1, *filters)
-        records = [_mapping(flat) for flat in found]
-        has_more = len(records) > limit
-        last = records[limit - 1] if has_more else {}
+        """The jobs that are in all of these indexes; fewer than `limit` where they are rare."""
+        position = [*parse_cursor(cursor)] if cursor is not None else ["+inf", ""]
+        found: list[Any] = []
+        for _ in range(_MAX_CALLS_OF_A_PAGE):
+            newest, after_id = position
+            wanted = limit + 1 - len(found)
+            more, *position = self._run("list_jobs", newest, oldest, after_id, wanted, *indexes)
+            found += more
+            if not position or len(found) > limit:
+                break
+        if len(found) > limit:
+            last_id, created_us, _ = found[limit - 1]
+            position = [created_us, last_id]
         return JobPage(
-            jobs=tuple(_readable(records[:limit])),
-            next_cursor=cursor_after(last["created_at"], last["id"]) if has_more else None,
+            jobs=tuple(_readable(_mapping(record) for _, _, record in found[:limit])),
+            next_cursor=cursor_after(*position) if position else None,
         )
 
     def queue_position(self, job_id: str) -> int | None:
@@ -171,9 +177,9 @@ def check_id(job_id: str) -> None:
         raise JobNotFound(job_id)
 
 
-def job_of(flat: Sequence[str]) -> Job:
-    """A record as a script returns it. Raises RecordUnreadable."""
-    return job_from_fields(_mapping(flat))
+def job_of(flat: Sequence[str], windows: Sequence[str] | None = None) -> Job:
+    """A record, and its windows, as a script returns them. Raises RecordUnreadable."""
+    return job_from_fields(_mapping(flat), None if windows is None else _mapping(windows))
 
 
 def _mapping(flat: Sequence[str]) -> dict[str, str]:

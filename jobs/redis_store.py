@@ -213,7 +213,7 @@ class RedisJobStore(RedisLifetimes):
             return None
         fence = int(reply[1])
         try:
-            return Claim(job=job_of(reply[2]), fence=fence, worker=worker)
+            return Claim(job=job_of(reply[2], reply[3]), fence=fence, worker=worker)
         except RecordUnreadable as unreadable:
             log.warning("given back: %s", unreadable, extra={"job_id": job_id})
             self._run("release", job_id, fence, self._resend_us)
@@ -251,7 +251,7 @@ class RedisJobStore(RedisLifetimes):
 
     def record_window(self, claim: Claim, codes: CodesFile) -> None:
         """Add one kept window, or replace the one that began there. Raises LeaseLost."""
-        self._run_as_owner("set_fields", claim, window_field(codes), to_json(codes))
+        self._run_as_owner("record_window", claim, window_field(codes), to_json(codes))
 
     def record_prompt(self, claim: Claim, codes_name: str) -> None:
         """The codes of the job's audio prompt are in this file. Raises LeaseLost."""
@@ -299,7 +299,7 @@ class RedisJobStore(RedisLifetimes):
         lease_us = _microseconds(lease_sec)
         words = (next_stage, to_json(metrics), codes_name, lease_us, claim.job.stage)
         reply = self._run_as_owner("go_on", claim, *words)
-        return Claim(job=job_of(reply[1]), fence=claim.fence, worker=claim.worker)
+        return Claim(job=job_of(reply[1], reply[2]), fence=claim.fence, worker=claim.worker)
 
     def succeed(self, claim: Claim) -> None:
         """End as succeeded with progress 1.0. Raises LeaseLost."""

@@ -111,8 +111,8 @@ class JobStore(Protocol):
         Raises JobNotFound.
         """
 
-    def get(self, job_id: str) -> Job:
-        """The record now. Raises JobNotFound."""
+    def get(self, job_id: str, *, with_windows: bool = False) -> Job:
+        """The record now, with its windows where they are needed. Raises JobNotFound."""
 
     def owner_of(self, job_id: str) -> str | None:
         """The API key that asked for a job, if it was asked with one. Raises JobNotFound."""

@@ -70,7 +70,7 @@ def origin_of(services: Services, caller: Caller, body: ContinueBody | UpsampleB
 
 def _origin_of_job(services: Services, caller: Caller, job_id: str) -> Origin:
     try:
-        job = services.store.get(job_id)
+        job = services.store.get(job_id, with_windows=True)
         if not caller.may_see(job.owner):
             raise JobNotFound(job_id)
     except JobNotFound as error:

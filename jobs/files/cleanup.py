@@ -18,7 +18,7 @@ def names_to_keep(job: Job) -> set[str]:
     sounds = {f"{stem}.{each}" for stem in stems for each in get_args(AudioFormat)}
     named = {job.codes_name, job.prompt_codes_name, job.prompt_audio_name}
     times = {alignment_name(sample) for sample in range(job.request.num_samples)}
-    return {MANIFEST_NAME, *sounds, *times, *filter(None, named)} | {f.name for f in job.codes}
+    return {MANIFEST_NAME, *sounds, *times, *filter(None, named)} | {f.name for f in job.windows}
 
 
 def remove_leftovers(store: JobStore, artifacts: LocalArtifacts, job_id: str) -> None:
@@ -28,7 +28,7 @@ def remove_leftovers(store: JobStore, artifacts: LocalArtifacts, job_id: str) ->
     RecordUnreadable.
     """
     try:
-        job = store.get(job_id)
+        job = store.get(job_id, with_windows=True)
     except JobNotFound:
         artifacts.remove_job(job_id)
         return

@@ -1,7 +1,8 @@
 """A job record as a flat hash of strings, the shape in which Redis keeps it, and back.
 
 Parts that grow while the job runs have a field each (`window:top:0`, `output:top:1`), so that one
-command adds one part. Moments are whole microseconds since 1970; what is None has no field.
+command adds one part. The store keeps windows in a hash beside the record. Moments are whole
+microseconds since 1970; what is None has no field.
 
 Releases that run side by side read each other's records. Unknown fields are ignored, and a release
 that adds something without which a job would become another one raises `RECORD_FORMAT` in the
@@ -103,7 +104,7 @@ def job_to_fields(job: Job) -> dict[str, str]:
     }
     moments = {name: getattr(job, name) for name in _MOMENTS}
     fields |= {n: str(to_microseconds(m)) for n, m in moments.items() if m is not None}
-    fields |= {window_field(window): to_json(window) for window in job.codes}
+    fields |= {window_field(window): to_json(window) for window in job.codes or ()}
     fields |= {output_field(output): to_json(output) for output in job.outputs}
     fields |= {f"progress:{level}": to_json(part) for level, part in job.progress.items()}
     fields |= {f"metrics:{level}": to_json(part) for level, part in job.metrics.items()}
@@ -128,15 +129,17 @@ def job_to_fields(job: Job) -> dict[str, str]:
     return fields
 
 
-def job_from_fields(fields: Mapping[str, str]) -> Job:
+def job_from_fields(fields: Mapping[str, str], windows: Mapping[str, str] | None = None) -> Job:
     """Inverse of `job_to_fields`. Windows and outputs come coarse to fine, then in order.
+
+    `windows` are fields as well; None when they were not read.
 
     Fields that an older release did not write take their defaults; those that only a newer one
     knows are ignored, and `needs_newer_release` tells whether the job needs them. Raises
     RecordUnreadable.
     """
     try:
-        return _job_from_fields(fields)
+        return _job_from_fields(fields, windows)
     except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
         first_line = str(error).partition("\n")[0]
         raise RecordUnreadable(
@@ -144,13 +147,12 @@ def job_from_fields(fields: Mapping[str, str]) -> Job:
         ) from error
 
 
-def _job_from_fields(fields: Mapping[str, str]) -> Job:
+def _job_from_fields(fields: Mapping[str, str], windows: Mapping[str, str] | None) -> Job:
     optional: dict[str, Any] = {name: fields[name] for name in _TEXTS if name in fields}
     optional |= {name: from_microseconds(fields[name]) for name in _MOMENTS if name in fields}
     optional |= {a: int(fields[name]) / 1e6 for name, a in _LENGTHS.items() if name in fields}
     if "parent_sample" in fields:
         optional["parent_sample"] = int(fields["parent_sample"])
-    windows = [_read(CodesFile, part) for part in _parts(fields, "window:").values()]
     outputs = [_read(Output, part) for part in _parts(fields, "output:").values()]
     progress = {k: _read(LevelProgress, part) for k, part in _parts(fields, "progress:").items()}
     metrics = {k: _read(LevelMetrics, part) for k, part in _parts(fields, "metrics:").items()}
@@ -168,7 +170,7 @@ def _job_from_fields(fields: Mapping[str, str]) -> Job:
         fence=int(fields["fence"]),
         progress_value=float(fields["progress_value"]),
         progress=_coarse_to_fine(progress),
-        codes=tuple(sorted(windows, key=lambda w: (LEVEL_NAMES.index(w.level), w.start))),
+        codes=None if windows is None else _windows(windows),
         outputs=tuple(sorted(outputs, key=lambda o: (LEVEL_NAMES.index(o.level), o.sample))),
         metrics=_coarse_to_fine(metrics),
         error=_read(JobError, json.loads(fields["error"])) if "error" in fields else None,
@@ -177,6 +179,11 @@ def _job_from_fields(fields: Mapping[str, str]) -> Job:
         needs_newer_release=has_unknown_wishes or int(fields.get("format", 1)) > RECORD_FORMAT,
         **optional,
     )
+
+
+def _windows(fields: Mapping[str, str]) -> tuple[CodesFile, ...]:
+    windows = [_read(CodesFile, part) for part in _parts(fields, "window:").values()]
+    return tuple(sorted(windows, key=lambda w: (LEVEL_NAMES.index(w.level), w.start)))
 
 
 def _read(kind: type[_Part], part: Mapping[str, Any]) -> _Part:

@@ -149,7 +149,9 @@ class Job:
     name resolved to. `stage` is what runs or waits to run. `fence` rises with every claim;
     `attempt` only when a worker died with the job, and begins anew when a failed one is retried.
     `crashes` counts the deaths since the last window that was kept. `lease_expires_at` is None
-    while nobody holds it. `codes_name` is the file with all finished levels. All moments are UTC.
+    while nobody holds it. `codes` are the kept windows: a long song has a thousand, so they are
+    read only where they are needed, and None elsewhere. `codes_name` is the file with all finished
+    levels. All moments are UTC.
 
     `duration_sec` is the whole length that is heard, whatever the mode; when it is not given, it is
     the request's. A job that goes on from another has its `parent_id`, and the `parent_sample` that
@@ -186,7 +188,8 @@ class Job:
     lease_expires_at: datetime | None = None
     progress_value: float = 0.0
     progress: Mapping[str, LevelProgress] = field(default_factory=dict)
-    codes: tuple[CodesFile, ...] = ()
+    # Read or not, it is the same record.
+    codes: tuple[CodesFile, ...] | None = field(default=(), compare=False)
     codes_name: str | None = None
     outputs: tuple[Output, ...] = ()
     metrics: Mapping[str, LevelMetrics] = field(default_factory=dict)
@@ -231,6 +234,13 @@ class Job:
         position = stages.index(self.stage) + 1
         return stages[position] if position < len(stages) else None
 
+    @property
+    def windows(self) -> tuple[CodesFile, ...]:
+        """The windows that are kept. Raises ValueError for a record that was read without them."""
+        if self.codes is None:
+            raise ValueError(f"job {self.id} was read without its windows: ask for them")
+        return self.codes
+
     def codes_of(self, level: str) -> tuple[CodesFile, ...]:
         """The kept windows of one level, in order of time."""
-        return tuple(sorted((c for c in self.codes if c.level == level), key=lambda c: c.start))
+        return tuple(sorted((c for c in self.windows if c.level == level), key=lambda c: c.start))

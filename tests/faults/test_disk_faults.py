@@ -145,7 +145,7 @@ def test_sound_damaged_before_the_end_is_decoded_again(world, undisturbed):
     first = world.worker({"kind": "die_in_sync", "name": "manifest"})
     job_id = world.post(duration_seconds=SONG_SEC)
     first.wait(60)
-    job = world.store.get(job_id)
+    job = world.store.get(job_id, with_windows=True)
     flip_a_bit(world.artifacts.path(job_id, job.outputs[-1].name))
     world.worker()
     assert_promises(world, undisturbed, [job_id], lost_at_most_sec=START_SEC + ONE_CRASH_SEC)

@@ -191,7 +191,7 @@ def test_windows_and_outputs_are_kept_in_order_and_replaced_in_place(store):
         store.record_window(claim, codes)
     store.record_outputs(claim, [output(sample=1), output()])
     store.record_outputs(claim, [output(sample=1, name="again.wav")])
-    job = store.get(claim.job.id)
+    job = store.get(claim.job.id, with_windows=True)
     assert job.codes == (window(name="again"), window(start=64, end=125), window(level="middle"))
     assert job.outputs == (output(), output(sample=1, name="again.wav"))
 
@@ -213,7 +213,7 @@ def test_forgotten_windows_are_gone_and_others_stay(store):
     store.record_window(claim, window(name="good"))
     store.record_window(claim, window(start=64, end=125, name="corrupt"))
     store.forget_windows(claim, ["corrupt", "never-there"])
-    assert [codes.name for codes in store.get(claim.job.id).codes] == ["good"]
+    assert [codes.name for codes in store.get(claim.job.id, with_windows=True).codes] == ["good"]
 
 
 def test_a_finished_stage_hands_over_to_the_next(store):

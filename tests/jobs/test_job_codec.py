@@ -96,7 +96,11 @@ changes = st.fixed_dictionaries(
 @given(changes)
 def test_a_record_comes_back_equal(changed):
     job = replace(new_job(), **changed)
-    assert job_from_fields(job_to_fields(job)) == job
+    fields = job_to_fields(job)
+    read = job_from_fields(fields, windows=fields)
+    assert (read, read.codes) == (job, job.codes)
+    without = job_from_fields(fields)
+    assert (without, without.codes) == (job, None)
 
 
 @given(moments)

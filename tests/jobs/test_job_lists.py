@@ -2,12 +2,16 @@
 
 import threading
 from base64 import urlsafe_b64encode
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import redis
 
 from jobs.errors import InvalidCursor
-from jobs.record.job import JobStatus, Stage
+from jobs.lua import index_key, root_index_key
+from jobs.lua_scripts import MAX_LIST_WORK
+from jobs.record.job import JobStatus, Stage, new_job_id
 from jobs.redis_store import RedisJobStore
 from tests.jobs.records import new_job
 
@@ -146,3 +150,41 @@ def test_the_queue_is_in_order_of_arrival_even_when_written_out_of_order(store):
     assert [store.queue_position(job.id) for job in (early, late)] == [0, 1]
     store.claim(early.id, Stage.TOP, worker="w", lease_sec=30.0)
     assert store.queue_position(late.id) == 0
+
+
+class TestFiltersThatFewJobsPass:
+    NUM_OTHERS = 30_000
+
+    @pytest.fixture
+    def wanted(self, store, clean_redis_url):
+        """The oldest job of one key and one tree, and many others that are in one of the two."""
+        wanted = store.create(replace(new_job(created_at=NOON), owner="k"))
+        moments = {new_job_id(): 2e15 + n for n in range(self.NUM_OTHERS)}
+        others = {new_job_id(): 2e15 + n for n in range(self.NUM_OTHERS)}
+        with redis.Redis.from_url(clean_redis_url) as server:
+            server.zadd(index_key(owner="k"), moments)
+            server.zadd(root_index_key(wanted.id), others)
+        return wanted
+
+    def test_one_is_found_in_steps_that_are_all_small(self, store, clean_redis_url, wanted):
+        with redis.Redis.from_url(clean_redis_url) as server:
+            server.config_resetstat()
+            page = store.list_jobs(owner="k", root=wanted.id)
+            used = server.info("commandstats")
+        assert (ids(page.jobs), page.next_cursor) == ([wanted.id], None)
+        steps = used["cmdstat_evalsha"]["calls"]
+        assert used["cmdstat_zscore"]["calls"] <= steps * MAX_LIST_WORK
+        assert steps >= self.NUM_OTHERS / MAX_LIST_WORK
+
+    def test_a_page_ends_early_rather_than_looking_at_everything(self, store, wanted, monkeypatch):
+        monkeypatch.setattr("jobs.redis_reader._MAX_CALLS_OF_A_PAGE", 1)
+        found = pages(store, 5, owner="k", root=wanted.id)
+        assert found[:-1] == [()] * (len(found) - 1)
+        assert ids(found[-1]) == [wanted.id]
+
+    def test_a_status_that_no_job_has_costs_nothing(self, store, clean_redis_url, wanted):
+        with redis.Redis.from_url(clean_redis_url) as server:
+            server.config_resetstat()
+            assert store.list_jobs(owner="k", status=JobStatus.FAILED, model="tiny").jobs == ()
+            assert store.list_jobs(root=wanted.id, status=JobStatus.FAILED).jobs == ()
+            assert "cmdstat_zscore" not in server.info("commandstats")

@@ -41,8 +41,12 @@ def test_a_failed_job_waits_again_at_its_stage_with_all_that_was_drawn(store):
     before = store.get(claim.job.id)
     after, _ = store.retry(before.id)
     waiting = replace(before, status=JobStatus.QUEUED, error=None, completed_at=None, worker=None)
-    assert after == store.get(before.id) == waiting
-    assert (after.stage, len(after.codes), len(after.outputs)) == (Stage.MIDDLE, 2, 1)
+    assert after == store.get(before.id, with_windows=True) == waiting
+    assert (after.stage, len(store.get(after.id, with_windows=True).codes), len(after.outputs)) == (
+        Stage.MIDDLE,
+        2,
+        1,
+    )
     assert store.counts()[JobStatus.QUEUED] == 1
     assert store.queue_position(after.id) == 0
     assert [job.id for job in store.list_jobs(status=JobStatus.FAILED).jobs] == []

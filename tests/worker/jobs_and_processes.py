@@ -80,7 +80,7 @@ class Service:
         """Poll until `reached(job)`; the job then."""
         deadline = time.monotonic() + timeout_sec
         while time.monotonic() < deadline:
-            job = self.store.get(job_id)
+            job = self.store.get(job_id, with_windows=True)
             if reached(job):
                 return job
             time.sleep(0.02)

@@ -50,7 +50,7 @@ class AtRecord:
             return
         self._left -= 1
         if self._left == 0:
-            self.jobs_then.append(self._store.get(claim.job.id))
+            self.jobs_then.append(self._store.get(claim.job.id, with_windows=True))
             self._act()
 
 
@@ -63,7 +63,7 @@ def test_lower_levels_are_drawn_while_the_top_is_and_it_is_the_same_song(
     (then,) = seen.jobs_then
     assert not {output.level for output in then.outputs} & {"middle", "bottom"}
     assert len(then.codes_of("middle")) < job.plan["middle"].windows_total
-    ended = service.store.get(job.id)
+    ended = service.store.get(job.id, with_windows=True)
     assert_song(service, ended, sing_alone(models_dir, ended))
     assert ended.fence == 1
     assert {output.level for output in ended.outputs} == {"top", "middle", "bottom"}
@@ -84,7 +84,7 @@ def test_without_a_free_lane_nothing_of_a_level_is_drawn_before_the_one_above_is
     run_song(narrow, job.id, Stage.TOP)
     for then in seen.jobs_then:  # none, if the files of the top were written before that
         assert len(then.codes_of("top")) == job.plan["top"].windows_total
-    ended = service.store.get(job.id)
+    ended = service.store.get(job.id, with_windows=True)
     assert_song(service, ended, sing_alone(models_dir, ended))
 
 
@@ -99,7 +99,7 @@ def test_where_levels_must_not_run_together_each_waits_for_its_stage(
     seen = AtRecord(patient, level="middle", act=lambda: None)
     run_song(patient, job.id, Stage.TOP)
     assert seen.jobs_then == []
-    ended = service.store.get(job.id)
+    ended = service.store.get(job.id, with_windows=True)
     assert_song(service, ended, sing_alone(models_dir, ended))
 
 
@@ -108,12 +108,12 @@ def test_nothing_is_drawn_for_a_stage_that_the_worker_does_not_serve(service, ea
     upper = replaced(eager, settings=settings)
     job = service.admit(duration_seconds=5.0)
     run_song(upper, job.id, Stage.TOP)
-    handed = service.store.get(job.id)
+    handed = service.store.get(job.id, with_windows=True)
     assert (handed.stage, handed.lease_expires_at) == (Stage.BOTTOM, None)
     assert service.queue.depth(Stage.BOTTOM) == 1
     assert {file.level for file in handed.codes} == {"top", "middle"}
     run_song(eager, job.id, Stage.BOTTOM)
-    ended = service.store.get(job.id)
+    ended = service.store.get(job.id, with_windows=True)
     assert_song(service, ended, sing_alone(models_dir, ended))
 
 
@@ -122,11 +122,11 @@ def test_a_worker_that_stops_leaves_what_it_drew_ahead_to_the_next(service, eage
     job = service.admit(duration_seconds=SONG_SEC, levels=TWO)
     AtRecord(stopping, level="middle", after=2, act=stopping.draining.set)
     run_song(stopping, job.id, Stage.TOP)
-    kept = service.store.get(job.id)
+    kept = service.store.get(job.id, with_windows=True)
     assert (kept.stage, kept.lease_expires_at) == (Stage.TOP, None)
     assert len(kept.codes_of("middle")) >= 2
     run_song(eager, job.id, Stage.TOP)
-    ended = service.store.get(job.id)
+    ended = service.store.get(job.id, with_windows=True)
     assert (ended.attempt, ended.fence) == (1, 2)
     assert set(kept.codes) < set(ended.codes), "nothing is drawn twice"
     assert_song(service, ended, sing_alone(models_dir, ended))
@@ -148,7 +148,7 @@ def test_a_song_that_is_canceled_while_it_is_drawn_ahead_leaves_no_unnamed_file(
     job = service.admit(duration_seconds=30.0)
     AtRecord(eager, level="middle", act=cancel)
     run_song(eager, job.id, Stage.TOP)
-    ended = service.store.get(job.id)
+    ended = service.store.get(job.id, with_windows=True)
     assert (ended.status, ended.stage) == (JobStatus.CANCELED, Stage.TOP)
     assert ended.codes_of("middle")
     folder = service.artifacts.path(job.id, ended.codes[0].name).parent
@@ -160,12 +160,12 @@ def test_a_damaged_window_below_is_drawn_again_from_the_codes_above(service, eag
     job = service.admit(duration_seconds=SONG_SEC, levels=TWO)
     AtRecord(stopping, level="middle", after=3, act=stopping.draining.set)
     run_song(stopping, job.id, Stage.TOP)
-    kept = service.store.get(job.id)
+    kept = service.store.get(job.id, with_windows=True)
     for file in (kept.codes_of("top")[0], kept.codes_of("middle")[1]):
         path = service.artifacts.path(job.id, file.name)
         path.write_bytes(path.read_bytes()[:-4] + b"\xff\xff\xff\x00")
     run_song(eager, job.id, Stage.TOP)
-    ended = service.store.get(job.id)
+    ended = service.store.get(job.id, with_windows=True)
     assert_song(service, ended, sing_alone(models_dir, ended))
     fences = [file.name.partition("fence")[2][:6] for file in ended.codes_of("middle")]
     assert fences[:3] == ["000001", "000002", "000002"]
@@ -182,7 +182,7 @@ def test_a_worker_that_lost_its_lease_puts_nothing_drawn_ahead_on_record(
     def write_late(job_id, *, fence, level, **options):
         file = write(job_id, fence=fence, level=level, **options)
         if level == "middle" and not claims:
-            now = service.store.get(job_id)
+            now = service.store.get(job_id, with_windows=True)
             service.store.release(replaced(claim_of(now), fence=fence))
             claims.append(service.store.claim(job_id, now.stage, worker="you", lease_sec=60))
         return file
@@ -190,13 +190,13 @@ def test_a_worker_that_lost_its_lease_puts_nothing_drawn_ahead_on_record(
     eager.artifacts.write_codes = write_late
     run_song(eager, job.id, Stage.TOP)
     (taken,) = claims
-    now = service.store.get(job.id)
+    now = service.store.get(job.id, with_windows=True)
     assert now.codes_of("middle") == ()
     folder = service.artifacts.path(job.id, now.codes_of("top")[0].name).parent
     assert {path.name for path in folder.iterdir()} == {file.name for file in now.codes}
     service.store.release(taken)
     run_song(eager, job.id, Stage.TOP)
-    ended = service.store.get(job.id)
+    ended = service.store.get(job.id, with_windows=True)
     assert_song(service, ended, sing_alone(models_dir, ended))
 
 
@@ -215,11 +215,11 @@ def test_codes_drawn_ahead_are_found_by_the_stage_they_are_for(
     with monkeypatch.context() as patch:
         patch.setattr("worker.tasks.write_sound", lambda *_: stopping.draining.wait(300) and [])
         run_song(stopping, job.id, Stage.TOP)
-    kept = service.store.get(job.id)
+    kept = service.store.get(job.id, with_windows=True)
     assert (kept.stage, len(kept.codes_of("middle"))) == (Stage.TOP, last)
     run_stage(eager, job.id, Stage.TOP)
     run_stage(eager, job.id, Stage.MIDDLE)
-    now = service.store.get(job.id)
+    now = service.store.get(job.id, with_windows=True)
     assert now.stage is Stage.RENDER
     assert now.codes == kept.codes
     assert_codes(service, now, sing_alone(models_dir, now))
@@ -230,7 +230,7 @@ def test_a_worker_killed_while_it_draws_ahead_costs_what_was_under_way(service, 
         job_id = service.post(duration_seconds=12.0, levels=TWO)
         first.wait_frozen()
         first.kill()
-    killed = service.store.get(job_id)
+    killed = service.store.get(job_id, with_windows=True)
     assert (killed.stage, killed.status) == (Stage.TOP, JobStatus.RUNNING)
     assert len(killed.codes_of("middle")) == 1
     with running_worker(service, **AHEAD):
@@ -248,7 +248,7 @@ def test_a_song_that_a_worker_died_with_is_not_drawn_ahead(service, eager, model
     service.wait(job.id, lambda job: job.lease_expires_at < datetime.now(UTC))
     run_song(eager, job.id, Stage.TOP)
     assert seen.jobs_then == []
-    ended = service.store.get(job.id)
+    ended = service.store.get(job.id, with_windows=True)
     assert ended.attempt == 2
     assert_song(service, ended, sing_alone(models_dir, ended))
 
@@ -260,7 +260,7 @@ def test_a_song_whose_files_are_drawn_again_at_the_end_succeeds_with_all_of_them
     job = service.admit()
     for stage in (Stage.TOP, Stage.MIDDLE, Stage.BOTTOM):
         run_stage(worker, job.id, stage)
-    drawn = service.store.get(job.id)
+    drawn = service.store.get(job.id, with_windows=True)
     folder = service.artifacts.path(job.id, drawn.codes[0].name).parent
     for path in folder.glob("bottom-*"):
         path.unlink()
@@ -282,7 +282,7 @@ def test_a_song_whose_files_are_drawn_again_at_the_end_succeeds_with_all_of_them
 
     worker.artifacts.write_codes, worker.store.succeed = write_late, end
     run_stage(worker, job.id, Stage.RENDER)
-    ended = service.store.get(job.id)
+    ended = service.store.get(job.id, with_windows=True)
     assert_song(service, ended, sing_alone(models_dir, ended))
     assert len(ended.codes_of("bottom")) == job.plan["bottom"].windows_total
     assert {path.name for path in folder.glob("bottom-*.safetensors")} == {
@@ -311,7 +311,7 @@ def test_a_failure_ahead_of_its_stage_costs_only_the_time_that_was_to_be_won(
     eager.engine.draw = FailingDraw(eager.engine, times=1)
     job = service.admit(duration_seconds=SONG_SEC / 2, levels=TWO)
     run_song(eager, job.id, Stage.TOP)
-    ended = service.store.get(job.id)
+    ended = service.store.get(job.id, with_windows=True)
     assert_song(service, ended, sing_alone(models_dir, ended))
 
 
@@ -319,7 +319,7 @@ def test_a_song_whose_lower_level_cannot_be_drawn_fails_with_what_lies_above_it(
     eager.engine.draw = FailingDraw(eager.engine, times=1000)
     job = service.admit(duration_seconds=SONG_SEC / 2, levels=TWO)
     run_song(eager, job.id, Stage.TOP)
-    ended = service.store.get(job.id)
+    ended = service.store.get(job.id, with_windows=True)
     assert (ended.status, ended.stage) == (JobStatus.FAILED, Stage.MIDDLE)
     assert ended.error.code == "broken_model"
     assert {output.level for output in ended.outputs} == {"top"}

@@ -33,7 +33,7 @@ def begun(monkeypatch):
 def test_a_level_becomes_sound_while_it_is_drawn(service, worker, models_dir, begun):
     job = service.admit(levels=("top",), duration_seconds=12.0, num_samples=2)
     run_stage(worker, job.id, Stage.TOP)
-    now = service.store.get(job.id)
+    now = service.store.get(job.id, with_windows=True)
     finals, pieces = zip(*begun, strict=True)
     assert list(finals) == sorted(finals)
     assert 0 < pieces[0] < pieces[-1], "some were begun after the first window, some at the end"
@@ -50,7 +50,7 @@ def test_stretches_become_sound_when_they_are_joined(service, worker, models_dir
     begun.clear()
     run_stage(worker, job.id, Stage.MIDDLE)
     assert len(begun) == 1, "at the end, and not before"
-    now = service.store.get(job.id)
+    now = service.store.get(job.id, with_windows=True)
     (middle,) = [output for output in now.outputs if output.level == "middle"]
     sound, _ = soundfile.read(service.artifacts.path(job.id, middle.name), dtype="float32")
     codes = service.artifacts.read_all_codes(job.id, now.codes_name)["middle"]
@@ -65,7 +65,7 @@ def test_a_sound_that_cannot_be_made_fails_the_job(service, worker, monkeypatch,
     monkeypatch.setattr("jukebox_core.vqvae.JukeboxVQVAE.decode_between", fail)
     job = service.admit(levels=("top",))
     run_stage(worker, job.id, Stage.TOP)
-    now = service.store.get(job.id)
+    now = service.store.get(job.id, with_windows=True)
     assert (now.status, now.error.code) == (JobStatus.FAILED, "out_of_memory")
 
 

@@ -53,7 +53,7 @@ def times_alone(models_dir, job, top_codes):
 def test_the_lyrics_have_the_times_that_the_library_finds(service, worker, models_dir, wanted):
     job = service.admit(**({"levels": ("top",)} | wanted))
     run_stage(worker, job.id, Stage.TOP)
-    now = service.store.get(job.id)
+    now = service.store.get(job.id, with_windows=True)
     expected = times_alone(models_dir, now, service.codes(now)["top"])
     assert len(expected) == job.request.num_samples
     for sample, times in enumerate(expected):

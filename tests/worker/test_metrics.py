@@ -49,7 +49,7 @@ def test_what_a_song_waited_for_is_counted_part_by_part(service, worker):
     job = service.admit(levels=("top", "middle"), lyrics="hello hello")
     for stage in (Stage.TOP, Stage.MIDDLE, Stage.RENDER):
         run_stage(worker, job.id, stage)
-    ended = service.store.get(job.id)
+    ended = service.store.get(job.id, with_windows=True)
     assert ended.status is JobStatus.SUCCEEDED
     spent = {
         part: figure(worker, "jukebox_song_part_seconds_total", part=part.value)
@@ -69,7 +69,7 @@ def test_a_failure_is_counted_with_its_code(service, worker):
     job = service.admit(levels=("top",))
     broken = replaced(worker, catalog=type(worker.catalog)(service.data_dir / "none"))
     run_stage(broken, job.id, Stage.TOP)
-    failed = service.store.get(job.id)
+    failed = service.store.get(job.id, with_windows=True)
     assert failed.status is JobStatus.FAILED
     assert figure(broken, "jukebox_jobs_total", outcome="failed", code=failed.error.code) == 1
     assert figure(broken, "jukebox_job_duration_seconds_count", level="top") is None

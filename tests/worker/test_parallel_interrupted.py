@@ -30,7 +30,7 @@ def test_a_worker_that_dies_leaves_windows_that_the_next_goes_on_from(
         first.wait_frozen()
     finally:
         first.kill()
-    kept = {file.name for file in service.store.get(job_id).codes_of("middle")}
+    kept = {file.name for file in service.store.get(job_id, with_windows=True).codes_of("middle")}
     with running_worker(service):
         job = service.wait_end(job_id)
     assert job.attempt == 2
@@ -45,13 +45,13 @@ def test_a_damaged_window_is_drawn_again_with_the_rest_of_its_stretch(
     job = service.admit(speed="parallel", duration_seconds=4.0, levels=("top", "middle"))
     for stage in (Stage.TOP, Stage.MIDDLE):
         run_stage(worker, job.id, stage)
-    windows = service.store.get(job.id).codes_of("middle")
+    windows = service.store.get(job.id, with_windows=True).codes_of("middle")
     path = service.artifacts.path(job.id, windows[damaged].name)
     path.write_bytes(path.read_bytes()[:-4] + b"\xff\xff\xff\x00")
     for output in service.store.get(job.id).outputs:
         service.artifacts.path(job.id, output.name).unlink()
     run_stage(worker, job.id, Stage.RENDER)
-    ended = service.store.get(job.id)
+    ended = service.store.get(job.id, with_windows=True)
     assert_song(service, ended, sing_alone(models_dir, ended))
     fences = {file.start: file.name.partition("fence")[2] for file in ended.codes_of("middle")}
     assert fences[windows[damaged].start] == "000003.safetensors"
@@ -69,6 +69,6 @@ def test_a_stopped_worker_gives_a_parallel_song_back_with_what_is_kept(service, 
 
     worker.store.record_window = drain
     run_stage(worker, job.id, Stage.MIDDLE)
-    now = service.store.get(job.id)
+    now = service.store.get(job.id, with_windows=True)
     assert (now.status, now.lease_expires_at) == (JobStatus.RUNNING, None)
     assert 0 < len(now.codes_of("middle")) < job.plan["middle"].windows_total

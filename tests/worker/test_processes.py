@@ -34,7 +34,7 @@ def test_a_killed_worker_costs_at_most_a_window_and_the_next_finishes_the_same_s
         job_id = service.post(duration_seconds=3.0)
         first.wait_frozen()
         first.kill()
-    killed = service.store.get(job_id)
+    killed = service.store.get(job_id, with_windows=True)
     assert killed.status is JobStatus.RUNNING
     assert len(killed.codes_of("bottom")) == 3
     with running_worker(service):
@@ -50,7 +50,7 @@ def test_a_song_that_goes_on_survives_a_worker_that_is_killed(service, models_di
         job_id = service.post(mode="continue", codes=begun, duration_seconds=3.0, sample=4)
         first.wait_frozen()
         first.kill()
-    killed = service.store.get(job_id)
+    killed = service.store.get(job_id, with_windows=True)
     with running_worker(service):
         job = service.wait_end(job_id)
     assert job.attempt == 2
@@ -82,7 +82,7 @@ def test_a_worker_told_to_stop_gives_its_job_back_within_seconds(service, models
         first.thaw()
         assert first.wait(PATIENCE_SEC) == 0
         assert time.monotonic() - asked_at < STOP_SEC
-    given_back = service.store.get(job_id)
+    given_back = service.store.get(job_id, with_windows=True)
     assert (given_back.status, given_back.stage) == (JobStatus.RUNNING, Stage.BOTTOM)
     assert given_back.lease_expires_at is None
     assert service.queue.depth(Stage.BOTTOM) == 1

@@ -42,7 +42,7 @@ def test_a_recording_is_encoded_in_pieces_to_the_codes_of_the_whole(
     run_stage(worker, job.id, Stage.TOP)
     run_stage(worker, job.id, Stage.MIDDLE)
     run_stage(worker, job.id, Stage.BOTTOM)
-    now = service.store.get(job.id)
+    now = service.store.get(job.id, with_windows=True)
     assert_codes(service, now, library_song(service, models_dir, now))
 
 
@@ -61,14 +61,14 @@ def test_a_recording_is_encoded_once_and_again_only_when_its_codes_are_lost(
     run_stage(drained, job.id, Stage.TOP)
     drained.store.record_prompt = record
     first = path_of_prompt(service, job)
-    assert service.store.get(job.id).codes == ()
+    assert service.store.get(job.id, with_windows=True).codes == ()
     assert first.name.endswith("fence000001.safetensors")
     first.write_bytes(first.read_bytes()[:-1])
     run_stage(worker, job.id, Stage.TOP)
     again = path_of_prompt(service, job)
     assert again.name.endswith("fence000002.safetensors")
     run_stage(worker, job.id, Stage.RENDER)
-    ended = service.store.get(job.id)
+    ended = service.store.get(job.id, with_windows=True)
     assert ended.status is JobStatus.SUCCEEDED, ended.error
     assert_codes(service, ended, library_song(service, models_dir, ended))
     left = {path.name for path in again.parent.iterdir()}
@@ -157,5 +157,5 @@ def test_cancel_is_heard_while_a_recording_is_encoded(service, worker, monkeypat
         task.join(120)
     finally:
         is_over.set()
-    now = service.store.get(job.id)
+    now = service.store.get(job.id, with_windows=True)
     assert (now.status, now.prompt_codes_name) == (JobStatus.CANCELED, None)

@@ -125,7 +125,7 @@ def test_a_song_keeps_its_step_from_stage_to_stage(service, worker, models_dir, 
     assert service.store.get(job.id).step == begun
     for stage in (Stage.MIDDLE, Stage.RENDER):
         run_stage(worker, job.id, stage)
-    ended = service.store.get(job.id)
+    ended = service.store.get(job.id, with_windows=True)
     assert_song(service, ended, sing_alone(models_dir, ended))
     assert drawn == {begun}
     manifest = service.artifacts.path(job.id, "manifest.json").read_text()
@@ -143,7 +143,7 @@ def test_a_song_whose_step_cannot_be_had_any_more_goes_on_from_what_is_kept(
     drawn = spy_on(worker)
     for stage in (Stage.MIDDLE, Stage.RENDER):
         run_stage(poorer, job.id, stage)
-    ended = service.store.get(job.id)
+    ended = service.store.get(job.id, with_windows=True)
     assert (ended.status, ended.step) == (JobStatus.SUCCEEDED, StepKind.NATIVE)
     assert drawn == {StepKind.PLAIN}
     alone = sing_alone(models_dir, ended)

@@ -39,7 +39,7 @@ def test_a_suspect_that_has_to_wait_is_not_claimed_and_counts_no_crash(service, 
     assert service.store.get(waiting.id).fence == waiting.fence
     worker.suspects.leave(present.id)
     run_stage(worker, waiting.id, Stage.TOP)
-    job = service.store.get(waiting.id)
+    job = service.store.get(waiting.id, with_windows=True)
     assert (job.stage, job.attempt, job.crashes) == (Stage.MIDDLE, 2, 0)
     assert worker.suspects.admit(present), "nobody is left in there"
 
@@ -52,7 +52,7 @@ def test_crashes_are_forgiven_once_a_window_is_kept(service, worker):
         service.store.claim(job.id, stage, worker="dead", lease_sec=0.01)
         time.sleep(0.02)
         run_stage(worker, job.id, stage)
-        job = service.store.get(job.id)
+        job = service.store.get(job.id, with_windows=True)
         if job.is_terminal:
             break
     assert job.status is JobStatus.SUCCEEDED, job.error

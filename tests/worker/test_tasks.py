@@ -24,7 +24,7 @@ def test_each_stage_hands_over_to_the_next(service, worker):
     stages = [Stage.TOP, Stage.MIDDLE, Stage.RENDER]
     for stage, following in itertools.pairwise(stages):
         run_stage(worker, job.id, stage)
-        now = service.store.get(job.id)
+        now = service.store.get(job.id, with_windows=True)
         assert (now.status, now.stage) == (JobStatus.RUNNING, following)
         assert now.lease_expires_at is None
         assert service.queue.depth(following) == 1
@@ -45,7 +45,7 @@ def test_a_message_for_another_stage_does_nothing(service, worker):
 def test_the_end_mends_lost_sound_and_throws_away_what_nobody_names(service, worker, models_dir):
     job = service.admit(levels=("top",), num_samples=2)
     run_stage(worker, job.id, Stage.TOP)
-    drawn = service.store.get(job.id)
+    drawn = service.store.get(job.id, with_windows=True)
     lost, kept = drawn.outputs
     service.artifacts.path(job.id, lost.name).write_bytes(b"RIFF")
     with service.artifacts.new_file(job.id, "left-by-a-zombie.wav") as path:
@@ -53,7 +53,7 @@ def test_the_end_mends_lost_sound_and_throws_away_what_nobody_names(service, wor
     with service.artifacts.new_file(job.id, kept.name.replace("fence000001.wav", "x.flac")) as path:
         path.write_bytes(b"noise")
     run_stage(worker, job.id, Stage.RENDER)
-    ended = service.store.get(job.id)
+    ended = service.store.get(job.id, with_windows=True)
     assert ended.status is JobStatus.SUCCEEDED, ended.error
     assert [o.sha256 for o in ended.outputs] == [
         service.artifacts.fingerprint(job.id, o.name)[0] for o in ended.outputs
@@ -73,10 +73,10 @@ def test_the_end_mends_lost_sound_and_throws_away_what_nobody_names(service, wor
 def test_lost_codes_of_the_level_above_are_drawn_again(service, worker, models_dir):
     job = service.admit(levels=("top", "middle"))
     run_stage(worker, job.id, Stage.TOP)
-    (window,) = service.store.get(job.id).codes
+    (window,) = service.store.get(job.id, with_windows=True).codes
     service.artifacts.path(job.id, window.name).unlink()
     run_stage(worker, job.id, Stage.MIDDLE)
-    now = service.store.get(job.id)
+    now = service.store.get(job.id, with_windows=True)
     assert now.stage is Stage.RENDER
     assert now.codes_of("top")[0].sha256 == window.sha256
     assert_codes(service, now, sing_alone(models_dir, now))
@@ -109,12 +109,12 @@ def test_a_stage_that_is_interrupted_at_any_moment_goes_on_where_it_stopped(
 ):
     job = service.admit(levels=("top", "middle"), duration_seconds=2.0)
     for attempt in range(1, 20):
-        now = service.store.get(job.id)
+        now = service.store.get(job.id, with_windows=True)
         if now.is_terminal:
             break
         # The first is interrupted as soon as it has claimed; each comes further than the last.
         run_stage(replaced(worker, draining=DrainingAtLook(2**attempt)), job.id, now.stage)
-    ended = service.store.get(job.id)
+    ended = service.store.get(job.id, with_windows=True)
     assert (ended.status, ended.attempt) == (JobStatus.SUCCEEDED, 1), ended.error
     assert ended.fence > 3
     assert_codes(service, ended, sing_alone(models_dir, ended))
@@ -138,7 +138,7 @@ def test_cancel_is_heard_while_a_level_is_drawn(service, worker):
 
     worker.store.heartbeat, worker.store.record_window = heartbeat, record_and_cancel
     run_stage(worker, job.id, Stage.TOP)
-    now = service.store.get(job.id)
+    now = service.store.get(job.id, with_windows=True)
     assert now.status is JobStatus.CANCELED
     assert 0 < len(now.codes_of("top")) < job.plan["top"].windows_total
     assert service.queue.depth(Stage.RENDER) == 0
@@ -222,7 +222,7 @@ def test_a_worker_that_lost_its_lease_writes_nothing_more(service, worker, model
     zombie.start()
     service.wait(job.id, lambda job: job.codes and job.lease_expires_at < datetime.now(UTC))
     run_stage(worker, job.id, Stage.TOP)
-    taken_over = service.store.get(job.id)
+    taken_over = service.store.get(job.id, with_windows=True)
     taken.set()
     zombie.join(60)
     assert not zombie.is_alive()

@@ -69,7 +69,7 @@ class Steps:
         self._note_other_weights(job)
         if job.step is None:
             # Codes without a word on their step are from before there was a choice.
-            return StepKind.PLAIN if job.codes else self._for_new_song(config)
+            return StepKind.PLAIN if job.windows else self._for_new_song(config)
         reason = self._reason_against_step(job.step)
         if reason is not None:
             log.warning(
@@ -92,7 +92,7 @@ class Steps:
         return f"this worker has no {step} step"
 
     def _note_other_weights(self, job: Job) -> None:
-        is_new = job.step is None and not job.codes
+        is_new = job.step is None and not job.windows
         # Records without a word on weights are from before there was a choice.
         begun = self.weights if is_new else (job.weights or Weights.FULL)
         if begun != self.weights:

@@ -25,7 +25,7 @@ def tidy(worker: WorkerParts, job_id: str, *, fence: int | None = None) -> None:
 def _tidy(worker: WorkerParts, job_id: str, fence: int | None) -> None:
     fences = range(0) if fence is None else range(fence, fence + 1)
     try:
-        job = worker.store.get(job_id)
+        job = worker.store.get(job_id, with_windows=True)
     except JobNotFound:
         worker.artifacts.prune(job_id, set(), fences=fences)
         worker.artifacts.remove_if_empty(job_id)

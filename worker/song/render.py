@@ -93,7 +93,7 @@ def finish_song(worker: WorkerParts, drawer: SongDrawer, hold: Hold) -> None:
         hold.progress.set_rendered(number / len(outputs))
     _write_manifest(worker, hold.claim, outputs, step=drawer.song.step)
     # What is lost is made again under new names, so the record knows more than the claim.
-    now = hold.write(lambda: worker.store.get(job.id))
+    now = hold.write(lambda: worker.store.get(job.id, with_windows=True))
     hold.check()
     fences = range(hold.claim.fence + 1)
     worker.artifacts.prune(job.id, names_to_keep(now), fences=fences)
