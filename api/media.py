@@ -33,12 +33,12 @@ class Ingest:
         self._timeout_sec = timeout_sec
         self.slots = FairSlots(_MAX_CHILDREN)
 
-    def sound(self, source: Path, destination: Path) -> dict[str, Any]:
-        """Write the sound of a file as mono WAV; returns what was found. Blocking.
+    def sound(self, source: Path) -> dict[str, Any]:
+        """Decode a sound file to its end; returns what was found. Blocking.
 
         Raises FileRefused, IngestFailed, and OSError when the disk is full.
         """
-        return self._run("sound", str(source), str(destination))
+        return self._run("sound", str(source))
 
     def codes(self, source: Path, destination: Path) -> dict[str, Any]:
         """Write the codes of a file as int32; returns what was found. Blocking.
@@ -56,7 +56,7 @@ class Ingest:
         duration_sec: float | None,
         sample_rate_hz: int,
     ) -> int:
-        """Write a part of a mono WAV file at another rate; returns its samples. Blocking.
+        """Write a part of a sound as mono WAV at another rate; returns its samples. Blocking.
 
         Raises FileRefused, IngestFailed, and OSError when the disk is full.
         """

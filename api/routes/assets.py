@@ -22,7 +22,7 @@ from api.web.openapi import problems
 from jobs.errors import AssetNotFound
 from jobs.files.assets import Asset, is_asset_id, new_asset_id
 from jobs.idempotency import ANYONE, IdempotencyKey
-from jukebox_core.audio.headers import sniff_format
+from jukebox_core.audio.headers import sniff_kind
 from jukebox_core.errors import AudioError
 
 router = APIRouter(tags=["assets"])
@@ -35,6 +35,15 @@ _SUFFIXES = {
     ".ogg": "ogg",
     ".oga": "ogg",
     ".mp3": "mp3",
+    ".opus": "ogg",
+    ".aif": "aiff",
+    ".aiff": "aiff",
+    ".aifc": "aiff",
+    ".m4a": "mp4",
+    ".mp4": "mp4",
+    ".aac": "aac",
+    ".webm": "webm",
+    ".weba": "webm",
     ".safetensors": "safetensors",
 }
 """Endings that promise something."""
@@ -99,10 +108,12 @@ async def create_asset(
 ) -> AssetView:
     """Send one file as the field `file` of a form.
 
-    A sound may be WAV, FLAC, OGG or MP3 of at most 600 seconds and 8 channels, at 8 to 192 kHz; it
-    is folded to mono. Codes are a safetensors file as `GET /jobs/{job_id}/codes` gives it: tensors
-    `top`, `middle` and `bottom` of whole numbers [songs, tokens], of which finer ones may be
-    absent. A file that breaks off, is silent, or is not what its name says is refused.
+    A sound may be WAV, AIFF, FLAC, OGG (Vorbis, Opus, FLAC) or MP3 of at most 600 seconds and 8
+    channels, at 8 to 192 kHz; M4A, AAC and WebM too where the service has PyAV. The file is stored
+    as it was sent, and folded to mono when it is used. Codes are a safetensors file as
+    `GET /jobs/{job_id}/codes` gives it: tensors `top`, `middle` and `bottom` of whole numbers
+    [songs, tokens], of which finer ones may be absent. A file that breaks off, is silent, or is not
+    what its name says is refused.
 
     With an `Idempotency-Key` the same file may be sent again without making a second asset.
     """
@@ -180,7 +191,7 @@ def _take_in(
             owner=caller.owner,
             **facts,
         )
-        services.assets.keep(taken, asset)
+        services.assets.keep(source if asset.kind == "audio" else taken, asset)
         return _remembered(services, idempotency, asset, gone)
 
 
@@ -235,7 +246,7 @@ def _facts(services: Services, source: Path, taken: Path, promised: str | None) 
     if found == "safetensors":
         codes = services.ingest.codes(source, taken)
         return {"kind": "codes", **codes}
-    sound = services.ingest.sound(source, taken)
+    sound = services.ingest.sound(source)
     return {
         "kind": "audio",
         "audio_format": found,
@@ -252,7 +263,7 @@ def _format_of(source: Path) -> str:
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= source.stat().st_size:
         return "safetensors"
     try:
-        return sniff_format(source)
+        return sniff_kind(source)
     except AudioError as error:
         raise FileRefused(f"{error}, and no codes in safetensors") from error
 

@@ -27,7 +27,9 @@ AssetKind = Literal["audio", "codes"]
 _ASSET_ID = re.compile(r"asset_[0-9a-f]{32}", re.ASCII)
 _DRAFT_PREFIX = ".draft-"
 _FACTS_NAME = "asset.json"
-_CONTENT_NAMES: Mapping[AssetKind, str] = {"audio": "sound.wav", "codes": "codes.safetensors"}
+_CONTENT_NAMES: Mapping[AssetKind, str] = {"audio": "sound", "codes": "codes.safetensors"}
+_OLD_SOUND_NAME = "sound.wav"
+"""Until 0.1 sound was stored decoded, as 16-bit mono WAV."""
 
 
 def new_asset_id() -> str:
@@ -44,8 +46,8 @@ def is_asset_id(text: str) -> bool:
 class Asset:
     """One file that was sent.
 
-    `sha256` and `num_bytes` are of the file as it was sent; what is kept is a mono WAV file at the
-    sound's own rate, or int32 codes. Fields that the kind has no use for are None: `num_samples`,
+    `sha256` and `num_bytes` are of the file as it was sent. Sound is stored as it was sent, codes
+    as int32. Fields that the kind has no use for are None: `num_samples`,
     `num_tokens` (per song, by level) and `model` are of codes, the others of sound. `owner` is the
     id of the API key that sent it; None where nobody needed one.
     """
@@ -108,7 +110,10 @@ class LocalAssets:
 
     def path(self, asset: Asset) -> Path:
         """Where its sound or its codes lie. Raises AssetNotFound when it was deleted meanwhile."""
-        path = self._folder(asset.id) / _CONTENT_NAMES[asset.kind]
+        folder = self._folder(asset.id)
+        path = folder / _CONTENT_NAMES[asset.kind]
+        if asset.kind == "audio" and not path.is_file():
+            path = folder / _OLD_SOUND_NAME
         if not path.is_file():
             raise AssetNotFound(asset.id)
         return path

@@ -23,6 +23,7 @@ DISK_REFUSED_STATUS = 74
 _DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO})
 
 PcmBlock = NDArray[np.int16]
+FloatBlock = NDArray[np.float32]
 
 
 class AudioFormat(StrEnum):
@@ -68,9 +69,12 @@ _ENCODINGS: dict[AudioFormat, tuple[str, str]] = {
 
 
 def to_pcm(samples: NDArray[np.float32]) -> PcmBlock:
-    """Samples in [-1, 1] as 16-bit numbers; louder ones are clipped, not-a-number is silence."""
-    clipped = np.clip(np.nan_to_num(samples, nan=0.0), -1.0, 1.0)
-    return np.round(clipped * 32_767.0).astype(np.int16)
+    """Samples in [-1, 1] as 16-bit numbers; louder ones are clipped, not-a-number is silence.
+
+    The scale is the one that readers divide by, so that 16-bit sound comes back as it was.
+    """
+    scaled = np.round(np.nan_to_num(samples, nan=0.0) * np.float32(32_768.0))
+    return np.clip(scaled, -32_768.0, 32_767.0).astype(np.int16)
 
 
 @contextmanager
@@ -106,6 +110,27 @@ def write_blocks(
         AudioError: the format cannot hold this sample rate, or the disk refuses.
     """
     container, encoding = _ENCODINGS[audio_format or AudioFormat.from_path(path)]
+    _write(path, blocks, sample_rate_hz, num_channels, container, encoding, comment)
+
+
+def write_float_blocks(path: Path, blocks: Iterable[FloatBlock], *, sample_rate_hz: int) -> None:
+    """Write float32 [frames] blocks as a mono WAV file of float32, in which nothing is lost.
+
+    Raises:
+        AudioError: the disk refuses.
+    """
+    _write(path, blocks, sample_rate_hz, 1, "WAV", "FLOAT", None)
+
+
+def _write(
+    path: Path,
+    blocks: Iterable[PcmBlock | FloatBlock],
+    sample_rate_hz: int,
+    num_channels: int,
+    container: str,
+    encoding: str,
+    comment: str | None,
+) -> None:
     try:
         with (
             _CheckedFile(path) as checked,

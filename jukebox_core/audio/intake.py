@@ -1,13 +1,14 @@
-"""Take in files that strangers send: sound and codes, checked, and written anew in our own form.
+"""Check untrusted files: decode sound to its end, cut prompts from it, rewrite codes. No torch.
 
-`python -m jukebox_core.audio.intake (sound|codes|cut) SOURCE DESTINATION` is a process of its own,
-with limits on its memory, its time and its output, because decoders have been seen to crash and a
-few kilobytes can claim to be hours. It writes one line of JSON about what it found, or one sentence
-about what is wrong with the file and status 65 (`EX_DATAERR`). Without torch.
+`python -m jukebox_core.audio.intake (sound|codes|cut) SOURCE [DESTINATION]` is a process of its own
+with limits on its memory, time and output, because decoders have been seen to crash and a few
+kilobytes can claim to be hours. It prints one line of JSON about what it found; or one sentence
+about what is wrong with the file, with status 65 (`EX_DATAERR`).
 """
 
 import argparse
 import json
+import os
 import resource
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,19 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 import soxr
 
-from jukebox_core.audio.files import (
-    BLOCK_FRAMES,
-    DISK_REFUSED_STATUS,
-    AudioFormat,
-    PcmBlock,
-    is_refused_by_disk,
-    to_pcm,
-    write_blocks,
-)
-from jukebox_core.audio.headers import check_is_whole, sniff_format
+from jukebox_core.audio.files import DISK_REFUSED_STATUS, is_refused_by_disk, write_float_blocks
+from jukebox_core.audio.reader import Samples, SoundReader
 from jukebox_core.codes_file import ingest_codes
 from jukebox_core.errors import AudioError, JukeboxError
 
@@ -39,14 +31,8 @@ MAX_CHANNELS = 8
 SAMPLE_RATES_HZ = (8_000, 192_000)
 """Lowest and highest sample rate that is taken."""
 
-SILENCE_PEAK = 16
-"""Sound whose loudest 16-bit sample is below this (-66 dB) counts as silence."""
-
-_WAV_ENCODINGS = frozenset(
-    {"PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"}
-)
-_UNKNOWN_FRAMES = 2**62
-"""libsndfile names a number beyond this where the header names none."""
+SILENCE_PEAK = 16 / 32_768
+"""Sound whose loudest sample is below this (-66 dB) counts as silence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,30 +50,29 @@ class SoundFacts:
         return self.num_frames / self.sample_rate_hz
 
 
-def ingest_sound(source: Path, destination: Path) -> SoundFacts:
-    """Decode a whole sound file and write it as a mono WAV file of 16 bits, at its own rate.
+def check_sound(source: Path) -> SoundFacts:
+    """Decode a whole sound file, a block at a time. The file itself is what is stored.
 
-    The header is judged before anything is decoded; then one block at a time is in memory.
+    A length that the header names is judged before anything is decoded.
 
     Raises:
-        AudioError: it is no WAV, FLAC, OGG or MP3 file, breaks off, is silent, empty or too long,
-            or has channels or a sample rate that are not taken.
+        AudioError: `SoundReader` refuses it, or it is silent, too long, or has channels or a sample
+            rate that are not taken.
     """
-    audio_format = sniff_format(source)
-    check_is_whole(source, audio_format)
-    with _open(source) as file:
-        _check_header(file, audio_format)
-        blocks = _Blocks(file)
-        write_blocks(
-            destination, blocks, sample_rate_hz=file.samplerate, audio_format=AudioFormat.WAV
-        )
-        _check_decoded(file, audio_format, blocks)
-        return SoundFacts(
-            audio_format=audio_format,
-            num_frames=blocks.num_frames,
-            sample_rate_hz=file.samplerate,
-            num_channels=file.channels,
-        )
+    sound = SoundReader(source)
+    _check_header(sound)
+    peak = 0.0
+    for block in sound.blocks():
+        _check_length(sound)
+        peak = max(peak, float(np.abs(block).max()))
+    if peak < SILENCE_PEAK:
+        raise AudioError("the sound is silent, folded to one channel")
+    return SoundFacts(
+        audio_format=sound.kind,
+        num_frames=sound.num_frames,
+        sample_rate_hz=sound.sample_rate_hz,
+        num_channels=sound.num_channels,
+    )
 
 
 def cut_sound(
@@ -98,141 +83,85 @@ def cut_sound(
     duration_sec: float | None,
     sample_rate_hz: int,
 ) -> int:
-    """Write a part of a mono file at another sample rate; returns its number of samples.
+    """Write a part of a sound file as mono float32 WAV of another sample rate.
 
-    As many samples as the part lasts at the new rate, whole ones only, whatever the resampler
-    makes of its end.
+    Returns its number of samples: as many whole ones as the part lasts at the new rate, whatever
+    the resampler makes of its end.
 
     Raises:
         AudioError: the part is not inside the file, or is silent.
     """
-    with _open(source) as file:
-        first, num_frames = _part(file, start_sec, duration_sec)
-        num_samples: int = num_frames * sample_rate_hz // file.samplerate
-        if num_samples < 1:
-            raise AudioError("this part of the sound has no length")
-        file.seek(first)
-        blocks = _Resampled(_Blocks(file, num_frames), file.samplerate, sample_rate_hz, num_samples)
-        write_blocks(
-            destination, blocks, sample_rate_hz=sample_rate_hz, audio_format=AudioFormat.WAV
-        )
-    if blocks.peak < SILENCE_PEAK:
+    sound = SoundReader(source)
+    _check_header(sound)
+    first = round(start_sec * sound.sample_rate_hz)
+    num_frames = None if duration_sec is None else round(duration_sec * sound.sample_rate_hz)
+    part = _Resampled(sound, first, num_frames, sample_rate_hz)
+    write_float_blocks(destination, part, sample_rate_hz=sample_rate_hz)
+    if part.peak < SILENCE_PEAK:
         raise AudioError("this part of the sound is silent")
-    return num_samples
+    return part.num_samples
 
 
-def _open(path: Path) -> Any:  # noqa: ANN401  (soundfile has no types)
-    try:
-        return soundfile.SoundFile(path)
-    except soundfile.SoundFileError as error:
-        raise AudioError("the file cannot be read as sound") from error
-
-
-def _check_header(file: Any, audio_format: AudioFormat) -> None:  # noqa: ANN401
+def _check_header(sound: SoundReader) -> None:
     lowest_hz, highest_hz = SAMPLE_RATES_HZ
-    if file.format.removesuffix("EX").lower() != audio_format:
-        raise AudioError(f"the file begins as {audio_format} and goes on as {file.format}")
-    if audio_format is AudioFormat.WAV and file.subtype not in _WAV_ENCODINGS:
-        raise AudioError(f"a WAV file with {file.subtype} inside is not taken, only plain samples")
-    if not 1 <= file.channels <= MAX_CHANNELS:
-        raise AudioError(f"the sound has {file.channels} channels; 1 to {MAX_CHANNELS} are taken")
-    if not lowest_hz <= file.samplerate <= highest_hz:
+    if not 1 <= sound.num_channels <= MAX_CHANNELS:
         raise AudioError(
-            f"the sound has a sample rate of {file.samplerate} Hz; {lowest_hz} to {highest_hz} are "
-            "taken"
+            f"the sound has {sound.num_channels} channels; 1 to {MAX_CHANNELS} can be read"
         )
-    if file.frames == 0:
-        raise AudioError("the sound has no length")
-    if file.frames >= _UNKNOWN_FRAMES:
-        raise AudioError("the sound's header does not tell its length: encode it anew from a file")
-    if file.frames > MAX_SOUND_SEC * file.samplerate:
-        length_sec = file.frames / file.samplerate
-        raise AudioError(f"the sound says it lasts {length_sec:.6g} s; {MAX_SOUND_SEC:g} are taken")
-
-
-def _check_decoded(file: Any, audio_format: AudioFormat, blocks: "_Blocks") -> None:  # noqa: ANN401
-    if blocks.num_frames == 0:
-        raise AudioError("the sound has no length")
-    # The length of an MP3 file is a guess from its first frames.
-    if audio_format is not AudioFormat.MP3 and blocks.num_frames < file.frames:
+    if not lowest_hz <= sound.sample_rate_hz <= highest_hz:
         raise AudioError(
-            f"the sound breaks off: {blocks.num_frames} of {file.frames} frames can be decoded"
+            f"the sound has a sample rate of {sound.sample_rate_hz} Hz; {lowest_hz} to "
+            f"{highest_hz} are taken"
         )
-    if blocks.peak < SILENCE_PEAK:
-        raise AudioError("the sound is silent, folded to one channel")
+    if (sound.named_frames or 0) > MAX_SOUND_SEC * sound.sample_rate_hz:
+        length_sec = (sound.named_frames or 0) / sound.sample_rate_hz
+        raise AudioError(f"the sound lasts {length_sec:.6g} s, longer than {MAX_SOUND_SEC:g} s")
 
 
-class _Blocks:
-    """The frames of an open file as int16 [n] blocks, folded to mono; counts what went by."""
-
-    def __init__(self, file: Any, num_frames: int | None = None) -> None:  # noqa: ANN401
-        self._file, self._wanted = file, num_frames
-        self.num_frames = 0
-        self.peak = 0
-
-    def __iter__(self) -> Iterator[PcmBlock]:
-        longest = int(MAX_SOUND_SEC * self._file.samplerate)
-        while size := self._next_size():
-            block = self._read(size)
-            if not len(block):
-                return
-            self.num_frames += len(block)
-            if self.num_frames > longest:
-                raise AudioError(f"the sound lasts longer than {MAX_SOUND_SEC:g} s")
-            pcm = to_pcm(block.mean(axis=1, dtype=np.float32))
-            self.peak = max(self.peak, int(np.abs(pcm).max()))
-            yield pcm
-
-    def _next_size(self) -> int:
-        if self._wanted is None:
-            return BLOCK_FRAMES
-        return min(BLOCK_FRAMES, self._wanted - self.num_frames)
-
-    def _read(self, size: int) -> Any:  # noqa: ANN401
-        try:
-            return np.nan_to_num(self._file.read(size, dtype="float32", always_2d=True))
-        except soundfile.SoundFileError as error:
-            raise AudioError("the sound breaks off: it cannot be decoded to its end") from error
+def _check_length(sound: SoundReader) -> None:
+    if sound.num_frames > MAX_SOUND_SEC * sound.sample_rate_hz:
+        raise AudioError(f"the sound lasts longer than {MAX_SOUND_SEC:g} s")
 
 
 class _Resampled:
-    """`blocks` at another rate, cut or filled with silence to exactly `num_samples`."""
+    """A part of a sound at another sample rate: float32 blocks, `num_samples` together."""
 
-    def __init__(self, blocks: _Blocks, from_hz: int, to_hz: int, num_samples: int) -> None:
-        self._blocks, self._left = blocks, num_samples
-        self._stream = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32")
-        self._is_same = from_hz == to_hz
-        self.peak = 0
+    def __init__(self, sound: SoundReader, first: int, num_frames: int | None, to_hz: int) -> None:
+        self._sound, self._first, self._num_frames, self._to_hz = sound, first, num_frames, to_hz
+        self.num_samples = 0
+        self.peak = 0.0
 
-    def __iter__(self) -> Iterator[PcmBlock]:
-        for block in self._blocks:
-            yield self._take(block if self._is_same else self._resample(block, last=False))
-        if not self._is_same:
-            yield self._take(self._resample(np.zeros(0, np.int16), last=True))
-        yield self._take(np.zeros(self._left, np.int16))
+    def __iter__(self) -> Iterator[Samples]:
+        from_hz = self._sound.sample_rate_hz
+        stream = soxr.ResampleStream(from_hz, self._to_hz, 1, dtype="float32")
+        blocks = self._sound.blocks(start_frame=self._first, num_frames=self._num_frames)
+        num_written = 0
+        for block in blocks:
+            _check_length(self._sound)
+            new = block if from_hz == self._to_hz else stream.resample_chunk(block, last=False)
+            num_written += len(new)
+            yield self._watched(new)
+        self.num_samples = self._check_part() * self._to_hz // from_hz
+        rest = np.zeros(0, np.float32)
+        if from_hz != self._to_hz:
+            rest = stream.resample_chunk(rest, last=True)
+        missing = max(self.num_samples - num_written, 0)
+        yield self._watched(np.pad(rest[:missing], (0, max(missing - len(rest), 0))))
 
-    def _resample(self, block: PcmBlock, *, last: bool) -> PcmBlock:
-        samples = block.astype(np.float32) / np.float32(32_767.0)
-        return to_pcm(self._stream.resample_chunk(samples, last=last))
+    def _watched(self, block: Samples) -> Samples:
+        self.peak = max(self.peak, float(np.abs(block).max(initial=0.0)))
+        return block
 
-    def _take(self, block: PcmBlock) -> PcmBlock:
-        taken = block[: self._left]
-        self._left -= len(taken)
-        self.peak = max(self.peak, int(np.abs(taken).max(initial=0)))
-        return taken
-
-
-def _part(file: Any, start_sec: float, duration_sec: float | None) -> tuple[int, int]:  # noqa: ANN401
-    """First frame and number of frames."""
-    rate_hz, length = file.samplerate, file.frames
-    first = round(start_sec * rate_hz)
-    num_frames = length - first if duration_sec is None else round(duration_sec * rate_hz)
-    # Half a millisecond is forgiven: clients send rounded seconds.
-    if first >= length or first + num_frames > length + rate_hz // 2000:
-        raise AudioError(
-            f"the part does not lie inside the sound, which lasts {length / rate_hz} s"
-        )
-    return first, min(num_frames, length - first)
+    def _check_part(self) -> int:
+        """Frames of the part. Half a millisecond is forgiven: clients send rounded seconds."""
+        num_frames, rate_hz = self._sound.num_frames, self._sound.sample_rate_hz
+        missing = 0 if self._num_frames is None else self._num_frames - num_frames
+        if num_frames == 0 or missing > rate_hz // 2000:
+            end_sec = (self._first + num_frames) / rate_hz
+            raise AudioError(
+                f"the part does not lie inside the sound, which ends at {end_sec:.6g} s or before"
+            )
+        return num_frames
 
 
 def limit_resources(*, memory_bytes: int, cpu_sec: int, file_bytes: int) -> None:
@@ -254,7 +183,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("what", choices=("sound", "codes", "cut"))
     parser.add_argument("source", type=Path)
-    parser.add_argument("destination", type=Path)
+    parser.add_argument("destination", type=Path, nargs="?", default=Path(os.devnull))
     parser.add_argument("--start-sec", type=float, default=0.0)
     parser.add_argument("--duration-sec", type=float)
     parser.add_argument("--sample-rate-hz", type=int, default=44_100)
@@ -266,7 +195,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _facts(wanted: argparse.Namespace) -> dict[str, Any]:
     if wanted.what == "sound":
-        return asdict(ingest_sound(wanted.source, wanted.destination))
+        return asdict(check_sound(wanted.source))
     if wanted.what == "codes":
         return asdict(ingest_codes(wanted.source, wanted.destination))
     num_samples = cut_sound(

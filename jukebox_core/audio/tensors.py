@@ -1,4 +1,4 @@
-"""Sound files <-> tensors: mono float32 in [-1, 1] at the model's sample rate."""
+"""Sound files <-> tensors: mono float32 at the model's sample rate, full scale at 1."""
 
 from pathlib import Path
 
@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from jukebox_core.audio.files import AudioFormat, open_sound, to_pcm, write_blocks
+from jukebox_core.audio.files import AudioFormat, to_pcm, write_blocks
+from jukebox_core.audio.reader import SoundReader
 from jukebox_core.errors import AudioError
 
 __all__ = ["AudioFormat", "read_audio", "resample", "write_audio"]
@@ -24,28 +25,29 @@ def read_audio(
     """Read a sound file, fold it to mono and bring it to `sample_rate_hz`.
 
     Args:
-        path: WAV, FLAC, OGG or MP3, of any rate and number of channels.
+        path: a file of any kind that `SoundReader` reads, of any rate and number of channels.
         sample_rate_hz: wanted.
         offset_sec: where to begin reading.
-        duration_sec: how much to read at most; None reads to the end. The rest is never decoded.
+        duration_sec: how much to read at most; None reads to the end.
 
     Returns:
-        float32 [samples, 1], the mean of all channels, clipped to [-1, 1].
+        float32 [samples, 1], the mean of all channels. It is not clipped: as in the original,
+        samples may lie beyond [-1, 1] where the file's do, or where resampling takes them there.
 
     Raises:
         AudioError: the file cannot be read, or holds nothing at that place.
     """
-    with open_sound(Path(path)) as file:
-        start = int(offset_sec * file.samplerate)
-        num_frames = -1 if duration_sec is None else round(duration_sec * file.samplerate)
-        if start >= file.frames or num_frames == 0:
-            length_sec = file.frames / file.samplerate
-            raise AudioError(f"{path} lasts {length_sec:.3f} s: nothing is there to be read")
-        file.seek(start)
-        frames = file.read(num_frames, dtype="float32", always_2d=True)
-        file_rate_hz = file.samplerate
-    mono = torch.from_numpy(frames.mean(axis=1, dtype=np.float32))
-    return resample(mono, file_rate_hz, sample_rate_hz).clamp_(-1.0, 1.0).unsqueeze(1)
+    try:
+        sound = SoundReader(path)
+        start = int(offset_sec * sound.sample_rate_hz)
+        wanted = None if duration_sec is None else round(duration_sec * sound.sample_rate_hz)
+        frames = sound.read(start_frame=start, num_frames=wanted)
+        if not len(frames):
+            raise AudioError(f"there is no sound at {offset_sec:g} s")
+    except AudioError as error:
+        raise AudioError(f"{path}: {error}") from error
+    mono = torch.from_numpy(frames)
+    return resample(mono, sound.sample_rate_hz, sample_rate_hz).unsqueeze(1)
 
 
 def resample(samples: Tensor, from_hz: int, to_hz: int) -> Tensor:

@@ -62,8 +62,8 @@ async def test_a_name_that_promises_nothing_is_no_matter(service: Service):
 
 HOSTILE = {
     "nothing": (b"", "a.wav", "empty"),
-    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(5000), "a.wav", "no sound"),
-    "text": (b"la la la " * 1000, "a.mp3", "no sound"),
+    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(5000), "a.wav", "not sound"),
+    "text": (b"la la la " * 1000, "a.mp3", "not sound"),
     "a mislabelled sound": (encoded(tone(), "flac"), "a.wav", "called wav and is flac"),
     "mislabelled codes": (codes_file(), "a.mp3", "called mp3 and is safetensors"),
     "a sound called codes": (encoded(tone()), "a.safetensors", "called safetensors"),
@@ -72,15 +72,19 @@ HOSTILE = {
     "a cut OGG": (encoded(tone(), "ogg")[:-1000], "a.ogg", "breaks off"),
     "silence": (encoded(tone() * 0.0), "a.wav", "silent"),
     "zero length": (encoded(tone(0.0)), "a.wav", "no length"),
-    "a header of years": (header_claiming_years(), "a.flac", "says it lasts"),
-    "a WAV of 4 GB": (b"RIFF\xff\xff\xff\xffWAVEdata\xff\xff\xff\xff\0\0", "a.wav", "breaks off"),
+    "a header of years": (header_claiming_years(), "a.flac", "longer than 600 s"),
+    "a WAV of 4 GB": (
+        b"RIFF\xff\xff\xff\xffWAVEdata\xff\xff\xff\xff\0\0",
+        "a.wav",
+        "cannot be read",
+    ),
     "too long": (encoded(tone(601, rate_hz=8000), "flac", rate_hz=8000), "a.flac", "601"),
     "nine channels": (encoded(tone(0.1, channels=9)), "a.wav", "9 channels"),
     "a slow rate": (encoded(tone(0.1), rate_hz=4000), "a.wav", "4000 Hz"),
     "only an MP3 frame": (b"\xff\xfb\x90\x00" + bytes(40), "a.mp3", ""),
     "codes without top": (codes_file().replace(b'"top"', b'"pot"'), "a.safetensors", "pot"),
     "cut codes": (codes_file()[:-1], "a.safetensors", "safetensors"),
-    "codes of a huge header": (struct.pack("<Q", 2**50) + b"{}", "a.safetensors", "no sound"),
+    "codes of a huge header": (struct.pack("<Q", 2**50) + b"{}", "a.safetensors", "not sound"),
 }
 
 

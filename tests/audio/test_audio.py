@@ -51,7 +51,7 @@ def test_what_is_too_loud_is_clipped_and_does_not_wrap_around(tmp_path):
         tmp_path / "loud.wav", torch.tensor([-7.0, -1.0, 0.0, 1.0, 7.0, torch.nan]), RATE_HZ
     )
     samples, _ = soundfile.read(tmp_path / "loud.wav", dtype="int16")
-    assert samples.tolist() == [-32_767, -32_767, 0, 32_767, 32_767, 0]
+    assert samples.tolist() == [-32_768, -32_768, 0, 32_767, 32_767, 0]
 
 
 def test_arrays_are_written_like_tensors(tmp_path):
@@ -100,7 +100,7 @@ def test_resampling_keeps_the_length_in_seconds():
 
 def test_reading_past_the_end_is_refused(tmp_path):
     write_audio(tmp_path / "short.wav", sine(0.5), RATE_HZ)
-    with pytest.raises(AudioError, match=r"lasts 0\.500 s"):
+    with pytest.raises(AudioError, match="no sound at 1 s"):
         read_audio(tmp_path / "short.wav", sample_rate_hz=RATE_HZ, offset_sec=1.0)
 
 
@@ -111,7 +111,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_what_is_no_sound_is_refused(tmp_path):
     (tmp_path / "letter.wav").write_text("Dear Sir or Madam")
-    with pytest.raises(AudioError, match="cannot be read as sound"):
+    with pytest.raises(AudioError, match="is not sound"):
         read_audio(tmp_path / "letter.wav", sample_rate_hz=RATE_HZ)
 
 

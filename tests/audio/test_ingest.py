@@ -11,7 +11,8 @@ import pytest
 import soundfile
 from safetensors.numpy import load_file, save, save_file
 
-from jukebox_core.audio.intake import REFUSED_STATUS, cut_sound, ingest_sound
+from jukebox_core.audio.intake import REFUSED_STATUS, check_sound, cut_sound
+from jukebox_core.audio.reader import SoundReader
 from jukebox_core.codes_file import ingest_codes, read_codes_file
 from jukebox_core.errors import AudioError, SongError
 
@@ -30,17 +31,15 @@ def sound_file(folder: Path, name: str, samples=None, *, rate_hz: int = RATE_HZ,
 
 
 def taken(source: Path) -> tuple:
-    target = source.parent / "taken.wav"
-    facts = ingest_sound(source, target)
-    samples, rate_hz = soundfile.read(target)
-    assert (samples.ndim, rate_hz, len(samples)) == (1, facts.sample_rate_hz, facts.num_frames)
-    assert soundfile.info(target).subtype == "PCM_16"
+    facts = check_sound(source)
+    samples = SoundReader(source).read()
+    assert len(samples) == facts.num_frames
     return facts, samples
 
 
 def refused(source: Path) -> str:
     with pytest.raises(AudioError) as caught:
-        ingest_sound(source, source.parent / "taken.wav")
+        check_sound(source)
     assert str(source.parent) not in str(caught.value)
     return str(caught.value)
 
@@ -61,28 +60,28 @@ def test_plain_samples_of_any_width_are_taken(tmp_path, subtype):
     assert np.abs(samples).max() == pytest.approx(0.5, abs=0.02)
 
 
-def test_what_is_no_number_is_silence_and_what_is_too_loud_is_clipped(tmp_path):
+def test_a_sample_that_is_not_finite_is_silence_and_a_loud_one_stays_as_it_is(tmp_path):
     wave = tone()
     wave[100:200], wave[200:300], wave[300:400] = np.nan, np.inf, 7.0
     _, samples = taken(sound_file(tmp_path, "a.wav", wave, subtype="DOUBLE"))
-    assert (samples[100:200] == 0).all()
-    assert np.abs(samples).max() <= 1.0
+    assert (samples[100:300] == 0).all()
+    assert (samples[300:400] == 7.0).all()
 
 
 @pytest.mark.parametrize(
     ("content", "word"),
     [
         (b"", "empty"),
-        (b"RIFF", "no sound"),
-        (b"\x89PNG\r\n\x1a\n" + b"\0" * 100, "no sound"),
-        (b"GIF89a" + b"x" * 5000, "no sound"),
+        (b"RIFF", "not sound"),
+        (b"\x89PNG\r\n\x1a\n" + b"\0" * 100, "not sound"),
+        (b"GIF89a" + b"x" * 5000, "not sound"),
         (b"RIFF\xff\xff\xff\xffWAVE", "breaks off"),
-        (b"RIFF\0\0\0\0WAVEdata\xff\xff\xff\xff" + b"\1" * 100, "breaks off"),
+        (b"RIFF\0\0\0\0WAVEdata\xff\xff\xff\xff" + b"\1" * 100, "cannot be read"),
         (b"RIFF\0\0\0\0WAVE" + b"junk\0\0\0\0" * 5000, "breaks off"),
         (b"fLaC" + b"\xff" * 1000, "cannot be read"),
         (b"OggS" + b"\xff" * 1000, "breaks off"),
         (b"\xff\xfb" + b"\0" * 5000, "sound"),
-        (b"ID3" + b"\xff" * 5000, "cannot be read"),
+        (b"ID3" + b"\xff" * 5000, "not sound"),
     ],
     ids=lambda value: repr(value)[:24],
 )
@@ -132,17 +131,17 @@ def test_a_header_that_claims_years_is_refused_before_anything_is_decoded(tmp_pa
     (word,) = struct.unpack(">Q", content[18:26])
     content[18:26] = struct.pack(">Q", word | 0xF_FFFF_FFFF)
     source.write_bytes(content)
-    assert "says it lasts" in refused(source)
-    assert not (tmp_path / "taken.wav").exists()
+    assert "longer than 600 s" in refused(source)
 
 
-def test_a_header_that_does_not_tell_the_length_is_refused(tmp_path):
+def test_a_header_without_a_length_is_read_to_its_end(tmp_path):
     source = sound_file(tmp_path, "a.flac")
     content = bytearray(source.read_bytes())
     (word,) = struct.unpack(">Q", content[18:26])
     content[18:26] = struct.pack(">Q", word & ~0xF_FFFF_FFFF)
     source.write_bytes(content)
-    assert "does not tell its length" in refused(source)
+    facts, _ = taken(source)
+    assert facts.num_frames == RATE_HZ
 
 
 def test_a_sound_longer_than_ten_minutes_is_refused(tmp_path):
@@ -169,7 +168,7 @@ def test_ten_minutes_of_silence_in_80_kilobytes_cost_little_memory(tmp_path):
     assert source.stat().st_size < 100_000
     child = [sys.executable, "-P", "-m", "jukebox_core.audio.intake", "sound"]
     done = subprocess.run(
-        [sys.executable, "-c", _MEASURE, *child, str(source), str(tmp_path / "taken.wav")],
+        [sys.executable, "-c", _MEASURE, *child, str(source)],
         capture_output=True,
         text=True,
         timeout=60,
@@ -184,16 +183,16 @@ def test_ten_minutes_of_silence_in_80_kilobytes_cost_little_memory(tmp_path):
 
 def test_the_child_keeps_to_its_limits(tmp_path):
     source = sound_file(tmp_path, "a.wav", tone(20.0))
-    child = run_child("sound", str(source), str(tmp_path / "b.wav"), "--file-bytes", "10000")
+    child = run_child("cut", str(source), str(tmp_path / "b.wav"), "--file-bytes", "10000")
     assert child.returncode != 0
     assert (tmp_path / "b.wav").stat().st_size <= 10_000
-    child = run_child("sound", str(source), str(tmp_path / "b.wav"), "--memory-bytes", "1000000")
+    child = run_child("sound", str(source), "--memory-bytes", "1000000")
     assert child.returncode != 0
 
 
 def test_the_child_says_what_it_found_in_one_line(tmp_path):
     source = sound_file(tmp_path, "a.flac", tone(channels=2))
-    child = run_child("sound", str(source), str(tmp_path / "b.wav"))
+    child = run_child("sound", str(source))
     assert json.loads(child.stdout) == {
         "audio_format": "flac",
         "num_frames": RATE_HZ,
@@ -317,7 +316,7 @@ def test_files_that_are_no_safetensors_are_refused(tmp_path, content):
         ingest_codes(tmp_path / "a", tmp_path / "b")
 
 
-@pytest.mark.parametrize("what", ["sound", "cut", "codes"])
+@pytest.mark.parametrize("what", ["cut", "codes"])
 def test_a_full_disk_is_not_blamed_on_the_file(tmp_path, what):
     source, target = sound_file(tmp_path, "a.wav"), tmp_path / "taken"
     if what == "codes":

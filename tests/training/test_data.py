@@ -119,7 +119,7 @@ def test_a_song_that_was_changed_is_read_anew_and_the_old_cache_goes(tmp_path):
     TrainingData(tmp_path, 16_000)
     write_audio(tmp_path / "a.wav", np.zeros(4_000, dtype=np.float32), 16_000)
     assert TrainingData(tmp_path, 16_000).all_songs()[0].num_samples == 4_000
-    assert len(list((tmp_path / CACHE_FOLDER).glob("*.pcm"))) == 1
+    assert len(list((tmp_path / CACHE_FOLDER).glob("*.f32"))) == 1
 
 
 def test_a_file_that_is_no_sound_is_named_and_leaves_no_cache(tmp_path):
@@ -128,7 +128,7 @@ def test_a_file_that_is_no_sound_is_named_and_leaves_no_cache(tmp_path):
     write_songs(tmp_path, [{"file": "a.wav"}, {"file": "b.wav"}])
     with pytest.raises(TrainingError, match=r"song b\.wav"):
         TrainingData(tmp_path, 16_000)
-    assert not list((tmp_path / CACHE_FOLDER).glob("*.pcm*"))
+    assert not list((tmp_path / CACHE_FOLDER).glob("*.f32*"))
 
 
 def test_a_song_may_tell_when_its_bars_begin(tmp_path):

@@ -126,7 +126,7 @@ def test_lost_codes_and_short_or_broken_recordings_end_the_job(service, worker, 
     assert list(codes.values()) == [
         "artifact_lost",
         "artifact_lost",
-        "encoding_failed",
+        "artifact_lost",
         "artifact_lost",
     ]
 

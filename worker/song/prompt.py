@@ -10,6 +10,7 @@ from torch import Tensor
 
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
 from jukebox_core.audio import read_audio
+from jukebox_core.errors import AudioError
 from jukebox_core.units import Level
 from jukebox_core.vqvae.long_audio import iter_encode
 from worker.device.models import LoadedModel
@@ -96,7 +97,11 @@ def _read_recording(worker: WorkerParts, hold: Hold, song: JobSong, name: str) -
         for level, num_tokens in song.prompt_tokens.items()
     )
     rate_hz = time_base.sample_rate_hz
-    audio = read_audio(path, sample_rate_hz=rate_hz, duration_sec=num_samples / rate_hz)
+    try:
+        audio = read_audio(path, sample_rate_hz=rate_hz, duration_sec=num_samples / rate_hz)
+    except AudioError as error:
+        # The recording was checked when the job was made: what is wrong now is the stored file.
+        raise ArtifactCorrupt(str(error)) from error
     if len(audio) < num_samples:
         raise ArtifactCorrupt(f"{name} has {len(audio)} samples; wanted {num_samples} at least")
     return audio[None, :num_samples]

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from jukebox_core.atomic_files import whole_file
 from jukebox_core.audio import read_audio
-from jukebox_core.audio.files import to_pcm
 from jukebox_core.errors import AudioError, TrainingError
 from jukebox_core.training.dataset.manifest import CharacterTimes, ManifestEntry, read_manifest
 
@@ -51,12 +50,12 @@ class TrainingSong:
     character_times: CharacterTimes | None
     bar_start_sec: NDArray[np.float64] | None
     sample_rate_hz: int
-    pcm: NDArray[np.int16]
+    samples: NDArray[np.float32]
 
     @property
     def num_samples(self) -> int:
         """Length of the sound."""
-        return len(self.pcm)
+        return len(self.samples)
 
     @property
     def duration_sec(self) -> float:
@@ -64,9 +63,9 @@ class TrainingSong:
         return self.num_samples / self.sample_rate_hz
 
     def audio(self, start_sample: int = 0, num_samples: int | None = None) -> NDArray[np.float32]:
-        """float32 [N] in [-1, 1]: the whole song, or `num_samples` of it (fewer at its end)."""
+        """float32 [N], full scale at 1: the whole song, or `num_samples` (fewer at the end)."""
         end = None if num_samples is None else start_sample + num_samples
-        return self.pcm[start_sample:end].astype(np.float32) / np.float32(32_767.0)
+        return np.array(self.samples[start_sample:end])
 
 
 class TrainingData:
@@ -87,7 +86,7 @@ class TrainingData:
         self.sample_rate_hz = sample_rate_hz
         entries = read_manifest(self.directory)
         self.fingerprint = f"{sample_rate_hz}-{_fingerprint(entries)}"
-        pcm = _cached_sound(self.directory, entries, self.fingerprint, sample_rate_hz, report)
+        sounds = _cached_sound(self.directory, entries, self.fingerprint, sample_rate_hz, report)
         self._songs = tuple(
             TrainingSong(
                 index=index,
@@ -99,9 +98,9 @@ class TrainingData:
                 character_times=entry.character_times,
                 bar_start_sec=entry.bar_start_sec,
                 sample_rate_hz=sample_rate_hz,
-                pcm=samples,
+                samples=samples,
             )
-            for index, (entry, samples) in enumerate(zip(entries, pcm, strict=True))
+            for index, (entry, samples) in enumerate(zip(entries, sounds, strict=True))
         )
 
     def songs(self, held_out: bool = False) -> Sequence[TrainingSong]:
@@ -133,10 +132,10 @@ def _cached_sound(
     fingerprint: str,
     sample_rate_hz: int,
     report: Report,
-) -> list[NDArray[np.int16]]:
+) -> list[NDArray[np.float32]]:
     folder = directory / CACHE_FOLDER
     stem = f"sound-{sample_rate_hz}"
-    file = folder / f"sound-{fingerprint}.pcm"
+    file = folder / f"sound-{fingerprint}.f32"
     index_file = file.with_suffix(".json")
     with locked(folder / f"{stem}.lock"):
         if not index_file.is_file():
@@ -149,7 +148,7 @@ def _cached_sound(
             with whole_file(index_file) as unfinished:
                 unfinished.write_text(json.dumps(lengths), encoding="utf-8")
     lengths = json.loads(index_file.read_bytes())
-    samples = np.memmap(file, dtype=np.int16, mode="r")
+    samples = np.memmap(file, dtype=np.float32, mode="r")
     return np.split(samples, np.cumsum(lengths)[:-1])
 
 
@@ -163,14 +162,14 @@ def _fingerprint(entries: Sequence[ManifestEntry]) -> str:
 
 
 def _write_sound(file: Path, entries: Sequence[ManifestEntry], sample_rate_hz: int) -> list[int]:
-    """All songs one behind the other, 16 bits a sample; their lengths in samples."""
+    """All songs one after the other, as float32; their lengths in samples."""
 
-    def read(entry: ManifestEntry) -> NDArray[np.int16]:
+    def read(entry: ManifestEntry) -> NDArray[np.float32]:
         try:
             sound = read_audio(entry.file, sample_rate_hz=sample_rate_hz)
         except AudioError as error:
             raise TrainingError(f"song {entry.name}: {error}") from error
-        return to_pcm(sound[:, 0].numpy())
+        return sound[:, 0].numpy()
 
     lengths = []
     with (
@@ -179,7 +178,7 @@ def _write_sound(file: Path, entries: Sequence[ManifestEntry], sample_rate_hz: i
         ThreadPoolExecutor(os.cpu_count()) as pool,
     ):
         for start in range(0, len(entries), _SONGS_AT_A_TIME):
-            for pcm in pool.map(read, entries[start : start + _SONGS_AT_A_TIME]):
-                stream.write(pcm.tobytes())
-                lengths.append(len(pcm))
+            for sound in pool.map(read, entries[start : start + _SONGS_AT_A_TIME]):
+                stream.write(sound.tobytes())
+                lengths.append(len(sound))
     return lengths
