@@ -28,6 +28,7 @@ from jobs.api_keys import ApiKeyFile
 from jobs.files.artifacts import LocalArtifacts
 from jobs.files.assets import LocalAssets
 from jobs.files.shared_folder import SharedFolder
+from jobs.files.stored_bytes import StoredBytes
 from jobs.files.sweeper import Sweeper
 from jobs.queue import JobQueue
 from jobs.store import JobStore, JobWatcher
@@ -77,6 +78,7 @@ def create_app(
         queue=queue,
         artifacts=artifacts,
         assets=assets,
+        stored_bytes=StoredBytes(settings.data_dir / "artifacts", assets, store.owner_of),
         folder=folder,
         catalog=catalog,
         transcoder=Transcoder(artifacts, timeout_sec=settings.transcode_timeout_sec),

@@ -25,6 +25,7 @@ from jobs.errors import DataFolderMismatch, JobNotFound
 from jobs.files.artifacts import LocalArtifacts
 from jobs.files.assets import LocalAssets
 from jobs.files.shared_folder import SharedFolder
+from jobs.files.stored_bytes import StoredBytes
 from jobs.queue import JobQueue
 from jobs.record.job import Job, Stage, is_job_id
 from jobs.store import JobStore, JobWatcher
@@ -46,6 +47,7 @@ class Services:
     queue: JobQueue
     artifacts: LocalArtifacts
     assets: LocalAssets
+    stored_bytes: StoredBytes
     folder: SharedFolder | None
     catalog: ModelCatalog
     transcoder: Transcoder

@@ -39,6 +39,12 @@ class ApiSettings(BaseSettings):
     max_asset_bytes: Annotated[
         int, Field(validation_alias="JUKEBOX_MAX_ASSET_BYTES", ge=1024, le=1024 * 1024 * 1024)
     ] = 64 * 1024 * 1024
+    max_stored_bytes_per_key: Annotated[
+        int, Field(validation_alias="JUKEBOX_MAX_STORED_BYTES_PER_KEY", ge=0)
+    ] = 50_000_000_000
+    min_free_bytes: Annotated[int, Field(validation_alias="JUKEBOX_MIN_FREE_BYTES", ge=0)] = (
+        500_000_000
+    )
     max_uploads_per_key: Annotated[
         int, Field(validation_alias="JUKEBOX_MAX_UPLOADS_PER_KEY", ge=0)
     ] = 4

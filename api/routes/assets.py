@@ -13,6 +13,7 @@ from starlette.datastructures import FormData, UploadFile
 from api.dependencies import WITHIN_RATE, Services, ServicesDep, check_data_folder, root_path
 from api.media import FileRefused, IngestFailed
 from api.submission.policy import asset_expires_at
+from api.submission.storage import check_room
 from api.views.schemas import EXAMPLE_ASSET_ID, AssetView
 from api.views.views import asset_view
 from api.web.callers import Caller, CallerDep
@@ -28,6 +29,8 @@ from jukebox_core.errors import AudioError
 router = APIRouter(tags=["assets"])
 
 _CHUNK_BYTES = 1 << 20
+_FACTS_BYTES = 1024
+"""What is kept beside the content of an asset, at most."""
 _SUFFIXES = {
     ".wav": "wav",
     ".wave": "wav",
@@ -138,7 +141,12 @@ async def create_asset(
 
 
 def _view(services: Services, request: Request, asset: Asset) -> AssetView:
-    return asset_view(asset, root_path(request), asset_expires_at(services.settings, asset))
+    return asset_view(
+        asset,
+        root_path(request),
+        asset_expires_at(services.settings, asset),
+        stored_bytes=services.assets.stored_bytes(asset.id),
+    )
 
 
 def _check_is_form(request: Request) -> None:
@@ -167,6 +175,9 @@ def _take_in(
 ) -> tuple[Asset, bool]:
     """The asset, and whether it was there before, through this idempotency key."""
     check_data_folder(services)
+    if key is None:
+        # With a key it may be here already, and is found by its content.
+        check_room(services, caller.owner)
     with services.assets.draft() as folder:
         source, taken = folder / "sent", folder / "taken"
         sha256, num_bytes = _copy(content, source)
@@ -175,6 +186,7 @@ def _take_in(
         earlier, gone = _earlier(services, idempotency)
         if earlier is not None:
             return earlier, True
+        check_room(services, caller.owner)
         try:
             facts = _facts(services, source, taken, _suffix_of(filename))
         except FileRefused as error:
@@ -183,6 +195,8 @@ def _take_in(
             raise ApiError(
                 HTTPStatus.INTERNAL_SERVER_ERROR, "ingest_failed", f"Sorry, {error}."
             ) from error
+        content = source if facts["kind"] == "audio" else taken
+        check_room(services, caller.owner, more_bytes=content.stat().st_size + _FACTS_BYTES)
         asset = Asset(
             id=new_asset_id(),
             sha256=sha256,
@@ -191,7 +205,8 @@ def _take_in(
             owner=caller.owner,
             **facts,
         )
-        services.assets.keep(source if asset.kind == "audio" else taken, asset)
+        services.assets.keep(content, asset)
+        services.stored_bytes.add(caller.owner, services.assets.stored_bytes(asset.id))
         return _remembered(services, idempotency, asset, gone)
 
 

@@ -14,6 +14,7 @@ from api.media import FileRefused, IngestFailed
 from api.submission.admission import Beginning, admit, refusal
 from api.submission.policy import granted, within_time
 from api.submission.sources import asset_of, cut_codes, inherited_request, origin_of, request_of
+from api.submission.storage import check_room
 from api.submission.webhooks import check_webhook
 from api.web.callers import Caller
 from api.web.errors import ApiError, InvalidRequest, invalid_field
@@ -55,6 +56,7 @@ def create(
     if earlier is not None:
         return earlier, True
     check_data_folder(services)
+    check_room(services, caller.owner)
     check_webhook(services.settings, body)
     body = within_time(services.settings, body)
     job_id = new_job_id()

@@ -140,6 +140,7 @@ class AssetView(BaseModel):
     format: str = Field(description="`wav`, `flac`, `ogg`, `mp3` or `safetensors`")
     sha256: str = Field(description="Of the file as it was sent")
     bytes: int = Field(description="Of the file as it was sent")
+    stored_bytes: int = Field(description="What it takes on the service's disk")
     created_at: datetime
     expires_at: datetime | None = Field(description="Then it is forgotten; jobs have a copy")
     duration_seconds: float | None

@@ -84,7 +84,9 @@ def job_urls(job_id: str, root: str) -> JobUrls:
     )
 
 
-def asset_view(asset: Asset, root: str, expires_at: datetime | None) -> AssetView:
+def asset_view(
+    asset: Asset, root: str, expires_at: datetime | None, *, stored_bytes: int
+) -> AssetView:
     """An asset as clients see it."""
     return AssetView(
         id=asset.id,
@@ -92,6 +94,7 @@ def asset_view(asset: Asset, root: str, expires_at: datetime | None) -> AssetVie
         format=asset.audio_format or "safetensors",
         sha256=asset.sha256,
         bytes=asset.num_bytes,
+        stored_bytes=stored_bytes,
         created_at=asset.created_at,
         expires_at=expires_at,
         duration_seconds=asset.duration_sec,

@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -106,7 +106,9 @@ class LocalAssets:
             facts = json.loads(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             raise AssetNotFound(asset_id) from None
-        return Asset(**{**facts, "created_at": datetime.fromisoformat(facts["created_at"])})
+        # A newer release may have written more of it.
+        known = {name: facts[name] for name in facts.keys() & _FIELDS}
+        return Asset(**{**known, "created_at": datetime.fromisoformat(facts["created_at"])})
 
     def path(self, asset: Asset) -> Path:
         """Where its sound or its codes lie. Raises AssetNotFound when it was deleted meanwhile."""
@@ -117,6 +119,20 @@ class LocalAssets:
         if not path.is_file():
             raise AssetNotFound(asset.id)
         return path
+
+    def stored_bytes(self, asset_id: str) -> int:
+        """What an asset takes on the disk. Raises AssetNotFound."""
+        try:
+            return sum(file.stat().st_size for file in os.scandir(self._folder(asset_id)))
+        except FileNotFoundError:
+            raise AssetNotFound(asset_id) from None
+
+    def ids(self) -> list[str]:
+        """Every asset there is, in no order."""
+        try:
+            return [entry.name for entry in os.scandir(self._root) if is_asset_id(entry.name)]
+        except FileNotFoundError:
+            return []
 
     def delete(self, asset_id: str) -> None:
         """Forget an asset and its file, at once and altogether. Raises AssetNotFound."""
@@ -147,6 +163,9 @@ class LocalAssets:
             with suppress(FileNotFoundError):
                 if time.time() - folder.stat().st_mtime > ABANDONED_AFTER_SEC:
                     shutil.rmtree(folder, ignore_errors=True)
+
+
+_FIELDS = frozenset(field.name for field in fields(Asset))
 
 
 def _sync(path: Path) -> None:

@@ -90,3 +90,48 @@ async def test_a_key_may_post_so_often_whatever_comes_of_it(limited: Limited):
         refused(await service.client.post(path, headers=alice, **body), "rate_limited")
     assert (await service.client.get("/jobs", headers=alice)).status_code == 200
     assert (await service.client.post("/jobs", json=song(), headers=bob)).status_code == 202
+
+
+async def test_a_key_may_store_so_many_bytes_and_again_when_some_are_deleted(limited: Limited):
+    service, alice, bob = await limited(max_stored_bytes_per_key=100_000)
+    files = {"file": ("a.wav", encoded(tone(1.0)))}
+    first = await service.client.post("/assets", files=files, headers=alice)
+    assert 0 < first.json()["stored_bytes"] < 100_000
+    while (response := await service.client.post("/assets", files=files, headers=alice)).is_success:
+        pass
+    assert_problem(response, 507, "storage_quota_reached")
+    stored = sum(path.stat().st_size for path in (service.data_dir / "assets").rglob("*.*"))
+    assert stored <= 100_000
+    assert (await service.client.post("/assets", files=files, headers=bob)).status_code == 201
+    assert (await service.client.post("/jobs", json=song(), headers=bob)).status_code == 202
+
+
+async def test_a_key_that_stores_too_much_starts_no_song(
+    limited: Limited, monkeypatch: pytest.MonkeyPatch
+):
+    service, alice, bob = await limited(max_stored_bytes_per_key=1000)
+    job = (await service.client.post("/jobs", json=song(levels=["top"]), headers=alice)).json()
+    service.worker.sing(job["id"])
+    monkeypatch.setattr("jobs.files.stored_bytes._FRESH_SEC", 0.0)
+    monkeypatch.setattr("jobs.files.stored_bytes._COUNTS_PER_SEC", 1e9)
+    monkeypatch.setattr("jobs.files.stored_bytes._COUNTING_SHARE", 1e9)
+    refused_job = await service.client.post("/jobs", json=song(), headers=alice)
+    assert_problem(refused_job, 507, "storage_quota_reached")
+    assert (await service.client.post("/jobs", json=song(), headers=bob)).status_code == 202
+    left = [
+        path for path in files_below(service.data_dir / "artifacts") if job["id"] not in str(path)
+    ]
+    assert left == []
+
+
+async def test_a_disk_that_is_nearly_full_takes_no_upload_and_no_job(limited: Limited):
+    service, alice, _ = await limited(min_free_bytes=2**60)
+    files = {"file": ("a.wav", encoded(tone()))}
+    for response in (
+        await service.client.post("/assets", files=files, headers=alice),
+        await service.client.post("/jobs", json=song(), headers=alice),
+    ):
+        assert_problem(response, 507, "storage_failed")
+        assert "retry-after" in response.headers
+    assert files_below(service.data_dir / "assets") == []
+    assert (await service.client.get("/jobs", headers=alice)).json()["data"] == []

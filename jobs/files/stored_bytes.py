@@ -1,0 +1,119 @@
+"""How much each API key has on the disk: counted from the files, so a crash changes nothing."""
+
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from jobs.errors import AssetNotFound, JobNotFound
+from jobs.files.assets import LocalAssets
+from jobs.record.job import is_job_id
+
+_FRESH_SEC = 30.0
+_COUNTS_PER_SEC = 1.0
+_COUNTING_SHARE = 0.05
+"""Of the time at most is spent on counting, however often somebody asks."""
+
+
+class StoredBytes:
+    """Counts the folders of jobs and assets by owner; any number of processes may, each for itself.
+
+    `owner_of` gives the API key of a job and raises JobNotFound. What this process adds is known at
+    once, what others add or anybody deletes within half a minute; before a refusal it is counted
+    anew, unless that was done a moment ago.
+    """
+
+    def __init__(
+        self,
+        artifacts_dir: Path,
+        assets: LocalAssets,
+        owner_of: Callable[[str], str | None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._artifacts_dir, self._assets, self._owner_of = artifacts_dir, assets, owner_of
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._owners: dict[str, str] = {}
+        self._bytes: Counter[str | None] = Counter()
+        self._counted_at = -float("inf")
+        self._counting_sec = 0.0
+
+    def has_reached(self, owner: str, limit_bytes: int, *, more_bytes: int = 0) -> bool:
+        """Whether `owner` has more than the limit, or would have. Blocking.
+
+        Raises StoreUnavailable.
+        """
+        with self._lock:
+            if self._age_sec() > max(_FRESH_SEC, self._pause_sec()):
+                self._count()
+            if self._bytes[owner] + more_bytes <= limit_bytes:
+                return False
+            if self._age_sec() > self._pause_sec():
+                self._count()
+            return self._bytes[owner] + more_bytes > limit_bytes
+
+    def add(self, owner: str | None, num_bytes: int) -> None:
+        """This process has just written so much for `owner`."""
+        with self._lock:
+            self._bytes[owner] += num_bytes
+
+    def _age_sec(self) -> float:
+        return self._clock() - self._counted_at
+
+    def _pause_sec(self) -> float:
+        return max(1.0 / _COUNTS_PER_SEC, self._counting_sec / _COUNTING_SHARE)
+
+    def _count(self) -> None:
+        began = self._clock()
+        counted: Counter[str | None] = Counter()
+        owners: dict[str, str] = {}
+        for job_id in _names(self._artifacts_dir):
+            if is_job_id(job_id):
+                owner = self._owner_of_job(job_id)
+                if owner is not None:
+                    owners[job_id] = owner
+                counted[owner] += _bytes_below(self._artifacts_dir / job_id)
+        for asset_id in self._assets.ids():
+            try:
+                owner = self._owner_of_asset(asset_id)
+                if owner is not None:
+                    owners[asset_id] = owner
+                counted[owner] += self._assets.stored_bytes(asset_id)
+            except AssetNotFound:
+                continue
+        self._owners, self._bytes = owners, counted
+        self._counted_at = self._clock()
+        self._counting_sec = self._counted_at - began
+
+    def _owner_of_job(self, job_id: str) -> str | None:
+        if job_id in self._owners:
+            return self._owners[job_id]
+        try:
+            return self._owner_of(job_id)
+        except JobNotFound:  # not recorded yet, or forgotten a moment ago
+            return None
+
+    def _owner_of_asset(self, asset_id: str) -> str | None:
+        if asset_id in self._owners:
+            return self._owners[asset_id]
+        return self._assets.get(asset_id).owner
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return [entry.name for entry in os.scandir(folder)]
+    except FileNotFoundError:
+        return []
+
+
+def _bytes_below(folder: Path) -> int:
+    num_bytes = 0
+    try:
+        for entry in os.scandir(folder):
+            num_bytes += entry.stat(follow_symlinks=False).st_size
+    except (FileNotFoundError, NotADirectoryError):  # deleted meanwhile
+        return num_bytes
+    return num_bytes
