@@ -195,8 +195,8 @@ def _take_in(
             raise ApiError(
                 HTTPStatus.INTERNAL_SERVER_ERROR, "ingest_failed", f"Sorry, {error}."
             ) from error
-        content = source if facts["kind"] == "audio" else taken
-        check_room(services, caller.owner, more_bytes=content.stat().st_size + _FACTS_BYTES)
+        stored = source if facts["kind"] == "audio" else taken
+        check_room(services, caller.owner, more_bytes=stored.stat().st_size + _FACTS_BYTES)
         asset = Asset(
             id=new_asset_id(),
             sha256=sha256,
@@ -205,7 +205,7 @@ def _take_in(
             owner=caller.owner,
             **facts,
         )
-        services.assets.keep(content, asset)
+        services.assets.keep(stored, asset)
         services.stored_bytes.add(caller.owner, services.assets.stored_bytes(asset.id))
         return _remembered(services, idempotency, asset, gone)
 
