@@ -47,20 +47,16 @@ STORE_PATIENCE_SEC = 30.0
 _RETRY_SEC = 0.5
 
 
-def run_song(worker: WorkerParts, job_id: str, stage: Stage) -> None:
-    """As `run_stage`, and then every following stage that this worker serves, without a message.
+def run_song(
+    worker: WorkerParts, job_id: str, stage: Stage, *, following: frozenset[Stage] | None = None
+) -> None:
+    """Claim the job and do its stage, if there is anything to do, and then the following ones.
 
-    Meanwhile levels may be drawn before their stage. Raises nothing foreseeable.
+    Those are done without a message as far as they are in `following`, by default all that this
+    worker serves; meanwhile levels may be sampled before their stage. Raises nothing foreseeable.
     """
-    _run(worker, job_id, stage, following=frozenset(worker.settings.stages))
-
-
-def run_stage(worker: WorkerParts, job_id: str, stage: Stage) -> None:
-    """Claim the job and do its stage, if there is anything to do. Raises nothing foreseeable."""
-    _run(worker, job_id, stage, following=frozenset())
-
-
-def _run(worker: WorkerParts, job_id: str, stage: Stage, *, following: frozenset[Stage]) -> None:
+    if following is None:
+        following = frozenset(worker.settings.stages)
     if worker.draining.is_set():
         _publish(worker, job_id, stage)
         return

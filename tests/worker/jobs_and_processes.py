@@ -26,6 +26,8 @@ from jukebox_core.models.catalog import ModelCatalog
 from jukebox_core.sampling.cascade import default_song_duration_sec
 from jukebox_core.step_kind import StepKind
 from jukebox_core.units import Level
+from worker.parts import WorkerParts
+from worker.tasks import run_song
 
 SHORT_SEC = 1.3
 LEASE_SEC = 3.0
@@ -339,3 +341,8 @@ def running_worker(service: Service, **settings: str):
     finally:
         worker.end()
         sys.stdout.write(worker.log)
+
+
+def run_stage(worker: WorkerParts, job_id: str, stage: Stage) -> None:
+    """One stage and no other, as a worker does it that does not serve the next."""
+    run_song(worker, job_id, stage, following=frozenset())

@@ -15,11 +15,12 @@ from tests.worker.jobs_and_processes import (
     assert_song,
     freezing,
     replaced,
+    run_stage,
     running_worker,
     sing_alone,
 )
 from worker.device.engine_thread import Drawing
-from worker.tasks import run_song, run_stage
+from worker.tasks import run_song
 
 pytestmark = pytest.mark.redis
 

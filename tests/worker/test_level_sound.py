@@ -8,9 +8,8 @@ import soundfile
 import torch
 
 from jobs.record.job import JobStatus, Stage
-from tests.worker.jobs_and_processes import decode_alone, sing_alone
+from tests.worker.jobs_and_processes import decode_alone, run_stage, sing_alone
 from worker.song.level_audio import LevelSound
-from worker.tasks import run_stage
 
 pytestmark = pytest.mark.redis
 

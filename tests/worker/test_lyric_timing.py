@@ -11,8 +11,7 @@ from jobs.files.artifacts import alignment_name
 from jobs.record.job import JobStatus, Stage
 from jukebox_core.alignment.formats import to_json
 from jukebox_core.alignment.times import lyric_times
-from tests.worker.jobs_and_processes import Alone, replaced
-from worker.tasks import run_stage
+from tests.worker.jobs_and_processes import Alone, replaced, run_stage
 
 pytestmark = pytest.mark.redis
 

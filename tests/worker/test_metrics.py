@@ -9,9 +9,8 @@ import torch
 from cli.local.stack import free_port
 from jobs.record.job import JobStatus, Stage
 from jobs.settings import InvalidSettings
-from tests.worker.jobs_and_processes import replaced
+from tests.worker.jobs_and_processes import replaced, run_stage
 from worker.metrics import SongPart, WorkerMetrics, metrics_page
-from worker.tasks import run_stage
 
 pytestmark = pytest.mark.redis
 

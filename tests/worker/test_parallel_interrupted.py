@@ -7,10 +7,10 @@ from tests.worker.jobs_and_processes import (
     WorkerProcess,
     assert_song,
     freezing,
+    run_stage,
     running_worker,
     sing_alone,
 )
-from worker.tasks import run_stage
 
 pytestmark = pytest.mark.redis
 

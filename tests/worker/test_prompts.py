@@ -13,8 +13,8 @@ from tests.worker.jobs_and_processes import (
     random_codes,
     recording,
     replaced,
+    run_stage,
 )
-from worker.tasks import run_stage
 
 pytestmark = pytest.mark.redis
 

@@ -19,13 +19,13 @@ from tests.worker.jobs_and_processes import (
     freezing,
     make_job,
     replaced,
+    run_stage,
     running_worker,
     sing_alone,
 )
 from worker.app import build_parts
 from worker.device.step_choice import Steps
 from worker.settings import WorkerSettings, read_settings
-from worker.tasks import run_stage
 
 ON_A_CPU = (StepKind.PLAIN, StepKind.NATIVE)
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")

@@ -6,8 +6,8 @@ import pytest
 
 from jobs.record.job import JobStatus, Stage
 from jobs.store import Claim
+from tests.worker.jobs_and_processes import run_stage
 from worker.lease.quarantine import Suspects
-from worker.tasks import run_stage
 
 pytestmark = pytest.mark.redis
 

@@ -11,10 +11,9 @@ import pytest
 from jobs.queue import CeleryJobQueue
 from jobs.record.job import JobStatus, Stage
 from jukebox_core.tiny import write_tiny
-from tests.worker.jobs_and_processes import assert_codes, replaced, sing_alone
+from tests.worker.jobs_and_processes import assert_codes, replaced, run_stage, sing_alone
 from worker.app import build_parts
 from worker.song.job_errors import to_job_error
-from worker.tasks import run_stage
 
 pytestmark = pytest.mark.redis
 
