@@ -9,8 +9,8 @@ from jobs.files.artifacts import LocalArtifacts
 from jobs.files.assets import LocalAssets
 from jobs.files.shared_folder import SharedFolder
 from jobs.queue import CeleryJobQueue
-from jobs.redis_store import RedisJobStore
-from jobs.redis_watcher import RedisJobWatcher
+from jobs.store import JobStore
+from jobs.store.watcher import JobWatcher
 from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
 
 
@@ -23,8 +23,8 @@ def build_app(settings: ApiSettings) -> FastAPI:
     """The application with its real parts. Nothing is connected before the first request."""
     return create_app(
         settings,
-        RedisJobStore(settings.redis_url),
-        RedisJobWatcher(settings.redis_url),
+        JobStore(settings.redis_url),
+        JobWatcher(settings.redis_url),
         CeleryJobQueue(settings.redis_url),
         LocalArtifacts(settings.data_dir / "artifacts"),
         LocalAssets(settings.data_dir / "assets"),

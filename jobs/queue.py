@@ -15,7 +15,7 @@ from kombu.entity import Exchange, Queue
 
 from jobs.errors import QueueUnavailable
 from jobs.record.job import Stage
-from jobs.redis_connection import connect
+from jobs.store.connection import connect
 
 RUN_STAGE_TASK = "jukebox.run_stage"
 

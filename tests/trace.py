@@ -21,7 +21,7 @@ from anyio import to_thread
 
 from cli.local.embedded_redis import EmbeddedRedis
 from jobs.record.job import Stage
-from jobs.redis_store import RedisJobStore
+from jobs.store import JobStore
 from jukebox_core.tiny import write_tiny
 from tests.api.conftest import serving
 from worker.app import build_parts
@@ -75,7 +75,7 @@ def _name_of(function: Any) -> str:
 @contextmanager
 def watching(trace: Trace) -> Iterator[None]:
     """Notes the stacks while it lasts; threads must be started inside."""
-    create, draw, run_sync = RedisJobStore.create, EngineThread.draw, to_thread.run_sync
+    create, draw, run_sync = JobStore.create, EngineThread.draw, to_thread.run_sync
     in_loop: list[str] = []
 
     def noted_run_sync(*given: Any, **options: Any) -> Any:
@@ -97,14 +97,14 @@ def watching(trace: Trace) -> Iterator[None]:
         if is_product and not trace.engine and threading.current_thread().name == "engine":
             trace.engine = named_calls(frame)
 
-    RedisJobStore.create, EngineThread.draw = noted_create, noted_draw
+    JobStore.create, EngineThread.draw = noted_create, noted_draw
     to_thread.run_sync = noted_run_sync
     threading.setprofile(look)
     try:
         yield
     finally:
         threading.setprofile(None)
-        RedisJobStore.create, EngineThread.draw = create, draw
+        JobStore.create, EngineThread.draw = create, draw
         to_thread.run_sync = run_sync
 
 

@@ -15,8 +15,8 @@ from jobs.files.shared_folder import SharedFolder
 from jobs.queue import RUN_STAGE_TASK, CeleryJobQueue, celery_app, queue_name
 from jobs.record.job import Stage
 from jobs.record.songs import level_of
-from jobs.redis_store import RedisJobStore
 from jobs.settings import InvalidSettings
+from jobs.store import JobStore
 from jukebox_core.engine.overlap import OverlapMode, RowBudget
 from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
 from jukebox_core.models.placed_priors import decide_placement
@@ -80,7 +80,7 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
 
     return WorkerParts(
         settings=settings,
-        store=RedisJobStore(settings.redis_url, max_attempts=settings.max_attempts),
+        store=JobStore(settings.redis_url, max_attempts=settings.max_attempts),
         queue=CeleryJobQueue(settings.redis_url),
         artifacts=LocalArtifacts(settings.data_dir / "artifacts"),
         catalog=catalog,

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from jobs.errors import DataFolderMismatch, StoreUnavailable
-from jobs.redis_connection import connect, errors_as_store_unavailable
+from jobs.store.connection import connect, errors_as_store_unavailable
 
 TOKEN_FILE_NAME = "folder-token"
 STORE_KEY = "jukebox:data_folder"

@@ -29,7 +29,6 @@ from jobs.record.job import (
     Stage,
 )
 from jobs.record.request import LEVEL_NAMES, JobRequest
-from jobs.store import WorkerInfo
 
 _Part = TypeVar("_Part")
 
@@ -207,24 +206,6 @@ def _has_unknown(found: Any, known: Any) -> bool:  # noqa: ANN401  (JSON)
     return any(
         _has_unknown(value, known[name]) if name in known else value is not None
         for name, value in found.items()
-    )
-
-
-def worker_to_json(worker: WorkerInfo) -> str:
-    """What a worker tells of itself. When it was seen is not its to tell."""
-    return to_json({name: getattr(worker, name) for name in ("device", "models", "stages")})
-
-
-def worker_from_fields(name: str, seen_us: str, description: str) -> WorkerInfo:
-    """Inverse of `worker_to_json`, with the server's word on when it was heard."""
-    content = json.loads(description)
-    return WorkerInfo(
-        name=name,
-        device=content.get("device", ""),
-        models=tuple(content.get("models", ())),
-        # A newer release may have others.
-        stages=tuple(Stage(stage) for stage in content.get("stages", ()) if stage in set(Stage)),
-        seen_at=from_microseconds(seen_us),
     )
 
 

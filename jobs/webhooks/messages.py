@@ -1,7 +1,8 @@
 """Webhooks: what a job tells its owner's server, in the form of Standard Webhooks.
 
-A message is written in the same atomic step that changes the job (`jobs/lua_webhooks.py`), waits
-in the store, and is sent by a process of its own (`worker/webhooks/`), at least once.
+A message is written in the same atomic step that changes the job
+(`jobs/store/lua/common/webhooks.lua`), waits in the store, and is sent by a process of its own
+(`python -m jobs.webhooks`), at least once.
 """
 
 import json

@@ -5,10 +5,10 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from jobs.lua import SCRIPTS
 from jobs.record.codec import from_microseconds
-from jobs.redis_connection import connect, errors_as_store_unavailable
-from jobs.webhook_figures import read_figures
+from jobs.store.connection import connect, errors_as_store_unavailable
+from jobs.store.fleet import read_figures
+from jobs.store.scripts import scripts
 from jobs.webhooks.messages import Outcome, WebhookFigures, WebhookMessage
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class RedisWebhookOutbox:
     def __init__(self, redis_url: str) -> None:
         self._redis = connect(redis_url)
         self._scripts = {
-            name: self._redis.register_script(SCRIPTS[name])
+            name: self._redis.register_script(scripts()[name])
             for name in ("claim_webhooks", "settle_webhook", "release_webhook")
         }
 

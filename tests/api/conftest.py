@@ -17,9 +17,8 @@ from jobs.api_keys import ApiKeyFile
 from jobs.files.artifacts import LocalArtifacts
 from jobs.files.assets import LocalAssets
 from jobs.queue import CeleryJobQueue
-from jobs.redis_store import RedisJobStore
-from jobs.redis_watcher import RedisJobWatcher
-from jobs.store import JobEvent
+from jobs.store import JobEvent, JobStore
+from jobs.store.watcher import JobWatcher
 from jukebox_core.models.catalog import ModelCatalog
 from tests.api.scripted_worker import ScriptedWorker, files_below
 
@@ -34,8 +33,8 @@ class Service:
     """The client's end of the service, and the worker's."""
 
     client: httpx.AsyncClient
-    store: RedisJobStore
-    watcher: RedisJobWatcher
+    store: JobStore
+    watcher: JobWatcher
     queue: CeleryJobQueue
     artifacts: LocalArtifacts
     assets: LocalAssets
@@ -93,7 +92,7 @@ async def serving(
 ) -> AsyncIterator[Service]:
     """The service over the store at `redis_url`, with some settings changed."""
     settings = ApiSettings(redis_url=redis_url, data_dir=data_dir, models_dir=models_dir, **changes)
-    store, watcher = RedisJobStore(redis_url), RedisJobWatcher(redis_url)
+    store, watcher = JobStore(redis_url), JobWatcher(redis_url)
     queue, artifacts = CeleryJobQueue(redis_url), LocalArtifacts(data_dir / "artifacts")
     assets, catalog = LocalAssets(data_dir / "assets"), ModelCatalog(models_dir)
     keys = ApiKeyFile(data_dir)

@@ -10,7 +10,7 @@ from jobs.errors import StoreUnavailable
 from jobs.idempotency import IdempotencyKey
 from jobs.record.bodies import AncestralBody
 from jobs.record.job import JobStatus, Stage
-from jobs.redis_store import RedisJobStore
+from jobs.store import JobStore
 from tests.api.conftest import Service, assert_problem, serving, song
 from tests.api.scripted_worker import files_below
 from tests.api.sounds import encoded, tone
@@ -112,7 +112,7 @@ async def test_a_replay_needs_no_asset_any_more(service: Service):
     assert (again.status_code, again.json()["id"]) == (200, first.json()["id"])
 
 
-def lose_the_answer(store: RedisJobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def lose_the_answer(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """The record is written, and nobody hears of it."""
     create = store.create
 

@@ -18,7 +18,7 @@ import pytest
 from cli.local.stack import free_port
 from jobs.api_keys import FILE_NAME, ApiKeyFile, Scope
 from jobs.files.artifacts import LocalArtifacts
-from jobs.redis_store import RedisJobStore
+from jobs.store import JobStore
 from tests.api.conftest import song
 from tests.api.scripted_worker import ScriptedWorker
 from tests.api.sse import Event, read_events
@@ -69,7 +69,7 @@ class ApiProcess:
         self.client = httpx.Client(
             base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False
         )
-        self.store = RedisJobStore(redis_url)
+        self.store = JobStore(redis_url)
         self.worker = ScriptedWorker(self.store, LocalArtifacts(data_dir / "artifacts"))
 
     def wait_until_ready(self) -> None:

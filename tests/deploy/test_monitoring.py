@@ -10,7 +10,7 @@ import yaml
 
 from api.metrics import ApiMetrics
 from jobs.queue import CeleryJobQueue
-from jobs.redis_store import RedisJobStore
+from jobs.store import JobStore
 from tests.deploy.test_compose import read
 from worker.metrics import GpuMemoryCollector, WorkerMetrics
 
@@ -31,7 +31,7 @@ def sampled(registry) -> set[str]:
 
 @pytest.fixture
 def known(clean_redis_url, tmp_path, monkeypatch):
-    store, queue = RedisJobStore(clean_redis_url), CeleryJobQueue(clean_redis_url)
+    store, queue = JobStore(clean_redis_url), CeleryJobQueue(clean_redis_url)
     api = ApiMetrics(store, queue, tmp_path).registry
     worker = WorkerMetrics("cpu", torch.device("cpu")).registry
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1, 2))

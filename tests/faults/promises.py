@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import redis
 
-from jobs.lua import events_key
 from jobs.queue import queue_name
 from jobs.record.job import TERMINAL_STATUSES, Job, JobStatus, Stage
+from jobs.store.scripts import events_key
 from tests.faults.world import World
 
 END_SEC = 110.0

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from jobs.redis_store import RedisJobStore
+from jobs.store import JobStore
 from tests.fixtures.servers import ServerClock
 
 
 @pytest.fixture
-def store(clean_redis_url: str, clock: ServerClock) -> Iterator[RedisJobStore]:
-    store = RedisJobStore(clean_redis_url)
+def store(clean_redis_url: str, clock: ServerClock) -> Iterator[JobStore]:
+    store = JobStore(clean_redis_url)
     yield store
     store.close()

@@ -15,8 +15,7 @@ from jobs.record.job import (
     new_job_id,
 )
 from jobs.record.request import JobRequest
-from jobs.redis_store import RedisJobStore
-from jobs.store import Claim
+from jobs.store import Claim, JobStore
 from tests.fixtures.servers import ServerClock
 
 LEASE_SEC = 30.0
@@ -76,13 +75,13 @@ def output(*, level: str = "top", sample: int = 0, name: str = "top-0.wav") -> O
     )
 
 
-def take(store: RedisJobStore, job: Job, stage: Stage = Stage.TOP, *, lease_sec=LEASE_SEC) -> Claim:
+def take(store: JobStore, job: Job, stage: Stage = Stage.TOP, *, lease_sec=LEASE_SEC) -> Claim:
     claim = store.claim(job.id, stage, worker="worker-1", lease_sec=lease_sec)
     assert claim is not None
     return claim
 
 
-def created(store: RedisJobStore, **request) -> Job:
+def created(store: JobStore, **request) -> Job:
     job = new_job(**request)
     store.create(job)
     return job

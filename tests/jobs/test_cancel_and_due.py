@@ -4,7 +4,7 @@ import pytest
 
 from jobs.errors import IllegalTransition, LeaseLost
 from jobs.record.job import JobStatus, Stage, new_job_id
-from jobs.redis_store import RedisJobStore
+from jobs.store import JobStore
 from tests.jobs.records import LEASE_SEC, METRICS, SHORT_LEASE_SEC, created, let_the_lease_end, take
 
 pytestmark = pytest.mark.redis
@@ -87,7 +87,7 @@ def test_a_worker_does_not_cancel_what_nobody_asked_to_cancel(store):
 
 @pytest.fixture
 def hasty_store(clean_redis_url, clock):
-    store = RedisJobStore(clean_redis_url, resend_after_sec=SHORT_LEASE_SEC)
+    store = JobStore(clean_redis_url, resend_after_sec=SHORT_LEASE_SEC)
     yield store
     store.close()
 

@@ -6,8 +6,7 @@ import pytest
 
 from jobs.errors import IllegalTransition, LeaseLost
 from jobs.record.job import JobStatus, LevelProgress, Stage
-from jobs.redis_store import RedisJobStore
-from jobs.store import Claim
+from jobs.store import Claim, JobStore
 from tests.jobs.records import (
     ERROR,
     LEASE_SEC,
@@ -99,7 +98,7 @@ def test_a_job_that_ended_is_not_claimed(store, end):
     assert store.claim(job.id, Stage.TOP, worker="w", lease_sec=LEASE_SEC) is None
 
 
-def writes(store: RedisJobStore, claim: Claim):
+def writes(store: JobStore, claim: Claim):
     return [
         lambda: store.heartbeat(claim, {}, 0.9, lease_sec=LEASE_SEC),
         lambda: store.record_window(claim, window(name="zombie")),

@@ -9,7 +9,7 @@ import pytest
 from jobs.errors import IdempotencyKeyReused, JobNotFound
 from jobs.idempotency import IdempotencyKey
 from jobs.record.job import JobStatus
-from jobs.redis_store import RedisJobStore
+from jobs.store import JobStore
 from tests.jobs.records import created, new_job
 
 pytestmark = pytest.mark.redis
@@ -70,7 +70,7 @@ def test_of_many_requests_at_once_with_one_key_exactly_one_makes_a_job(store, tu
 
 
 def test_a_key_is_forgotten_when_its_time_is_over(store, clean_redis_url):
-    forgetful = RedisJobStore(clean_redis_url, keys_kept_sec=0.1)
+    forgetful = JobStore(clean_redis_url, keys_kept_sec=0.1)
     first = forgetful.create(new_job(), idempotency=key())
     forgetful.close()
     time.sleep(0.2)
@@ -101,7 +101,7 @@ def test_a_job_is_disowned_unless_somebody_was_given_it(store):
 
 
 def test_a_key_survives_a_restart_of_the_server(redis_server):
-    store = RedisJobStore(redis_server.url)
+    store = JobStore(redis_server.url)
     job = store.create(new_job(), idempotency=key())
     redis_server.kill()
     redis_server.restart()

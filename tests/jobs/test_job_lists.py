@@ -9,10 +9,9 @@ import pytest
 import redis
 
 from jobs.errors import InvalidCursor
-from jobs.lua import index_key, root_index_key
-from jobs.lua_scripts import MAX_LIST_WORK
 from jobs.record.job import JobStatus, Stage, new_job_id
-from jobs.redis_store import RedisJobStore
+from jobs.store import JobStore
+from jobs.store.scripts import MAX_LIST_WORK, index_key, root_index_key
 from tests.jobs.records import new_job
 
 pytestmark = pytest.mark.redis
@@ -101,7 +100,7 @@ def test_jobs_that_arrive_while_somebody_turns_pages_disturb_nothing(store, clea
     stop = threading.Event()
 
     def arrive():
-        writer = RedisJobStore(clean_redis_url)
+        writer = JobStore(clean_redis_url)
         while not stop.is_set():
             writer.create(new_job())
         writer.close()
@@ -177,7 +176,7 @@ class TestFiltersThatFewJobsPass:
         assert steps >= self.NUM_OTHERS / MAX_LIST_WORK
 
     def test_a_page_ends_early_rather_than_looking_at_everything(self, store, wanted, monkeypatch):
-        monkeypatch.setattr("jobs.redis_reader._MAX_CALLS_OF_A_PAGE", 1)
+        monkeypatch.setattr("jobs.store.records._MAX_CALLS_OF_A_PAGE", 1)
         found = pages(store, 5, owner="k", root=wanted.id)
         assert found[:-1] == [()] * (len(found) - 1)
         assert ids(found[-1]) == [wanted.id]

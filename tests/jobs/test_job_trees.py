@@ -6,7 +6,7 @@ import pytest
 
 from jobs.errors import InvalidCursor, JobNotFound, LeaseLost
 from jobs.record.job import Job, JobStatus
-from jobs.redis_store import RedisJobStore
+from jobs.store import JobStore
 from tests.jobs.records import SHORT_LEASE_SEC, created, let_the_lease_end, new_job, take
 
 pytestmark = pytest.mark.redis
@@ -18,7 +18,7 @@ def ids(jobs):
     return [job.id for job in jobs]
 
 
-def born(store: RedisJobStore, parent: Job | None, number: int, **request) -> Job:
+def born(store: JobStore, parent: Job | None, number: int, **request) -> Job:
     """A record that is `number` seconds younger than noon."""
     job = new_job(parent=parent, created_at=NOON + timedelta(seconds=number), **request)
     store.create(job)

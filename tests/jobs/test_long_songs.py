@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import redis
 
-from jobs.lua import record_key
 from jobs.record.codec import to_json, window_field
 from jobs.record.job import Stage
+from jobs.store.scripts import record_key
 from tests.jobs.records import ERROR, METRICS, created, new_job, take, window
 
 pytestmark = pytest.mark.redis

@@ -10,9 +10,9 @@ from jobs.errors import RecordUnreadable
 from jobs.files.artifacts import LocalArtifacts
 from jobs.files.assets import LocalAssets
 from jobs.files.sweeper import Sweeper
-from jobs.lua import KEY_PREFIX, record_key
 from jobs.record.codec import RECORD_FORMAT
 from jobs.record.job import JobStatus, Stage
+from jobs.store.scripts import KEY_PREFIX, record_key
 from jobs.webhooks.outbox import RedisWebhookOutbox
 from tests.jobs.records import LEASE_SEC, created, new_job, take
 

@@ -10,7 +10,7 @@ import redis
 from jobs.errors import QueueUnavailable
 from jobs.queue import CeleryJobQueue, broker_url, celery_app, queue_name
 from jobs.record.job import Stage, new_job_id
-from jobs.redis_store import RedisJobStore
+from jobs.store import JobStore
 
 FAST_SEC = 20.0
 """A generous limit for a busy machine: without a timeout of its own a call would never end."""
@@ -129,7 +129,7 @@ def test_messages_wait_through_a_crash_of_the_server(redis_server, own_queue):
 @pytest.mark.redis
 def test_store_and_queue_share_a_numbered_database(clean_redis_url):
     url = clean_redis_url.replace("db=0", "db=3")
-    queue, store = CeleryJobQueue(url), RedisJobStore(url)
+    queue, store = CeleryJobQueue(url), JobStore(url)
     queue.publish(new_job_id(), Stage.TOP)
     assert queue.depth(Stage.TOP) == 1
     queue.close()

@@ -6,7 +6,7 @@ import pytest
 
 from jobs.errors import JobNotFound, LeaseLost, NotRetryable
 from jobs.record.job import JobStatus, Stage
-from jobs.redis_store import RedisJobStore
+from jobs.store import JobStore
 from tests.jobs.records import (
     ERROR,
     METRICS,
@@ -76,7 +76,7 @@ def test_after_too_many_crashes_the_attempts_count_anew(store, clock):
 
 
 def test_a_retried_job_is_due_again_when_its_message_was_lost(clean_redis_url, clock):
-    store = RedisJobStore(clean_redis_url, resend_after_sec=SHORT_LEASE_SEC)
+    store = JobStore(clean_redis_url, resend_after_sec=SHORT_LEASE_SEC)
     claim = failed_at_the_middle(store)
     assert store.due() == []
     store.retry(claim.job.id)

@@ -8,7 +8,7 @@ import pytest
 
 from jobs.errors import DataFolderMismatch, StoreUnavailable
 from jobs.files.shared_folder import STORE_KEY, TOKEN_FILE_NAME, SharedFolder
-from jobs.redis_connection import connect
+from jobs.store.connection import connect
 from tests.worker.jobs_and_processes import Service
 
 pytestmark = pytest.mark.redis

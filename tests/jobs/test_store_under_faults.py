@@ -24,8 +24,8 @@ from jobs.record.job import (
     Stage,
     stages_of,
 )
-from jobs.redis_connection import REPLY_TIMEOUT_SEC
-from jobs.redis_store import RedisJobStore
+from jobs.store import JobStore
+from jobs.store.connection import REPLY_TIMEOUT_SEC
 from tests.jobs.records import new_job, window
 
 pytestmark = pytest.mark.redis
@@ -116,7 +116,7 @@ def test_a_job_ends_once(store, turn):
 
 
 def test_a_dead_server_is_noticed_at_once_and_nothing_is_lost(redis_server):
-    store = RedisJobStore(redis_server.url)
+    store = JobStore(redis_server.url)
     claim = running(store)
     store.record_window(claim, window())
     before = store.get(claim.job.id)
@@ -141,7 +141,7 @@ def test_a_dead_server_is_noticed_at_once_and_nothing_is_lost(redis_server):
 
 
 def test_every_acknowledged_write_survives_a_kill_in_the_middle(redis_server):
-    store = RedisJobStore(redis_server.url)
+    store = JobStore(redis_server.url)
     acknowledged = []
 
     def write():
@@ -172,7 +172,7 @@ def test_every_acknowledged_write_survives_a_kill_in_the_middle(redis_server):
 
 
 def test_a_hung_server_is_noticed_within_seconds(redis_server):
-    store = RedisJobStore(redis_server.url)
+    store = JobStore(redis_server.url)
     store.ping()
     redis_server.freeze()
     try:
@@ -187,7 +187,7 @@ def test_a_hung_server_is_noticed_within_seconds(redis_server):
 
 
 def test_the_server_knows_nothing_of_scripts_after_a_restart_and_is_told(redis_server):
-    store = RedisJobStore(redis_server.url)
+    store = JobStore(redis_server.url)
     store.create(new_job())
     redis_server.restart()
     store.create(new_job())

@@ -13,7 +13,7 @@ from jobs.files.artifacts import LocalArtifacts
 from jobs.files.assets import Asset, LocalAssets, new_asset_id
 from jobs.files.sweeper import Sweeper
 from jobs.record.job import JobStatus, Stage
-from jobs.redis_store import RedisJobStore
+from jobs.store import JobStore
 from tests.jobs.records import ERROR, METRICS, new_job, output, take
 
 pytestmark = pytest.mark.redis
@@ -159,7 +159,7 @@ def test_many_sweepers_at_once_do_it_once(clean_redis_url, store, artifacts, ass
     pass_time(clock)
 
     def sweep(_):
-        own = RedisJobStore(clean_redis_url)
+        own = JobStore(clean_redis_url)
         Sweeper(own, artifacts, assets, every_sec=1.0).sweep()
         own.close()
 
@@ -170,7 +170,7 @@ def test_many_sweepers_at_once_do_it_once(clean_redis_url, store, artifacts, ass
 
 
 def test_it_goes_on_after_the_store_was_away(redis_server, artifacts, assets):
-    store = RedisJobStore(redis_server.url)
+    store = JobStore(redis_server.url)
     job = store.create(new_job(timeout_seconds=0.05))
     sweeper = Sweeper(store, artifacts, assets, every_sec=0.05)
     redis_server.stop()

@@ -8,7 +8,7 @@ import redis
 from api.views.schemas import WebhookBody
 from jobs.errors import StoreUnavailable
 from jobs.record.job import TERMINAL_STATUSES, Stage
-from jobs.redis_store import RedisJobStore
+from jobs.store import JobStore
 from jobs.webhooks.messages import ENDINGS, WEBHOOK_EVENTS, Outcome, body_of
 from jobs.webhooks.outbox import RedisWebhookOutbox
 from tests.jobs.records import (
@@ -172,7 +172,7 @@ def test_a_receiver_that_is_gone_hears_no_more_of_this_job(store, outbox):
 
 
 def test_an_owner_with_slow_receivers_holds_up_nobody_else(clean_redis_url, outbox):
-    store = RedisJobStore(clean_redis_url)
+    store = JobStore(clean_redis_url)
     for owner in ["slow"] * 250 + ["quick"]:
         job = new_job(webhook_url=URL)
         object.__setattr__(job, "owner", owner)
@@ -199,7 +199,7 @@ def test_messages_that_were_forgotten_after_a_week_are_taken_off_the_list(
 
 
 def test_a_killed_server_forgets_no_message(redis_server):
-    store, outbox = RedisJobStore(redis_server.url), RedisWebhookOutbox(redis_server.url)
+    store, outbox = JobStore(redis_server.url), RedisWebhookOutbox(redis_server.url)
     canceled(store)
     redis_server.kill()
     with pytest.raises(StoreUnavailable):

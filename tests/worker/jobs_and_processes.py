@@ -19,7 +19,7 @@ from jobs.queue import CeleryJobQueue
 from jobs.record.job import Job, JobStatus, Stage, new_job_id
 from jobs.record.request import JobRequest
 from jobs.record.songs import plan_job, plan_request
-from jobs.redis_store import RedisJobStore
+from jobs.store import JobStore
 from jukebox_core.audio import write_audio
 from jukebox_core.model import JukeboxModel
 from jukebox_core.models.catalog import ModelCatalog
@@ -43,13 +43,13 @@ class Service:
     redis_url: str
     data_dir: Path
     models_dir: Path
-    store: RedisJobStore = field(init=False)
+    store: JobStore = field(init=False)
     queue: CeleryJobQueue = field(init=False)
     artifacts: LocalArtifacts = field(init=False)
     catalog: ModelCatalog = field(init=False)
 
     def __post_init__(self):
-        self.store = RedisJobStore(self.redis_url, resend_after_sec=2.0)
+        self.store = JobStore(self.redis_url, resend_after_sec=2.0)
         self.queue = CeleryJobQueue(self.redis_url)
         self.artifacts = LocalArtifacts(self.data_dir / "artifacts")
         self.catalog = ModelCatalog(self.models_dir)

@@ -7,7 +7,7 @@ import pytest
 
 from jobs.errors import LeaseLost, StoreUnavailable
 from jobs.record.job import JobStatus, LevelMetrics, Stage
-from jobs.redis_store import RedisJobStore
+from jobs.store import JobStore
 from worker.device.engine_thread import EngineThread, Pending
 from worker.device.models import ModelShelf
 from worker.lease.lease import Hold, JobCanceled, WorkerDraining
@@ -129,7 +129,7 @@ def test_heartbeats_go_on_after_the_store_was_away(redis_server, models_dir, tmp
 
     service = Service(redis_url=redis_server.url, data_dir=tmp_path, models_dir=models_dir)
     claim = claim_of(service, lease_sec=30)
-    store = RedisJobStore(redis_server.url)
+    store = JobStore(redis_server.url)
     with hold_of(store, claim, lease_sec=30) as hold:
         redis_server.kill()
         time.sleep(0.4)

@@ -6,9 +6,9 @@ import pytest
 import redis
 
 from jobs.errors import JobNotFound
-from jobs.lua import record_key
 from jobs.record.job import Stage
-from jobs.redis_store import RedisJobStore
+from jobs.store import JobStore
+from jobs.store.scripts import record_key
 from tests.jobs.records import SHORT_LEASE_SEC, created, take
 from worker.lease.reaper import BATCH_SIZE, POSTPONE_SEC, Reaper
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.redis
 @pytest.fixture
 def hasty(service):
     """The same store, which counts a message as lost at once."""
-    service.store = RedisJobStore(service.redis_url, resend_after_sec=0.0)
+    service.store = JobStore(service.redis_url, resend_after_sec=0.0)
     return service
 
 
@@ -61,7 +61,7 @@ class BusyQueue:
 @pytest.fixture
 def looks(clean_redis_url, clock):
     """A store whose clock the test moves, a queue that is never empty, and a way to look again."""
-    store, queue = RedisJobStore(clean_redis_url), BusyQueue()
+    store, queue = JobStore(clean_redis_url), BusyQueue()
     reaper = Reaper(store, queue, every_sec=60)
 
     def look(after_sec):
@@ -120,7 +120,7 @@ def test_the_reaper_outlives_a_server_that_goes_away(redis_server, tmp_path, mod
     from tests.worker.jobs_and_processes import Service
 
     service = Service(redis_url=redis_server.url, data_dir=tmp_path, models_dir=models_dir)
-    service.store = RedisJobStore(service.redis_url, resend_after_sec=0.0)
+    service.store = JobStore(service.redis_url, resend_after_sec=0.0)
     reaper = Reaper(service.store, service.queue, every_sec=0.05)
     reaper.start()
     redis_server.kill()

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from jobs.errors import WebhookUrlRefused
-from jobs.redis_store import RedisJobStore
+from jobs.store import JobStore
 from jobs.webhooks.dispatcher import Dispatcher
 from jobs.webhooks.messages import Outcome
 from jobs.webhooks.outbox import RedisWebhookOutbox
@@ -28,7 +28,7 @@ def anyio_backend():
 
 @pytest.fixture
 def store(clean_redis_url):
-    store = RedisJobStore(clean_redis_url)
+    store = JobStore(clean_redis_url)
     yield store
     store.close()
 
@@ -212,7 +212,7 @@ async def test_two_dispatchers_send_each_message_once(store, outbox, tmp_path, c
 
 
 async def test_a_store_that_comes_back_finds_nothing_lost(redis_server, tmp_path):
-    store, outbox = RedisJobStore(redis_server.url), RedisWebhookOutbox(redis_server.url)
+    store, outbox = JobStore(redis_server.url), RedisWebhookOutbox(redis_server.url)
     tell(store)
     sender = ScriptedSender(1.0, 200)
     async with dispatching(outbox, sender, tmp_path):

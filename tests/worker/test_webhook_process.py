@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 import redis
 
-from jobs.redis_store import RedisJobStore
+from jobs.store import JobStore
 from jobs.webhooks.messages import Outcome
 from jobs.webhooks.outbox import RedisWebhookOutbox
 from jobs.webhooks.signing import WebhookSecrets
@@ -80,7 +80,7 @@ def wait_until(is_true, timeout_sec=60.0):
 @pytest.mark.redis
 def test_a_killed_process_costs_a_message_nothing_but_time(clean_redis_url, tmp_path):
     """It dies between the claim and the answer; the next one sends the same message again."""
-    store, outbox = RedisJobStore(clean_redis_url), RedisWebhookOutbox(clean_redis_url)
+    store, outbox = JobStore(clean_redis_url), RedisWebhookOutbox(clean_redis_url)
     with receiving() as receiver:
         receiver.hold = threading.Event()
         tell(store, receiver.url)

@@ -1,27 +1,36 @@
-"""Reading the job store in Redis or Valkey; what changes it is in `jobs/redis_store.py`."""
+"""Reading records: one, a page of them, a tree of them."""
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, cast
 
-from jobs.cursors import cursor_after, parse_cursor
-from jobs.errors import JobNotFound, RecordUnreadable
-from jobs.lua import (
-    KEY_PREFIX,
-    SCRIPTS,
+from jobs.errors import (
+    JobNotFound,
+    RecordUnreadable,
+)
+from jobs.record.codec import (
+    job_from_fields,
+    to_microseconds,
+)
+from jobs.record.job import (
+    Job,
+    JobStatus,
+)
+from jobs.store.connection import errors_as_store_unavailable
+from jobs.store.cursors import cursor_after, parse_cursor
+from jobs.store.scripts import (
+    ScriptRunner,
+    check_id,
     filter_index_keys,
     index_key,
+    job_of,
+    mapping_of,
     parent_index_key,
     record_key,
     root_index_key,
 )
-from jobs.record.codec import job_from_fields, to_microseconds, worker_from_fields
-from jobs.record.job import Job, JobStatus, Stage, is_job_id
-from jobs.redis_connection import connect, errors_as_store_unavailable
-from jobs.store import JobPage, WorkerInfo
-from jobs.webhook_figures import read_figures
-from jobs.webhooks.messages import WebhookFigures
+from jobs.store.types import JobPage
 
 log = logging.getLogger(__name__)
 
@@ -29,12 +38,8 @@ _MAX_CALLS_OF_A_PAGE = 20
 """Each looks at some thousand jobs at most. A page that is not full by then ends early."""
 
 
-class RedisJobReader:
-    """The half of `jobs.store.JobStore` that changes nothing. Made for threads."""
-
-    def __init__(self, redis_url: str) -> None:
-        self._redis = connect(redis_url)
-        self._scripts = {name: self._redis.register_script(text) for name, text in SCRIPTS.items()}
+class Records(ScriptRunner):
+    """What changes nothing."""
 
     def get(self, job_id: str, *, with_windows: bool = False) -> Job:
         """The record now; without its windows it costs the same for a song of any length.
@@ -116,7 +121,7 @@ class RedisJobReader:
             last_id, created_us, _ = found[limit - 1]
             position = [created_us, last_id]
         return JobPage(
-            jobs=tuple(_readable(_mapping(record) for _, _, record in found[:limit])),
+            jobs=tuple(_readable(mapping_of(record) for _, _, record in found[:limit])),
             next_cursor=cursor_after(*position) if position else None,
         )
 
@@ -125,65 +130,6 @@ class RedisJobReader:
         with errors_as_store_unavailable():
             rank = self._redis.zrank(index_key(status=JobStatus.QUEUED), job_id)
         return cast(int | None, rank)
-
-    def rates(self, model: str) -> Mapping[Stage, float]:
-        """Mean tokens per second of each stage that has been measured."""
-        with errors_as_store_unavailable():
-            rates = cast(dict[str, str], self._redis.hgetall(f"{KEY_PREFIX}rates:{model}"))
-        return {Stage(stage): float(rate) for stage, rate in rates.items() if stage in set(Stage)}
-
-    def workers(self) -> list[WorkerInfo]:
-        """Workers heard of within their ttl, by name."""
-        workers = [worker_from_fields(*entry) for entry in self._run("workers")]
-        return sorted(workers, key=lambda worker: worker.name)
-
-    def counts(self) -> Mapping[JobStatus, int]:
-        """How many jobs have each status; all statuses are there."""
-        with errors_as_store_unavailable(), self._redis.pipeline(transaction=True) as pipeline:
-            for status in JobStatus:
-                pipeline.zcard(index_key(status=status))
-            counts = pipeline.execute()
-        return dict(zip(JobStatus, counts, strict=True))
-
-    def oldest_queued(self) -> datetime | None:
-        """When the first of the queued jobs was created; None when none is queued."""
-        with errors_as_store_unavailable():
-            found = self._redis.zrange(index_key(status=JobStatus.QUEUED), 0, 0, withscores=True)
-        first = cast(list[tuple[str, float]], found)
-        return datetime.fromtimestamp(first[0][1] / 1e6, UTC) if first else None
-
-    def webhook_figures(self) -> WebhookFigures:
-        """How many webhooks wait, and how attempts to send one have ended."""
-        with errors_as_store_unavailable():
-            return read_figures(self._redis)
-
-    def ping(self) -> None:
-        """Raise StoreUnavailable unless the server answers."""
-        with errors_as_store_unavailable():
-            self._redis.ping()
-
-    def close(self) -> None:
-        """Drop the connections; the next call opens new ones."""
-        self._redis.close()
-
-    def _run(self, script: str, *arguments: str | int | float) -> Any:  # noqa: ANN401  (a reply)
-        with errors_as_store_unavailable():
-            return self._scripts[script](args=arguments)
-
-
-def check_id(job_id: str) -> None:
-    """A malformed id must never become a key. Raises JobNotFound."""
-    if not is_job_id(job_id):
-        raise JobNotFound(job_id)
-
-
-def job_of(flat: Sequence[str], windows: Sequence[str] | None = None) -> Job:
-    """A record, and its windows, as a script returns them. Raises RecordUnreadable."""
-    return job_from_fields(_mapping(flat), None if windows is None else _mapping(windows))
-
-
-def _mapping(flat: Sequence[str]) -> dict[str, str]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def _readable(records: Iterable[Mapping[str, str]]) -> Iterator[Job]:

@@ -6,9 +6,9 @@ import time
 import pytest
 
 from jobs.errors import InvalidCursor, StoreUnavailable
-from jobs.lua import MAX_EVENTS
 from jobs.record.job import JobError, LevelMetrics, LevelProgress, Stage, new_job_id
-from jobs.redis_store import RedisJobStore, RedisJobWatcher
+from jobs.store import JobStore, JobWatcher
+from jobs.store.scripts import MAX_EVENTS
 from tests.jobs.records import new_job, output
 
 pytestmark = pytest.mark.redis
@@ -21,7 +21,7 @@ def watch(redis_url, scene):
     """Run `scene(watcher)` in an event loop of its own."""
 
     async def run():
-        watcher = RedisJobWatcher(redis_url)
+        watcher = JobWatcher(redis_url)
         try:
             return await scene(watcher)
         finally:
@@ -170,7 +170,7 @@ def test_old_events_are_forgotten(store, clean_redis_url):
 
 
 def test_a_server_that_is_away_or_hangs_is_noticed(redis_server):
-    store = RedisJobStore(redis_server.url)
+    store = JobStore(redis_server.url)
     job = new_job()
     store.create(job)
     store.close()

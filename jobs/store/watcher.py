@@ -8,17 +8,17 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from jobs.errors import InvalidCursor, StoreUnavailable
-from jobs.lua import events_key
-from jobs.redis_connection import REPLY_TIMEOUT_SEC, connect_async, errors_as_store_unavailable
 from jobs.store import JobEvent
+from jobs.store.connection import REPLY_TIMEOUT_SEC, connect_async, errors_as_store_unavailable
+from jobs.store.scripts import events_key
 
 NO_EVENT_ID = "0-0"
 
 _EVENT_ID = re.compile(r"\d{1,19}(-\d{1,19})?", re.ASCII)
 
 
-class RedisJobWatcher:
-    """Implements `jobs.store.JobWatcher` for one event loop; each waiting call has a connection."""
+class JobWatcher:
+    """For one event loop; each waiting call has a connection, so that hundreds can wait."""
 
     def __init__(self, redis_url: str) -> None:
         self._redis = connect_async(redis_url)

@@ -1,0 +1,176 @@
+"""The scripts that run inside the server, in `lua/`: each is one atomic change of one job.
+
+All keys begin with `jukebox:`:
+
+    job:{id}                         hash    the record (`jobs/record/codec.py`)
+    job:{id}:windows                 hash    its windows, hundreds of them: reads go without
+    job:{id}:events                  stream  what happened to it
+    jobs[:status=S][:model=M]        zset    ids by created_at, for lists, counts and the queue
+    jobs:status=S:owner=O            zset    the same for one API key, for its limits
+    jobs:root=R, jobs:parent=P       zset    ids by created_at: a tree of jobs, and one generation
+    jobs:owner=O                     zset    ids by created_at: the jobs of one API key
+    idempotency:{hash}               string  request hash and job id, forgotten after a day
+    due                              zset    ids by the moment at which somebody should look
+    deadlines, expiries, ...         zsets   ids by moments to come (`lua/common/lifetimes.lua`)
+    bucket:{kind}:{owner}            hash    tokens left of one API key, and when they were counted
+    rates:{model}                    hash    stage -> mean tokens per second
+    webhooks, webhook:{id}, ...              messages to be sent (`lua/common/webhooks.lua`)
+    data_folder                      string  a token (`jobs/files/shared_folder.py`)
+    untidy                           zset    ids whose files need a look, by the reason's moment
+    audio:{owner}:{day}              string  milliseconds of music that one key asked for that day
+    webhook_deliveries               hash    outcome -> how many
+    workers, worker_ends             hash and zset: who lives, and until when we believe it
+
+A file names its arguments (ARGV) at its beginning. Any script may be sent twice.
+
+The scripts name keys that are not in KEYS, so one server (or a primary with replicas) is needed,
+not a cluster. Lua numbers are doubles: microseconds fit (below 2**53) but must be written with
+`int`, because `tostring` keeps 14 digits only.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jobs.errors import JobNotFound
+from jobs.record.codec import job_from_fields, to_json
+from jobs.record.job import NEXT_STATUSES, TERMINAL_STATUSES, Job, JobError, Stage, is_job_id
+from jobs.record.request import LEVEL_NAMES
+from jobs.store.connection import connect, errors_as_store_unavailable
+
+KEY_PREFIX = "jukebox:"
+MAX_EVENTS = 1000
+RATE_WEIGHT = 0.25
+"""Share of the newest measurement in a mean speed."""
+MAX_LIST_WORK = 5000
+"""Entries of an index and fields of records that one call of `list_jobs` looks at."""
+WEBHOOK_KEPT_SEC = 7 * 24 * 3600
+"""After this a message is forgotten whatever happens."""
+
+_COMMON = ("records", "webhooks", "lifetimes", "changes")
+"""What stands before every script, in this order."""
+_DEADLINE_EXCEEDED = JobError(
+    code="deadline_exceeded",
+    message="The song was not done within the `timeout_seconds` of its request.",
+    retryable=True,
+)
+
+
+def events_key(job_id: str) -> str:
+    """The stream of one job's events."""
+    return f"{KEY_PREFIX}job:{job_id}:events"
+
+
+def record_key(job_id: str) -> str:
+    """The hash of one job's record."""
+    return f"{KEY_PREFIX}job:{job_id}"
+
+
+def index_key(
+    *, status: str | None = None, model: str | None = None, owner: str | None = None
+) -> str:
+    """The sorted set of the jobs with this status and this model or owner; None means any."""
+    named = (("status", status), ("model", model), ("owner", owner))
+    return f"{KEY_PREFIX}jobs" + "".join(f":{n}={value}" for n, value in named if value is not None)
+
+
+def root_index_key(root_id: str) -> str:
+    """The sorted set of a job and everything that goes on from it."""
+    return f"{KEY_PREFIX}jobs:root={root_id}"
+
+
+def parent_index_key(parent_id: str) -> str:
+    """The sorted set of the jobs that go on from this one directly."""
+    return f"{KEY_PREFIX}jobs:parent={parent_id}"
+
+
+def filter_index_keys(status: str | None, model: str | None, owner: str | None) -> list[str]:
+    """The sorted sets of which a job that passes these filters is in every one."""
+    if owner is None:
+        return [index_key(status=status, model=model)]
+    if model is None:
+        return [index_key(status=status, owner=owner)]
+    return [index_key(status=status, owner=owner), index_key(status=status, model=model)]
+
+
+def idempotency_key(digest: str) -> str:
+    """The string behind one idempotency key of one caller, of which `digest` is the hash."""
+    return f"{KEY_PREFIX}idempotency:{digest}"
+
+
+def _lua_set(words: Iterable[str]) -> str:
+    return "{" + ", ".join(f"['{word}'] = true" for word in sorted(words)) + "}"
+
+
+def _constants() -> str:
+    """What Python and Lua must agree on."""
+    lines = [
+        f"local PREFIX = '{KEY_PREFIX}'",
+        f"local MAX_EVENTS = '{MAX_EVENTS}'",
+        f"local TERMINAL = {_lua_set(TERMINAL_STATUSES)}",
+        f"local LEVEL = {_lua_set(LEVEL_NAMES)}",
+        f"local STAGE = {_lua_set(Stage)}",
+        "local NEXT = {",
+        *(f"  ['{status}'] = {_lua_set(after)}," for status, after in NEXT_STATUSES.items()),
+        "}",
+        f"local DEADLINE_EXCEEDED = [[{to_json(_DEADLINE_EXCEEDED)}]]",
+        f"local MAX_LIST_WORK = {MAX_LIST_WORK}",
+        f"local WEBHOOK_KEPT_SEC = {WEBHOOK_KEPT_SEC}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+@cache
+def scripts() -> Mapping[str, str]:
+    """Name -> complete source of each script; the files are read once."""
+    folder = files(__package__) / "lua"
+    common = [(folder / "common" / f"{name}.lua").read_text("utf-8") for name in _COMMON]
+    prelude = "\n".join((_constants(), *common))
+    return {
+        file.name.removesuffix(".lua"): f"{prelude}\n{file.read_text('utf-8')}"
+        for file in folder.iterdir()
+        if file.name.endswith(".lua")
+    }
+
+
+class ScriptRunner:
+    """A connection, and the scripts of the server. Made for threads; connects when first used."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._redis = connect(redis_url)
+        self._scripts = {n: self._redis.register_script(text) for n, text in scripts().items()}
+
+    def ping(self) -> None:
+        """Raise StoreUnavailable unless the server answers."""
+        with errors_as_store_unavailable():
+            self._redis.ping()
+
+    def close(self) -> None:
+        """Drop the connections; the next call opens new ones."""
+        self._redis.close()
+
+    def _run(self, script: str, *arguments: str | int | float) -> Any:  # noqa: ANN401  (a reply)
+        with errors_as_store_unavailable():
+            return self._scripts[script](args=arguments)
+
+
+def microseconds(seconds: float) -> int:
+    """Whole microseconds, as scripts take them."""
+    return round(seconds * 1_000_000)
+
+
+def check_id(job_id: str) -> None:
+    """A malformed id must never become a key. Raises JobNotFound."""
+    if not is_job_id(job_id):
+        raise JobNotFound(job_id)
+
+
+def job_of(flat: Sequence[str], windows: Sequence[str] | None = None) -> Job:
+    """A record, and its windows, as a script returns them. Raises RecordUnreadable."""
+    return job_from_fields(mapping_of(flat), None if windows is None else mapping_of(windows))
+
+
+def mapping_of(flat: Sequence[str]) -> dict[str, str]:
+    """A hash as a script returns it."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))

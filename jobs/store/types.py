@@ -1,0 +1,70 @@
+"""What the store gives: claims, pages, events, due jobs, workers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from jobs.record.job import (
+    Job,
+    JobStatus,
+    Stage,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The right to write a job, until the lease ends or somebody claims it after that.
+
+    `fence` is sent with every write; the store refuses writes with an older one.
+    """
+
+    job: Job
+    fence: int
+    worker: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPage:
+    """Some records, newest first. `next_cursor` is None on the last page."""
+
+    jobs: tuple[Job, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobEvent:
+    """Something that happened to a job; `id` orders events of one job.
+
+    `kind` is `status`, `progress`, `output` or `stage`.
+    """
+
+    id: str
+    kind: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueJob:
+    """A job that nobody holds although something should happen to it.
+
+    `is_abandoned`: its worker died, so no message waits for it unless it was sent again since.
+    `num_looks` is how often it was postponed since it was last held or queued.
+    """
+
+    job_id: str
+    stage: Stage
+    status: JobStatus
+    is_abandoned: bool
+    num_looks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerInfo:
+    """A worker that has been heard of lately."""
+
+    name: str
+    device: str
+    models: tuple[str, ...]
+    stages: tuple[Stage, ...]
+    seen_at: datetime
