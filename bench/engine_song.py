@@ -16,7 +16,7 @@ from jukebox_core.labels import SongLabels, window_labels
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.sampling.cascade import LevelPlan, SongPlan
 from jukebox_core.sampling.noise import CounterNoise
-from jukebox_core.sampling.stretches import Stretch, join_stretches
+from jukebox_core.sampling.segments import Segment, join_segments
 from jukebox_core.song import SamplingParams
 from jukebox_core.units import Level
 
@@ -25,11 +25,11 @@ Codes = NDArray[np.int64]
 
 @dataclass(slots=True)
 class _Chain:
-    """One stretch of one song: windows that read each other, and how far they are drawn."""
+    """One segment of one song: windows that read each other, and how far they are drawn."""
 
     song: int
     number: int
-    stretch: Stretch
+    segment: Segment
     codes: Codes
     next_window: int = 0
 
@@ -68,10 +68,10 @@ class SongsInEngine:
         )
         chains = {
             f"{song}:{number}": _Chain(
-                song, number, stretch, np.zeros(plan.total_tokens, dtype=np.int64)
+                song, number, segment, np.zeros(plan.total_tokens, dtype=np.int64)
             )
             for song in range(self.num_songs)
-            for number, stretch in enumerate(plan.stretches)
+            for number, segment in enumerate(plan.segments)
         }
         for name, chain in chains.items():
             engine.submit(self._sequence(level, name, chain, upper))
@@ -80,15 +80,15 @@ class SongsInEngine:
                 chain = chains[update.id]
                 if update.codes is None:
                     raise update.error or RuntimeError(f"window {update.id} drew nothing")
-                window = chain.stretch.drawn(chain.next_window)
+                window = chain.segment.drawn(chain.next_window)
                 chain.codes[window.first_new : window.end] = update.codes
                 chain.next_window += 1
-                if chain.next_window < len(chain.stretch.windows):
+                if chain.next_window < len(chain.segment.windows):
                     engine.submit(self._sequence(level, update.id, chain, upper))
         return np.concatenate([_joined(plan, chains, song) for song in range(self.num_songs)])
 
     def _sequence(self, level: Level, name: str, chain: _Chain, upper: Codes | None) -> Sequence:
-        prior, window = self.config.prior(level), chain.stretch.drawn(chain.next_window)
+        prior, window = self.config.prior(level), chain.segment.drawn(chain.next_window)
         labels = window_labels(
             prior,
             _song_labels(self.config, level),
@@ -116,13 +116,13 @@ class SongsInEngine:
 
 
 def num_rows(plan: LevelPlan, num_songs: int) -> int:
-    """Rows that a level of so many songs steps together: one for each stretch."""
-    return num_songs * len(plan.stretches)
+    """Rows that a level of so many songs steps together: one for each segment."""
+    return num_songs * len(plan.segments)
 
 
 def _joined(plan: LevelPlan, chains: Mapping[str, _Chain], song: int) -> Codes:
-    streams = [chains[f"{song}:{number}"].codes[None] for number in range(len(plan.stretches))]
-    return join_stretches(plan.stretches, streams)
+    streams = [chains[f"{song}:{number}"].codes[None] for number in range(len(plan.segments))]
+    return join_segments(plan.segments, streams)
 
 
 def _song_labels(config: JukeboxConfig, level: Level) -> SongLabels:

@@ -83,7 +83,7 @@ def estimate(parts: Parts, plan: SongPlan, num_songs: int, num_tokens: int) -> d
     """What songs take, from some steps and beginnings of windows of each level.
 
     Every step of a level is as long as the median of `num_tokens` in the middle of a window, with
-    as many rows as there are songs and stretches; the beginnings of windows come on top.
+    as many rows as there are songs and segments; the beginnings of windows come on top.
     """
     levels = {
         level.label: _estimate_level(parts, level, level_plan, num_songs, num_tokens)
@@ -121,8 +121,8 @@ def _estimate_level(
     peak = peak_bytes(parts.device)
     begin_sec = {n: _begin_sec(pair, n) for n in {0, prefix}}
     works = [
-        [stretch.drawn(number) for number in range(len(stretch.windows))]
-        for stretch in plan.stretches
+        [segment.drawn(number) for number in range(len(segment.windows))]
+        for segment in plan.segments
     ]
     num_steps = max(sum(window.num_new for window in windows) for windows in works)
     beginnings = num_songs * sum(

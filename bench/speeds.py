@@ -24,7 +24,7 @@ from jukebox_core.engine import level_run
 from jukebox_core.errors import ConfigError
 from jukebox_core.labels import Labels
 from jukebox_core.model import JukeboxModel
-from jukebox_core.sampling.stretches import Stretch, join_places, join_stretches
+from jukebox_core.sampling.segments import Segment, join_places, join_segments
 from jukebox_core.tiny import write_tiny
 from jukebox_core.units import COARSE_TO_FINE, Level
 
@@ -100,7 +100,7 @@ class WatchedJoins:
     def __enter__(self) -> dict[Level, Joins]:
         self.joins: dict[Level, Joins] = {}
         self._levels = iter((Level.MIDDLE, Level.BOTTOM))
-        self._patch = mock.patch.object(level_run, "join_stretches", self._join)
+        self._patch = mock.patch.object(level_run, "join_segments", self._join)
         self._patch.start()
         return self.joins
 
@@ -108,13 +108,13 @@ class WatchedJoins:
         self._patch.stop()
 
     def _join(
-        self, stretches: Sequence[Stretch], streams: Sequence[NDArray[np.int64]]
+        self, segments: Sequence[Segment], streams: Sequence[NDArray[np.int64]]
     ) -> NDArray[np.int64]:
-        joined = join_stretches(stretches, streams)
+        joined = join_segments(segments, streams)
         joins = self.joins.setdefault(next(self._levels), Joins())
-        for before, stretch, stream in zip(streams, stretches[1:], streams[1:], strict=False):
-            joins.places.append(int(join_places(stretch, before, stream)[0]))
-            overlap = slice(stretch.start - stretch.run_up // 2, stretch.start)
+        for before, segment, stream in zip(streams, segments[1:], streams[1:], strict=False):
+            joins.places.append(int(join_places(segment, before, stream)[0]))
+            overlap = slice(segment.start - segment.warm_up_tokens // 2, segment.start)
             agreeing = (before[0, overlap] == stream[0, overlap]).mean()
             joins.overlap_agreement.append(float(agreeing))
         return joined

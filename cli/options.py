@@ -62,7 +62,7 @@ Speed = Annotated[
     SpeedName | None,
     typer.Option(
         "--speed",
-        help="exact, the default; parallel draws stretches side by side: sooner, another song.",
+        help="exact, the default; parallel draws segments side by side: sooner, another song.",
     ),
 ]
 

@@ -42,7 +42,7 @@ class Speed(StrEnum):
     """How the levels below the top are drawn."""
 
     EXACT = "exact"  # window after window, as the original does
-    PARALLEL = "parallel"  # in stretches side by side, which are joined: sooner, and not the same
+    PARALLEL = "parallel"  # in segments side by side, which are joined: sooner, and not the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from jukebox_core.sampling.cascade import plan_song
 from jukebox_core.sampling.noise import CounterNoise, NoiseSource
 from jukebox_core.sampling.options import song_from_options
 from jukebox_core.sampling.sampler import RowSampling, draw
-from jukebox_core.sampling.stretches import join_stretches
+from jukebox_core.sampling.segments import join_segments
 from jukebox_core.song import SamplingParams
 from jukebox_core.units import Level
 
@@ -69,7 +69,7 @@ def sample_song(
     for index, level in enumerate(song.levels):
         config, level_plan = model.config.prior(level), plan.levels[level]
         streams = []
-        for segment in level_plan.stretches:
+        for segment in level_plan.segments:
             stream = np.zeros(level_plan.total_tokens, dtype=np.int64)
             for number in range(len(segment.windows)):
                 window = segment.drawn(number)
@@ -94,7 +94,7 @@ def sample_song(
                 )
                 stream[window.start : window.end] = sampled[0].numpy()
             streams.append(stream[None])
-        above = join_stretches(level_plan.stretches, streams)[0]
+        above = join_segments(level_plan.segments, streams)[0]
         codes.append(above[: level_plan.heard_tokens])
     return codes
 

@@ -91,7 +91,7 @@ class SongOptions(BaseModel):
     speed: Annotated[
         Speed,
         Field(
-            description="`parallel` draws up to eight stretches of the levels below the top side "
+            description="`parallel` draws up to eight segments of the levels below the top side "
             "by side and joins them: sooner, and another song than `exact`"
         ),
     ] = "exact"

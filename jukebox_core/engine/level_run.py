@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from jukebox_core.engine.sequence import Sequence
 from jukebox_core.sampling.cascade import LevelPlan
-from jukebox_core.sampling.stretches import Stretch, join_stretches
+from jukebox_core.sampling.segments import Segment, join_segments
 from jukebox_core.sampling.windows import Window
 from jukebox_core.units import Level
 
@@ -20,7 +20,7 @@ class SegmentRun:
     sampled: one value, so that other threads see both as they belong together.
     """
 
-    segment: Stretch
+    segment: Segment
     codes: NDArray[np.int64]
     at: tuple[int, tuple[Sequence, ...]] = (0, ())
 
@@ -52,7 +52,7 @@ class SegmentRun:
     @property
     def warm_up_tokens(self) -> int:
         """Tokens that the next window samples and the song does not keep."""
-        return self.segment.run_up_of(self.num_taken)
+        return self.segment.warm_up_of(self.num_taken)
 
     @property
     def num_tokens(self) -> int:
@@ -62,7 +62,7 @@ class SegmentRun:
         if not sequences:
             return taken
         sampled = sum(sequence.num_drawn for sequence in sequences) // len(sequences)
-        return taken + max(sampled - self.segment.run_up_of(num_taken), 0)
+        return taken + max(sampled - self.segment.warm_up_of(num_taken), 0)
 
     @property
     def end(self) -> int:
@@ -104,7 +104,7 @@ class LevelRun:
     _joined: NDArray[np.int64] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        self.segments = tuple(SegmentRun(each, self.begun.copy()) for each in self.plan.stretches)
+        self.segments = tuple(SegmentRun(each, self.begun.copy()) for each in self.plan.segments)
 
     @property
     def is_done(self) -> bool:
@@ -157,7 +157,7 @@ class LevelRun:
             return self.begun
         if self._joined is None:
             streams = [segment.codes for segment in self.segments]
-            self._joined = join_stretches(self.plan.stretches, streams)
+            self._joined = join_segments(self.plan.segments, streams)
         return self._joined
 
     @property

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig, LabelConfig
 from jukebox_core.errors import SongError
 from jukebox_core.sampling.kept import check_kept
-from jukebox_core.sampling.stretches import MAX_STRETCHES, Stretch, plan_stretches
+from jukebox_core.sampling.segments import MAX_SEGMENTS, Segment, plan_segments
 from jukebox_core.sampling.windows import Window, hop_tokens, plan_windows
 from jukebox_core.song import SamplingParams, Song, Speed
 from jukebox_core.units import Level, TimeBase
@@ -28,14 +28,14 @@ class LevelPlan:
     first `heard_tokens` of them are the song. What follows, if anything, is the lead-out: codes
     that only fill the context of the level below, and are cut off the result.
 
-    `stretches` hold the same windows, in one stretch unless some are drawn side by side.
+    `segments` hold the same windows, in one segment unless some are drawn side by side.
     """
 
     total_tokens: int
     heard_tokens: int
     windows: tuple[Window, ...]
     hop_tokens: int
-    stretches: tuple[Stretch, ...]
+    segments: tuple[Segment, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,14 +147,14 @@ def _plan_level(
     params = song.sampling.get(level, SamplingParams())
     hop = hop_tokens(prior, params.hop_fraction, config.time_base.tokens_per_upper_token(level))
     windows = plan_windows(total_tokens, prior.context_tokens, hop, done_tokens)
-    # The top has nothing above it that would hold its stretches together.
+    # The top has nothing above it that would hold its segments together.
     is_parallel = song.speed is Speed.PARALLEL and level is not Level.TOP
     return LevelPlan(
         total_tokens=total_tokens,
         heard_tokens=config.time_base.seconds_to_tokens(song.duration_sec, level),
         windows=windows,
         hop_tokens=hop,
-        stretches=plan_stretches(windows, MAX_STRETCHES if is_parallel else 1, done_tokens),
+        segments=plan_segments(windows, MAX_SEGMENTS if is_parallel else 1, done_tokens),
     )
 
 

@@ -32,7 +32,7 @@ class SongOptions(TypedDict, total=False):
                        be drawn alone, with the codes that it has as the sixth row
     noise              any object with `uniform(level, sample, position)`, see `NoiseSource`
     max_batch_size     rows that are drawn together, 16 when absent
-    speed              "parallel" draws the levels below the top in up to eight stretches side by
+    speed              "parallel" draws the levels below the top in up to eight segments side by
                        side: sooner, and another song than "exact", which is the default
     progress           called after every token
     """

@@ -43,8 +43,8 @@ def test_a_song_is_estimated_and_drawn_in_every_way(capsys):
     for row in told["rows"]:
         levels = row["levels"]
         assert list(levels) == list(row["drawn_levels"]) == ["top", "middle", "bottom"]
-        stretches = 1 if row["speed"] == "exact" else 2
-        assert levels["bottom"]["rows"] >= row["songs"] * stretches
+        segments = 1 if row["speed"] == "exact" else 2
+        assert levels["bottom"]["rows"] >= row["songs"] * segments
         parts = sum(level["seconds"] for level in levels.values()) + row["sound_seconds"]
         assert row["estimated_seconds"] == pytest.approx(parts, abs=0.01)
         assert row["drawn_seconds"] > 0
@@ -57,7 +57,7 @@ def test_a_song_is_estimated_and_drawn_in_every_way(capsys):
             assert level["warm_up_seconds"] >= 0
 
 
-def test_stretches_side_by_side_are_fewer_steps_of_more_rows(capsys):
+def test_segments_side_by_side_are_fewer_steps_of_more_rows(capsys):
     told = last_line(
         capsys, minute.main, "tiny", "--seconds", "4", "--tokens", "4", "--precision", "fp32"
     )

@@ -117,7 +117,7 @@ def test_the_finest_that_can_comes_before_others_that_are_not_due():
     assert levels_to_begin(states, 3) == (Level.BOTTOM, Level.MIDDLE)
 
 
-def test_the_stretches_of_a_level_that_is_due_are_begun_while_others_run():
+def test_the_segments_of_a_level_that_is_due_are_begun_while_others_run():
     states = [state(Level.TOP, is_done=True), state(Level.MIDDLE, is_busy=True, can_begin=True)]
     assert levels_to_begin(states, 1) == (Level.MIDDLE,)
 

@@ -43,7 +43,7 @@ def test_a_level_becomes_sound_while_it_is_drawn(service, worker, models_dir, be
         np.testing.assert_allclose(sound, alone, atol=2 / 2**15)
 
 
-def test_stretches_become_sound_when_they_are_joined(service, worker, models_dir, begun):
+def test_segments_become_sound_when_they_are_joined(service, worker, models_dir, begun):
     job = service.admit(levels=("top", "middle"), duration_seconds=4.0, speed="parallel")
     run_stage(worker, job.id, Stage.TOP)
     begun.clear()

@@ -1,4 +1,4 @@
-"""Songs drawn in stretches side by side by a real worker: the library's songs."""
+"""Songs drawn in segments side by side by a real worker: the library's songs."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_exact_and_parallel_songs_share_their_top_and_nothing_else(served):
     assert (one["bottom"] != other["bottom"]).any()
 
 
-def test_what_a_song_begins_with_is_kept_and_the_rest_is_drawn_in_stretches(served, models_dir):
+def test_what_a_song_begins_with_is_kept_and_the_rest_is_drawn_in_segments(served, models_dir):
     codes = random_codes(1, top=100, middle=300, bottom=900)
     job = served.admit(codes=codes, speed="parallel", duration_seconds=4.0)
     served.queue.publish(job.id, job.stage)

@@ -1,4 +1,4 @@
-"""Songs drawn in stretches side by side whose workers die, stop, or find damage: the same songs."""
+"""Songs drawn in segments side by side whose workers die, stop, or find damage: the same songs."""
 
 import pytest
 
@@ -39,7 +39,7 @@ def test_a_worker_that_dies_leaves_windows_that_the_next_goes_on_from(
 
 
 @pytest.mark.parametrize("damaged", [0, 1, -1])
-def test_a_damaged_window_is_drawn_again_with_the_rest_of_its_stretch(
+def test_a_damaged_window_is_drawn_again_with_the_rest_of_its_segment(
     service, worker, models_dir, damaged
 ):
     job = service.admit(speed="parallel", duration_seconds=4.0, levels=("top", "middle"))

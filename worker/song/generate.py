@@ -74,8 +74,8 @@ class SongDrawer:
     """Brings the levels of a claimed job to their end; a context manager.
 
     Windows whose files are there and intact are read; from the first that is not, everything of its
-    stretch is drawn (again). That gives the same codes, because a window depends only on the song,
-    on what its stretch has before it, and on the codes above. Levels of earlier stages are mended
+    segment is drawn (again). That gives the same codes, because a window depends only on the song,
+    on what its segment has before it, and on the codes above. Levels of earlier stages are mended
     in the same way, should their files be lost.
 
     Levels that are not due yet are drawn *ahead*, as far as the codes above them are there and the
@@ -103,7 +103,7 @@ class SongDrawer:
         self.song = song
         self.on_codes: Callable[[Level, Codes, int], None] = lambda _level, _codes, _num: None
         """Hears of the codes of a level, int64 [num_samples, total_tokens], and how many are final;
-        of a level in stretches it hears nothing, since these are joined last."""
+        of a level in segments it hears nothing, since these are joined last."""
         self._worker, self._hold = worker, hold
         self._ahead, self._read_prompt, self._on_kept = ahead, read_prompt, on_window_kept
         self._prompt: Mapping[Level, Codes] | None = None

@@ -1,4 +1,4 @@
-"""Stretches: what is drawn side by side, where it is joined, and that nothing else changes."""
+"""Segments: what is drawn side by side, where it is joined, and that nothing else changes."""
 
 from itertools import pairwise
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jukebox_core.errors import SongError
-from jukebox_core.sampling.stretches import Stretch, join_stretches, plan_stretches
+from jukebox_core.sampling.segments import Segment, join_segments, plan_segments
 from jukebox_core.sampling.windows import Window, plan_windows
 from jukebox_core.song import SamplingParams
 from jukebox_core.units import COARSE_TO_FINE, Level
@@ -22,59 +22,59 @@ CUTS = st.tuples(
 ).map(lambda cut: (cut[0], cut[1], min(cut[2], cut[1]), cut[3]))
 
 
-def work(stretch):
-    return stretch.run_up + sum(window.num_new for window in stretch.windows)
+def work(segment):
+    return segment.warm_up_tokens + sum(window.num_new for window in segment.windows)
 
 
 @given(CUTS, st.integers(1, 9))
-def test_stretches_hold_the_windows_of_the_exact_song(cut, num_stretches):
+def test_segments_hold_the_windows_of_the_exact_song(cut, num_segments):
     windows = plan_windows(*cut)
-    stretches = plan_stretches(windows, num_stretches, cut[3])
-    assert len(stretches) <= num_stretches
-    assert [window for stretch in stretches for window in stretch.windows] == list(windows)
-    for before, after in pairwise(stretches):
+    segments = plan_segments(windows, num_segments, cut[3])
+    assert len(segments) <= num_segments
+    assert [window for segment in segments for window in segment.windows] == list(windows)
+    for before, after in pairwise(segments):
         assert before.end == after.start
 
 
 @given(CUTS, st.integers(2, 9))
-def test_a_stretch_draws_all_that_its_first_window_would_have_read_but_what_is_given(
-    cut, num_stretches
+def test_a_segment_draws_all_that_its_first_window_would_have_read_but_what_is_given(
+    cut, num_segments
 ):
     done = cut[3]
-    first, *others = plan_stretches(plan_windows(*cut), num_stretches, done) or [None]
-    assert first is None or first.run_up == 0
-    for stretch in others:
-        drawn = stretch.drawn(0)
-        assert (drawn.start, drawn.end) == (stretch.windows[0].start, stretch.windows[0].end)
-        assert drawn.first_new == max(drawn.start, min(done, stretch.start))
-        assert [stretch.drawn(n) for n in range(1, len(stretch.windows))] == list(
-            stretch.windows[1:]
+    first, *others = plan_segments(plan_windows(*cut), num_segments, done) or [None]
+    assert first is None or first.warm_up_tokens == 0
+    for segment in others:
+        drawn = segment.drawn(0)
+        assert (drawn.start, drawn.end) == (segment.windows[0].start, segment.windows[0].end)
+        assert drawn.first_new == max(drawn.start, min(done, segment.start))
+        assert [segment.drawn(n) for n in range(1, len(segment.windows))] == list(
+            segment.windows[1:]
         )
 
 
 @given(CUTS, st.integers(2, 9))
-def test_more_stretches_are_never_slower_than_fewer(cut, num_stretches):
+def test_more_segments_are_never_slower_than_fewer(cut, num_segments):
     windows = plan_windows(*cut)
-    fewer = plan_stretches(windows, num_stretches - 1, cut[3])
-    more = plan_stretches(windows, num_stretches, cut[3])
+    fewer = plan_segments(windows, num_segments - 1, cut[3])
+    more = plan_segments(windows, num_segments, cut[3])
     assert max(map(work, more), default=0) <= max(map(work, fewer), default=0)
 
 
 def test_a_level_of_many_windows_is_dealt_out_evenly():
-    stretches = plan_stretches(plan_windows(330_736, 8192, 4096), 8)
-    assert [work(stretch) for stretch in stretches] == [*[45_056] * 7, 44_016]
+    segments = plan_segments(plan_windows(330_736, 8192, 4096), 8)
+    assert [work(segment) for segment in segments] == [*[45_056] * 7, 44_016]
 
 
-def test_where_side_by_side_gains_nothing_there_is_one_stretch():
+def test_where_side_by_side_gains_nothing_there_is_one_segment():
     (window,) = plan_windows(100, 100, 50)
-    assert plan_stretches([window], 8) == (Stretch((window,)),)
-    assert plan_stretches([], 8) == ()
+    assert plan_segments([window], 8) == (Segment((window,)),)
+    assert plan_segments([], 8) == ()
 
 
 # The joins ------------------------------------------------------------------------------------
 
-LEFT = Stretch((Window(0, 40, 0),))
-RIGHT = Stretch((Window(0, 80, 40),), run_up=40)
+LEFT = Segment((Window(0, 40, 0),))
+RIGHT = Segment((Window(0, 80, 40),), warm_up_tokens=40)
 
 
 def streams(*agreeing):
@@ -87,11 +87,11 @@ def streams(*agreeing):
 
 def join_of(*agreeing):
     left, right = streams(*agreeing)
-    (joined,) = join_stretches([LEFT, RIGHT], [left, right])
+    (joined,) = join_segments([LEFT, RIGHT], [left, right])
     return joined
 
 
-def test_streams_that_never_agree_are_joined_where_the_run_up_ends():
+def test_streams_that_never_agree_are_joined_where_the_warm_up_ends():
     assert list(join_of()) == [*range(40), *range(1040, 1080)]
 
 
@@ -101,7 +101,7 @@ def test_a_join_is_where_the_streams_agree():
     assert list(joined) == [*range(30), *range(1030, 1080)]
 
 
-def test_the_first_half_of_a_run_up_is_not_trusted():
+def test_the_first_half_of_a_warm_up_is_not_trusted():
     joined = join_of(slice(0, 15))
     assert list(joined) == [*range(40), *range(1040, 1080)]
 
@@ -109,7 +109,7 @@ def test_the_first_half_of_a_run_up_is_not_trusted():
 def test_every_row_has_its_own_joins():
     one, other = streams(slice(22, 30)), streams()
     both = [np.concatenate(pair) for pair in zip(one, other, strict=True)]
-    joined = join_stretches([LEFT, RIGHT], both)
+    joined = join_segments([LEFT, RIGHT], both)
     assert (joined[0] == join_of(slice(22, 30))).all()
     assert (joined[1] == join_of()).all()
 
@@ -137,10 +137,10 @@ def parallel():
     return sing("parallel")
 
 
-def test_the_top_and_the_first_stretch_are_those_of_the_exact_song(parallel):
+def test_the_top_and_the_first_segment_are_those_of_the_exact_song(parallel):
     exact = sing("exact")
     assert torch.equal(exact[0], parallel[0])
-    # The first join may lie up to half a run-up before place 64.
+    # The first join may lie up to half a warm-up before place 64.
     assert torch.equal(exact[1][:, :48], parallel[1][:, :48])
     assert not torch.equal(exact[1], parallel[1])
 
