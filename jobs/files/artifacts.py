@@ -8,11 +8,12 @@ import re
 import secrets
 import shutil
 import stat
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 import numpy as np
 import safetensors
@@ -165,6 +166,11 @@ class LocalArtifacts:
             _sync(folder)
         finally:
             unfinished.unlink(missing_ok=True)
+
+    def nameless_file(self) -> IO[bytes]:
+        """A new file on the disk of the jobs' files, which is gone when it is closed or lost."""
+        self._root.mkdir(mode=0o750, parents=True, exist_ok=True)
+        return tempfile.TemporaryFile(dir=self._root)
 
     def path(self, job_id: str, name: str) -> Path:
         """Where a finished file is. Raises ArtifactNotFound, also for names that are none."""

@@ -1,13 +1,17 @@
 """The sound of a level, made beside the drawing: early, and the same as if it were made at once."""
 
 import threading
+import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 
+from jobs.files.artifacts import LocalArtifacts
 from jobs.record.job import JobStatus, Stage
+from jukebox_core.units import Level
 from tests.worker.jobs_and_processes import decode_alone, run_stage, sing_alone
 from worker.song.level_audio import LevelSound
 
@@ -131,3 +135,43 @@ def test_an_engine_that_ends_leaves_no_sound_under_way(worker):
     assert not worker.engine.is_alive()
     assert not worker.engine._second.is_alive()
     assert made == ["first"]
+
+
+def test_however_many_pieces_a_level_has_few_are_in_memory_at_a_time(tmp_path):
+    """The pieces are made when they are waited for, as by a device that is just fast enough."""
+    made, most_alive = weakref.WeakSet(), 0
+
+    class Work:
+        has_ended, error = False, None
+
+        def pieces(self):
+            return self._pieces
+
+        def make(self):
+            nonlocal most_alive
+            self._pieces, self.has_ended = [torch.full((4096, 1), 0.25)], True
+            made.update(self._pieces)
+            most_alive = max(most_alive, len(made))
+
+    artifacts = LocalArtifacts(tmp_path)
+    vqvae = SimpleNamespace(samples_per_token={Level.TOP: 128})
+    card = SimpleNamespace(config=SimpleNamespace(vqvae=vqvae))
+    engine = SimpleNamespace(run_beside=lambda *_: Work(), cancel=lambda _: None)
+    worker = SimpleNamespace(
+        artifacts=artifacts, catalog={"tiny": card}, engine=engine, device_name="a GPU"
+    )
+    request = SimpleNamespace(model="tiny")
+    hold = SimpleNamespace(
+        claim=SimpleNamespace(job=SimpleNamespace(request=request)),
+        wait=lambda _, work: work.make(),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("worker.song.level_audio.decoder_reach_tokens", lambda *_: 0)
+        patch.setattr("worker.song.level_audio.SLICE_SAMPLES", 4096)
+        with LevelSound(worker, hold, Level.TOP, 32 * 50) as sound:
+            sounds = sound.finish(np.zeros((4, 32 * 50), np.int64))
+            samples = [np.concatenate(list(each.blocks())) for each in sounds]
+    assert [len(each) for each in samples] == [4096 * 50] * 4
+    assert all((each == 8192).all() for each in samples)
+    assert most_alive <= 8, "those of one piece, and of the one before it"
+    assert list(tmp_path.iterdir()) == []
