@@ -26,7 +26,7 @@ from jukebox_core.errors import SongError
 from jukebox_core.sampling.kept import cut_tokens
 from jukebox_core.units import COARSE_TO_FINE, Level
 
-Codes = Mapping[Level, NDArray[np.int64]]
+Codes = Mapping[Level, NDArray[np.integer]]
 
 _INHERITED = (
     "model",
@@ -43,7 +43,7 @@ _NAMES_AND_IDS = (("artist", "artist_id"), ("genre", "genre_ids"))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Codes to go on from, int64 [songs, T] of each level that is there, coarsest first.
+    """Codes to go on from, whole numbers [songs, T] of each level that is there, coarsest first.
 
     `pointer` is the field of the request that named them; `model` the model they belong to, where
     that is known.
@@ -110,7 +110,7 @@ def _no_asset() -> InvalidRequest:
     return invalid_field("body", ["prompt", "asset_id"], sentence)
 
 
-def _by_level(codes: Mapping[str, NDArray[np.int64]]) -> dict[Level, NDArray[np.int64]]:
+def _by_level(codes: Mapping[str, NDArray[np.integer]]) -> dict[Level, NDArray[np.integer]]:
     return {level: codes[level.label] for level in COARSE_TO_FINE if level.label in codes}
 
 
@@ -182,7 +182,7 @@ def _num_samples(body: ContinueBody | UpsampleBody, origin: Origin) -> int:
 
 
 def cut_codes(origin: Origin, request: JobRequest, config: JukeboxConfig) -> Codes:
-    """What of the codes is kept, int64 [1 or num_samples, T], of the levels that are asked for.
+    """What of the codes is kept: whole numbers [1 or num_samples, T] of the levels asked for.
 
     Raises:
         SongError: the cut lies beyond the end (`keep_sec`), or the codes are none of this model

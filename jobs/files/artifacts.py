@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 import safetensors
@@ -125,14 +125,14 @@ class LocalArtifacts:
             if level not in LEVEL_NAMES:
                 raise ValueError(f"no level is called {level!r}: {', '.join(LEVEL_NAMES)}")
             _check_codes(level_codes)
-        tensors: dict[str, NDArray[np.int32]] = {
-            level: _as_int32(codes[level]) for level in LEVEL_NAMES if level in codes
+        tensors: dict[str, NDArray[np.integer]] = {
+            level: codes[level] for level in LEVEL_NAMES if level in codes
         }
         header = {**metadata, _CHECKSUM_KEY: _checksum(tensors)}
         finest = next(reversed(tensors), "no")
         name = f"{kind}-to-{finest}-fence{fence:06d}.safetensors"
         with self.new_file(job_id, name, fence=fence) as path:
-            path.write_bytes(safetensors.numpy.save(tensors, metadata=header))
+            _write_tensors(path, tensors, header)
         return name
 
     def read_all_codes(self, job_id: str, name: str) -> dict[str, NDArray[np.int64]]:
@@ -140,11 +140,26 @@ class LocalArtifacts:
 
         Raises ArtifactNotFound, ArtifactCorrupt.
         """
-        content = self._read(job_id, name)
-        tensors = _load(job_id, name, content)
-        if _metadata(content).get(_CHECKSUM_KEY) != _checksum(tensors):
+        stored = self.read_stored_codes(job_id, name)
+        return {level: codes.astype(np.int64) for level, codes in stored.items()}
+
+    def read_stored_codes(self, job_id: str, name: str) -> dict[str, NDArray[np.int32]]:
+        """The same as int32, read only: the file's content is held once in memory.
+
+        Raises ArtifactNotFound, ArtifactCorrupt.
+        """
+        path = self.path(job_id, name)
+        try:
+            with safetensors.safe_open(path, framework="numpy") as file:
+                metadata = file.metadata() or {}
+                tensors = {key: _whole_tensor(file, key) for key in file.keys()}  # noqa: SIM118
+        except FileNotFoundError as error:
+            raise ArtifactNotFound(f"job {job_id!r} has no file {name!r}") from error
+        except (safetensors.SafetensorError, OSError, ValueError) as error:
+            raise ArtifactCorrupt(f"{name} of {job_id} cannot be read: {error}") from error
+        if metadata.get(_CHECKSUM_KEY) != _checksum(tensors):
             raise ArtifactCorrupt(f"{name} of {job_id} does not hold what was written")
-        return {level: tensors[level].astype(np.int64) for level in LEVEL_NAMES if level in tensors}
+        return {level: tensors[level] for level in LEVEL_NAMES if level in tensors}
 
     @contextmanager
     def new_file(self, job_id: str, name: str, *, fence: int | None = None) -> Iterator[Path]:
@@ -300,16 +315,37 @@ def _load(job_id: str, name: str, content: bytes) -> dict[str, NDArray[np.int32]
     return tensors
 
 
-def _metadata(content: bytes) -> dict[str, str]:
-    """The header of a safetensors file that has been read without an error."""
-    num_header_bytes = int.from_bytes(content[:8], "little")
-    metadata: dict[str, str] = json.loads(content[8 : 8 + num_header_bytes]).get("__metadata__", {})
-    return metadata
+def _whole_tensor(file: Any, key: str) -> NDArray[np.int32]:  # noqa: ANN401
+    tensor: NDArray[np.int32] = file.get_tensor(key)
+    return tensor
 
 
-def _checksum(tensors: Mapping[str, NDArray[np.int32]]) -> str:
+def _checksum(tensors: Mapping[str, NDArray[np.integer]]) -> str:
     digest = hashlib.sha256()
     for level in sorted(tensors):
-        digest.update(f"{level} {tensors[level].dtype} {tensors[level].shape};".encode())
-        digest.update(np.ascontiguousarray(tensors[level]).tobytes())
+        digest.update(f"{level} int32 {tensors[level].shape};".encode())
+        for row in tensors[level]:
+            digest.update(_as_int32(row).data)
     return digest.hexdigest()
+
+
+def _write_tensors(
+    path: Path, tensors: Mapping[str, NDArray[np.integer]], metadata: Mapping[str, str]
+) -> None:
+    """Write a safetensors file of int32, a row at a time: the library would copy everything.
+
+    The format: the header's length in 8 bytes, the header as JSON, and the tensors one by one.
+    """
+    header: dict[str, object] = {"__metadata__": dict(metadata)}
+    end = 0
+    for level in sorted(tensors):
+        start, end = end, end + tensors[level].size * np.dtype(np.int32).itemsize
+        shape = list(tensors[level].shape)
+        header[level] = {"dtype": "I32", "shape": shape, "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for level in sorted(tensors):
+            for row in tensors[level]:
+                file.write(_as_int32(row).data)

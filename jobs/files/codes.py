@@ -9,11 +9,11 @@ from jobs.errors import ArtifactCorrupt, ArtifactNotFound
 from jobs.files.artifacts import LocalArtifacts
 from jobs.record.job import Job
 
-Codes = NDArray[np.int64]
+Codes = NDArray[np.int32]
 
 
 def kept_codes(artifacts: LocalArtifacts, job: Job) -> dict[str, Codes]:
-    """Codes of every level that was begun, int64 [num_samples, T], coarsest first.
+    """Codes of every level that was begun, int32 [num_samples, T], coarsest first, read only.
 
     What only filled a context is cut off. Levels that were finished come from their common file;
     the others, and those whose file is lost, from the job's prompt and its windows as far as they
@@ -36,7 +36,7 @@ def _read_all(artifacts: LocalArtifacts, job: Job, name: str | None) -> Mapping[
     if name is None:
         return {}
     try:
-        return artifacts.read_all_codes(job.id, name)
+        return artifacts.read_stored_codes(job.id, name)
     except (ArtifactNotFound, ArtifactCorrupt):
         return {}
 
@@ -45,7 +45,7 @@ def _from_windows(
     artifacts: LocalArtifacts, job: Job, level: str, prompt: Mapping[str, Codes]
 ) -> Codes:
     num_samples, end = job.request.num_samples, job.plan[level].prompt_tokens
-    nothing = np.zeros((num_samples, 0), dtype=np.int64)
+    nothing = np.zeros((num_samples, 0), dtype=np.int32)
     parts = [nothing]
     if end:
         rows = prompt.get(level, nothing)
@@ -56,7 +56,7 @@ def _from_windows(
         if window.start != end:
             break
         try:
-            parts.append(artifacts.read_codes(job.id, window))
+            parts.append(artifacts.read_codes(job.id, window).astype(np.int32))
         except (ArtifactNotFound, ArtifactCorrupt):
             break
         end = window.end

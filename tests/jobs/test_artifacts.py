@@ -1,9 +1,11 @@
 """A file has its name only when it is whole, and nothing outside a job's folder is touched."""
 
 import os
+import tracemalloc
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
@@ -269,3 +271,25 @@ def test_a_removed_job_has_no_files(artifacts):
     artifacts.remove_job(JOB_ID)
     artifacts.remove_job(JOB_ID)
     assert list(artifacts._root.iterdir()) == []
+
+
+def test_codes_are_written_as_any_reader_of_safetensors_expects_and_hold_no_second_copy(artifacts):
+    job_id = new_job_id()
+    codes = {
+        "top": np.arange(16 * 50_000).reshape(16, -1),
+        "middle": np.ones((16, 200_000), np.int32),
+    }
+    tracemalloc.start()
+    try:
+        name = artifacts.write_all_codes(job_id, fence=1, codes=codes, metadata={"model": "tiny"})
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 2_000_000, "a row at a time; all rows are 16 MB"
+    stored = safetensors.numpy.load_file(artifacts.path(job_id, name))
+    assert set(stored) == set(codes)
+    read = artifacts.read_stored_codes(job_id, name)
+    for level, rows in codes.items():
+        assert (stored[level].dtype, read[level].dtype) == (np.int32, np.int32)
+        np.testing.assert_array_equal(stored[level], rows)
+        np.testing.assert_array_equal(read[level], rows)
