@@ -71,7 +71,7 @@ class Border:
         promised = self.service.store.get(response.json()["id"])
         levels = response.json()["progress"]["levels"]
         await anyio.to_thread.run_sync(run_song, self.worker, promised.id, Stage.TOP)
-        job = self.service.store.get(promised.id)
+        job = self.service.store.get(promised.id, with_windows=True)
         assert job.error is None
         assert [level["tokens_total"] for level in levels] == [
             plan.tokens_total for plan in promised.plan.values()
