@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import torch
 
+from jukebox_core.child_processes import TORCH_VARIABLES, spawning_environment
 from jukebox_core.errors import ConfigError
 from jukebox_core.model import JukeboxModel
 from jukebox_core.units import COARSE_TO_FINE
@@ -41,7 +42,10 @@ def crew_of(num_processes: int) -> Iterator[Crew]:
         yield Crew(None)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(num_processes, context, initializer=_begin) as pool:
+    with (
+        spawning_environment(*TORCH_VARIABLES),
+        ProcessPoolExecutor(num_processes, context, initializer=_begin) as pool,
+    ):
         yield Crew(pool)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jukebox_core.audio.files import to_pcm, write_blocks
+from jukebox_core.child_processes import spawning_environment
 from jukebox_core.errors import SongError
 from jukebox_core.synth.artists import ARTISTS
 from jukebox_core.synth.compose import DURATION_SEC, TRAINING_PAIRS, check_sound, compose
@@ -72,7 +73,10 @@ def write_songs(
     )
     rows: list[dict[str, Any]] = []
     if workers > 1:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        with (
+            spawning_environment(),
+            ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+        ):
             written = pool.map(write, range(num_songs), pairs, chunksize=8)
             _collect(rows, written, on_song)
     else:
