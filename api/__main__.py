@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from contextlib import suppress
 from types import FrameType
 
@@ -9,6 +10,13 @@ import uvicorn
 
 from api.settings import ApiSettings, read_settings
 from api.web.auth import is_loopback
+from api.web.connections import (
+    MAX_HEAD_BYTES,
+    AcceptComplaints,
+    TooFewDescriptors,
+    guarded_protocol,
+    plan_connections,
+)
 from jobs.api_keys import ApiKeyFile
 from jobs.errors import ApiKeysUnreadable, DataFolderMismatch, StoreUnavailable
 from jobs.files.shared_folder import SharedFolder
@@ -17,6 +25,7 @@ from jobs.settings import InvalidSettings
 
 _SHUTDOWN_SEC = 5
 """How long downloads may go on after a stop was asked for."""
+_BACKLOG = 512
 
 
 class _Server(uvicorn.Server):
@@ -25,6 +34,11 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
         super().__init__(config)
         self._stopping = stopping
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen."""
+        asyncio.get_running_loop().set_exception_handler(AcceptComplaints())
+        await super().startup(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM or SIGINT came."""
@@ -43,6 +57,10 @@ def main() -> None:
     # Imported only now: it takes a second, and a wrong setting should show at once.
     from api.asgi import build_app
 
+    try:
+        max_connections = plan_connections()
+    except TooFewDescriptors as error:
+        raise SystemExit(f"The API cannot start: {error}.") from error
     app = build_app(settings)
     _check_data_folder(app.state.services.folder)
     config = uvicorn.Config(
@@ -51,6 +69,10 @@ def main() -> None:
         port=settings.port,
         log_config=None,
         server_header=False,
+        http=guarded_protocol(max_connections),
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+        # One failed accept is reported for each of these places in the queue.
+        backlog=_BACKLOG,
         timeout_graceful_shutdown=_SHUTDOWN_SEC,
     )
     server = _Server(config, app.state.services.stopping)

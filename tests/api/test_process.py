@@ -47,13 +47,15 @@ class ApiProcess:
         data_dir: Path,
         *,
         host: str = "127.0.0.1",
+        max_descriptors: int | None = None,
         **settings: str,
     ) -> None:
+        limits = [] if max_descriptors is None else ["prlimit", f"--nofile={max_descriptors}"]
         port = free_port()
         self.log = data_dir / "api.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "api"],
+                [*limits, sys.executable, "-m", "api"],
                 env=environment(
                     REDIS_URL=redis_url,
                     JUKEBOX_DATA_DIR=str(data_dir),
@@ -95,7 +97,7 @@ class ApiProcess:
 
 
 @contextmanager
-def running(*arguments: Any, **settings: str) -> Iterator[ApiProcess]:
+def running(*arguments: Any, **settings: Any) -> Iterator[ApiProcess]:
     """A process that answers; ended with the block."""
     api = ApiProcess(*arguments, **settings)
     try:
