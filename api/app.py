@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 
-from api.dependencies import Services, within_request_rate
+from api.dependencies import Services
 from api.media import Ingest
 from api.metrics import ApiMetrics, CountRequests
 from api.rollback import Withdrawals
@@ -22,6 +22,7 @@ from api.web.error_handlers import install_error_handlers
 from api.web.files import Transcoder
 from api.web.middleware import BodyLimit, SecurityHeaders
 from api.web.openapi import DESCRIPTION, TAGS, openapi_of
+from api.web.request_cost import RequestCost, RequestRate
 from api.web.streams import Streams
 from api.web.uploads import Uploads
 from jobs.api_keys import ApiKeyFile
@@ -94,16 +95,23 @@ def create_app(
         stopping=asyncio.Event(),
     )
     for routes in (jobs, pins, events, audio, alignment, assets_routes, models, webhooks_routes):
-        app.include_router(routes.router, dependencies=[Depends(within_request_rate)])
+        app.include_router(routes.router)
     app.include_router(health.router)
     app.webhooks.include_router(webhooks_routes.messages)
     app.add_api_route("/", _to_docs, include_in_schema=False)
     install_error_handlers(app)
     # The last one added is the first to see a request.
+    app.add_middleware(RequestCost, uploads=frozenset({"/assets"}))
     app.add_middleware(
         BodyLimit,
         max_bytes=settings.max_body_bytes,
         uploads={"/assets": settings.max_asset_bytes + _FORM_BYTES},
+    )
+    app.add_middleware(
+        RequestRate,
+        store=store,
+        per_minute=settings.max_requests_per_minute,
+        posts_per_minute=settings.max_posts_per_minute,
     )
     always_locked = not is_loopback(settings.host)
     app.add_middleware(Door, keys=keys, always_locked=always_locked)

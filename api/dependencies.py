@@ -111,28 +111,11 @@ def checked_job_id(
     return job_id
 
 
-def within_rate(caller: CallerDep, services: ServicesDep) -> None:
-    """Count a request that makes work. Raises LimitReached; a caller without a key has no limit."""
-    per_minute = services.settings.max_posts_per_minute
-    if caller.owner is not None and per_minute:
-        services.store.take_token(caller.owner, per_minute=per_minute)
-
-
-def within_request_rate(caller: CallerDep, services: ServicesDep) -> None:
-    """Count any request. Raises LimitReached; a caller without a key has no limit."""
-    per_minute = services.settings.max_requests_per_minute
-    if caller.owner is not None and per_minute:
-        services.store.take_token(caller.owner, per_minute=per_minute, kind="request")
-
-
 async def stream_place(caller: CallerDep, services: ServicesDep) -> AsyncIterator[None]:
     """A place for as long as the answer lasts. Raises LimitReached when there are too many."""
     with services.streams.place(caller.owner):
         yield
 
-
-WITHIN_RATE = [Depends(within_rate)]
-"""`dependencies` of the endpoints that make work."""
 
 JobId = Annotated[str, Depends(checked_job_id)]
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi import Path as PathParameter
 from starlette.datastructures import FormData, UploadFile
 
-from api.dependencies import WITHIN_RATE, Services, ServicesDep, check_data_folder, root_path
+from api.dependencies import Services, ServicesDep, check_data_folder, root_path
 from api.media import FileRefused, IngestFailed
 from api.submission.policy import asset_expires_at
 from api.submission.storage import check_room
@@ -91,7 +91,6 @@ AssetId = Annotated[str, Depends(checked_asset_id)]
 @router.post(
     "/assets",
     operation_id="createAsset",
-    dependencies=WITHIN_RATE,
     summary="Send a sound, or codes, to begin songs with",
     status_code=HTTPStatus.CREATED,
     response_description="Taken in",

@@ -2,7 +2,6 @@
 
 import errno
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Literal, cast
@@ -21,6 +20,7 @@ from api.web.errors import (
     problem_response,
     storage_failed,
     store_unavailable,
+    too_much,
 )
 from jobs.errors import (
     ArtifactCorrupt,
@@ -118,7 +118,7 @@ def _from_jobs_error(error: JobsError) -> ApiError:
         case IdempotencyKeyReused():
             return _key_reused()
         case LimitReached():
-            return _too_much(error)
+            return too_much(error)
         case InvalidCursor():
             detail = "take it from next_cursor of an answer of this service, or leave it out"
             return InvalidRequest([_field_error("query", ["cursor"], detail)])
@@ -138,27 +138,6 @@ def _why_not_retryable(status: str) -> str:
     if status == JobStatus.FAILED:
         return "The job's error says that it would fail again: change the request, and post that."
     return f"The job is {status}: only one that failed can be tried again."
-
-
-_TOO_MUCH: Mapping[str, str] = {
-    "queue_full": "{limit} jobs wait already, and the queue takes no more: try again later.",
-    "too_many_queued": "{limit} jobs of this API key wait already: try again when some are done.",
-    "too_many_running": "{limit} jobs of this API key run already: try again when some are done.",
-    "rate_limited": "This API key may ask or post {limit} times a minute: slow down a little.",
-    "audio_quota_exceeded": "This API key may ask for {limit} seconds of music a day, and with "
-    "this song it would be more: the next day begins at midnight, UTC.",
-    "too_many_uploads": "{limit} uploads of this API key are on their way already: wait for one.",
-    "too_many_streams": "{limit} streams and long polls are open already: close some, or poll.",
-}
-
-
-def _too_much(error: LimitReached) -> ApiError:
-    return ApiError(
-        HTTPStatus.TOO_MANY_REQUESTS,
-        error.code,
-        _TOO_MUCH[error.code].format(limit=error.limit),
-        headers={"Retry-After": str(math.ceil(error.retry_after_sec))},
-    )
 
 
 def _key_reused() -> ApiError:

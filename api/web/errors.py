@@ -5,6 +5,7 @@ wrong with single fields: where it was sent (`in`), a JSON pointer inside that, 
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Literal
@@ -14,6 +15,8 @@ from fastapi import Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import Send
+
+from jobs.errors import LimitReached
 
 PROBLEM_JSON = "application/problem+json"
 UNAVAILABLE_RETRY_SEC = 5
@@ -152,4 +155,26 @@ def store_unavailable() -> ApiError:
         "store_unavailable",
         "The job store cannot be reached at the moment. Try again soon.",
         headers={"Retry-After": str(UNAVAILABLE_RETRY_SEC)},
+    )
+
+
+_TOO_MUCH: Mapping[str, str] = {
+    "queue_full": "{limit} jobs wait already, and the queue takes no more: try again later.",
+    "too_many_queued": "{limit} jobs of this API key wait already: try again when some are done.",
+    "too_many_running": "{limit} jobs of this API key run already: try again when some are done.",
+    "rate_limited": "This API key may ask or post {limit} times a minute: slow down a little.",
+    "audio_quota_exceeded": "This API key may ask for {limit} seconds of music a day, and with "
+    "this song it would be more: the next day begins at midnight, UTC.",
+    "too_many_uploads": "{limit} uploads of this API key are on their way already: wait for one.",
+    "too_many_streams": "{limit} streams and long polls are open already: close some, or poll.",
+}
+
+
+def too_much(error: LimitReached) -> ApiError:
+    """The 429 for a limit of a key or of the service."""
+    return ApiError(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        error.code,
+        _TOO_MUCH[error.code].format(limit=error.limit),
+        headers={"Retry-After": str(math.ceil(error.retry_after_sec))},
     )

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+import redis
 
 from cli.local.stack import free_port
 from jobs.api_keys import FILE_NAME, ApiKeyFile, Scope
@@ -111,6 +112,8 @@ def running(*arguments: Any, **settings: Any) -> Iterator[ApiProcess]:
 def shared_api(
     redis_url: str, models_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ApiProcess]:
+    with redis.Redis.from_url(redis_url, protocol=2) as client:
+        client.flushall()
     with running(redis_url, models_dir, tmp_path_factory.mktemp("api")) as api:
         yield api
 
