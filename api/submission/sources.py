@@ -7,9 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from api.dependencies import Services
 from api.submission.policy import are_codes_expired
 from api.web.callers import Caller
@@ -17,16 +14,16 @@ from api.web.errors import InvalidRequest, invalid_field
 from jobs.errors import AssetNotFound, JobNotFound
 from jobs.files.assets import Asset, AssetKind
 from jobs.files.codes import kept_codes
+from jobs.files.stored_codes import StoredCodes, open_tensors
 from jobs.record.bodies import AncestralBody, ContinueBody, PrimedBody, UpsampleBody
 from jobs.record.job import Job
 from jobs.record.request import LEVEL_NAMES, JobRequest, LevelName
-from jukebox_core.codes_file import read_codes_file
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import SongError
 from jukebox_core.sampling.kept import cut_tokens
 from jukebox_core.units import COARSE_TO_FINE, Level
 
-Codes = Mapping[Level, NDArray[np.integer]]
+Codes = Mapping[Level, StoredCodes]
 
 _INHERITED = (
     "model",
@@ -43,7 +40,7 @@ _NAMES_AND_IDS = (("artist", "artist_id"), ("genre", "genre_ids"))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Codes to go on from, whole numbers [songs, T] of each level that is there, coarsest first.
+    """Codes to go on from, [songs, T] of each level that is there, coarsest first; on disk.
 
     `pointer` is the field of the request that named them; `model` the model they belong to, where
     that is known.
@@ -62,8 +59,8 @@ def origin_of(services: Services, caller: Caller, body: ContinueBody | UpsampleB
     asset_id = body.prompt.asset_id if body.prompt is not None else ""
     asset = asset_of(services, caller, asset_id, "codes")
     try:
-        codes = read_codes_file(services.assets.path(asset))
-    except (AssetNotFound, SongError) as error:
+        codes, _ = open_tensors(services.assets.path(asset))
+    except (AssetNotFound, OSError, ValueError) as error:
         raise _no_asset() from error
     return Origin(codes=_by_level(codes), pointer=("prompt", "asset_id"), model=asset.model)
 
@@ -110,7 +107,7 @@ def _no_asset() -> InvalidRequest:
     return invalid_field("body", ["prompt", "asset_id"], sentence)
 
 
-def _by_level(codes: Mapping[str, NDArray[np.integer]]) -> dict[Level, NDArray[np.integer]]:
+def _by_level(codes: Mapping[str, StoredCodes]) -> dict[Level, StoredCodes]:
     return {level: codes[level.label] for level in COARSE_TO_FINE if level.label in codes}
 
 
@@ -182,19 +179,21 @@ def _num_samples(body: ContinueBody | UpsampleBody, origin: Origin) -> int:
 
 
 def cut_codes(origin: Origin, request: JobRequest, config: JukeboxConfig) -> Codes:
-    """What of the codes is kept: whole numbers [1 or num_samples, T] of the levels asked for.
+    """What of the codes is kept: [1 or num_samples, T] of the levels asked for, still on disk.
 
     Raises:
         SongError: the cut lies beyond the end (`keep_sec`), or the codes are none of this model
             (`codes`).
     """
-    rows = slice(None) if request.sample is None else slice(request.sample, request.sample + 1)
-    chosen = {level: codes[rows] for level, codes in origin.codes.items()}
+    chosen = {
+        level: codes if request.sample is None else codes.row(request.sample)
+        for level, codes in origin.codes.items()
+    }
     _check_range(chosen, config)
     num_tokens = {level: codes.shape[1] for level, codes in chosen.items()}
     kept = cut_tokens(config.time_base, num_tokens, request.cut_seconds)
     return {
-        level: chosen[level][:, :length]
+        level: chosen[level].first_tokens(length)
         for level, length in kept.items()
         if level.label in request.levels and length
     }
@@ -203,8 +202,9 @@ def cut_codes(origin: Origin, request: JobRequest, config: JukeboxConfig) -> Cod
 def _check_range(codes: Codes, config: JukeboxConfig) -> None:
     num_codes = config.vqvae.num_codes
     for level, rows in codes.items():
-        if rows.size and rows.max() >= num_codes:
+        largest = rows.largest()
+        if largest >= num_codes:
             raise SongError(
-                f"{level.label} holds the code {rows.max()}, and this model has {num_codes}",
+                f"{level.label} holds the code {largest}, and this model has {num_codes}",
                 field="codes",
             )

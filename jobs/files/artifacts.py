@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import math
 import os
 import re
 import secrets
@@ -13,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Literal
 
 import numpy as np
 import safetensors
@@ -21,6 +22,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
+from jobs.files.stored_codes import StoredCodes, open_tensors
 from jobs.record.job import CodesFile, is_job_id
 from jobs.record.request import LEVEL_NAMES
 
@@ -111,7 +113,7 @@ class LocalArtifacts:
         job_id: str,
         *,
         fence: int,
-        codes: Mapping[str, NDArray[np.integer]],
+        codes: Mapping[str, NDArray[np.integer] | StoredCodes],
         metadata: Mapping[str, str],
         kind: Literal["codes", "prompt"] = "codes",
     ) -> str:
@@ -124,8 +126,9 @@ class LocalArtifacts:
         for level, level_codes in codes.items():
             if level not in LEVEL_NAMES:
                 raise ValueError(f"no level is called {level!r}: {', '.join(LEVEL_NAMES)}")
-            _check_codes(level_codes)
-        tensors: dict[str, NDArray[np.integer]] = {
+            if not isinstance(level_codes, StoredCodes):
+                _check_codes(level_codes)
+        tensors: dict[str, NDArray[np.integer] | StoredCodes] = {
             level: codes[level] for level in LEVEL_NAMES if level in codes
         }
         header = {**metadata, _CHECKSUM_KEY: _checksum(tensors)}
@@ -140,24 +143,23 @@ class LocalArtifacts:
 
         Raises ArtifactNotFound, ArtifactCorrupt.
         """
-        stored = self.read_stored_codes(job_id, name)
-        return {level: codes.astype(np.int64) for level, codes in stored.items()}
+        stored = self.open_codes(job_id, name)
+        return {level: codes.to_array().astype(np.int64) for level, codes in stored.items()}
 
-    def read_stored_codes(self, job_id: str, name: str) -> dict[str, NDArray[np.int32]]:
-        """The same as int32, read only: the file's content is held once in memory.
+    def open_codes(self, job_id: str, name: str) -> dict[str, StoredCodes]:
+        """The same on disk, for those who read a row at a time; its hash has been checked.
 
         Raises ArtifactNotFound, ArtifactCorrupt.
         """
         path = self.path(job_id, name)
         try:
-            with safetensors.safe_open(path, framework="numpy") as file:
-                metadata = file.metadata() or {}
-                tensors = {key: _whole_tensor(file, key) for key in file.keys()}  # noqa: SIM118
+            tensors, metadata = open_tensors(path)
+            checksum = _checksum(tensors)
         except FileNotFoundError as error:
             raise ArtifactNotFound(f"job {job_id!r} has no file {name!r}") from error
-        except (safetensors.SafetensorError, OSError, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise ArtifactCorrupt(f"{name} of {job_id} cannot be read: {error}") from error
-        if metadata.get(_CHECKSUM_KEY) != _checksum(tensors):
+        if metadata.get(_CHECKSUM_KEY) != checksum:
             raise ArtifactCorrupt(f"{name} of {job_id} does not hold what was written")
         return {level: tensors[level] for level in LEVEL_NAMES if level in tensors}
 
@@ -315,12 +317,7 @@ def _load(job_id: str, name: str, content: bytes) -> dict[str, NDArray[np.int32]
     return tensors
 
 
-def _whole_tensor(file: Any, key: str) -> NDArray[np.int32]:  # noqa: ANN401
-    tensor: NDArray[np.int32] = file.get_tensor(key)
-    return tensor
-
-
-def _checksum(tensors: Mapping[str, NDArray[np.integer]]) -> str:
+def _checksum(tensors: Mapping[str, NDArray[np.integer] | StoredCodes]) -> str:
     digest = hashlib.sha256()
     for level in sorted(tensors):
         digest.update(f"{level} int32 {tensors[level].shape};".encode())
@@ -330,7 +327,9 @@ def _checksum(tensors: Mapping[str, NDArray[np.integer]]) -> str:
 
 
 def _write_tensors(
-    path: Path, tensors: Mapping[str, NDArray[np.integer]], metadata: Mapping[str, str]
+    path: Path,
+    tensors: Mapping[str, NDArray[np.integer] | StoredCodes],
+    metadata: Mapping[str, str],
 ) -> None:
     """Write a safetensors file of int32, a row at a time: the library would copy everything.
 
@@ -339,8 +338,8 @@ def _write_tensors(
     header: dict[str, object] = {"__metadata__": dict(metadata)}
     end = 0
     for level in sorted(tensors):
-        start, end = end, end + tensors[level].size * np.dtype(np.int32).itemsize
         shape = list(tensors[level].shape)
+        start, end = end, end + math.prod(shape) * np.dtype(np.int32).itemsize
         header[level] = {"dtype": "I32", "shape": shape, "data_offsets": [start, end]}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)

@@ -5,6 +5,7 @@ may be deleted at any time.
 """
 
 import json
+import logging
 import os
 import re
 import secrets
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Literal
 
 from jobs.errors import AssetNotFound
+
+log = logging.getLogger(__name__)
 
 ABANDONED_AFTER_SEC = 3600.0
 """A draft that nobody finished in this time belongs to a process that died."""
@@ -144,13 +147,20 @@ class LocalAssets:
         shutil.rmtree(doomed, ignore_errors=True)
 
     def delete_older(self, kept_sec: float) -> list[str]:
-        """Forget the assets that came longer ago than this; returns their ids. Raises OSError."""
+        """Forget the assets that came longer ago than this; returns their ids.
+
+        One that cannot be removed stays, and keeps none of the others.
+        """
         gone = []
         for folder in self._root.glob("asset_*"):
-            with suppress(FileNotFoundError, AssetNotFound):
+            try:
                 if time.time() - (folder / _FACTS_NAME).stat().st_mtime > kept_sec:
                     self.delete(folder.name)
                     gone.append(folder.name)
+            except (FileNotFoundError, AssetNotFound):
+                continue
+            except OSError as error:
+                log.warning("an asset stays for now: %s", error, extra={"asset_id": folder.name})
         return gone
 
     def _folder(self, asset_id: str) -> Path:

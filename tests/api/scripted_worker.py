@@ -1,6 +1,7 @@
 """The worker's side of the protocol, played by a test: real records, real files, no model."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -94,4 +95,4 @@ class ScriptedWorker:
 
 def files_below(folder: Path) -> list[Path]:
     """Every file under a folder that may not exist."""
-    return [path for path in folder.rglob("*") if path.is_file()]
+    return [Path(root, name) for root, _, names in os.walk(folder) for name in names]

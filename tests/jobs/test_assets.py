@@ -108,3 +108,16 @@ def test_of_many_who_delete_at_once_one_succeeds(assets):
     for thread in threads:
         thread.join()
     assert sorted(outcomes) == ["deleted"] + ["missing"] * 7
+
+
+def test_an_asset_that_cannot_be_removed_keeps_no_other_from_going(assets, monkeypatch):
+    ids = sorted(kept(assets).id for _ in range(3))
+    delete = assets.delete
+
+    def refuse_the_first(asset_id):
+        if asset_id == ids[0]:
+            raise PermissionError(13, "denied")
+        delete(asset_id)
+
+    monkeypatch.setattr(assets, "delete", refuse_the_first)
+    assert sorted(assets.delete_older(-1.0)) == ids[1:]
