@@ -52,10 +52,11 @@ faults: $(VENV)/.dev ## kill, freeze, fill and corrupt real processes and files;
 soak: $(VENV)/.dev ## at least fifty kills over a batch of jobs
 	@$(BIN)/python -m tests.faults.soak
 
-fuzz: $(VENV)/.dev ## thousands of requests, bodies and files that nobody means well with
+fuzz: $(VENV)/.dev ## fuzz the service with malformed and oversized input
 	@$(BIN)/python -m tests.fuzz.schema
 	@$(BIN)/python -m tests.fuzz.bodies
 	@$(BIN)/python -m tests.fuzz.files
+	@$(BIN)/python -m tests.fuzz.availability
 
 bench: $(VENV)/.dev ## tokens per second beside transformers and the machine's limits
 	@$(BIN)/python -m bench.sample

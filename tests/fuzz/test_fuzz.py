@@ -7,6 +7,7 @@ import pytest
 
 from jukebox_core.tiny import write_tiny
 from tests.api.conftest import serving
+from tests.fuzz.availability import hostile_requests, measure
 from tests.fuzz.bodies import a_body, send_bodies
 from tests.fuzz.files import a_file, send_files, whole_files
 from tests.fuzz.schema import run_schemathesis
@@ -49,6 +50,14 @@ def test_hostile_files_are_refused_by_4xx_and_nothing_else(world):
     assert world.crashes() == []
     assert run.num_files == 12
     assert run.peak_api_bytes < 400e6
+
+
+def test_no_request_of_any_size_keeps_others_waiting(world):
+    document = world.api.client.get("/openapi.json").json()
+    requests = list(hostile_requests(world, document))
+    assert len(requests) > 200
+    run = measure(world, requests[::7])
+    assert run.is_clean, (run.too_slow, run.crashes, run.statuses)
 
 
 @pytest.mark.parametrize("name", ["a.safetensors", "a.wav", "a.pkl", "a"])
