@@ -9,12 +9,12 @@ from fastapi import APIRouter, Path, Query
 
 from api.dependencies import ServicesDep
 from api.views.schemas import ModelList, ModelView, NameList
-from api.views.views import model_view, name_view, released_view
+from api.views.views import broken_view, model_view, name_view, released_view
 from api.web.errors import ApiError
 from api.web.openapi import problems
 from jukebox_core.errors import JukeboxError, ModelNotFound
 from jukebox_core.labels.search import LabelSearch, NameMatch
-from jukebox_core.models.catalog import ModelCatalog
+from jukebox_core.models.catalog import ModelCatalog, ModelState
 
 _log = logging.getLogger(__name__)
 
@@ -40,15 +40,16 @@ Limit = Annotated[int, Query(ge=1, le=100, description="How many names at most")
     responses=problems(),
 )
 def list_models(services: ServicesDep) -> ModelList:
-    """Every model with its state, levels, limits and licence.
+    """Every model with its state, levels, limits and licence; broken ones with an error.
 
     A job may name those that are `ready`. The released models that are `absent` can be fetched by
     whoever runs the service: `jukebox models pull NAME`.
     """
     catalog = services.catalog
-    ready = (_view(catalog, name) for name in catalog.names())
+    present = [_view(catalog, name) for name in catalog.names()]
     others = [released_view(model, catalog.state(model.name)) for model in catalog.absent()]
-    return ModelList(data=[*(view for view in ready if view is not None), *others])
+    present.sort(key=lambda view: view.state is ModelState.BROKEN)
+    return ModelList(data=[*present, *others])
 
 
 @router.get(
@@ -97,10 +98,10 @@ def _search(
     return NameList(data=[name_view(match) for match in find(search)])
 
 
-def _view(catalog: ModelCatalog, name: str) -> ModelView | None:
+def _view(catalog: ModelCatalog, name: str) -> ModelView:
     """One broken directory must not hide the others."""
     try:
         return model_view(catalog.get(name))
     except JukeboxError as error:
         _log.warning("model %s cannot be offered: %s", name, error)
-        return None
+        return broken_view(name)

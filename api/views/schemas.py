@@ -137,7 +137,9 @@ class AssetView(BaseModel):
     object: Literal["asset"] = "asset"
     id: str = Field(examples=[EXAMPLE_ASSET_ID])
     kind: AssetKind
-    format: str = Field(description="`wav`, `flac`, `ogg`, `mp3` or `safetensors`")
+    format: str = Field(
+        description="`wav`, `aiff`, `flac`, `ogg`, `mp3`, `mp4`, `aac`, `webm` or `safetensors`"
+    )
     sha256: str = Field(description="Of the file as it was sent")
     bytes: int = Field(description="Of the file as it was sent")
     stored_bytes: int = Field(description="What it takes on the service's disk")
@@ -145,7 +147,7 @@ class AssetView(BaseModel):
     expires_at: datetime | None = Field(description="Then it is forgotten; jobs have a copy")
     duration_seconds: float | None
     sample_rate_hz: int | None
-    channels: int | None = Field(description="Of the file as it was sent; mono is kept")
+    channels: int | None = Field(description="Of the file; it is folded to mono when it is used")
     num_samples: int | None = Field(description="Songs in a file of codes")
     tokens: dict[str, int] | None = Field(description="Codes of each level, for each song")
     model: str | None = Field(description="The model that codes belong to, if the file says so")
@@ -174,21 +176,25 @@ class ModelLimits(BaseModel):
 
 
 class ModelView(BaseModel):
-    """One model. Jobs may name it when it is ready; others can be fetched by who runs the service.
+    """One model. Jobs may name it when it is ready; absent ones can be fetched by the operator.
 
-    What is said of a model that is not ready is what it will be.
+    Of a model that is absent or being fetched this is what it will be. Of a broken one only its
+    name is known, and `error` says what is wrong with it.
     """
 
     object: Literal["model"] = "model"
     name: str
-    state: ModelState = Field(description="`pulling` while it is being fetched")
+    state: ModelState = Field(
+        description="`pulling` while it is being fetched, `broken` when its files cannot be read"
+    )
     description: str
     licence: str
-    sample_rate_hz: int
+    sample_rate_hz: int | None = Field(description="null for a broken model, as `limits`")
     reads_lyrics: bool
     levels: list[ModelLevelView]
-    limits: ModelLimits
+    limits: ModelLimits | None
     bytes: int
+    error: str | None = Field(None, description="What is wrong with a broken model")
 
 
 class ModelList(BaseModel):

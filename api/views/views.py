@@ -210,6 +210,22 @@ def model_view(card: ModelCard) -> ModelView:
     return _model_view(card.name, ModelState.READY, card.config, card.num_bytes)
 
 
+def broken_view(name: str) -> ModelView:
+    """A model whose files cannot be read. What they hold is for the log, which may name paths."""
+    return ModelView(
+        name=name,
+        state=ModelState.BROKEN,
+        description="",
+        licence="",
+        sample_rate_hz=None,
+        reads_lyrics=False,
+        levels=[],
+        limits=None,
+        bytes=0,
+        error="The files of this model cannot be read: the log of the service says why.",
+    )
+
+
 def released_view(model: ReleasedModel, state: ModelState) -> ModelView:
     """A model that could be fetched, or is being fetched."""
     return _model_view(model.name, state, model.config, model.num_bytes)

@@ -34,6 +34,7 @@ from jukebox_core.models.catalog import CONFIG_FILE, LABELS_FOLDER
 from jukebox_core.models.download import Progress, RemoteFile, download
 from jukebox_core.models.pull_lock import finish_pulling, pulling_place
 from jukebox_core.models.released import LABELS_URL, LICENCE_URL, WEIGHTS_URL, ReleasedModel
+from jukebox_core.small_files import MAX_SMALL_BYTES
 from jukebox_core.units import Level
 
 
@@ -80,7 +81,9 @@ class OpenAISupply:
         """Fetch the lists that the priors were trained with."""
         for name in self.model.label_files:
             remote = RemoteFile(
-                url=_join(self.origin.labels_url, name), sha256=self.model.label_hashes.get(name)
+                url=_join(self.origin.labels_url, name),
+                sha256=self.model.label_hashes.get(name),
+                max_bytes=MAX_SMALL_BYTES,
             )
             self._fetch(remote, self.folder / LABELS_FOLDER / name)
         folder = self.folder / LABELS_FOLDER

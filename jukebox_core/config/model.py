@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from jukebox_core.config.openai import prior_from_openai, vqvae_from_openai
 from jukebox_core.config.prior import (
@@ -105,9 +108,16 @@ class JukeboxConfig:
             ConfigError: a field is unknown, missing or contradicts another.
         """
         try:
+            # The types first: what the classes check and derive takes them for granted.
+            _type_checker().validate_python(values)
             return _config_from_dict(values)
-        except (TypeError, KeyError, ValueError) as error:
+        except (TypeError, KeyError, ValueError, ArithmeticError) as error:
             raise ConfigError(f"not a Jukebox configuration: {error}") from error
+
+
+@cache
+def _type_checker() -> TypeAdapter[JukeboxConfig]:
+    return TypeAdapter(JukeboxConfig)
 
 
 def _config_from_openai(

@@ -13,6 +13,7 @@ from jukebox_core.engine.graph_plan import GraphWish
 from jukebox_core.engine.song_run import SongRun, WindowRun
 from jukebox_core.models.placed_priors import PlacedPriors
 from jukebox_core.models.placement import Placement
+from jukebox_core.prior.projection import MIN_CPU_ROWS
 from jukebox_core.sampling.options import LevelProgress
 from jukebox_core.step_kind import MAX_NATIVE_WIDTH
 from jukebox_core.units import COARSE_TO_FINE
@@ -52,7 +53,13 @@ def generate_windows(
 
 
 def local_engine(priors: PlacedPriors, *, device: torch.device, max_rows: int) -> Engine:
-    """Captures graphs where the device has them, as a worker does."""
+    """Captures graphs where the device has them, as a worker does.
+
+    On the CPU it has as many slots at least as a step computes rows: a song of one take is computed
+    as it is among others in a worker, and so is the same to the bit.
+    """
+    if device.type == "cpu":
+        max_rows = max(max_rows, MIN_CPU_ROWS)
     return Engine(
         priors,
         max_rows=max_rows,

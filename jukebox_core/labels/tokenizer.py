@@ -11,6 +11,7 @@ from jukebox_core.labels.labels import Labels, SongLabels
 from jukebox_core.labels.lyrics import LyricAlphabet
 from jukebox_core.labels.raw_ids import ArtistId, GenreIds, RawIds
 from jukebox_core.labels.vocabulary import UNKNOWN_ID, ResolvedName, Vocabulary
+from jukebox_core.small_files import read_small_text
 
 _LABELS_FOLDER = "labels"
 _CONFIG_FILE = "config.json"
@@ -216,10 +217,10 @@ def _broadcast(*columns: str | Sequence[str]) -> list[list[str]]:
 
 def _read_config(file: Path) -> JukeboxConfig:
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
+        values = json.loads(read_small_text(file))
     except OSError as error:
         raise ConfigError(f"cannot read {file}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file} is not JSON: {error}") from error
     if not isinstance(values, dict) or values.get("format") != "jukebox" or "config" not in values:
         raise ConfigError(

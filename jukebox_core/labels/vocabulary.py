@@ -12,6 +12,7 @@ from pathlib import Path
 
 from jukebox_core.config import LabelVersion
 from jukebox_core.errors import LabelError
+from jukebox_core.small_files import read_small_text
 
 UNKNOWN_ID = 0
 """The id that stands for every artist or genre a model has not met."""
@@ -125,7 +126,7 @@ def _list_files(directory: Path, version: LabelVersion) -> tuple[Path, Path]:
 
 def _read_ids(file: Path) -> dict[str, int]:
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_small_text(file)
     except OSError as error:
         raise LabelError(f"cannot read the label list {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -19,6 +19,7 @@ from jukebox_core.labels import JukeboxTokenizer
 from jukebox_core.labels.search import LabelSearch
 from jukebox_core.models.pull_lock import is_pulling
 from jukebox_core.models.released import RELEASED_MODELS, ReleasedModel, released_model
+from jukebox_core.small_files import read_small_text
 
 FORMAT = "jukebox"
 FORMAT_VERSION = 1
@@ -32,11 +33,12 @@ BUNDLED_MODELS = Path(__file__).parents[1] / "bundled"
 
 
 class ModelState(StrEnum):
-    """Whether a model can sing: `PULLING` while a process is fetching it."""
+    """Whether a model can sing: `PULLING` while it is fetched, `BROKEN` when it cannot be read."""
 
     ABSENT = "absent"
     PULLING = "pulling"
     READY = "ready"
+    BROKEN = "broken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class ModelCatalog:
         if name not in directories:
             raise ModelNotFound(self._why_not(name, tuple(sorted(directories))))
         directory = directories[name]
-        version = (directory, (directory / CONFIG_FILE).stat().st_mtime_ns)
+        version = (directory, _changed_at(directory / CONFIG_FILE))
         cached = self._cards.get(name)
         if cached is None or cached[0] != version:
             cached = (version, read_card(directory))
@@ -161,7 +163,7 @@ def read_card(directory: Path) -> ModelCard:
         directory=directory,
         config=config,
         tokenizer=JukeboxTokenizer.from_pretrained(directory) if has_labels else None,
-        num_bytes=sum(file.stat().st_size for file in directory.glob("*.safetensors")),
+        num_bytes=sum(_size_of(file) for file in directory.glob("*.safetensors")),
         description=config.description,
         licence=config.licence,
     )
@@ -190,14 +192,30 @@ def read_config(directory: Path) -> JukeboxConfig:
 def read_config_values(file: Path) -> dict[str, Any]:
     """The JSON object in `file`. Raises ConfigError if there is none."""
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
+        values = json.loads(read_small_text(file))
     except OSError as error:
         raise ConfigError(f"cannot read {file}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file} is not JSON: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{file} holds a {type(values).__name__}, not an object")
     return values
+
+
+def _changed_at(file: Path) -> int:
+    """Nanoseconds. Raises ConfigError."""
+    try:
+        return file.stat().st_mtime_ns
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}: {error.strerror}") from error
+
+
+def _size_of(file: Path) -> int:
+    """Raises ConfigError."""
+    try:
+        return file.stat().st_size
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}: {error.strerror}") from error
 
 
 def _is_name(name: str) -> bool:

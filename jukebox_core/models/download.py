@@ -38,6 +38,8 @@ class RemoteFile:
     url: str
     num_bytes: int | None = None
     sha256: str | None = None
+    max_bytes: int | None = None
+    """More than this is never taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,13 +194,26 @@ class _Attempt:
     ) -> int:
         name = self._part.name.removesuffix(".part")
         while chunk := response.read(CHUNK_BYTES):
-            file.write(chunk)
             received += len(chunk)
+            self._refuse_excess(received)
+            if total is None:
+                _refuse_small_disk(self._part, self._remote.url, CHUNK_BYTES)
+            file.write(chunk)
             if self._progress is not None:
                 self._progress(name, received, total)
         return received
 
+    def _refuse_excess(self, num_bytes: int) -> None:
+        limit = self._remote.num_bytes or self._remote.max_bytes
+        if limit is not None and num_bytes > limit:
+            self._forget()
+            raise DownloadError(
+                f"{self._remote.url} has more than {limit:,} bytes, and the right file has not"
+            )
+
     def _refuse_size(self, total: int | None) -> None:
+        if total is not None:
+            self._refuse_excess(total)
         wanted = self._remote.num_bytes
         if wanted is not None and total is not None and total != wanted:
             self._forget()

@@ -160,3 +160,21 @@ def test_a_disk_without_room_is_told_before_anything_is_written(remote, place, m
 def test_only_http_is_spoken(url, place):
     with pytest.raises(DownloadError, match="no address"):
         fetch(RemoteFile(url=url), place)
+
+
+@pytest.mark.parametrize("lengthless", [False, True])
+def test_a_file_that_is_larger_than_it_may_be_is_not_taken(server, place, lengthless):
+    if lengthless:
+        server.lengthless.add("/file.bin")
+    remote = RemoteFile(url=f"{server.url}/file.bin", max_bytes=1_000_000)
+    with pytest.raises(DownloadError, match="more than 1,000,000 bytes"):
+        fetch(remote, place)
+    assert left_beside(place) == []
+
+
+def test_a_file_without_a_length_ends_when_the_disk_is_nearly_full(server, place, monkeypatch):
+    server.lengthless.add("/file.bin")
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9, 1000))
+    with pytest.raises(DownloadError, match="has room for 1,000"):
+        fetch(RemoteFile(url=f"{server.url}/file.bin"), place)
