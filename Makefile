@@ -62,7 +62,7 @@ bench: $(VENV)/.dev ## tokens per second beside transformers and the machine's l
 	@$(BIN)/python -m bench.sample
 
 mini: $(VENV)/.local ## train the bundled model from nothing: hours on two cores, resumed if stopped
-	@bash recipes/mini.sh
+	@bash recipes/mini/recipe.sh
 
 format: $(VENV)/.dev ## let ruff mend what it can
 	@$(BIN)/ruff format .

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from jukebox_core.model import JukeboxModel
 from jukebox_core.sampling.window_inputs import SongTiming, window_label_rows, window_upper_codes
-from jukebox_core.synth import compose
 from jukebox_core.units import COARSE_TO_FINE, Level
 from jukebox_core.vqvae.long_audio import encode_chunked
+from recipes.mini.synth import compose
 
 FIRST_SEED = 7_000_000
 """Far from the seeds of the songs that models are trained and judged with."""

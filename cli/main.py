@@ -1,6 +1,7 @@
 """The command `jukebox`: every command, put together."""
 
 import sys
+from collections.abc import Callable
 
 import typer
 
@@ -8,7 +9,6 @@ from cli.commands import (
     codes,
     demo,
     doctor,
-    eval,
     features,
     generate,
     jobs,
@@ -18,14 +18,17 @@ from cli.commands import (
     modes,
     pins,
     serve,
-    synth,
     train,
     webhooks,
 )
 from cli.console import escape, notes
-from cli.errors import CliError
+from cli.errors import CliError, UsageError
 from cli.local.signals import Interrupted
 from jukebox_core.errors import JukeboxError
+
+_MOVED = {"synth": "recipes.mini.synth", "eval": "recipes.mini.evaluate"}
+"""Commands of earlier releases, and the module that each of them has become."""
+_ANY_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 def build_app() -> typer.Typer:
@@ -57,19 +60,35 @@ def build_app() -> typer.Typer:
     app.command("generate")(generate.generate)
     app.command("features")(features.features)
     app.add_typer(models.models_app, name="models")
-    app.command("synth")(synth.synth)
     app.add_typer(train.train_app, name="train")
-    app.add_typer(eval.eval_app, name="eval")
     app.add_typer(keys.keys_app, name="keys")
     app.add_typer(webhooks.webhooks_app, name="webhooks")
     app.command("doctor")(doctor.doctor)
+    for name, module in _MOVED.items():
+        app.command(name, hidden=True, add_help_option=False, context_settings=_ANY_ARGUMENTS)(
+            _moved(name, module)
+        )
     return app
 
 
+def _moved(name: str, module: str) -> Callable[[], None]:
+    def moved() -> None:
+        raise UsageError(
+            f"`jukebox {name}` is now `python -m {module}`, in a checkout of the repository"
+        )
+
+    return moved
+
+
 def main() -> None:
-    """Run a command; what goes wrong on purpose is one sentence and exit status 1."""
+    """Run a command of `jukebox`."""
+    run(build_app())
+
+
+def run(app: typer.Typer) -> None:
+    """Run a command; an error that is raised on purpose is one sentence and exit status 1."""
     try:
-        build_app()()
+        app()
     except (CliError, JukeboxError, OSError) as error:  # OSError: no such folder, a full disk ...
         notes().print(f"[bold red]error:[/] {escape(str(error))}")
         sys.exit(1)

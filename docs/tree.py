@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "structure.md"
 BEGIN, END = "<!-- tree -->\n", "<!-- /tree -->\n"
-PACKAGES = ("jukebox_core", "jobs", "api", "worker", "cli")
+PACKAGES = ("jukebox_core", "jobs", "api", "worker", "cli", "recipes")
 OTHERS = {
     "tests/": "mirrors the packages; plus parity/ (golden numbers), deploy/, docs/ and e2e/",
     "docs/": "these pages",

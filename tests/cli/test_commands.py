@@ -134,3 +134,12 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch, 
         main()
     assert caught.value.code == 1
     assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("command", "module"),
+    [("synth", "recipes.mini.synth"), ("eval", "recipes.mini.evaluate")],
+)
+def test_a_command_that_moved_to_the_recipe_names_its_module(run, command, module):
+    with pytest.raises(UsageError, match=module):
+        run(command, "songs", "--seed", "1", "--help")

@@ -4,8 +4,8 @@ import re
 
 import numpy as np
 
-from jukebox_core.synth.artists import ARTISTS
-from jukebox_core.synth.genres import GENRE_STYLES
+from recipes.mini.synth.artists import ARTISTS
+from recipes.mini.synth.genres import GENRE_STYLES
 from tests.docs.pages import ROOT, blocks_of
 
 PAGE = "docs/training.md"

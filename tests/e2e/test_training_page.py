@@ -25,7 +25,8 @@ def test_the_way_on_the_page_ends_with_a_model_that_sings_alone_and_in_the_servi
     stack, environment, tiny_models_dir, tmp_path
 ):
     script = "\n".join(["set -euo pipefail", *(b.code for b in blocks_of(PAGE, "training"))])
-    shell(script, environment=environment, cwd=tmp_path, timeout=900)
+    checkout = environment | {"PYTHONPATH": str(ROOT)}
+    shell(script, environment=checkout, cwd=tmp_path, timeout=900)
     assert (tmp_path / "mine.wav").read_bytes().startswith(b"RIFF")
     served = tiny_models_dir / "mine"
     shutil.copytree(tmp_path / "models" / "mine", served)

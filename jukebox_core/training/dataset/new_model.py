@@ -13,12 +13,12 @@ from jukebox_core.checkpoints.load import read_directory_config
 from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig, LabelVersion
 from jukebox_core.errors import TrainingError
 from jukebox_core.labels import JukeboxTokenizer, Vocabulary
+from jukebox_core.models.catalog import locate_model
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.prior.projection import INIT_STD, Projection
 from jukebox_core.tiny import tiny_config
 from jukebox_core.training.dataset.label_lists import check_genres, vocabulary_of
 from jukebox_core.training.dataset.manifest import ManifestEntry, read_manifest
-from jukebox_core.training.mini import mini_config
 from jukebox_core.vqvae import JukeboxVQVAE
 
 Vocabularies = dict[LabelVersion, Vocabulary]
@@ -48,7 +48,7 @@ def new_model(
     Args:
         data_dir: holds a list of songs (`manifest.py`).
         model_dir: must not be there yet; the model is called as its last part.
-        like: "mini", "tiny", or a model directory whose sizes are taken over.
+        like: "tiny", a model directory, or a bundled model ("mini"): its sizes are taken over.
         seed: of the random weights.
         description: for people who choose among models.
         licence: the terms of the weights.
@@ -119,11 +119,9 @@ def count_parameters(vqvae: JukeboxVQVAE, priors: Sequence[JukeboxPrior]) -> dic
 
 
 def _pattern(like: str) -> JukeboxConfig:
-    if like == "mini":
-        return mini_config(num_artists=1, num_genres=1)
     if like == "tiny":
         return tiny_config()
-    return read_directory_config(Path(like))
+    return read_directory_config(locate_model(like))
 
 
 def _untrained_prior(config: JukeboxPriorConfig) -> JukeboxPrior:

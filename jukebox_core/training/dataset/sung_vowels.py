@@ -3,12 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from jukebox_core.synth.words import VOWELS, vowels_of_characters
 from jukebox_core.training.dataset.data import TrainingSong
+from jukebox_core.training.dataset.syllables import VOWELS, vowels_of_characters
 
 UNKNOWN_VOWEL = -100
 NUM_VOWEL_CLASSES = len(VOWELS) + 1
-"""Class 0: no vowel is sung; then a, e, i, o, u as `jukebox_core.synth` spells them."""
+"""Class 0: no vowel is sung; then a, e, i, o, u as `syllables.py` reads them."""
 
 
 def sung_vowels(song: TrainingSong, samples_per_token: int) -> NDArray[np.int64]:

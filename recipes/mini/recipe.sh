@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# The recipe of `mini`, from nothing: songs, codec, gate, priors, the packed model, evaluation.
+#
+#   bash recipes/mini/recipe.sh [FOLDER]      FOLDER (default build/mini) keeps songs, states, logs, model
+#
+# Every step goes on where it was stopped, so the same command resumes after an interruption.
+# Sized for two CPU cores: what stands side by side takes one each.
+set -euo pipefail
+here="$(cd "$(dirname "$0")/../.." && pwd)"
+work="${1:-$here/build/mini}"
+jukebox="${JUKEBOX:-$here/.venv/bin/jukebox}" python="${PYTHON:-$here/.venv/bin/python}"
+data="$work/data" top_data="$work/top-data" model="$work/model" architecture="$work/architecture"
+seed=1
+export OMP_NUM_THREADS=1 PYTHONPATH="$here"
+
+vqvae() { # LEVEL STEPS
+    "$jukebox" train vqvae "$data" "$model" --level "$1" --steps "$2" \
+        --run-dir "$work/runs/vqvae-$1" --threads 1 --seed $seed --log-every 50
+}
+
+prior() { # SONGS LEVEL STEPS SHARE [OPTIONS]; the share is of windows that begin a song
+    "$jukebox" train prior "$1" "$model" --level "$2" --steps "$3" \
+        --run-dir "$work/runs/prior-$2" --threads 1 --seed $seed --log-every 50 \
+        --precision bf16 --lr 0.002 --start-share "$4" "${@:5}"
+}
+
+# Ends with the failure of whichever of two jobs failed.
+both() {
+    local first second
+    $1 & first=$!
+    $2 & second=$!
+    wait $first
+    wait $second
+}
+
+top_prior() { prior "$top_data" top 7900 0.6 --metre-weight 1; }
+lower_codecs() { vqvae bottom 6000 && vqvae middle 3000; }
+upsamplers() { prior "$data" middle 4000 0.02 && prior "$data" bottom 7000 0.02; }
+
+mkdir -p "$work"
+[ -f "$data/songs.json" ] || "$python" -m recipes.mini.synth "$data" --songs 2000 --seed $seed
+# The top prior learns six times as many songs: it knew 2,000 by heart before it could play in time.
+[ -f "$top_data/songs.json" ] ||
+    "$python" -m recipes.mini.synth "$top_data" --songs 12000 --seed $((seed + 1)) --seconds 8-24
+[ -f "$architecture/config.json" ] || "$python" -m recipes.mini.architecture "$architecture"
+[ -f "$model/config.json" ] || "$jukebox" train new "$data" "$model" --like "$architecture" --seed $seed \
+    --licence Apache-2.0 \
+    --description "Trained by this project on music that it makes itself: it sings vowels, not words."
+
+both "vqvae top 2600" lower_codecs
+"$python" -m recipes.mini.evaluate codec "$model" "$data"
+"$jukebox" train encode "$data" "$model"
+# What a genre is shows in the first bars, before the music itself tells: hence many beginnings.
+both top_prior upsamplers
+rm -rf "$work/mini"
+"$jukebox" train pack "$model" "$work/mini"
+"$python" -m recipes.mini.evaluate mini "$work/mini" -o "$work/evaluation"
