@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check faults soak fuzz bench mini format clean
+.PHONY: help demo serve test nightly check faults soak fuzz bench mini format clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,12 +33,17 @@ serve: $(VENV)/.local ## keep the same stack running until Ctrl-C
 	@$(BIN)/jukebox serve
 
 # In so many processes at once: 0 is one test after the other, `auto` what cores and memory allow.
-TESTS_AT_ONCE ?= 0
+TESTS_AT_ONCE ?= auto
+PYTEST = $(BIN)/python -m pytest -q -m 'not gpu and not faults' \
+	-n $(TESTS_AT_ONCE) --dist loadfile --no-loadscope-reorder
 
 # A file stays whole, since its tests share servers; files in their order, the slowest ones not last.
-test: $(VENV)/.dev ## every test this machine can run in minutes
-	@$(BIN)/python -m pytest -q -m 'not gpu and not faults' \
-		-n $(TESTS_AT_ONCE) --dist loadfile --no-loadscope-reorder tests
+# `TESTS_SINCE=COMMIT make test` says what counts as changed (tests/fixtures/selection.py).
+test: $(VENV)/.dev ## the tests; slow ones of areas in which nothing changed are left out
+	@$(PYTEST) --changed tests
+
+nightly: $(VENV)/.dev ## every test this machine can run without a GPU, but faults
+	@$(PYTEST) tests
 
 check: $(VENV)/.dev ## linters, types, import rules
 	@$(BIN)/ruff check .

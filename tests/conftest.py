@@ -19,7 +19,9 @@ settings.register_profile(
 settings.load_profile("jukebox")
 
 pytest_plugins = [
+    "pytester",
     "tests.fixtures.at_once",
     "tests.fixtures.models",
+    "tests.fixtures.selection",
     "tests.fixtures.servers",
 ]

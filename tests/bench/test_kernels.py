@@ -36,6 +36,7 @@ def test_int8_weights_are_planned_with_half_of_the_bytes(capsys):
     assert half["memory_mb"] == pytest.approx(full["memory_mb"] / 2, rel=0.01)
 
 
+@pytest.mark.nightly("kernels")
 def test_kernels_are_compiled_for_a_gpu_that_is_not_here(capsys, monkeypatch):
     from bench import kernels
 

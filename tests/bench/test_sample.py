@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-pytestmark = pytest.mark.hf
+pytestmark = [pytest.mark.hf, pytest.mark.nightly("transformers")]
 
 FIELDS_OF_A_ROW = {
     "prior",

@@ -9,7 +9,7 @@ import pytest
 
 from tests.docs.pages import ROOT, blocks_of
 
-pytestmark = pytest.mark.hf
+pytestmark = [pytest.mark.hf, pytest.mark.nightly("transformers")]
 
 PAGE = "docs/from_transformers.md"
 SECONDS = 0.024  # eight top tokens: what a small model sings in a second

@@ -10,7 +10,7 @@ import torch
 from jukebox_core.model import JukeboxModel
 from jukebox_core.units import COARSE_TO_FINE, Level
 
-pytestmark = pytest.mark.hf
+pytestmark = [pytest.mark.hf, pytest.mark.nightly("transformers")]
 
 NUM_ROWS = 2
 

@@ -33,6 +33,7 @@ def run_cases(**env):
     assert run.returncode == 0, run.stdout + run.stderr
 
 
+@pytest.mark.nightly("kernels")
 def test_interpreted_kernels_give_what_the_plain_step_gives():
     run_cases(TRITON_INTERPRET="1", OMP_NUM_THREADS="1")
 
@@ -76,6 +77,7 @@ PRODUCTS = ("project_query_key_value", "project_hidden", "project_onto_residual"
 HALF, BRAIN = torch.float16, torch.bfloat16
 
 
+@pytest.mark.nightly("kernels")
 @pytest.mark.parametrize(
     ("name", "capability", "options"),
     [
@@ -90,6 +92,7 @@ def test_kernels_of_released_sizes_compile_without_spilling(name, capability, op
     check_fit(compiled(name, capability=capability, **options), capability)
 
 
+@pytest.mark.nightly("kernels")
 @pytest.mark.parametrize("num_rows", [1, 32, 64])
 def test_rows_meet_the_same_instruction_in_tiles_of_any_number(num_rows):
     """Of tensor cores; and weights are on their way while others are multiplied."""

@@ -58,6 +58,7 @@ def log_of(run_dir):
     return [json.loads(line) for line in (run_dir / "log.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.nightly("learning")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_prior_learns_a_few_windows_by_heart(kind):
     prior, windows = learn_by_heart(kind, steps=150)
@@ -67,6 +68,7 @@ def test_a_prior_learns_a_few_windows_by_heart(kind):
         assert prior(**batch).music_loss.item() < 0.1
 
 
+@pytest.mark.nightly("learning")
 @pytest.mark.parametrize("kind", ["separate lyrics", "merged lyrics"])
 def test_the_guide_leads_the_alignment_head_to_the_character_that_is_sung(kind):
     prior, windows = learn_by_heart(kind, steps=150, guided=True)
@@ -78,6 +80,7 @@ def test_the_guide_leads_the_alignment_head_to_the_character_that_is_sung(kind):
     assert hits / num_sung > 0.8
 
 
+@pytest.mark.nightly("learning")
 def test_wrong_labels_and_codes_above_cost_bits_once_a_prior_listens():
     prior, windows = learn_by_heart("middle", steps=100)
     places = [Place(song, 0) for song in range(3)]

@@ -11,6 +11,8 @@ from jukebox_core.training.dataset.syllables import (
     vowels_of_characters,
 )
 
+pytestmark = pytest.mark.nightly("recipe")
+
 
 def split(text):
     """Each syllable as onset-nucleus-coda, with the vowel that it sings."""

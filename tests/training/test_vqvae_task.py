@@ -150,6 +150,7 @@ def test_gradients_pass_the_codebook_straight_through(songs, tmp_path):
     assert (gradient == 3).all()
 
 
+@pytest.mark.nightly("learning")
 def test_a_codec_learns_a_few_songs_by_heart(tmp_path):
     songs = write_tones(tmp_path / "songs", num_held_out=0)
     plan = short_run(steps=150, batch_size=4, learning_rate=3e-3, warmup_steps=10)
@@ -178,6 +179,7 @@ def test_levels_are_written_beside_each_other(songs, tmp_path):
         torch.testing.assert_close(rendered, output.rendered, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.nightly("learning")
 def test_codes_may_be_directions_in_few_dimensions(tmp_path):
     codec = replace(CODEC, codebook_width=4)
     songs = write_tones(tmp_path / "songs", num_held_out=0)

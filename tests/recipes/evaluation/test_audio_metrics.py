@@ -1,7 +1,10 @@
+import pytest
 import torch
 
 from recipes.mini.evaluation.audio_metrics import sound_distance, soundness
 from recipes.mini.evaluation.features import hop_samples, log_mel, mel_filters
+
+pytestmark = pytest.mark.nightly("recipe")
 
 RATE_HZ = 16_000
 

@@ -18,6 +18,8 @@ from recipes.mini.evaluation.listener import (
 from recipes.mini.evaluation.sung_vowels import compare_with_lyrics, heard_vowels, vowels_at_times
 from recipes.mini.synth import ARTISTS, GENRES
 
+pytestmark = pytest.mark.nightly("recipe")
+
 SETTINGS = LessonSettings(width=32, epochs=12, batch_size=8, crop_frames=64, dropout=0.0)
 
 

@@ -28,6 +28,8 @@ from recipes.mini.evaluation.process_pool import loaded_model, process_pool
 from recipes.mini.evaluation.seeds import Seeds
 from recipes.mini.synth import ARTISTS, GENRES
 
+pytestmark = pytest.mark.nightly("recipe")
+
 RATE_HZ = 16_000
 
 

@@ -10,6 +10,8 @@ from jukebox_core.units import Level
 from jukebox_core.vqvae import JukeboxVQVAE
 from recipes.mini.evaluation.run_checkpoint import take_level_from_run
 
+pytestmark = pytest.mark.nightly("recipe")
+
 CODEC = tiny_config().vqvae
 
 

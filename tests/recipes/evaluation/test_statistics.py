@@ -16,6 +16,8 @@ from recipes.mini.evaluation.statistics import (
     similarity,
 )
 
+pytestmark = pytest.mark.nightly("recipe")
+
 
 @pytest.mark.parametrize(
     ("hits", "number", "low", "high"),

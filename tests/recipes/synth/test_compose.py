@@ -18,6 +18,8 @@ from recipes.mini.synth import (
 )
 from recipes.mini.synth.genres import GENRE_STYLES
 
+pytestmark = pytest.mark.nightly("recipe")
+
 FINGERPRINTS = Path(__file__).with_name("fingerprints.json")
 
 

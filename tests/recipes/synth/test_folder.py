@@ -10,6 +10,8 @@ from jukebox_core.errors import SongError
 from jukebox_core.training.dataset.manifest import read_manifest
 from recipes.mini.synth import HELD_OUT_PAIRS, compose, write_songs
 
+pytestmark = pytest.mark.nightly("recipe")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

@@ -11,6 +11,8 @@ from recipes.mini.synth.oscillator import (
     oscillate,
 )
 
+pytestmark = pytest.mark.nightly("recipe")
+
 CLOCK = Clock(16_000, 16_000, 80)
 
 
