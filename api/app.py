@@ -23,6 +23,7 @@ from api.web.files import Transcoder
 from api.web.middleware import BodyLimit, SecurityHeaders
 from api.web.openapi import DESCRIPTION, TAGS, openapi_of
 from api.web.request_cost import RequestCost, RequestRate
+from api.web.revocation import EndWithKey
 from api.web.streams import Streams
 from api.web.uploads import Uploads
 from jobs.api_keys import ApiKeyFile
@@ -113,6 +114,7 @@ def create_app(
         per_minute=settings.max_requests_per_minute,
         posts_per_minute=settings.max_posts_per_minute,
     )
+    app.add_middleware(EndWithKey, keys=keys)
     always_locked = not is_loopback(settings.host)
     app.add_middleware(Door, keys=keys, always_locked=always_locked)
     app.add_middleware(SecurityHeaders)

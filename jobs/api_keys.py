@@ -70,6 +70,10 @@ class ApiKeyFile:
             return None
         return key
 
+    def has(self, key_id: str) -> bool:
+        """Whether a key of this id has not been revoked. Raises ApiKeysUnreadable."""
+        return key_id in self._by_id()
+
     def create(self, name: str, scopes: Iterable[Scope]) -> tuple[ApiKey, str]:
         """A new key, and the word that its owner keeps: it is told once and stored nowhere.
 

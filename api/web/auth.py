@@ -88,8 +88,13 @@ class Door:
             raise _unauthorized("api_key_missing", detail)
         key = self._keys.find(token.strip())
         if key is None:
-            raise _unauthorized("api_key_unknown", "No such API key: it was mistyped, or revoked.")
+            raise unknown_key()
         return caller_with(key)
+
+
+def unknown_key() -> ApiError:
+    """The 401 for a key that does not exist, or not any more."""
+    return _unauthorized("api_key_unknown", "No such API key: it was mistyped, or revoked.")
 
 
 def path_of(connection: Connection) -> str:
