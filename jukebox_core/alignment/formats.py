@@ -7,6 +7,7 @@ What is not sung is in the JSON, with null for its times, and in neither of the 
 
 import json
 import math
+from collections import deque
 from typing import Any
 
 from jukebox_core.alignment.times import LyricTimes, TimedText
@@ -96,15 +97,19 @@ def _cue_text(words: list[TimedText], begin_ms: int, end_ms: int) -> str:
 
 
 def _sung_lines(times: LyricTimes) -> list[tuple[TimedText, list[TimedText]]]:
-    """Each line of which something is sung, with the words of it that are."""
+    """Each line of which something is sung, with the words of it that are.
+
+    Words and lines come in the order of the text, so each is looked at once.
+    """
     lines = []
+    later = deque(times.words)
     for line in times.lines:
-        begin, end = line.first_character, line.first_character + len(line.text)
-        words = [
-            word
-            for word in times.words
-            if begin <= word.first_character < end and word.start_sec is not None
-        ]
+        end = line.first_character + len(line.text)
+        words = []
+        while later and later[0].first_character < end:
+            word = later.popleft()
+            if word.first_character >= line.first_character and word.start_sec is not None:
+                words.append(word)
         if words:
             lines.append((line, words))
     return lines

@@ -14,6 +14,8 @@ from hypothesis.extra import numpy as arrays
 from jukebox_core.alignment.formats import from_json, to_json, to_lrc, to_webvtt
 from jukebox_core.alignment.times import (
     FRAME_SEC,
+    LyricTimes,
+    TimedText,
     best_path,
     frame_tokens,
     lyric_times,
@@ -272,3 +274,33 @@ def test_what_is_written_as_json_can_be_read_again():
     assert to_json(again) == to_json(times)
     assert to_webvtt(again) == to_webvtt(times)
     assert [word.text for word in again.words] == ["la", "lo"]
+
+
+def _sung_at(index):
+    return TimedText(
+        text="la", first_character=3 * index, start_sec=index, end_sec=index + 0.5, confidence=1.0
+    )
+
+
+class _CountedWords(tuple):
+    """Words that count how often one of them is handed out."""
+
+    handed_out = 0
+
+    def __iter__(self):
+        for word in super().__iter__():
+            _CountedWords.handed_out += 1
+            yield word
+
+
+@pytest.mark.parametrize("write", [to_lrc, to_webvtt])
+def test_writing_lyrics_looks_at_each_word_once_however_many_lines_there_are(write):
+    num_lines = 5000
+    words = _CountedWords(_sung_at(i) for i in range(num_lines))
+    lines = tuple(_sung_at(i) for i in range(num_lines))
+    times = LyricTimes(
+        text="la\n" * num_lines, duration_sec=5000.0, characters=(), words=words, lines=lines
+    )
+    _CountedWords.handed_out = 0
+    assert write(times).count("la") == num_lines
+    assert _CountedWords.handed_out == num_lines
