@@ -9,7 +9,11 @@ import pytest
 
 from tests.docs.pages import ROOT, links_of
 
-PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+PAGES = [
+    str(path.relative_to(ROOT))
+    for folder in (ROOT, ROOT / "docs", ROOT / "deploy")
+    for path in sorted(folder.glob("*.md"))
+]
 TREE = runpy.run_path(str(ROOT / "docs" / "tree.py"))
 
 
