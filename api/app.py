@@ -16,7 +16,6 @@ from api.routes import alignment, audio, events, health, jobs, models, pins
 from api.routes import assets as assets_routes
 from api.routes import webhooks as webhooks_routes
 from api.settings import ApiSettings
-from api.version import VERSION
 from api.web.auth import Door, is_loopback
 from api.web.error_handlers import install_error_handlers
 from api.web.files import Transcoder
@@ -34,6 +33,7 @@ from jobs.files.stored_bytes import StoredBytes
 from jobs.files.sweeper import Sweeper
 from jobs.queue import JobQueue
 from jobs.store import JobStore, JobWatcher
+from jobs.version import VERSION
 from jukebox_core.models.catalog import ModelCatalog
 
 _JOIN_SEC = 5.0

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
@@ -21,9 +22,10 @@ from cli.commands import (
     train,
     webhooks,
 )
-from cli.console import escape, notes
+from cli.console import escape, notes, results
 from cli.errors import CliError, UsageError
 from cli.local.signals import Interrupted
+from jobs.version import VERSION
 from jukebox_core.errors import JukeboxError
 
 _MOVED = {"synth": "recipes.mini.synth", "eval": "recipes.mini.evaluate"}
@@ -35,12 +37,13 @@ def build_app() -> typer.Typer:
     """The command tree."""
     app = typer.Typer(
         name="jukebox",
-        help="Jukebox as a library and a service: an artist, a genre, lyrics; out comes a song.",
+        help="Generate songs from an artist, a genre and lyrics, locally or with the service.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
+    app.callback()(_options_of_jukebox)
     app.command("demo")(demo.demo)
     app.command("serve")(serve.serve)
     app.command("submit")(jobs.submit)
@@ -78,6 +81,23 @@ def _moved(name: str, module: str) -> Callable[[], None]:
         )
 
     return moved
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        results().print(f"jukebox {VERSION}")
+        raise typer.Exit
+
+
+def _options_of_jukebox(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Options of `jukebox` itself; the eager callback has handled them before a command runs."""
 
 
 def main() -> None:

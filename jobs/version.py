@@ -1,4 +1,4 @@
-"""The version of the installed service."""
+"""The version of the installed package; `unknown` where only the sources are there."""
 
 from importlib.metadata import PackageNotFoundError, version
 

@@ -5,7 +5,6 @@ import json
 import platform
 import subprocess
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from jobs.errors import ArtifactNotFound
 from jobs.files.cleanup import MANIFEST_NAME, names_to_keep
 from jobs.record.job import Job, Output
 from jobs.store import Claim
+from jobs.version import VERSION
 from jukebox_core.audio.files import DISK_REFUSED_STATUS, write_blocks
 from jukebox_core.child_processes import decoder_environment, python_command
 from jukebox_core.errors import AudioError
@@ -195,7 +195,7 @@ def _manifest(worker: WorkerParts, job: Job, outputs: list[Output]) -> dict[str,
         "attempt": job.attempt,
         "worker": {"name": worker.settings.name, "device": worker.device_name},
         "versions": {
-            "jukebox-service": version("jukebox-service"),
+            "jukebox-service": VERSION,
             "torch": torch.__version__,
             "python": platform.python_version(),
         },
