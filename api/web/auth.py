@@ -31,6 +31,11 @@ def is_loopback(host: str) -> bool:
     """Whether only this machine reaches this address, or name."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
+    return _is_loopback_address(host)
+
+
+def _is_loopback_address(host: str) -> bool:
+    """For clients, who may send any text where a proxy passes their `X-Forwarded-For` on."""
     try:
         address = ip_address(host)
     except ValueError:
@@ -143,7 +148,7 @@ def _place_of(origin: str) -> str:
 def _refuse_other_machines(connection: Connection, headers: Headers) -> None:
     """Raises ApiError unless this machine asks, by a name of its own."""
     client = connection.get("client")  # None: a socket in the file system
-    if client is not None and not is_loopback(client[0]):
+    if client is not None and not _is_loopback_address(client[0]):
         detail = "Without API keys only the service's own machine is served: make one there, with "
         raise _unauthorized("api_key_missing", detail + "`jukebox keys create NAME`.")
     host = headers.get("host")

@@ -10,7 +10,7 @@ from cli import options
 from cli.console import escape, notes, results
 from cli.local.checks import redis_url_of_environment
 from cli.local.signals import Interrupted, StopSignals
-from cli.local.stack import StackSettings, running_stack
+from cli.local.stack import LOGS_FOLDER, StackSettings, running_stack
 from cli.local_model import default_model
 from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
 
@@ -65,6 +65,7 @@ def _show_addresses(settings: StackSettings) -> None:
     results().print(f"docs     {settings.url}/docs")
     results().print(f"models   {escape(', '.join(names))}")
     results().print(f"files    {escape(str(settings.data_dir))}")
+    results().print(f"logs     {escape(str(settings.data_dir / LOGS_FOLDER))}")
     results().print(
         escape(f"try      curl -H 'Content-Type: application/json' -d '{body}' {settings.url}/jobs")
     )

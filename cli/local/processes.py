@@ -1,6 +1,7 @@
 """Child processes of the local stack: a log file each, stopped by their own id."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -8,6 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _POLL_SEC = 0.05
+_END_BYTES = 64 * 1024
+MAX_LOG_BYTES = 16 * 1024 * 1024
+"""Of one log of one process; one older log of this length is kept."""
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 
 class ChildProcess:
@@ -20,7 +28,8 @@ class ChildProcess:
         self, name: str, command: Sequence[str], *, env: Mapping[str, str], log_path: Path
     ) -> None:
         self.name, self.log_path = name, log_path
-        with log_path.open("ab") as log:
+        with open(log_path, "ab", opener=_private) as log:
+            os.fchmod(log.fileno(), 0o600)
             self._process = subprocess.Popen(
                 list(command),
                 env=dict(env),
@@ -53,8 +62,22 @@ class ChildProcess:
 
     def last_lines(self, num_lines: int = 15) -> str:
         """The end of the log."""
-        text = self.log_path.read_text(encoding="utf-8", errors="replace")
+        with self.log_path.open("rb") as log:
+            log.seek(max(log.seek(0, os.SEEK_END) - _END_BYTES, 0))
+            text = log.read().decode("utf-8", errors="replace")
         return "\n".join(text.splitlines()[-num_lines:])
+
+    def cap_log(self, max_bytes: int = MAX_LOG_BYTES) -> None:
+        """Begin the log anew once it is that long; what was in it becomes `NAME.log.1`.
+
+        The process goes on writing to the same file, at its end, so that it is copied and emptied.
+        """
+        if self.log_path.stat().st_size <= max_bytes:
+            return
+        older = self.log_path.with_name(f"{self.log_path.name}.1")
+        shutil.copyfile(self.log_path, older)
+        older.chmod(0o600)
+        os.truncate(self.log_path, 0)
 
 
 def kill_group(group_id: int) -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 PORTS: Sequence[int] = range(20_000, 32_768)
 """Where a free one is looked for: Linux gives none of these to whoever asks for any port."""
+LOGS_FOLDER = "logs"
+"""Beneath the data folder: one file for each process."""
 START_TIMEOUT_SEC = 120.0
 STOP_TIMEOUT_SEC = 15.0
 _POLL_SEC = 0.1
@@ -91,6 +93,11 @@ class Stack:
         """Where a client on this machine finds the API."""
         return self.settings.url
 
+    @property
+    def logs_dir(self) -> Path:
+        """One file for each process; for its owner alone, as lyrics and addresses may be in it."""
+        return self.settings.data_dir / LOGS_FOLDER
+
     def start(self) -> None:
         """Start everything and wait until a job could be posted.
 
@@ -99,7 +106,8 @@ class Stack:
             StackError: a process did not start; its last lines are in the message.
         """
         require_free_port(self.settings.host, self.settings.port)
-        (self.settings.data_dir / "logs").mkdir(parents=True, exist_ok=True)
+        self.logs_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.logs_dir.chmod(0o700)
         with self._signals.deferred():
             self._watchdog = _start_watchdog()
             redis_url = self._redis_url()
@@ -109,8 +117,9 @@ class Stack:
         self._wait_until_ready()
 
     def check(self) -> None:
-        """Raise StackError when a process has died."""
+        """Keep the logs short. Raises StackError when a process has died."""
         for child in self._children:
+            child.cap_log()
             status = child.exit_status()
             if status is not None:
                 raise StackError(
@@ -152,7 +161,7 @@ class Stack:
 
     def _start_child(self, module: str, environment: dict[str, str]) -> None:
         command = python_command(module)
-        log_path = self.settings.data_dir / "logs" / f"{module}.log"
+        log_path = self.logs_dir / f"{module}.log"
         child = ChildProcess(module, command, env=environment, log_path=log_path)
         self._children.append(child)
         self._tell_watchdog("watch", child.pid)

@@ -22,6 +22,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
+from jobs.files.private_folder import make_private_folder
 from jobs.files.stored_codes import StoredCodes, open_tensors
 from jobs.record.job import CodesFile, is_job_id
 from jobs.record.request import LEVEL_NAMES
@@ -186,7 +187,7 @@ class LocalArtifacts:
 
     def nameless_file(self) -> IO[bytes]:
         """A new file on the disk of the jobs' files, which is gone when it is closed or lost."""
-        self._root.mkdir(mode=0o750, parents=True, exist_ok=True)
+        make_private_folder(self._root)
         return tempfile.TemporaryFile(dir=self._root)
 
     def path(self, job_id: str, name: str) -> Path:
@@ -244,7 +245,8 @@ class LocalArtifacts:
     def _make_folder(self, job_id: str) -> Path:
         folder = self._root / job_id
         if not folder.is_dir():
-            folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+            make_private_folder(self._root)
+            folder.mkdir(mode=0o750, exist_ok=True)
             _sync(self._root)
         if folder.is_symlink():
             raise ValueError(f"{folder} is a link, not the folder of a job")

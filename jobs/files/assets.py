@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from jobs.errors import AssetNotFound
+from jobs.files.private_folder import make_private_folder
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ class LocalAssets:
     @contextmanager
     def draft(self) -> Iterator[Path]:
         """A folder to put a new asset together in; at the end it is gone, unless it was kept."""
-        self._root.mkdir(mode=0o750, parents=True, exist_ok=True)
+        make_private_folder(self._root)
         self._remove_abandoned()
         folder = self._root / f"{_DRAFT_PREFIX}{secrets.token_hex(8)}"
         folder.mkdir(mode=0o750)

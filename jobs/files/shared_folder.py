@@ -10,11 +10,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from jobs.errors import DataFolderMismatch, StoreUnavailable
+from jobs.files.private_folder import make_private_folder
 from jobs.store.connection import connect, errors_as_store_unavailable
 
 TOKEN_FILE_NAME = "folder-token"
 STORE_KEY = "jukebox:data_folder"
 _NUM_TOKEN_BYTES = 16
+
+_PRIVATE_FOLDERS = ("artifacts", "assets")
+"""Earlier releases made them readable for everybody."""
 
 
 class SharedFolder:
@@ -51,6 +55,9 @@ class SharedFolder:
             raise StoreUnavailable("the job store lost the token of the data folder at once")
         if own != known:
             raise DataFolderMismatch(self._sentence(own, str(known)))
+        for name in _PRIVATE_FOLDERS:
+            if (self._path.parent / name).is_dir():
+                make_private_folder(self._path.parent / name)
         self._is_confirmed = True
 
     def _read(self) -> str | None:

@@ -51,7 +51,10 @@ async def test_one_broken_model_hides_no_other(clean_redis_url, models_dir, tmp_
     async with serving(clean_redis_url, together, tmp_path / "data") as service:
         models = (await service.client.get("/models")).json()["data"]
         assert [model["name"] for model in models if model["state"] == "ready"] == ["tiny"]
-        assert "broken" not in [model["name"] for model in models]
+        (broken,) = [model for model in models if model["name"] == "broken"]
+        assert (broken["state"], broken["limits"]) == ("broken", None)
+        assert "log" in broken["error"]
+        assert str(tmp_path) not in broken["error"]
         response = await service.client.post("/jobs", json=song(model="broken"))
         assert_problem(response, 422, "invalid_request")
 
