@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from jukebox_core.errors import CheckpointError
+from jukebox_core.small_files import require_regular
 
 # Weights come in no other types; whatever else a file holds is refused as misshapen.
 _SAFETENSORS_DTYPES = {
@@ -94,6 +95,7 @@ def _open_safetensors(path: Path) -> dict[str, StoredTensor]:
         return lambda name: opened.get_tensor(name)
 
     try:
+        require_regular(path)
         mapped = _MappedFile(tensor_reader)
         header: Any = safe_open(path, framework="pt")
         slices = {name: header.get_slice(name) for name in header.keys()}  # noqa: SIM118
@@ -125,6 +127,7 @@ def _in_memory(tensor: Tensor) -> StoredTensor:
 def _unpickle(path: Path) -> object:
     # Files written before torch 1.6, as OpenAI's are, are no zip archives and cannot be mapped.
     try:
+        require_regular(path)
         return torch.load(
             path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
         )

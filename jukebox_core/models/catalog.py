@@ -7,7 +7,8 @@ Each model is a directory in our own format (`checkpoints/native.py`):
     labels/v2_artist_ids.txt    v2_genre_ids.txt, v3_artist_ids.txt, v3_genre_ids.txt
 """
 
-import json
+import errno
+import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -19,13 +20,12 @@ from jukebox_core.labels import JukeboxTokenizer
 from jukebox_core.labels.search import LabelSearch
 from jukebox_core.models.pull_lock import is_pulling
 from jukebox_core.models.released import RELEASED_MODELS, ReleasedModel, released_model
-from jukebox_core.small_files import read_small_text
+from jukebox_core.small_files import read_small_json, require_regular
 
 FORMAT = "jukebox"
 FORMAT_VERSION = 1
 CONFIG_FILE = "config.json"
 LABELS_FOLDER = "labels"
-_ANY_CONFIG = f"*/{CONFIG_FILE}"
 
 BUNDLED_MODEL = "mini"
 BUNDLED_MODELS = Path(__file__).parents[1] / "bundled"
@@ -72,13 +72,13 @@ class ModelCatalog:
         self._searches: dict[str, tuple[ModelCard, LabelSearch]] = {}
 
     def names(self) -> tuple[str, ...]:
-        """All directories that hold a `config.json`, in alphabetical order."""
+        """All directories that hold a `config.json`, whole or broken, in alphabetical order."""
         return tuple(sorted(self._directories()))
 
     def _directories(self) -> dict[str, Path]:
         """Every model's directory by its name."""
-        found = [file.parent for at in reversed(self._folders) for file in at.glob(_ANY_CONFIG)]
-        return {directory.name: directory for directory in found if _is_name(directory.name)}
+        found = [each for folder in reversed(self._folders) for each in _model_folders(folder)]
+        return {directory.name: directory for directory in found}
 
     def get(self, name: str) -> ModelCard:
         """The card of one model.
@@ -192,10 +192,10 @@ def read_config(directory: Path) -> JukeboxConfig:
 def read_config_values(file: Path) -> dict[str, Any]:
     """The JSON object in `file`. Raises ConfigError if there is none."""
     try:
-        values = json.loads(read_small_text(file))
+        values = read_small_json(file)
     except OSError as error:
         raise ConfigError(f"cannot read {file}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ConfigError(f"{file} is not JSON: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{file} holds a {type(values).__name__}, not an object")
@@ -211,13 +211,33 @@ def _changed_at(file: Path) -> int:
 
 
 def _size_of(file: Path) -> int:
-    """Raises ConfigError."""
+    """Raises ConfigError, also for what is not a regular file."""
     try:
+        require_regular(file)
         return file.stat().st_size
     except OSError as error:
         raise ConfigError(f"cannot read {file}: {error.strerror}") from error
 
 
 def _is_name(name: str) -> bool:
-    # Temporary directories of a model that is being written begin with a dot.
-    return not name.startswith(".")
+    # Temporary directories of a model that is being written begin with a dot. What is not UTF-8
+    # cannot be named in an answer.
+    return name.isprintable() and not name.startswith(".")
+
+
+def _model_folders(folder: Path) -> list[Path]:
+    """What is or should be a model: a broken one is named, so that somebody mends it."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return []
+    return [folder / name for name in names if _is_name(name) and _has_config(folder / name)]
+
+
+def _has_config(directory: Path) -> bool:
+    try:
+        os.lstat(directory / CONFIG_FILE)
+    except OSError as error:
+        # Links in a circle and folders without permission are models that cannot be read.
+        return error.errno not in (errno.ENOENT, errno.ENOTDIR)
+    return True

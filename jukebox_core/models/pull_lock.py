@@ -22,7 +22,7 @@ _BETWEEN_TRIES_SEC = 0.05
 def is_pulling(models_dir: Path, name: str) -> bool:
     """Whether a living process is fetching this model. Needs no right to write."""
     try:
-        lock = os.open(_workplace(models_dir, name) / _LOCK_FILE, os.O_RDONLY)
+        lock = os.open(_workplace(models_dir, name) / _LOCK_FILE, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return False
     try:

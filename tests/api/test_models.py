@@ -1,5 +1,6 @@
 """Models that are there, on their way or absent, and the names that they know."""
 
+import os
 import shutil
 
 import pytest
@@ -104,3 +105,100 @@ async def test_models_without_lists_or_with_broken_ones_say_so(
             await service.client.get("/models/broken/artists"), 404, "model_not_found"
         )
         assert str(tmp_path) not in problem["detail"]
+
+
+def _deep(model):
+    (model / "config.json").write_text("[" * 200_000 + "]" * 200_000)
+
+
+def _deep_objects(model):
+    (model / "config.json").write_text('{"format":' * 200_000 + "1" + "}" * 200_000)
+
+
+def _fifo(model):
+    (model / "config.json").unlink()
+    os.mkfifo(model / "config.json")
+
+
+def _device(model):
+    (model / "config.json").unlink()
+    (model / "config.json").symlink_to("/dev/zero")
+
+
+def _circle(model):
+    (model / "config.json").unlink()
+    (model / "config.json").symlink_to("config.json")
+
+
+def _huge(model):
+    with (model / "config.json").open("wb") as file:
+        file.truncate(1 << 40)
+
+
+def _folder_circle(model):
+    shutil.rmtree(model)
+    model.symlink_to(model)
+
+
+def _half_a_character(model):
+    text = (model / "config.json").read_text()
+    (model / "config.json").write_text(text.replace('"description": "', '"description": "\\ud800'))
+
+
+def _fifo_of_labels(model):
+    file = model / "labels" / "v2_artist_ids.txt"
+    file.unlink()
+    os.mkfifo(file)
+
+
+def _huge_labels(model):
+    with (model / "labels" / "v2_artist_ids.txt").open("wb") as file:
+        file.truncate(1 << 40)
+
+
+def _fifo_of_weights(model):
+    (model / "vqvae.safetensors").unlink()
+    os.mkfifo(model / "vqvae.safetensors")
+
+
+def _endless_number(model):
+    text = (model / "config.json").read_text()
+    (model / "config.json").write_text(text.replace("16000", "1e999"))
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        _deep,
+        _deep_objects,
+        _fifo,
+        _device,
+        _circle,
+        _huge,
+        _folder_circle,
+        _half_a_character,
+        _fifo_of_labels,
+        _huge_labels,
+        _fifo_of_weights,
+        _endless_number,
+    ],
+)
+async def test_a_hostile_model_folder_is_its_own_trouble_and_is_listed_with_a_sentence(
+    clean_redis_url, models_dir, tmp_path, break_it
+):
+    models = tmp_path / "models"
+    for name in ("tiny", "bad"):
+        shutil.copytree(models_dir / "tiny", models / name)
+    break_it(models / "bad")
+    async with serving(clean_redis_url, models, tmp_path / "data") as service:
+        response = await service.client.get("/models")
+        assert response.status_code == 200
+        listed = {model["name"]: model for model in response.json()["data"]}
+        assert listed["tiny"]["state"] == "ready"
+        assert listed["bad"]["state"] == "broken"
+        assert listed["bad"]["error"]
+        assert str(tmp_path) not in listed["bad"]["error"]
+        assert_problem(await service.client.get("/models/bad/artists"), 404, "model_not_found")
+        refused = await service.client.post("/jobs", json=song(model="bad"))
+        assert refused.status_code == 422
+        assert (await service.client.post("/jobs", json=song(model="tiny"))).status_code == 202
