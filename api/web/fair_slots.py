@@ -39,12 +39,13 @@ class FairSlots:
         **kwargs: P.kwargs,
     ) -> Result:
         """The result of a blocking call, made once there is a slot for `owner`."""
-        async with self._slot(owner):
+        async with self.slot(owner):
             call = partial(function, *args, **kwargs)
             return await to_thread.run_sync(call, limiter=self._threads)
 
     @asynccontextmanager
-    async def _slot(self, owner: str | None) -> AsyncIterator[None]:
+    async def slot(self, owner: str | None) -> AsyncIterator[None]:
+        """A slot for `owner` while the block runs, for work that is no blocking call."""
         await self._acquire(owner)
         try:
             yield

@@ -14,10 +14,13 @@ from starlette.formparsers import MultiPartException
 from starlette.types import Message
 
 from api.web.errors import ApiError
+from api.web.fair_slots import FairSlots
 from jobs.errors import LimitReached
 
 _log = logging.getLogger(__name__)
 
+MAX_UPLOADS = 8
+"""Of all keys together: what is received lies in the folder for temporary files, often memory."""
 _GRACE_SEC = 10.0
 _RETRY_SEC = 10.0
 
@@ -25,14 +28,16 @@ _RETRY_SEC = 10.0
 class Uploads:
     """The uploads that one process receives at this moment, on its event loop.
 
-    `max_per_owner` of one API key are received or looked at; others of it wait for `timeout_sec` at
-    most before their first byte is read. 0 is no limit. Each has to arrive within `timeout_sec`,
-    and after its first seconds never at less than `min_bytes_per_sec` on average.
+    There are `MAX_UPLOADS` at a time, shared out between API keys, and `max_per_owner` of one key
+    (0 is no limit). Others wait before their first byte is read, for `timeout_sec` at most where it
+    is their own key that has too many. Each has to arrive within `timeout_sec`, and after its first
+    seconds never at less than `min_bytes_per_sec` on average.
     """
 
     def __init__(self, *, max_per_owner: int, timeout_sec: float, min_bytes_per_sec: float) -> None:
         self._max_per_owner = max_per_owner
         self._timeout_sec, self._min_bytes_per_sec = timeout_sec, min_bytes_per_sec
+        self._all = FairSlots(MAX_UPLOADS)
         self._places: dict[str | None, asyncio.Semaphore] = {}
         self._num_users: Counter[str | None] = Counter()
 
@@ -44,7 +49,7 @@ class Uploads:
             LimitReached: other uploads of this key take too long.
             ApiError: it came too slowly, or the client left, or it is no form.
         """
-        async with self._place(owner):
+        async with self._place(owner), self._all.slot(owner):
             form = await self._receive(request)
             try:
                 yield form

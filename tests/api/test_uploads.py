@@ -7,7 +7,7 @@ import pytest
 from fastapi import Request
 
 from api.web.errors import ApiError
-from api.web.uploads import Uploads
+from api.web.uploads import MAX_UPLOADS, Uploads
 from jobs.errors import LimitReached
 
 pytestmark = pytest.mark.anyio
@@ -111,3 +111,28 @@ async def test_what_is_no_form_is_said_to_be_none():
     uploads = Uploads(max_per_owner=0, timeout_sec=60.0, min_bytes_per_sec=1.0)
     error = await refused(uploads, request_of(b"no form", then="end"))
     assert error.code == "malformed_form"
+
+
+async def test_only_so_many_uploads_are_received_at_a_time_and_a_new_key_is_next():
+    uploads = Uploads(max_per_owner=0, timeout_sec=60.0, min_bytes_per_sec=1.0)
+    whole = (HEAD + b"x" + TAIL,)
+    received, go_on = [], asyncio.Event()
+
+    async def send(owner: str) -> None:
+        async with uploads.form(request_of(*whole, then="end"), owner):
+            received.append(owner)
+            await go_on.wait()
+
+    greedy = [asyncio.create_task(send("greedy")) for _ in range(MAX_UPLOADS + 5)]
+    while len(received) < MAX_UPLOADS:
+        await asyncio.sleep(0)
+    other = asyncio.create_task(send("other"))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert received == ["greedy"] * MAX_UPLOADS
+    greedy[0].cancel()
+    while len(received) == MAX_UPLOADS:
+        await asyncio.sleep(0)
+    assert received[-1] == "other"
+    go_on.set()
+    await asyncio.gather(*greedy[1:], other)
