@@ -113,10 +113,14 @@ class GuardedProtocol(H11Protocol):
             self._watch_body(0 if was_idle else len(data))
 
     def on_response_complete(self) -> None:
-        """The connection is idle again; uvicorn's own timer ends it if it stays so."""
+        """Idle again, unless a pipelined request follows; uvicorn's timer ends what stays so."""
         self._stop_deadline()
-        self.idle[self] = None
         super().on_response_complete()
+        if self._is_idle:
+            self.idle[self] = None
+        elif self.conn.their_state is h11.SEND_BODY:
+            # A pipelined request has begun, and the rest of its body is still to come.
+            self._watch_body(0)
 
     def pause_writing(self) -> None:
         """The client does not read as fast as the answer comes."""

@@ -82,18 +82,26 @@ def test_others_are_served_beside_1200_silent_and_24_slow_connections(
         assert "Traceback" not in api.log.read_text()
 
 
+@pytest.mark.parametrize("num_before", [0, 1], ids=["first", "pipelined"])
 def test_a_request_being_answered_is_not_cut_off_for_new_connections(
-    many_descriptors, clean_redis_url, models_dir, tmp_path
+    num_before, many_descriptors, clean_redis_url, models_dir, tmp_path
 ):
+    """Requests that were sent with it, and answered before, do not make its connection idle."""
     with (
         running(clean_redis_url, models_dir, tmp_path, max_descriptors=FEW_DESCRIPTORS) as api,
         ExitStack() as stack,
     ):
         job = api.client.post("/jobs", json=song()).json()
         waiting = stack.enter_context(connect(api))
+        paths = ["/healthz"] * num_before + [f"/jobs/{job['id']}?wait=20"]
         waiting.sendall(
-            f"GET /jobs/{job['id']}?wait=20 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+            "".join(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n" for path in paths).encode()
         )
+        before = b""
+        while before.count(b'"ok"') < num_before:
+            part = waiting.recv(10_000)
+            assert part, before
+            before += part
         api.client.get("/healthz")
         for _ in range(NUM_IDLE):
             stack.enter_context(connect(api))
