@@ -11,6 +11,7 @@ import pytest
 from cli.local.processes import ChildProcess
 from jobs.files.artifacts import LocalArtifacts
 from jobs.files.assets import LocalAssets
+from jobs.files.private_folder import make_private_folder
 from jobs.logs import HIDDEN, JsonFormatter, TextFormatter, configure_logging
 from jobs.record.job import new_job_id
 
@@ -136,3 +137,13 @@ def test_a_log_is_private_and_begun_anew_when_it_is_long(tmp_path):
     finally:
         child.ask_to_stop()
         child.wait_or_kill(0.0)
+
+
+def test_a_folder_whose_mode_cannot_be_changed_stays_in_use(tmp_path, monkeypatch):
+    tmp_path.chmod(0o755)
+
+    def refuse(self, mode):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("pathlib.Path.chmod", refuse)
+    make_private_folder(tmp_path)
