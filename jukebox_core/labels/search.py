@@ -1,12 +1,11 @@
 """Finding artists and genres in the lists of a model by what somebody typed, spelt right or not."""
 
 import re
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from typing import Literal
 
+from rapidfuzz import fuzz, process
 from unidecode import unidecode
 
 from jukebox_core.config import LabelConfig, LabelVersion
@@ -16,10 +15,7 @@ from jukebox_core.labels.vocabulary import UNKNOWN_ID, ResolvedName, Vocabulary
 
 _NOT_ALPHANUMERIC = re.compile(r"[^a-z0-9]+")
 
-_NUM_CANDIDATES = 100
-"""Names whose spelling is compared letter by letter; shared trigrams choose them."""
-
-_WORTH_TELLING = 0.5
+_WORTH_TELLING = 0.6
 """A name that is less alike than this is no answer."""
 
 _WORD_OF_TEXT = 0.8
@@ -45,21 +41,24 @@ class NameIndex:
 
     def __init__(self, names: Iterable[str]) -> None:
         self.names = tuple(names)
-        self._words = tuple(_words(name) for name in self.names)
-        self._sizes: list[int] = []
-        self._found_in: dict[str, list[int]] = defaultdict(list)
-        for place, words in enumerate(self._words):
-            trigrams = _trigrams(words)
-            self._sizes.append(len(trigrams))
-            for trigram in trigrams:
-                self._found_in[trigram].append(place)
+        self._words = [_words(name) for name in self.names]
+        self._without_article = {
+            place: words.removeprefix("the ")
+            for place, words in enumerate(self._words)
+            if words.startswith("the ")
+        }
 
     def search(self, text: str, limit: int) -> list[tuple[str, float]]:
         """The names most like `text` with their scores, best first; all names if it is empty."""
         wanted = _words(text)
         if not wanted:
             return [(name, 1.0) for name in self.names[:limit]]
-        scores = {place: self._score(wanted, place) for place in self._candidates(wanted)}
+        scores = _likenesses(wanted, self._words)
+        for place, ratio in _likenesses(wanted, self._without_article).items():
+            scores[place] = max(scores.get(place, 0.0), 0.98 * ratio)
+        for place, words in enumerate(self._words):
+            if wanted in words:
+                scores[place] = max(scores.get(place, 0.0), _score_of_part(wanted, words))
         best = sorted(scores, key=lambda place: (-scores[place], self.names[place]))
         return [
             (self.names[place], round(scores[place], 3))
@@ -67,31 +66,25 @@ class NameIndex:
             if scores[place] >= _WORTH_TELLING
         ]
 
-    def _candidates(self, wanted: str) -> list[int]:
-        trigrams = _trigrams(wanted)
-        shared = Counter(place for gram in trigrams for place in self._found_in.get(gram, ()))
-        # Dice's coefficient: long names share trigrams with everything.
-        likeness = {
-            place: 2 * count / (len(trigrams) + self._sizes[place])
-            for place, count in shared.items()
-        }
-        alike = sorted(likeness, key=lambda place: likeness[place], reverse=True)
-        beginning = [place for place, words in enumerate(self._words) if words.startswith(wanted)]
-        return [*alike[:_NUM_CANDIDATES], *beginning]
 
-    def _score(self, wanted: str, place: int) -> float:
-        words = self._words[place]
-        if words == wanted:
-            return 1.0
-        ratio = _likeness(wanted, words)
-        if words.startswith("the "):
-            ratio = max(ratio, 0.98 * _likeness(wanted, words.removeprefix("the ")))
-        if words.startswith(wanted):
-            return max(ratio, 0.9 + 0.09 * len(wanted) / len(words))
-        if f" {wanted}" in words:
-            return max(ratio, 0.8 + 0.09 * len(wanted) / len(words))
-        # Below every name that holds the text as it stands, unless only a letter is amiss.
-        return ratio * 0.99
+def _likenesses(wanted: str, choices: Sequence[str] | Mapping[int, str]) -> dict[int, float]:
+    """Places of the texts that are worth telling, each with 0 to 1 by the letters in common.
+
+    Only equal texts reach 1. Others stay below names that hold the text as it stands, unless only
+    a letter is amiss.
+    """
+    found = process.extract(
+        wanted, choices, scorer=fuzz.ratio, limit=None, score_cutoff=100 * _WORTH_TELLING
+    )
+    return {place: 1.0 if ratio == 100.0 else 0.0099 * ratio for _, ratio, place in found}
+
+
+def _score_of_part(wanted: str, words: str) -> float:
+    """Of a name that begins with the text, or has a word that does; 0 for neither."""
+    share = 0.09 * len(wanted) / len(words)
+    if words.startswith(wanted):
+        return 0.9 + share
+    return 0.8 + share if f" {wanted}" in words else 0.0
 
 
 class LabelSearch:
@@ -186,15 +179,6 @@ def _v2_key(vocabulary: Vocabulary, kind: Literal["artists", "genres"], name: st
     return resolved[0].matched if len(resolved) == 1 else None
 
 
-def _likeness(wanted: str, words: str) -> float:
-    return SequenceMatcher(None, wanted, words, autojunk=False).ratio()
-
-
 def _words(name: str) -> str:
     """Lower-case ASCII words: what is compared, so that accents and dots are no mistakes."""
     return " ".join(_NOT_ALPHANUMERIC.split(unidecode(name).lower())).strip()
-
-
-def _trigrams(words: str) -> set[str]:
-    padded = f"  {words} "
-    return {padded[place : place + 3] for place in range(len(padded) - 2)}
