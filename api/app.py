@@ -100,6 +100,8 @@ def create_app(
     app.include_router(health.router)
     app.webhooks.include_router(webhooks_routes.messages)
     app.add_api_route("/", _to_docs, include_in_schema=False)
+    metrics.expect_requests(app.routes)
+    store.on_ended = metrics.end_job
     install_error_handlers(app)
     # The last one added is the first to see a request.
     app.add_middleware(RequestCost, uploads=frozenset({"/assets"}))

@@ -6,10 +6,11 @@ The registry belongs to one application; nothing is counted across processes.
 
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from fastapi.routing import iter_route_contexts
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -20,15 +21,19 @@ from prometheus_client import (
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jobs.errors import QueueUnavailable, StoreUnavailable
 from jobs.queue import JobQueue
-from jobs.record.job import Stage
+from jobs.record.job import ENDINGS, Stage
 from jobs.store import JobStore, WorkerInfo
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_OTHER_METHOD, _NO_ROUTE = "other", "none"
+_SERVER_ERRORS = (500, 503, 507)
+"""Statuses from 500 on that this service answers with."""
 _RESPONSE_BUCKETS_SEC = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0)
 
 
@@ -45,6 +50,14 @@ class ApiMetrics:
             ["method", "route", "status"],
             registry=self.registry,
         )
+        self.jobs = Counter(
+            "jukebox_jobs",
+            "Jobs that this process brought to an end; the code is that of a failure",
+            ["outcome", "code"],
+            registry=self.registry,
+        )
+        for labels in ENDINGS:
+            self.jobs.labels(*labels)
         self.response_sec = Histogram(
             "jukebox_http_response_seconds",
             "From a request to the beginning of its answer",
@@ -58,6 +71,26 @@ class ApiMetrics:
             ["route"],
             registry=self.registry,
         )
+
+    def expect_requests(self, routes: Sequence[BaseRoute]) -> None:
+        """Create the counters of server errors at 0 for these routes and for requests without one.
+
+        `increase()` of Prometheus ignores the value with which a series appears, so the first
+        error of a route would never be noticed.
+        """
+        for route in iter_route_contexts(routes):
+            for method in route.methods or ():
+                self._expect_server_errors(method, str(route.path))
+        for method in (*_METHODS, _OTHER_METHOD):
+            self._expect_server_errors(method, _NO_ROUTE)
+
+    def _expect_server_errors(self, method: str, route: str) -> None:
+        for status in _SERVER_ERRORS:
+            self.requests.labels(method, route, status)
+
+    def end_job(self, outcome: str, code: str) -> None:
+        """Count a job that the sweeper of this process ended, at its deadline."""
+        self.jobs.labels(str(outcome), code).inc()
 
     def text(self) -> bytes:
         """All figures now, in the text format 0.0.4. Blocking: it asks the store."""
@@ -92,7 +125,7 @@ class CountRequests:
                 self._metrics.open_responses.labels(route).dec()
 
     def _begin(self, scope: Scope, route: str, status: int, seconds: float) -> None:
-        method = scope["method"] if scope["method"] in _METHODS else "other"
+        method = scope["method"] if scope["method"] in _METHODS else _OTHER_METHOD
         self._metrics.requests.labels(method, route, status).inc()
         self._metrics.response_sec.labels(method, route).observe(seconds)
         self._metrics.open_responses.labels(route).inc()
@@ -100,7 +133,7 @@ class CountRequests:
 
 def _route_of(scope: Scope) -> str:
     """The template of the path, since paths of strangers would be figures without end."""
-    return str(getattr(scope.get("route"), "path", "none"))
+    return str(getattr(scope.get("route"), "path", _NO_ROUTE))
 
 
 class ServiceCollector(Collector):

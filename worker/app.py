@@ -80,7 +80,9 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
 
     return WorkerParts(
         settings=settings,
-        store=JobStore(settings.redis_url, max_attempts=settings.max_attempts),
+        store=JobStore(
+            settings.redis_url, max_attempts=settings.max_attempts, on_ended=metrics.end_job
+        ),
         queue=CeleryJobQueue(settings.redis_url),
         artifacts=LocalArtifacts(settings.data_dir / "artifacts"),
         catalog=catalog,

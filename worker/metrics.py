@@ -22,7 +22,8 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from jobs.record.job import Job, Stage, stages_of
+from jobs.record.job import ENDINGS, Job, Stage, stages_of
+from jobs.record.request import LEVEL_NAMES
 from jobs.settings import InvalidSettings
 from jobs.store import Claim
 
@@ -52,7 +53,11 @@ class SongPart(StrEnum):
 
 
 class WorkerMetrics:
-    """The figures of one worker; tasks tell it what they did. Made for threads."""
+    """The figures of one worker; tasks tell it what they did. Made for threads.
+
+    Counters exist at 0 for every known value of their labels: `increase()` of Prometheus ignores
+    the value with which a series appears, so a first failure would never be noticed.
+    """
 
     def __init__(self, device_name: str, device: torch.device) -> None:
         self.registry = CollectorRegistry()
@@ -86,6 +91,12 @@ class WorkerMetrics:
         self.in_hand = Gauge(
             "jukebox_stages_in_hand", "Stages that this worker is busy with", registry=registry
         )
+        for labels in ENDINGS:
+            self.jobs.labels(*labels)
+        for reason in ("first", "again"):
+            self.attempts.labels(reason)
+        for level in LEVEL_NAMES:
+            self.tokens.labels(level)
 
     def _make_speeds(self) -> None:
         registry = self.registry
@@ -108,6 +119,10 @@ class WorkerMetrics:
             ["part"],
             registry=registry,
         )
+        for stage in Stage:
+            self.stage_sec.labels(stage.value)
+        for part in SongPart:
+            self.part_sec.labels(part.value)
         self.tokens_per_sec = Gauge(
             "jukebox_tokens_per_second",
             "Of one song, all its samples together, when a level was last finished",
@@ -153,7 +168,7 @@ class WorkerMetrics:
 
     def end_job(self, outcome: str, code: str = "") -> None:
         """A job ended in this worker: `succeeded`, `failed` with the code, or `canceled`."""
-        self.jobs.labels(outcome, code).inc()
+        self.jobs.labels(str(outcome), code).inc()
 
     def keep_tokens(self, level: str, num_tokens: int) -> None:
         """A window is on disk."""

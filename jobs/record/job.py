@@ -124,6 +124,31 @@ class Output:
     sha256: str
 
 
+class FailureCode(StrEnum):
+    """Every `code` that this release gives to a failed job; records of others may hold more."""
+
+    TOO_MANY_CRASHES = "too_many_crashes"
+    DEADLINE_EXCEEDED = "deadline_exceeded"
+    OUT_OF_MEMORY = "out_of_memory"
+    STORAGE_FAILED = "storage_failed"
+    ARTIFACT_LOST = "artifact_lost"
+    MODEL_NOT_FOUND = "model_not_found"
+    BROKEN_MODEL = "broken_model"
+    INVALID_SONG = "invalid_song"
+    INVALID_LABELS = "invalid_labels"
+    DRAWING_FAILED = "drawing_failed"
+    ENCODING_FAILED = "encoding_failed"
+    INTERNAL_ERROR = "internal_error"
+
+
+ENDINGS: tuple[tuple[str, str], ...] = (
+    (JobStatus.SUCCEEDED.value, ""),
+    (JobStatus.CANCELED.value, ""),
+    *((JobStatus.FAILED.value, code.value) for code in FailureCode),
+)
+"""Status and failure code of every possible end of a job; the labels of `jukebox_jobs_total`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobError:
     """Why a job failed, for its owner: a stable code and a sentence."""

@@ -16,6 +16,7 @@ from jobs.record.codec import (
 )
 from jobs.record.job import (
     CodesFile,
+    FailureCode,
     JobError,
     JobStatus,
     LevelMetrics,
@@ -49,7 +50,7 @@ class Claims(ScriptRunner):
         if not self._can_run(job_id):
             return None
         error = JobError(
-            code="too_many_crashes",
+            code=FailureCode.TOO_MANY_CRASHES,
             message=f"the worker died {self._max_attempts} times in a row while it ran this job",
             retryable=True,
         )
@@ -58,6 +59,7 @@ class Claims(ScriptRunner):
             "claim", job_id, stage, worker, lease_us, self._max_attempts, to_json(error)
         )
         if reply[0] == "none":
+            self._report_ending(reply[1:])
             return None
         fence = int(reply[1])
         try:
@@ -175,6 +177,7 @@ class Claims(ScriptRunner):
         """Run a script that writes with the claim's fence. Raises LeaseLost."""
         reply: list[Any] = self._run(script, claim.job.id, claim.fence, *arguments)
         if reply[0] == "lost":
+            self._report_ending(reply[1:])
             raise LeaseLost(
                 f"{claim.worker} does not own job {claim.job.id} any more (fence {claim.fence})"
             )

@@ -28,18 +28,31 @@ not a cluster. Lua numbers are doubles: microseconds fit (below 2**53) but must 
 `int`, because `tostring` keeps 14 digits only.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeAlias
 
 from jobs.errors import JobNotFound
 from jobs.record.codec import job_from_fields, to_json
-from jobs.record.job import NEXT_STATUSES, TERMINAL_STATUSES, Job, JobError, Stage, is_job_id
+from jobs.record.job import (
+    NEXT_STATUSES,
+    TERMINAL_STATUSES,
+    FailureCode,
+    Job,
+    JobError,
+    JobStatus,
+    Stage,
+    is_job_id,
+)
 from jobs.record.request import LEVEL_NAMES
 from jobs.store.connection import connect, errors_as_store_unavailable
 
 KEY_PREFIX = "jukebox:"
+
+OnEnded: TypeAlias = Callable[[JobStatus, str], None]
+"""Called with the status with which a job ended, and the code of its failure or ""."""
+
 MAX_EVENTS = 1000
 RATE_WEIGHT = 0.25
 """Share of the newest measurement in a mean speed."""
@@ -51,7 +64,7 @@ WEBHOOK_KEPT_SEC = 7 * 24 * 3600
 _COMMON = ("records", "webhooks", "lifetimes", "changes")
 """What stands before every script, in this order."""
 _DEADLINE_EXCEEDED = JobError(
-    code="deadline_exceeded",
+    code=FailureCode.DEADLINE_EXCEEDED,
     message="The song was not done within the `timeout_seconds` of its request.",
     retryable=True,
 )
@@ -137,8 +150,9 @@ def scripts() -> Mapping[str, str]:
 class ScriptRunner:
     """A connection, and the scripts of the server. Made for threads; connects when first used."""
 
-    def __init__(self, redis_url: str) -> None:
+    def __init__(self, redis_url: str, *, on_ended: OnEnded = lambda _status, _code: None) -> None:
         self._redis = connect(redis_url)
+        self.on_ended = on_ended
         self._scripts = {n: self._redis.register_script(text) for n, text in scripts().items()}
 
     def ping(self) -> None:
@@ -153,6 +167,11 @@ class ScriptRunner:
     def _run(self, script: str, *arguments: str | int | float) -> Any:  # noqa: ANN401  (a reply)
         with errors_as_store_unavailable():
             return self._scripts[script](args=arguments)
+
+    def _report_ending(self, ending: Sequence[str]) -> None:
+        """Call `on_ended` if a script ended a job on its own: its status and code, or nothing."""
+        if ending:
+            self.on_ended(JobStatus(ending[0]), ending[1])
 
 
 def microseconds(seconds: float) -> int:

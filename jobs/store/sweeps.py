@@ -43,7 +43,9 @@ class Sweeps(ScriptRunner):
 
     def end_overdue(self, job_id: str) -> bool:
         """Fail one of them, if it is overdue still; one that is to be canceled becomes canceled."""
-        return bool(self._run("end_overdue", job_id)[0] == "ok")
+        result, *ending = self._run("end_overdue", job_id)
+        self._report_ending(ending)
+        return bool(result == "ok")
 
     def expired(self) -> list[str]:
         """Some jobs that have been kept for long enough."""

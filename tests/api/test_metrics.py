@@ -7,7 +7,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from jobs.api_keys import ApiKeyFile, Scope
-from jobs.record.job import Stage
+from jobs.record.job import FailureCode, Stage
 from jobs.store import WorkerInfo
 from tests.api.conftest import Service, serving
 from tests.fixtures.servers import RedisServer
@@ -70,11 +70,40 @@ async def test_requests_are_counted_by_route_and_never_by_path(service: Service)
     assert not any(job["id"] in route or "nowhere" in route for route in routes)
 
 
+async def test_server_errors_and_failures_are_at_0_before_the_first(service: Service):
+    told = await figures(service)
+    paths = (await service.client.get("/openapi.json")).json()["paths"]
+    routes = {(method.upper(), path) for path, item in paths.items() for method in item}
+    assert ("POST", "/jobs") in routes
+    # What is refused before a route is chosen has none.
+    for method, route in routes | {("GET", "none"), ("POST", "none"), ("other", "none")}:
+        for status in ("500", "503", "507"):
+            assert told["jukebox_http_requests_total", method, route, status] == 0
+    for code in FailureCode:
+        assert told["jukebox_jobs_total", code.value, "failed"] == 0
+
+
+async def test_a_job_that_the_sweeper_ends_is_counted(clock, clean_redis_url, models_dir, tmp_path):
+    async with serving(clean_redis_url, models_dir, tmp_path) as service:
+        job = await service.post(timeout_seconds=300)
+        clock.pass_time(301)
+        failed = (await service.client.get(f"/jobs/{job['id']}?wait=10")).json()
+        assert failed["error"]["code"] == "deadline_exceeded"
+        told = await figures(service)
+        assert told["jukebox_jobs_total", "deadline_exceeded", "failed"] == 1
+        assert told["jukebox_jobs_total", "internal_error", "failed"] == 0
+
+
 async def test_made_up_methods_are_one_figure(service: Service):
     for method in ("BREW", "STEEP"):
         await service.client.request(method, "/jobs")
     told = await figures(service)
-    assert sum(key[:2] == ("jukebox_http_requests_total", "other") for key in told) == 1
+    counted = {
+        key: value
+        for key, value in told.items()
+        if key[:2] == ("jukebox_http_requests_total", "other") and value
+    }
+    assert list(counted.values()) == [2], counted
 
 
 async def test_figures_need_a_key_where_the_rest_does(service: Service):

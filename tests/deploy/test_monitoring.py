@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,30 @@ def test_every_figure_of_ours_is_explained(known):
     explained = set(FIGURE.findall(README))
     assert families - counters <= explained
     assert explained <= known
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_alerts_fire_when_they_should_and_only_then():
+    done = subprocess.run(
+        ["promtool", "test", "rules", FOLDER / "tests" / "alerts_test.yml"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_is_tested_with_what_raises_it():
+    rules = yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"][0]["rules"]
+    tests = yaml.safe_load((FOLDER / "tests" / "alerts_test.yml").read_text())["tests"]
+    raised = {
+        check["alertname"]
+        for test in tests
+        for check in test["alert_rule_test"]
+        if check.get("exp_alerts")
+    }
+    assert raised == {rule["alert"] for rule in rules}
 
 
 def test_prometheus_asks_with_a_key_and_finds_every_worker():

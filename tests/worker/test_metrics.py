@@ -1,18 +1,22 @@
 """What a worker tells Prometheus is what it did."""
 
+import re
 import socket
 import urllib.request
+from pathlib import Path
 
 import pytest
 import torch
 
 from cli.local.stack import free_port
-from jobs.record.job import JobStatus, Stage
+from jobs.errors import LeaseLost
+from jobs.record.job import FailureCode, JobStatus, Stage
 from jobs.settings import InvalidSettings
 from tests.worker.jobs_and_processes import replaced, run_stage
 from worker.metrics import SongPart, WorkerMetrics, metrics_page
 
 pytestmark = pytest.mark.redis
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -71,13 +75,62 @@ def test_a_failure_is_counted_with_its_code(service, worker):
     failed = service.store.get(job.id, with_windows=True)
     assert failed.status is JobStatus.FAILED
     assert figure(broken, "jukebox_jobs_total", outcome="failed", code=failed.error.code) == 1
-    assert figure(broken, "jukebox_job_duration_seconds_count", level="top") is None
+    assert figure(broken, "jukebox_job_duration_seconds_count", level="top") == 0
     assert figure(broken, "jukebox_stages_in_hand") == 0
+
+
+def test_a_job_that_a_claim_ends_is_counted(clock, service, worker):
+    crashed = service.admit(levels=("top",))
+    for _ in range(worker.settings.max_attempts):
+        worker.store.claim(crashed.id, Stage.TOP, worker="dead", lease_sec=1.0)
+        clock.pass_time(2)
+    late = service.admit(levels=("top",), timeout_seconds=10)
+    clock.pass_time(11)
+    for job in (crashed, late):
+        for _ in range(2):
+            run_stage(worker, job.id, Stage.TOP)
+        code = service.store.get(job.id).error.code
+        assert figure(worker, "jukebox_jobs_total", outcome="failed", code=code) == 1, code
+    assert figure(worker, "jukebox_jobs_total", outcome="failed", code="too_many_crashes") == 1
+    assert figure(worker, "jukebox_jobs_total", outcome="failed", code="deadline_exceeded") == 1
+
+
+def test_a_job_that_a_heartbeat_ends_is_counted(clock, service, worker):
+    job = service.admit(levels=("top",), timeout_seconds=10)
+    claim = worker.store.claim(job.id, Stage.TOP, worker="me", lease_sec=60.0)
+    clock.pass_time(11)
+    for _ in range(2):
+        with pytest.raises(LeaseLost):
+            worker.store.heartbeat(claim, {}, 0.0, lease_sec=60.0)
+    assert figure(worker, "jukebox_jobs_total", outcome="failed", code="deadline_exceeded") == 1
+
+
+def test_a_fresh_page_has_every_counter_at_0(metrics):
+    values = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name.endswith(("_total", "_count")) and sample.name.startswith("jukebox_")
+    }
+    expected = {("jukebox_jobs_total", "failed", code.value) for code in FailureCode}
+    expected |= {("jukebox_jobs_total", outcome, "") for outcome in ("succeeded", "canceled")}
+    expected |= {("jukebox_job_attempts_total", reason) for reason in ("first", "again")}
+    expected |= {("jukebox_tokens_total", level) for level in ("top", "middle", "bottom")}
+    expected |= {("jukebox_song_part_seconds_total", part.value) for part in SongPart}
+    expected |= {("jukebox_job_duration_seconds_count", stage.value) for stage in Stage}
+    assert values == dict.fromkeys(expected | {("jukebox_queue_wait_seconds_count",)}, 0.0)
+
+
+def test_every_code_of_a_failure_is_documented_and_no_other():
+    page = (ROOT / "docs" / "api.md").read_text()
+    table = page.partition("A job that was accepted and failed later")[2].partition("\n\n")[2]
+    rows = [line.split("|")[1] for line in table.partition("\n\n")[0].splitlines()[2:]]
+    assert {code for row in rows for code in re.findall(r"`(\w+)`", row)} == set(FailureCode)
 
 
 def test_messages_without_work_are_no_figures(service, worker):
     run_stage(worker, "job_" + "0" * 32, Stage.TOP)
-    assert figure(worker, "jukebox_job_attempts_total", reason="first") is None
+    assert figure(worker, "jukebox_job_attempts_total", reason="first") == 0
 
 
 def test_the_page_is_there_while_the_worker_runs(metrics):

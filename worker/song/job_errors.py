@@ -3,7 +3,7 @@
 import torch
 
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
-from jobs.record.job import JobError
+from jobs.record.job import FailureCode, JobError
 from jukebox_core.errors import (
     AudioError,
     CheckpointError,
@@ -14,16 +14,16 @@ from jukebox_core.errors import (
     SongError,
 )
 
-_CODES: tuple[tuple[type[Exception], str, bool], ...] = (
-    (ModelNotFound, "model_not_found", True),
-    (SongError, "invalid_song", False),
-    (LabelError, "invalid_labels", False),
-    (ConfigError, "broken_model", False),
-    (CheckpointError, "broken_model", False),
-    (AudioError, "encoding_failed", True),
-    (JukeboxError, "drawing_failed", True),
-    (ArtifactNotFound, "artifact_lost", True),
-    (ArtifactCorrupt, "artifact_lost", True),
+_CODES: tuple[tuple[type[Exception], FailureCode, bool], ...] = (
+    (ModelNotFound, FailureCode.MODEL_NOT_FOUND, True),
+    (SongError, FailureCode.INVALID_SONG, False),
+    (LabelError, FailureCode.INVALID_LABELS, False),
+    (ConfigError, FailureCode.BROKEN_MODEL, False),
+    (CheckpointError, FailureCode.BROKEN_MODEL, False),
+    (AudioError, FailureCode.ENCODING_FAILED, True),
+    (JukeboxError, FailureCode.DRAWING_FAILED, True),
+    (ArtifactNotFound, FailureCode.ARTIFACT_LOST, True),
+    (ArtifactCorrupt, FailureCode.ARTIFACT_LOST, True),
 )
 """What a known error is called in a job record, and whether the same request may work later."""
 
@@ -35,15 +35,15 @@ def to_job_error(error: Exception) -> JobError:
     """Why a job failed, for its owner. What was not foreseen is told in the log and not here."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         message = "The worker's memory is too small for this song next to the others it sings."
-        return JobError(code="out_of_memory", message=message, retryable=True)
+        return JobError(code=FailureCode.OUT_OF_MEMORY, message=message, retryable=True)
     if _is_refused_by_disk(error):
         message = "The worker could not read or write its files."
-        return JobError(code="storage_failed", message=message, retryable=True)
+        return JobError(code=FailureCode.STORAGE_FAILED, message=message, retryable=True)
     for kind, code, retryable in _CODES:
         if isinstance(error, kind):
             return JobError(code=code, message=_sentence(str(error)), retryable=retryable)
     message = "Something went wrong inside the service. Its log names this job."
-    return JobError(code="internal_error", message=message, retryable=True)
+    return JobError(code=FailureCode.INTERNAL_ERROR, message=message, retryable=True)
 
 
 def _is_refused_by_disk(error: Exception) -> bool:

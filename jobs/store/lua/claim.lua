@@ -3,17 +3,17 @@ local status, stage = unpack(redis.call('HMGET', RECORD, 'status', 'stage'))
 if not NEXT[status] or TERMINAL[status] or stage ~= ARGV[2] or is_held() then return {'none'} end
 if status == 'canceling' then
   become('canceled')
-  return {'none'}
+  return {'none', ending()}
 end
 if is_overdue() then
   end_overdue()
-  return {'none'}
+  return {'none', ending()}
 end
 if get('lease_expires_at') then
   if redis.call('HINCRBY', RECORD, 'crashes', 1) >= tonumber(ARGV[5]) then
     redis.call('HSET', RECORD, 'error', ARGV[6])
     become('failed')
-    return {'none'}
+    return {'none', ending()}
   end
   redis.call('HINCRBY', RECORD, 'attempt', 1)
 end

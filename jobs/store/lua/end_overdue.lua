@@ -5,4 +5,4 @@ if not is_overdue() then
   return {'kept'}
 end
 end_overdue()
-return {'ok'}
+return {'ok', ending()}

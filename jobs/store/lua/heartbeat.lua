@@ -2,7 +2,7 @@
 if not owns(ARGV[2]) then return {'lost'} end
 if is_overdue() then
   end_overdue()
-  return {'lost'}
+  return {'lost', ending()}
 end
 hold(ARGV[3])
 local value, changed = get('progress_value'), false

@@ -80,6 +80,12 @@ local function end_overdue()
   look_at_files(30000000)
 end
 
+-- For a reply: the status with which the job ended, and the code of its failure or ''.
+local function ending()
+  local status, error = unpack(redis.call('HMGET', RECORD, 'status', 'error'))
+  return status, status == 'failed' and cjson.decode(error).code or ''
+end
+
 -- A lease that ran out still belongs to its holder until somebody else claims the job.
 local function owns(fence)
   local record = redis.call('HMGET', RECORD, 'fence', 'lease_expires_at', 'status')
