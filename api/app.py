@@ -23,6 +23,7 @@ from api.web.middleware import BodyLimit, SecurityHeaders
 from api.web.openapi import DESCRIPTION, TAGS, openapi_of
 from api.web.request_cost import RequestCost, RequestRate
 from api.web.revocation import EndWithKey
+from api.web.routing import HeadLikeGet
 from api.web.streams import Streams
 from api.web.uploads import Uploads
 from jobs.api_keys import ApiKeyFile
@@ -71,6 +72,7 @@ def create_app(
         description=DESCRIPTION,
         openapi_tags=TAGS,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=_running(sweeper, watcher, withdrawals),
     )
     app.state.services = Services(
@@ -104,6 +106,7 @@ def create_app(
     store.on_ended = metrics.end_job
     install_error_handlers(app)
     # The last one added is the first to see a request.
+    app.add_middleware(HeadLikeGet)
     app.add_middleware(RequestCost, uploads=frozenset({"/assets"}))
     app.add_middleware(
         BodyLimit,

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import Request
+from starlette.types import Message, Receive
 
 
 @asynccontextmanager
@@ -24,3 +25,15 @@ async def client_leaving(request: Request) -> AsyncIterator["asyncio.Future[None
 async def _until_gone(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         continue
+
+
+async def message_unless(ended: asyncio.Event, receive: Receive) -> Message:
+    """What the client sends next; once `ended` is set, that it is gone."""
+    message = asyncio.ensure_future(receive())
+    end = asyncio.ensure_future(ended.wait())
+    try:
+        await asyncio.wait({message, end}, return_when=asyncio.FIRST_COMPLETED)
+        return message.result() if message.done() else {"type": "http.disconnect"}
+    finally:
+        for task in (message, end):
+            task.cancel()

@@ -5,12 +5,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Literal, cast
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
 
 from api.web.errors import (
     ApiError,
@@ -22,6 +22,7 @@ from api.web.errors import (
     store_unavailable,
     too_much,
 )
+from api.web.routing import allowed_methods, path_with_other_slash
 from jobs.errors import (
     ArtifactCorrupt,
     ArtifactNotFound,
@@ -43,7 +44,6 @@ from jobs.record.request import JobRequest
 _log = logging.getLogger(__name__)
 
 FULL_DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _SENTENCES: Mapping[str, str] = {
     "missing": "this field is required",
     "extra_forbidden": "no such field exists here; see /docs for those that do",
@@ -219,7 +219,19 @@ def _field_error(location: str, path: Sequence[str | int], detail: str) -> Field
 async def _http_exception(request: Request, error: HTTPException) -> Response:
     if error.status_code < HTTPStatus.BAD_REQUEST:
         return Response(status_code=error.status_code, headers=error.headers)
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        path = path_with_other_slash(request.scope)
+        if path is not None:
+            return _redirect(request, path)
     return problem_response(request, _from_http_exception(request, error))
+
+
+def _redirect(request: Request, path: str) -> Response:
+    """By path alone: a proxy may have changed the scheme and the host."""
+    query = request.url.query
+    location = quote(path) + (f"?{query}" if query else "")
+    headers = {"Location": location}
+    return Response(status_code=HTTPStatus.TEMPORARY_REDIRECT, headers=headers)
 
 
 def _from_http_exception(request: Request, error: HTTPException) -> ApiError:
@@ -229,7 +241,7 @@ def _from_http_exception(request: Request, error: HTTPException) -> ApiError:
             status, "route_not_found", "Nothing lives at this path; /docs lists what does."
         )
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = ", ".join(_allowed_methods(request))
+        allowed = ", ".join(allowed_methods(request.scope))
         return ApiError(
             status,
             "method_not_allowed",
@@ -254,17 +266,6 @@ def _unreadable_body(cause: BaseException | None) -> ApiError:
         case _:
             code, detail = "unreadable_body", "The body could not be read."
     return ApiError(HTTPStatus.BAD_REQUEST, code, detail)
-
-
-def _allowed_methods(request: Request) -> list[str]:
-    """All methods of a path; one route alone, as the framework asks it, knows only its own."""
-    routes = request.app.router.routes
-
-    def takes(method: str) -> bool:
-        scope = {**request.scope, "method": method}
-        return any(route.matches(scope)[0] is Match.FULL for route in routes)
-
-    return [method for method in _METHODS if takes(method)]
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.web.auth import path_of
 from api.web.errors import ApiError, send_problem
+from api.web.routing import has_endpoint
 
 
 class _BodyTooLarge(Exception):
@@ -19,7 +20,8 @@ class BodyLimit:
     """Refuses bodies over `max_bytes` with a 413 problem, announced or not.
 
     `uploads` has other limits, by path. FastAPI's `max_body_size` answers in plain text when the
-    length was announced, so this stands in its place.
+    length was announced, so this stands in its place. Bodies that no endpoint will read are not
+    looked at: what the path or the method is wrong with comes first.
     """
 
     def __init__(
@@ -31,6 +33,9 @@ class BodyLimit:
         """Pass the request on, counting its bytes."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        if _has_body(scope) and not has_endpoint(scope):
+            await self._app(scope, receive, _closing(send))
             return
         max_bytes = self._limit_of(scope)
         length = Headers(scope=scope).get("content-length", "")
@@ -72,6 +77,22 @@ class BodyLimit:
             f"The body is larger than {max_bytes:,} bytes, which no song needs.",
         )
         await send_problem(send, scope["path"], error)
+
+
+def _has_body(scope: Scope) -> bool:
+    headers = Headers(scope=scope)
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+
+
+def _closing(send: Send) -> Send:
+    """What is left of the body is never read, so the connection serves no other request."""
+
+    async def closing_send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message)["Connection"] = "close"
+        await send(message)
+
+    return closing_send
 
 
 _HEADERS: Mapping[str, str] = {

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.web.auth import path_of
 from api.web.errors import ApiError, invalid_field, send_problem, too_much
+from api.web.routing import has_endpoint
 from jobs.errors import LimitReached, StoreUnavailable
 from jobs.store import JobStore
 
@@ -39,12 +40,17 @@ class RequestCost:
             return
         try:
             _check_head(scope)
-            if scope["method"] not in ("GET", "HEAD") and path_of(scope) not in self._uploads:
+            if self._reads_body(scope):
                 receive = await _with_checked_body(receive)
         except ApiError as error:
             await send_problem(send, scope["path"], error)
             return
         await self._app(scope, receive, send)
+
+    def _reads_body(self, scope: Scope) -> bool:
+        """Not where no endpoint will: a 405 or a redirect comes before any fault of the body."""
+        is_reading = scope["method"] in ("GET", "HEAD") or path_of(scope) in self._uploads
+        return not is_reading and has_endpoint(scope)
 
 
 def _check_head(scope: Scope) -> None:

@@ -6,6 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.web.auth import unknown_key
 from api.web.callers import Caller
+from api.web.disconnect import message_unless
 from api.web.errors import send_problem
 from jobs.api_keys import ApiKeyFile
 from jobs.errors import ApiKeysUnreadable
@@ -64,16 +65,7 @@ class _Exchange:
 
     async def receive(self) -> Message:
         """What the client sends, or that it is gone once the key is."""
-        message = asyncio.ensure_future(self._receive())
-        revoked = asyncio.ensure_future(self._revoked.wait())
-        try:
-            await asyncio.wait({message, revoked}, return_when=asyncio.FIRST_COMPLETED)
-            if message.done():
-                return message.result()
-            return {"type": "http.disconnect"}
-        finally:
-            for task in (message, revoked):
-                task.cancel()
+        return await message_unless(self._revoked, self._receive)
 
     async def send(self, message: Message) -> None:
         """Pass on what belongs to the answer, as long as the key is there."""

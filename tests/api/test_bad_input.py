@@ -272,13 +272,13 @@ async def test_an_unknown_route_is_a_404_problem(service: Service, path: str):
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PUT", "/jobs", "GET, POST"),
-        ("DELETE", "/jobs", "GET, POST"),
-        ("PATCH", f"/jobs/{NOBODYS_JOB}", "GET, DELETE"),
+        ("PUT", "/jobs", "GET, HEAD, POST"),
+        ("DELETE", "/jobs", "GET, HEAD, POST"),
+        ("PATCH", f"/jobs/{NOBODYS_JOB}", "GET, HEAD, DELETE"),
         ("GET", f"/jobs/{NOBODYS_JOB}/cancel", "POST"),
         ("POST", f"/jobs/{NOBODYS_JOB}/audio", "GET, HEAD"),
-        ("POST", "/models", "GET"),
-        ("BREW", "/healthz", "GET"),
+        ("POST", "/models", "GET, HEAD"),
+        ("BREW", "/healthz", "GET, HEAD"),
     ],
 )
 async def test_a_wrong_method_is_told_the_right_ones(
@@ -287,3 +287,55 @@ async def test_a_wrong_method_is_told_the_right_ones(
     response = await service.client.request(method, path)
     assert_problem(response, 405, "method_not_allowed")
     assert response.headers["allow"] == allowed
+
+
+LARGE = b" " * 300_000
+
+
+@pytest.mark.parametrize("announced", [True, False], ids=["announced", "in chunks"])
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("PUT", "/jobs", 405),
+        ("POST", f"/jobs/{NOBODYS_JOB}/audio", 405),
+        ("POST", "/models", 405),
+        ("POST", "/nothing", 404),
+        ("POST", "/jobs/", 307),
+        ("POST", "/assets/", 307),
+        ("POST", "/jobs", 413),
+        ("POST", f"/jobs/{NOBODYS_JOB}/cancel", 413),
+    ],
+)
+async def test_what_the_path_or_the_method_is_wrong_with_comes_before_the_size_of_a_body(
+    service: Service, method: str, path: str, status: int, announced: bool
+):
+    async def chunks():
+        for start in range(0, len(LARGE), 10_000):
+            yield LARGE[start : start + 10_000]
+
+    content = LARGE if announced else chunks()
+    response = await service.client.request(method, path, content=content, headers=JSON)
+    assert response.status_code == status
+    assert response.headers["connection"] == "close"
+
+
+async def test_a_wrong_method_comes_before_the_values_of_a_body(service: Service):
+    response = await service.client.put("/jobs", json=list(range(5000)))
+    assert_problem(response, 405, "method_not_allowed")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "location"),
+    [
+        ("GET", "/jobs/?limit=1&status=queued", "/jobs?limit=1&status=queued"),
+        ("POST", "/jobs/", "/jobs"),
+        ("GET", "/healthz/", "/healthz"),
+        ("PUT", "/jobs/", "/jobs"),
+    ],
+)
+async def test_a_slash_too_many_leads_to_the_path_without(
+    service: Service, method: str, path: str, location: str
+):
+    response = await service.client.request(method, path)
+    assert response.status_code == 307
+    assert response.headers["location"] == location
