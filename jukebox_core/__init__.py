@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig, JukeboxVQVAEConfig
     from jukebox_core.errors import JukeboxError
-    from jukebox_core.labels import JukeboxTokenizer
+    from jukebox_core.labels import JukeboxTokenizer, read_lyrics
     from jukebox_core.model import JukeboxModel
     from jukebox_core.prior import JukeboxPrior
     from jukebox_core.song import SamplingParams, Song
@@ -28,6 +28,7 @@ _HOME = {
     "Level": "units",
     "SamplingParams": "song",
     "Song": "song",
+    "read_lyrics": "labels",
 }
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "Level",
     "SamplingParams",
     "Song",
+    "read_lyrics",
 ]
 
 

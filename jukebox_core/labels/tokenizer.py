@@ -9,6 +9,7 @@ from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig, LabelConfig, 
 from jukebox_core.errors import ConfigError, LabelError
 from jukebox_core.labels.labels import Labels, SongLabels
 from jukebox_core.labels.lyrics import LyricAlphabet
+from jukebox_core.labels.lyrics_text import LyricsFormat, read_lyrics
 from jukebox_core.labels.raw_ids import ArtistId, GenreIds, RawIds
 from jukebox_core.labels.vocabulary import UNKNOWN_ID, ResolvedName, Vocabulary
 from jukebox_core.small_files import read_small_text
@@ -68,6 +69,7 @@ class JukeboxTokenizer:
         *,
         artist_id: ArtistId | None = None,
         genre_ids: GenreIds | None = None,
+        lyrics_format: LyricsFormat = "plain",
     ) -> Labels:
         """Labels of one song, or of a batch; a single string serves every song of a batch.
 
@@ -80,6 +82,9 @@ class JukeboxTokenizer:
             artist_id: instead of all names; a mapping from label versions to ids where the model's
                 priors read several (names stay in force for those left out).
             genre_ids: instead of all genres, likewise.
+            lyrics_format: `plain` sings the text as it is; `auto`, `lrc`, `srt` and `vtt` leave out
+                time stamps and marks such as `[Verse]`; `verbatim` also leaves line breaks as they
+                are. See `read_lyrics`.
 
         Raises:
             LabelError: the sequences differ in length, a genre has too many words, or an id is
@@ -88,9 +93,10 @@ class JukeboxTokenizer:
         asked = list(zip(*_broadcast(artist, genres, lyrics), strict=True))
         priors = self.config.priors
         raw = self._raw_ids(artist_id, genre_ids)
+        songs = [(*names, read_lyrics(words, lyrics_format).text) for *names, words in asked]
         return Labels(
-            songs=tuple(tuple(self._read(prior, raw, *song) for prior in priors) for song in asked),
-            resolution=tuple(self._resolve(artist, genre, raw) for artist, genre, _ in asked),
+            songs=tuple(tuple(self._read(prior, raw, *song) for prior in priors) for song in songs),
+            resolution=tuple(self._resolve(artist, genre, raw) for artist, genre, _ in songs),
             max_genres=tuple(_max_genres(prior) for prior in priors),
         )
 
@@ -111,6 +117,16 @@ class JukeboxTokenizer:
             genre_ids=tuple(name.id for name in genre_names),
             lyric_ids=alphabet.encode(lyrics) if prior.lyrics is not None else (),
         )
+
+    def lyrics_as_read(self, lyrics: str) -> str | None:
+        """The characters of `lyrics` that the coarsest prior with lyrics reads; None without one.
+
+        The text is taken as it is, see `read_lyrics` for what comes before.
+        """
+        for prior in self.config.priors:
+            if prior.labels is not None and prior.lyrics is not None:
+                return self.alphabets[prior.labels.version].normalise(lyrics)
+        return None
 
     def resolve(
         self,

@@ -49,6 +49,27 @@ def test_lyrics_may_lie_in_a_file_beside_the_list(tmp_path):
     assert read_manifest(tmp_path)[0].lyrics == "words\n"
 
 
+def test_line_breaks_of_other_systems_are_line_breaks(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"there\ris\x0chope")
+    write_songs(
+        tmp_path,
+        [{"file": "a.wav", "lyrics": "a.txt"}, {"file": "b.wav", "lyrics": "there\ris"}],
+    )
+    assert [song.lyrics for song in read_manifest(tmp_path)] == ["there\nis\nhope", "there\nis"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "cp1252"])
+def test_a_list_or_lyrics_in_another_encoding_are_refused_with_what_to_do(tmp_path, encoding):
+    (tmp_path / "a.txt").write_text("caf\u00e9", encoding=encoding)
+    write_songs(tmp_path, [{"file": "a.wav", "lyrics": "a.txt"}])
+    with pytest.raises(TrainingError, match=r"song 1.*a\.txt is not UTF-8.*iconv"):
+        read_manifest(tmp_path)
+    (tmp_path / "songs.json").unlink()
+    (tmp_path / "songs.csv").write_text("file,lyrics\na.wav,caf\u00e9\n", encoding=encoding)
+    with pytest.raises(TrainingError, match=r"songs\.csv is not UTF-8.*iconv"):
+        read_manifest(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("row", "told"),
     [

@@ -38,6 +38,8 @@ class JobSong:
             planned.song.lyrics,
             artist_id=job.request.artist_id,
             genre_ids=job.request.genre_ids,
+            # Cleaned when it came in; jobs of older releases are sung as those sang them.
+            lyrics_format="verbatim",
         )
         return cls(planned=planned, labels=labels, step=step)
 

@@ -15,6 +15,7 @@ Other fields are left aside.
 
 import csv
 import hashlib
+import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -24,7 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jukebox_core.errors import TrainingError
+from jukebox_core.errors import LabelError, TrainingError
+from jukebox_core.labels import decode_text, normalize_line_breaks
 
 JSON_FILE = "songs.json"
 CSV_FILE = "songs.csv"
@@ -87,12 +89,12 @@ def _read_rows(directory: Path) -> Iterator[tuple[Mapping[str, Any], str]]:
                 raise TrainingError(f"{where}: wanted an object, found {type(value).__name__}")
             yield value, where
     elif csv_file.is_file():
-        with csv_file.open(encoding="utf-8-sig", newline="") as stream:
-            for number, row in enumerate(csv.DictReader(stream), start=1):
-                where = f"{csv_file}, song {number}"
-                if None in row or None in row.values():
-                    raise TrainingError(f"{where}: has not as many columns as the first line")
-                yield row, where
+        lines = io.StringIO(_read_list(csv_file), newline="")
+        for number, row in enumerate(csv.DictReader(lines), start=1):
+            where = f"{csv_file}, song {number}"
+            if None in row or None in row.values():
+                raise TrainingError(f"{where}: has not as many columns as the first line")
+            yield row, where
     else:
         raise TrainingError(
             f"{directory} has neither {JSON_FILE} nor {CSV_FILE}: list the songs in one of them, "
@@ -100,9 +102,16 @@ def _read_rows(directory: Path) -> Iterator[tuple[Mapping[str, Any], str]]:
         )
 
 
+def _read_list(file: Path) -> str:
+    try:
+        return decode_text(file.read_bytes(), file.name)
+    except LabelError as error:
+        raise TrainingError(str(error)) from error
+
+
 def _read_json(file: Path) -> list[Any]:
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
+        values = json.loads(_read_list(file))
     except ValueError as error:
         raise TrainingError(f"{file} is not JSON: {error}") from error
     if not isinstance(values, list):
@@ -142,10 +151,12 @@ def _text(row: Mapping[str, Any], field: str, where: str) -> str:
 def _lyrics(directory: Path, row: Mapping[str, Any], where: str) -> str:
     text = _text(row, "lyrics", where)
     if not text.endswith(".txt") or "\n" in text:
-        return text
+        # Times count the characters as they are written.
+        has_times = row.get("character_start_sec") is not None
+        return text if has_times else normalize_line_breaks(text)
     try:
-        return (directory / text).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return normalize_line_breaks(decode_text((directory / text).read_bytes(), text))
+    except (OSError, LabelError) as error:
         raise TrainingError(f"{where}: cannot read the lyrics in {text}: {error}") from error
 
 

@@ -66,7 +66,9 @@ def read_songs(
         total_samples = len(own) * config.samples_per_token
         if len(own) == 0 or not _can_be_told(config, total_samples):
             continue
-        labels = tokenizer(song.artist, song.genre, song.lyrics).songs[0][index]
+        # As `sung_characters` reads them, character by character.
+        read_labels = tokenizer(song.artist, song.genre, song.lyrics, lyrics_format="verbatim")
+        labels = read_labels.songs[0][index]
         read.append(
             PriorSong(
                 name=song.name,
