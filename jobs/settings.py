@@ -27,6 +27,8 @@ def check_redis_url(url: str) -> str:
     """Raises ValueError for a URL that no Redis client takes."""
     if not url.startswith(_REDIS_SCHEMES):
         raise ValueError(f"must start with {', '.join(_REDIS_SCHEMES)}")
+    if "#" in url:  # parsers drop the rest of the URL without a word
+        raise ValueError("holds a #, which a URL cannot: write %23 for it, and %3F for a ?")
     return url
 
 

@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import quote
 
 import redis
 from redis.backoff import NoBackoff
@@ -75,7 +76,7 @@ class EmbeddedRedis:
     @property
     def url(self) -> str:
         """Where clients find it, e.g. `unix:///home/me/jukebox-data/redis/redis.sock?db=0`."""
-        return f"unix://{self._socket}?db=0"
+        return f"unix://{quote(os.fsencode(self._socket))}?db=0"
 
     @property
     def pid(self) -> int:

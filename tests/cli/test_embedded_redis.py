@@ -17,6 +17,8 @@ from cli.local.embedded_redis import (
     EmbeddedRedisError,
     find_server,
 )
+from jobs.queue import celery_app
+from jobs.settings import check_redis_url
 
 pytestmark = pytest.mark.redis
 
@@ -53,6 +55,24 @@ def test_every_write_is_on_disk_before_it_is_acknowledged(tmp_path):
         os.kill(server.pid, signal.SIGKILL)
     with EmbeddedRedis(tmp_path) as server, client(server) as connection:
         assert connection.get("song") == "kept"
+
+
+@pytest.mark.parametrize("name", ["songs#1", "songs?db=7", "a%20b", "two words", "b[1]@é:+&;"])
+def test_a_folder_of_any_name_is_found_by_the_store_and_by_the_queue(tmp_path, name):
+    with EmbeddedRedis(tmp_path / name) as server:
+        socket = str(tmp_path / name / "redis" / "redis.sock")
+        check_redis_url(server.url)
+        with client(server) as connection:
+            assert connection.ping()
+            assert connection.connection_pool.connection_kwargs["path"] == socket
+        with celery_app(server.url).connection() as queue:
+            queue.connect()
+            assert queue.default_channel.client.connection_pool.connection_kwargs["path"] == socket
+
+
+def test_a_redis_url_that_would_be_cut_at_a_hash_is_refused():
+    with pytest.raises(ValueError, match="%23"):
+        check_redis_url("unix:///data/songs#1/redis.sock?db=0")
 
 
 def test_nobody_else_can_reach_it(tmp_path):
