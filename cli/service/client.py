@@ -14,6 +14,7 @@ from uuid import uuid4
 import httpx
 
 from cli.errors import ServiceProblem, ServiceUnreachable, UsageError
+from cli.service.connection import open_http, unreachable
 from cli.service.sse import ServerEvent, parse_events
 
 JobView = dict[str, Any]
@@ -56,12 +57,10 @@ class JukeboxClient:
         self.base_url = base_url.rstrip("/")
         self.patience_sec = patience_sec
         self._sleep = sleep
-        # trust_env off: a proxy in the environment must not swallow calls to the loopback.
-        self._http = httpx.Client(
-            base_url=self.base_url,
+        self._http = open_http(
+            self.base_url,
             headers=_authorization(api_key or os.environ.get("JUKEBOX_API_KEY", "")),
-            timeout=timeout_sec,
-            trust_env=False,
+            timeout_sec=timeout_sec,
         )
 
     def __enter__(self) -> Self:
@@ -242,10 +241,7 @@ class JukeboxClient:
         try:
             return send()
         except httpx.TransportError as error:
-            raise ServiceUnreachable(
-                f"no service answers at {self.base_url} ({error or type(error).__name__}). "
-                "Start one with `jukebox serve`, or name another with --url."
-            ) from error
+            raise ServiceUnreachable(unreachable(self.base_url, error)) from error
 
 
 def _may_pass(error: ServiceUnreachable | ServiceProblem) -> bool:
