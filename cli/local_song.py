@@ -57,6 +57,20 @@ class Beginning:
         """The file of codes, if there is one."""
         return self.continue_codes if self.upsample_codes is None else self.upsample_codes
 
+    def num_takes(self, takes: int) -> int:
+        """How many takes `--takes` makes: one of each song in the codes, where none is chosen.
+
+        Raises:
+            UsageError: the prompt or the codes are not there.
+            SongError: the file of codes holds something else.
+        """
+        if self.prompt is not None and not self.prompt.is_file():
+            raise UsageError(f"there is no file {self.prompt} to go on from with --prompt")
+        if self.codes is None:
+            return takes
+        num_songs = len(read_codes(self.codes)[0])
+        return takes if self.sample is not None else max(takes, num_songs)
+
 
 def draw(
     jukebox: "JukeboxModel",
@@ -115,7 +129,6 @@ def write_codes(path: Path, codes: "Sequence[Tensor]", *, model: str) -> None:
     """Write the file that `GET /jobs/{id}/codes` gives and `POST /assets` takes."""
     from safetensors.torch import save_file
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {
         level.label: stream.int().cpu().contiguous()
         for level, stream in zip(COARSE_TO_FINE, codes, strict=False)

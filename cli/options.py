@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from cli.outputs import OutputPath, output_path
+
 SpeedName = Literal["exact", "parallel"]
 
 DEFAULT_PORT = 8000
@@ -31,9 +33,21 @@ LevelOption = Annotated[
     str | None,
     typer.Option("--level", help="top, middle or bottom; by default the finest that is done."),
 ]
+SoundFormat = Literal["wav", "flac", "ogg", "mp3"]
+
 FormatOption = Annotated[
-    str | None,
-    typer.Option("--format", help="wav, flac, ogg or mp3; by default as the job made it."),
+    SoundFormat | None,
+    typer.Option("--format", help="By default that of -o, else the one that the job made."),
+]
+Output = Annotated[
+    OutputPath | None,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="PATH",
+        parser=output_path,
+        help="Download to this file, or FOLDER/.",
+    ),
 ]
 Artist = Annotated[str, typer.Option("--artist", help="Artist to sing like.")]
 Genre = Annotated[str, typer.Option("--genre", help="Genre to play.")]

@@ -13,9 +13,14 @@ def whole_file(file: Path) -> Iterator[Path]:
 
     Until then `file` is what it was. The path has the same suffix, and is nobody else's.
     """
-    unfinished = file.with_name(f".{secrets.token_hex(8)}-{file.name}")
+    unfinished = unfinished_path(file)
     try:
         yield unfinished
         os.replace(unfinished, file)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def unfinished_path(file: Path) -> Path:
+    """A hidden name beside `file`, with the same suffix; nobody else's."""
+    return file.with_name(f".{secrets.token_hex(8)}-{file.name}")

@@ -7,6 +7,13 @@ import typer
 
 from cli import options
 from cli.console import escape, notes, results
+from cli.outputs import (
+    CODES_FORMATS,
+    HERE,
+    OutputPath,
+    Overwrite,
+    output_path,
+)
 from cli.service.client import JukeboxClient, job_path
 from cli.service.download import download
 
@@ -17,31 +24,54 @@ codes_app = typer.Typer(help="Codes of songs as files.", no_args_is_help=True)
 def download_codes(
     job_id: options.JobId,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="File; JOB.safetensors by default.")
+        OutputPath | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="PATH",
+            parser=output_path,
+            help="File (.safetensors) or FOLDER/; JOB.safetensors by default.",
+        ),
     ] = None,
+    overwrite: Overwrite = False,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
     """Download the codes of all finished levels, to go on from them here or elsewhere."""
+    where = output or HERE
+    where.format_among(CODES_FORMATS)
     with JukeboxClient(url) as client:
         job = client.get(job_id)
-        target = Path(f"{job['id']}.safetensors") if output is None else output
-        path = download(client, f"{job_path(job['id'])}/codes", {}, target)
+        (target,) = where.files([f"{job['id']}.safetensors"])
+        where.check_writable([target], overwrite=overwrite)
+        path = download(client, f"{job_path(job['id'])}/codes", {}, target, overwrite=overwrite)
     results().print(escape(str(path)))
 
 
 @codes_app.command("import")
 def import_codes(
     source: Annotated[Path, typer.Argument(help="The original's data.pth.tar.")],
-    destination: Annotated[Path, typer.Argument(help="File to write, OUT.safetensors.")],
+    destination: Annotated[
+        OutputPath,
+        typer.Argument(
+            metavar="DESTINATION",
+            parser=output_path,
+            help="File to write (.safetensors), or FOLDER/.",
+        ),
+    ],
+    overwrite: Overwrite = False,
 ) -> None:
     """Turn codes that the original saved into a file that this service takes.
 
     What else the file holds is left aside, and code in it is not run.
     """
+    destination.format_among(CODES_FORMATS, option="DESTINATION")
+    (target,) = destination.files([f"{source.name.partition('.')[0]}.safetensors"])
+    destination.check_writable([target], overwrite=overwrite)
     # Imported here: torch takes seconds to load, and most commands do not need it.
     from jukebox_core.checkpoints.openai_codes import import_openai_codes
 
-    num_tokens = import_openai_codes(source, destination)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    num_tokens = import_openai_codes(source, target)
     for level, (num_songs, tokens) in num_tokens.items():
         notes().print(f"{level}: {num_songs} x {tokens:,}")
-    results().print(escape(str(destination)))
+    results().print(escape(str(target)))

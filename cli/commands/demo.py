@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cli import options
-from cli.commands.follow import download_all, follow_on_screen, show_figures
+from cli.commands.downloads import SoundTarget, download_all
+from cli.commands.follow import follow_on_screen, show_figures
 from cli.console import escape, notes, results
 from cli.errors import CliError, StackError
 from cli.figures import end_line
 from cli.local.signals import StopSignals
 from cli.local.stack import Stack, StackSettings, free_port, running_stack
+from cli.outputs import OutputPath
 from cli.picture import read_mono, terminal_picture, write_spectrogram
 from cli.service.client import JobView, JukeboxClient
 from jukebox_core.models.catalog import BUNDLED_MODEL
@@ -69,7 +71,8 @@ def _sing(stack: Stack, request: dict[str, object], songs_dir: Path) -> tuple[Jo
         job = follow_on_screen(client, job["id"], check=stack.check)
         if job["status"] != "succeeded":
             raise StackError(f"{end_line(job)}\n{stack.last_lines('worker')}")
-        (path,) = download_all(client, job, songs_dir)
+        target = SoundTarget(output=OutputPath(songs_dir, is_folder=True))
+        (path,) = download_all(client, job, target)
     return job, path
 
 

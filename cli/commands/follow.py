@@ -3,16 +3,16 @@
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import typer
 
 from cli import options
-from cli.console import escape, notes, results
+from cli.commands.downloads import SoundTarget, download_all
+from cli.console import escape, notes
+from cli.errors import CliError
 from cli.figures import end_line, figures_table, total_line
 from cli.progress import LevelDisplay, level_display, states_of_job
 from cli.service.client import JobView, JukeboxClient
-from cli.service.download import audio_outputs, download_audio
 
 _CHECK_SEC = 0.5
 
@@ -45,18 +45,16 @@ def show_end(job: JobView) -> None:
     notes().print(escape(end_line(job)))
 
 
-def wait_for_end(
-    client: JukeboxClient, job_id: str, output: Path | None, *, should_download: bool
-) -> None:
+def wait_for_end(client: JukeboxClient, job_id: str, target: SoundTarget | None) -> None:
     """Show a job until it is over and, where that is wanted, download it.
 
     Raises:
         typer.Exit: it did not succeed.
     """
+    where = f" --url {client.base_url}" if client.base_url != options.DEFAULT_URL else ""
     try:
         job = follow_on_screen(client, job_id)
     except KeyboardInterrupt:
-        where = f" --url {client.base_url}" if client.base_url != options.DEFAULT_URL else ""
         notes().print(
             f"The job goes on. `jukebox watch {job_id}{where}` shows it again, "
             f"`jukebox cancel {job_id}{where}` stops it."
@@ -65,34 +63,15 @@ def wait_for_end(
     show_end(job)
     if job["status"] != "succeeded":
         raise typer.Exit(1)
-    if should_download:
-        download_all(client, job, output)
-    else:
-        notes().print(f"`jukebox download {job_id}` fetches the sound.")
-
-
-def download_all(
-    client: JukeboxClient,
-    job: JobView,
-    target: Path | None,
-    *,
-    level: str | None = None,
-    audio_format: str | None = None,
-) -> list[Path]:
-    """Fetch every take of one level; write and return the paths.
-
-    `target` is a file name for one take or an existing folder; the present folder by default.
-    """
-    outputs = audio_outputs(job, level=level)
-    audio_format = audio_format or str(job["input"]["audio_format"])
-    paths = []
-    for output in outputs:
-        name = f"{job['id']}-{output['level']}-{output['sample']}.{audio_format}"
-        path = _path_of(target, name, is_single=len(outputs) == 1, sample=int(output["sample"]))
-        download_audio(client, job["id"], output, path, audio_format=audio_format)
-        results().print(escape(str(path)))
-        paths.append(path)
-    return paths
+    fetch = f"`jukebox download {job_id}{where}`"
+    if target is None:
+        notes().print(f"{fetch} fetches the sound.")
+        return
+    try:
+        download_all(client, job, target)
+    except (CliError, OSError):
+        notes().print(f"The song is done and stays in the service: {fetch} fetches it.")
+        raise
 
 
 def with_checks(updates: Iterator[JobView], check: Callable[[], None]) -> Iterator[JobView]:
@@ -135,11 +114,3 @@ def _show_change(display: LevelDisplay, before: JobView, now: JobView) -> None:
                 f"take {output['sample']} can be heard at level {output['level']} ({seconds:.1f} s)"
             )
     display.show(states_of_job(now))
-
-
-def _path_of(target: Path | None, name: str, *, is_single: bool, sample: int) -> Path:
-    if target is None:
-        return Path(name)
-    if target.is_dir():
-        return target / name
-    return target if is_single else target.with_stem(f"{target.stem}-{sample}")

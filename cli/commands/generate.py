@@ -1,13 +1,16 @@
 """`jukebox generate`: the model library alone, no service; a WAV at the end."""
 
 import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
 from cli import options, raw_ids
-from cli.console import escape, notes, results
+from cli.console import escape, notes
 from cli.local_model import (
     Device,
     FusedStep,
@@ -18,9 +21,20 @@ from cli.local_model import (
     model_directory,
 )
 from cli.local_song import Beginning, draw, write_codes
+from cli.outputs import (
+    CODES_FORMATS,
+    SOUND_FORMATS,
+    FilesWriter,
+    OutputPath,
+    Overwrite,
+    keep,
+    output_path,
+)
 from cli.progress import LevelDisplay, LevelState, level_display
 from jukebox_core.song import SamplingParams
 from jukebox_core.units import Level
+
+_DEFAULT_OUTPUT = OutputPath(Path("song.wav"), is_folder=False, is_default=True)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,9 +44,17 @@ if TYPE_CHECKING:
 
 def generate(
     model: ModelName,
-    output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")] = Path(
-        "song.wav"
-    ),
+    output: Annotated[
+        OutputPath | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="PATH",
+            parser=output_path,
+            help="File (.wav, .flac, .ogg, .mp3) or FOLDER/; song.wav by default.",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
     artist: options.Artist = "",
     genre: options.Genre = "",
     artist_ids: raw_ids.ArtistIdOption = None,
@@ -60,7 +82,12 @@ def generate(
     cut: options.Cut = None,
     sample: options.Sample = None,
     save_codes: Annotated[
-        Path | None, typer.Option(help="Also write the codes, to go on from (.safetensors).")
+        OutputPath | None,
+        typer.Option(
+            metavar="PATH",
+            parser=output_path,
+            help="Also write the codes, to go on from (.safetensors, or FOLDER/).",
+        ),
     ] = None,
     song_seconds: options.SongSeconds = None,
     offset: options.Offset = 0.0,
@@ -91,6 +118,13 @@ def generate(
     levels = [Level.from_label(name) for name in options.levels_down_to(stop_after)]
     params = SamplingParams() if temperature is None else SamplingParams(temperature=temperature)
     seed = secrets.randbelow(2**53) if seed is None else seed
+    files = _SongFiles.of(
+        output or _DEFAULT_OUTPUT,
+        save_codes,
+        seed=seed,
+        takes=beginning.num_takes(takes),
+        overwrite=overwrite,
+    )
     jukebox = _load(directory, device, weights)
     step = jukebox.choose_step(native_step, fused=fused_step == "on")
     labels = jukebox.tokenizer(
@@ -115,10 +149,76 @@ def generate(
             progress=_Reporter(display),
         )
     notes().print(f"seed {seed}, {step} step, {weights} weights")
-    if save_codes is not None:
-        write_codes(save_codes, codes, model=jukebox.config.name)
-        results().print(escape(str(save_codes)))
-    _write(jukebox, codes, output, seed=seed)
+    files.write(jukebox, codes, seed=seed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SongFiles:
+    """Where a song goes: a sound file for each take, and its codes."""
+
+    sounds: Sequence[Path]
+    codes: Path | None
+    overwrite: bool
+
+    @classmethod
+    def of(
+        cls,
+        output: OutputPath,
+        save_codes: OutputPath | None,
+        *,
+        seed: int,
+        takes: int,
+        overwrite: bool,
+    ) -> Self:
+        """The files that the options name, which are found to be writable.
+
+        Raises:
+            UsageError: a format is unknown, a file exists, or a folder cannot be written to.
+        """
+        audio_format = output.format_among(SOUND_FORMATS) or "wav"
+        ends = [""] if takes == 1 else [f"-{take}" for take in range(takes)]
+        sounds = output.files([f"song-{seed}{end}.{audio_format}" for end in ends])
+        output.check_writable(sounds, overwrite=overwrite)
+        codes = None
+        if save_codes is not None:
+            save_codes.format_among(CODES_FORMATS, option="--save-codes")
+            (codes,) = save_codes.files([f"song-{seed}.safetensors"])
+            save_codes.check_writable([codes], overwrite=overwrite)
+        return cls(sounds=sounds, codes=codes, overwrite=overwrite)
+
+    def write(self, jukebox: "JukeboxModel", codes: "list[Tensor]", *, seed: int) -> None:
+        """Write everything. The codes, from which the sound can be had again, are never lost.
+
+        Raises:
+            CliError: something is not where it was wanted; the message says where it is.
+        """
+        files = FilesWriter(overwrite=self.overwrite)
+        write_codes_to = partial(write_codes, codes=codes, model=jukebox.config.name)
+        if self.codes is not None:
+            files.write(self.codes, write_codes_to)
+        try:
+            self._write_sounds(files, jukebox, codes, seed=seed)
+        except BaseException:
+            kept = self.codes or keep(f"song-{seed}.safetensors", write_codes_to)
+            if kept is not None:
+                notes().print(escape(f"The codes of the song are kept in {kept}"))
+            raise
+        files.raise_failures()
+
+    def _write_sounds(
+        self, files: FilesWriter, jukebox: "JukeboxModel", codes: "list[Tensor]", *, seed: int
+    ) -> None:
+        from jukebox_core.audio import write_audio
+
+        audio = jukebox.decode(codes).cpu()
+        for take, (target, sound) in enumerate(zip(self.sounds, audio, strict=True)):
+            write = partial(
+                write_audio,
+                audio=sound,
+                sample_rate_hz=jukebox.config.vqvae.sample_rate_hz,
+                comment=f"Generated by a machine: {jukebox.config.name}, seed {seed}, take {take}.",
+            )
+            files.write(target, write)
 
 
 class _Reporter:
@@ -141,19 +241,3 @@ def _load(directory: Path, device: str, weights: str) -> "JukeboxModel":
     chosen, dtype = device_and_dtype(device)
     notes().print(f"loading {escape(str(directory))} on {chosen}")
     return JukeboxModel.from_pretrained(directory, device=chosen, dtype=dtype, weights=weights)
-
-
-def _write(jukebox: "JukeboxModel", codes: "list[Tensor]", output: Path, *, seed: int) -> None:
-    from jukebox_core.audio import write_audio
-
-    audio = jukebox.decode(codes).cpu()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    for take, sound in enumerate(audio):
-        name = output if len(audio) == 1 else output.with_stem(f"{output.stem}-{take}")
-        write_audio(
-            name,
-            sound,
-            jukebox.config.vqvae.sample_rate_hz,
-            comment=f"Generated by a machine: {jukebox.config.name}, seed {seed}, take {take}.",
-        )
-        results().print(escape(str(name)))

@@ -1,18 +1,19 @@
 """`jukebox submit`, `watch`, `list`, `cancel`, `retry`, `download`: a service, from outside."""
 
 import json
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
 
 from cli import options, raw_ids
-from cli.commands.follow import download_all, wait_for_end
+from cli.commands.downloads import SoundTarget, download_all
+from cli.commands.follow import wait_for_end
 from cli.commands.song_request import audio_asset, present
 from cli.console import escape, notes, results
 from cli.errors import UsageError
 from cli.local_model import default_model
+from cli.outputs import Overwrite
 from cli.service.client import JobView, JukeboxClient
 
 
@@ -40,7 +41,10 @@ def submit(
     temperature: options.Temperature = None,
     stop_after: options.LastLevel = "bottom",
     speed: options.Speed = None,
-    audio_format: Annotated[str, typer.Option("--format", help="wav, flac, ogg or mp3.")] = "wav",
+    audio_format: Annotated[
+        options.SoundFormat | None,
+        typer.Option("--format", help="By default that of -o, else wav."),
+    ] = None,
     webhook: Annotated[
         str | None,
         typer.Option("--webhook", metavar="URL", help="Where to say that the job is over."),
@@ -50,9 +54,8 @@ def submit(
         typer.Option("--timeout", metavar="SECONDS", help="Give the song up after so long."),
     ] = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Only print the job's id.")] = False,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Download to this file or folder.")
-    ] = None,
+    output: options.Output = None,
+    overwrite: Overwrite = False,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
     """Post a song and wait for it; --seconds is its whole length, the prompt included."""
@@ -60,6 +63,9 @@ def submit(
         raise UsageError("--prompt names the sound that --mode primed goes on from: give both")
     if prompt is None and (prompt_start or prompt_seconds):
         raise UsageError("--prompt-start and --prompt-seconds cut a --prompt, and there is none")
+    target = SoundTarget.of_new_job(
+        output, audio_format, overwrite=overwrite, takes=takes, no_wait=no_wait
+    )
     request: dict[str, Any] = {
         "artist": artist,
         "genre": genre,
@@ -73,7 +79,7 @@ def submit(
         "seed": seed,
         "levels": options.levels_down_to(stop_after),
         "speed": speed,
-        "audio_format": audio_format,
+        "audio_format": audio_format if target is None else target.audio_format,
         "webhook_url": webhook,
         "timeout_seconds": timeout,
     }
@@ -90,19 +96,21 @@ def submit(
         job = client.submit(present(request))
         results().print(job["id"])
         if not no_wait:
-            wait_for_end(client, job["id"], output, should_download=output is not None)
+            wait_for_end(client, job["id"], target)
 
 
 def watch(
     job_id: options.JobId,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Download to this file or folder.")
-    ] = None,
+    output: options.Output = None,
+    overwrite: Overwrite = False,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
     """Show a job's progress until it is over."""
+    target = None if output is None else SoundTarget.of(output, None, overwrite=overwrite)
+    if output is not None and not output.is_folder:
+        output.check_writable([output.path], overwrite=overwrite)
     with JukeboxClient(url) as client:
-        wait_for_end(client, job_id, output, should_download=output is not None)
+        wait_for_end(client, job_id, target)
 
 
 def list_jobs(
@@ -138,18 +146,21 @@ def retry(job_id: options.JobId, url: options.Url = options.DEFAULT_URL) -> None
 
 def download(
     job_id: options.JobId,
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", help="File or folder; the present folder by default."),
-    ] = None,
+    output: options.Output = None,
+    overwrite: Overwrite = False,
     level: options.LevelOption = None,
+    take: Annotated[
+        int | None,
+        typer.Option("--take", "--sample", min=0, help="This take alone, counted from 0."),
+    ] = None,
     audio_format: options.FormatOption = None,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
-    """Download every take of a job; goes on where an earlier try broke off."""
+    """Download every take of a job, or one; goes on where an earlier try broke off."""
+    target = SoundTarget.of(output, audio_format, overwrite=overwrite)
     with JukeboxClient(url) as client:
         job = client.get(job_id)
-        download_all(client, job, output, level=level, audio_format=audio_format)
+        download_all(client, job, target, level=level, take=take, may_refuse=True)
 
 
 def _default_model(client: JukeboxClient) -> str:

@@ -1,16 +1,16 @@
 """`jukebox align`: when each word of a song is sung."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from cli import options
-from cli.console import escape, results
+from cli.console import results
+from cli.outputs import FilesWriter, OutputPath, Overwrite, output_path
 from cli.service.client import JukeboxClient
 
 TextFormat = Literal["json", "lrc", "vtt"]
-_FORMATS: dict[str, TextFormat] = {".json": "json", ".lrc": "lrc", ".vtt": "vtt"}
+_FORMATS = {each: each for each in ("json", "lrc", "vtt")}
 
 
 def align(
@@ -22,19 +22,30 @@ def align(
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="File; standard output by default.")
+        OutputPath | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="PATH",
+            parser=output_path,
+            help="File (.json, .lrc, .vtt) or FOLDER/; standard output by default.",
+        ),
     ] = None,
+    overwrite: Overwrite = False,
     sample: Annotated[int, typer.Option("--sample", "--take", min=0, help="Which take.")] = 0,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
     """Fetch the times of characters, words and lines; needs a model that can tell them."""
-    if text_format is None:
-        text_format = _FORMATS.get(output.suffix.lower(), "json") if output else "json"
+    wanted: str = text_format or "json"
+    if output is not None:
+        wanted = output.format_among(_FORMATS, said=text_format) or "json"
+        (file,) = output.files([f"{job_id}-{sample}.{wanted}"])
+        output.check_writable([file], overwrite=overwrite)
     with JukeboxClient(url) as client:
-        text = client.alignment(job_id, sample=sample, text_format=text_format)
+        text = client.alignment(job_id, sample=sample, text_format=wanted)
     if output is None:
         results().out(text, end="", highlight=False)
         return
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(text, encoding="utf-8")
-    results().print(escape(str(output)))
+    files = FilesWriter(overwrite=overwrite)
+    files.write(file, lambda path: path.write_text(text, encoding="utf-8"))
+    files.raise_failures()

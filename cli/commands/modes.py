@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.tree import Tree
 
 from cli import options
+from cli.commands.downloads import SoundTarget
 from cli.commands.follow import wait_for_end
 from cli.commands.song_request import origin, present, upload
 from cli.console import escape, results
+from cli.outputs import Overwrite
 from cli.service.client import JobView, JukeboxClient
 
 Song = Annotated[
@@ -33,12 +35,10 @@ NumSamples = Annotated[
     typer.Option("--takes", "--num-samples", min=1, help="Different takes of the one chosen."),
 ]
 AudioFormat = Annotated[
-    Literal["wav", "flac", "ogg", "mp3"] | None, typer.Option("--format", help="wav by default.")
+    options.SoundFormat | None,
+    typer.Option("--format", help="By default that of -o, else as before, or wav with codes."),
 ]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Only print the job's id.")]
-Output = Annotated[
-    Path | None, typer.Option("-o", "--output", help="Download to this file or folder.")
-]
 
 
 def continue_song(
@@ -60,10 +60,14 @@ def continue_song(
     speed: options.Speed = None,
     audio_format: AudioFormat = None,
     no_wait: NoWait = False,
-    output: Output = None,
+    output: options.Output = None,
+    overwrite: Overwrite = False,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
     """Draw more of a song that is over; what is kept of it is not changed."""
+    target = SoundTarget.of_new_job(
+        output, audio_format, overwrite=overwrite, takes=takes, no_wait=no_wait
+    )
     request = {
         "mode": "continue",
         "duration_seconds": seconds,
@@ -79,9 +83,9 @@ def continue_song(
         "sampling": _sampling(temperature),
         "levels": None if stop_after is None else options.levels_down_to(stop_after),
         "speed": speed,
-        "audio_format": audio_format,
+        "audio_format": audio_format if target is None else target.audio_format,
     }
-    _go_on(song, request, url, output, no_wait=no_wait)
+    _go_on(song, request, url, target, no_wait=no_wait)
 
 
 def upsample(
@@ -99,10 +103,14 @@ def upsample(
     speed: options.Speed = None,
     audio_format: AudioFormat = None,
     no_wait: NoWait = False,
-    output: Output = None,
+    output: options.Output = None,
+    overwrite: Overwrite = False,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
     """Draw the finer levels of a draft, as long as it is."""
+    target = SoundTarget.of_new_job(
+        output, audio_format, overwrite=overwrite, takes=takes, no_wait=no_wait
+    )
     request = {
         "mode": "upsample",
         "sample": sample,
@@ -116,9 +124,9 @@ def upsample(
         "sampling": _sampling(temperature),
         "levels": options.levels_down_to(stop_after),
         "speed": speed,
-        "audio_format": audio_format,
+        "audio_format": audio_format if target is None else target.audio_format,
     }
-    _go_on(song, request, url, output, no_wait=no_wait)
+    _go_on(song, request, url, target, no_wait=no_wait)
 
 
 def upload_file(
@@ -170,10 +178,10 @@ def _sampling(temperature: float | None) -> dict[str, Any] | None:
 
 
 def _go_on(
-    song: str, request: Mapping[str, Any], url: str, output: Path | None, *, no_wait: bool
+    song: str, request: Mapping[str, Any], url: str, target: SoundTarget | None, *, no_wait: bool
 ) -> None:
     with JukeboxClient(url) as client:
         job = client.submit({**present(request), **origin(client, song)})
         results().print(job["id"])
         if not no_wait:
-            wait_for_end(client, job["id"], output, should_download=output is not None)
+            wait_for_end(client, job["id"], target)

@@ -1,10 +1,13 @@
+import errno
 import hashlib
+import os
+from pathlib import Path
 
 import pytest
 
 from cli.errors import DownloadError, UsageError
 from cli.service.download import audio_outputs, download
-from tests.cli.scripted import Answer, job, output
+from tests.cli.scripted import Answer, job, output, problem
 
 SOUND = bytes(range(256)) * 1000
 SHA256 = hashlib.sha256(SOUND).hexdigest()
@@ -16,16 +19,18 @@ def serve_file(service, sound=SOUND, *, etag='"v1"', breaks_after=()):
     cuts = list(breaks_after)
 
     def answer(headers):
-        start, status = 0, 200
+        start, status, named = 0, 200, {"etag": etag}
         if headers.get("if-range", etag) == etag and "range" in headers:
             start, status = int(headers["range"].removeprefix("bytes=").rstrip("-")), 206
+            if start >= len(sound):
+                return problem(416, "range_not_satisfiable", "no such bytes")
+            named["content-range"] = f"bytes {start}-{len(sound) - 1}/{len(sound)}"
         rest = sound[start:]
         if cuts:
-            return Answer(rest[: cuts.pop(0)], status, {"etag": etag}, declared_bytes=len(rest))
-        return Answer(rest, status, {"etag": etag})
+            return Answer(rest[: cuts.pop(0)], status, named, declared_bytes=len(rest))
+        return Answer(rest, status, named)
 
     service.on("GET", PATH, answer)
-    service.on("HEAD", PATH, Answer(b"", 200, {"etag": etag, "content-length": str(len(sound))}))
 
 
 def test_a_file_arrives_whole_and_leaves_nothing_beside_it(service, client, tmp_path):
@@ -59,6 +64,37 @@ def test_what_was_kept_of_an_older_file_is_not_mixed_with_a_newer_one(service, c
         download(client, PATH, {}, tmp_path / "a.wav")
     serve_file(service, etag='"v2"')
     assert download(client, PATH, {}, tmp_path / "a.wav").read_bytes() == SOUND
+
+
+def test_a_file_longer_than_the_one_that_is_there_now_is_fetched_anew(service, client, tmp_path):
+    serve_file(service, breaks_after=[10_000] * 5)
+    with pytest.raises(DownloadError):
+        download(client, PATH, {}, tmp_path / "a.wav")
+    serve_file(service, SOUND[:1000])
+    assert download(client, PATH, {}, tmp_path / "a.wav").read_bytes() == SOUND[:1000]
+
+
+def test_a_file_needs_no_head_and_no_content_length(service, client, tmp_path):
+    """Proxies drop either; the end of the chunks is then the end of the file."""
+    chunks = f"{len(SOUND):x}\r\n".encode() + SOUND + b"\r\n0\r\n\r\n"
+    chunked = {"etag": '"v1"', "transfer-encoding": "chunked"}
+    service.on("GET", PATH, Answer(chunks, 200, chunked))
+    assert download(client, PATH, {}, tmp_path / "a.wav", sha256=SHA256).read_bytes() == SOUND
+    assert not service.asked("HEAD", PATH)
+
+
+def test_a_full_disk_keeps_what_has_arrived_and_says_so(service, client, tmp_path, monkeypatch):
+    serve_file(service)
+    opened = Path.open
+
+    def full(path, mode="r", *rest, **named):
+        if "w" in mode:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return opened(path, mode, *rest, **named)
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(DownloadError, match="No space left on device"):
+        download(client, PATH, {}, tmp_path / "a.wav")
 
 
 def test_bytes_with_another_hash_are_refused_and_thrown_away(service, client, tmp_path):

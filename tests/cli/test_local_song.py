@@ -34,12 +34,14 @@ def test_a_draft_is_continued_cut_and_upsampled_without_a_service(generate, tmp_
         "0.32",
     )
     generate(*more, "--stop-after", "top", "--save-codes", "more.safetensors")
-    generate("--upsample", "more.safetensors", "--save-codes", "song.safetensors", "-o", "song.wav")
+    generate(
+        "--upsample", "more.safetensors", "--save-codes", "song.safetensors", "-o", "whole.wav"
+    )
     assert lengths("draft.safetensors") == {"top": 300}
     assert lengths("song.safetensors") == {"top": 300, "middle": 1200, "bottom": 4800}
     kept = load_file("draft.safetensors")["top"][1:, :280]
     assert torch.equal(load_file("song.safetensors")["top"][:, :280], kept)
-    assert soundfile.info("song.wav").duration == pytest.approx(4.8)
+    assert soundfile.info("whole.wav").duration == pytest.approx(4.8)
 
 
 def test_a_sound_is_gone_on_with_and_kept(generate, tmp_path):
