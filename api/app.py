@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 
@@ -21,7 +21,7 @@ from api.web.error_handlers import install_error_handlers
 from api.web.files import Transcoder
 from api.web.middleware import BodyLimit, SecurityHeaders
 from api.web.openapi import DESCRIPTION, TAGS, openapi_of
-from api.web.request_cost import RequestCost, RequestRate
+from api.web.request_cost import RequestCost, RequestRate, refuse_repeated_parameters
 from api.web.revocation import EndWithKey
 from api.web.routing import HeadLikeGet
 from api.web.streams import Streams
@@ -73,6 +73,7 @@ def create_app(
         openapi_tags=TAGS,
         redoc_url=None,
         redirect_slashes=False,
+        dependencies=[Depends(refuse_repeated_parameters)],
         lifespan=_running(sweeper, watcher, withdrawals),
     )
     app.state.services = Services(

@@ -39,7 +39,7 @@ from jobs.errors import (
 )
 from jobs.record.bodies import MODES
 from jobs.record.job import JobStatus
-from jobs.record.request import JobRequest
+from jobs.record.request import MAX_SEED, JobRequest
 
 _log = logging.getLogger(__name__)
 
@@ -49,8 +49,19 @@ _SENTENCES: Mapping[str, str] = {
     "extra_forbidden": "no such field exists here; see /docs for those that do",
     "string_unicode": "this text holds half a surrogate pair, which is no character",
     "finite_number": "NaN and infinity are no numbers here",
+    "list_type": "must be a list",
+    "tuple_type": "must be a list",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "none_required": "must be null",
+    "too_long": "must hold at most {max_length} values, not {actual_length}",
+    "too_short": "must hold {min_length} values at least, not {actual_length}",
 }
-_RAW_IDS: Mapping[str, str] = {
+"""By pydantic's error types: JSON's words for what JSON has."""
+_WHOLE_FIELDS: Mapping[str, str] = {
+    "seed": f"must be a whole number from 0 to {MAX_SEED}; leave it out, or send null, and one is "
+    "drawn",
     "artist_id": 'must be a whole number from 0 on, or one for each label version, as {"v2": 7}',
     "genre_ids": "must be a list of whole numbers from 0 on, or one for each label version, as "
     '{"v2": [3, 7]}',
@@ -199,12 +210,12 @@ def _from_pydantic(entry: Mapping[str, Any]) -> FieldError:
     location, *path = entry["loc"]
     if entry["type"] == "union_tag_invalid":
         return _field_error(location, ["mode"], f"must be one of {', '.join(MODES)}")
-    if location == "body" and path and path[0] in _RAW_IDS:
-        return _field_error(location, path[:1], _RAW_IDS[path[0]])
+    if location == "body" and path and path[0] in _WHOLE_FIELDS:
+        return _field_error(location, path[:1], _WHOLE_FIELDS[path[0]])
     if entry["type"] == "extra_forbidden" and path[-1] in JobRequest.model_fields:
         return _field_error(location, path, "this field is of no use in this mode")
-    detail = _SENTENCES.get(entry["type"], entry["msg"].removeprefix("Value error, "))
-    return _field_error(location, path, detail)
+    detail = _SENTENCES.get(entry["type"], "").format_map(entry.get("ctx", {}))
+    return _field_error(location, path, detail or entry["msg"].removeprefix("Value error, "))
 
 
 def _field_error(location: str, path: Sequence[str | int], detail: str) -> FieldError:
@@ -262,7 +273,7 @@ def _unreadable_body(cause: BaseException | None) -> ApiError:
         case RecursionError():
             code, detail = "malformed_json", "The body is nested far deeper than any request."
         case ValueError():
-            code, detail = "malformed_json", f"The body is not JSON: {str(cause)[:200]}."
+            code, detail = "malformed_json", "The body holds a number of thousands of digits."
         case _:
             code, detail = "unreadable_body", "The body could not be read."
     return ApiError(HTTPStatus.BAD_REQUEST, code, detail)

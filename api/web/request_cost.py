@@ -7,10 +7,12 @@ a second. So values are counted first, and counting stops early.
 
 import json
 import re
+from collections import Counter
 from http import HTTPStatus
 from typing import Any
 
 from anyio import to_thread
+from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.web.auth import path_of
@@ -70,6 +72,17 @@ def _check_head(scope: Scope) -> None:
         )
     if query.count(b"&") >= MAX_QUERY_PARAMETERS:
         raise invalid_field("query", [], f"holds more than {MAX_QUERY_PARAMETERS} parameters")
+
+
+def refuse_repeated_parameters(request: Request) -> None:
+    """No parameter takes several values, and none of them should win in silence.
+
+    Raises ApiError for a query that names one twice.
+    """
+    names = Counter(name for name, _ in request.query_params.multi_items())
+    for name, number in names.items():
+        if number > 1:
+            raise invalid_field("query", [name], f"is given {number} times: give it once")
 
 
 async def _with_checked_body(receive: Receive) -> Receive:

@@ -4,13 +4,14 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
+from email.message import Message as HeaderMessage
 from http import HTTPStatus
 
 from fastapi import Request
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData
-from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.types import Message
 
 from api.web.errors import ApiError
@@ -88,13 +89,40 @@ class Uploads:
             request, timeout_sec=self._timeout_sec, min_bytes_per_sec=self._min_bytes_per_sec
         )
         try:
-            return await Request(request.scope, body.receive).form(max_files=1, max_fields=8)
-        except (HTTPException, MultiPartException) as error:
+            stream = Request(request.scope, body.receive).stream()
+            async with aclosing(stream):
+                return await _Form(request.headers, stream, max_files=1, max_fields=8).parse()
+        except MultiPartException as error:
             if body.refusal is not None:
                 raise body.refusal from None
-            said = error.detail if isinstance(error, HTTPException) else error.message
-            detail = f"The form cannot be read: {said}"
+            detail = f"The form cannot be read: {error.message}"
             raise ApiError(HTTPStatus.BAD_REQUEST, "malformed_form", detail) from error
+
+
+class _Form(MultiPartParser):
+    """A form that also takes files whose name comes as `filename*` alone, as in RFC 5987.
+
+    RFC 7578 forbids that in forms, but some HTTP clients send every name that is not ASCII so.
+    """
+
+    def on_headers_finished(self) -> None:
+        """All headers of a part are there."""
+        part = self._current_part
+        part.content_disposition = _with_plain_filename(part.content_disposition or b"")
+        super().on_headers_finished()
+
+
+def _with_plain_filename(disposition: bytes) -> bytes:
+    _, options = parse_options_header(disposition)
+    if b"filename" in options:
+        return disposition
+    header = HeaderMessage()
+    header["Content-Disposition"] = disposition.decode("latin-1")
+    filename = header.get_filename()
+    if filename is None:
+        return disposition
+    quoted = filename.replace("\\", "\\\\").replace('"', '\\"')
+    return disposition + f'; filename="{quoted}"'.encode("utf-8", "replace")
 
 
 class _TimedBody:

@@ -5,7 +5,7 @@ What is left out of a `continue` or an `upsample` is the parent's; `model_fields
 
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_core.core_schema import ValidationInfo
 
@@ -31,6 +31,8 @@ class _Labelled(SongOptions):
     """Artist and genre by name or by raw id. The ids come first, so that the names can see them."""
 
     _needs_labels: ClassVar[bool] = True
+    # `input` of a job can be sent again: there, what a mode does not use is null.
+    _also_nullable: ClassVar[frozenset[str]] = frozenset(JobRequest.model_fields)
 
     artist_id: Annotated[
         ArtistIds | None,
@@ -48,15 +50,6 @@ class _Labelled(SongOptions):
     ] = None
     artist: Annotated[Name | None, Field(validate_default=True, examples=["The Sawtooths"])] = None
     genre: Annotated[Name | None, Field(validate_default=True, examples=["drone"])] = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_absent(cls, body: Any) -> Any:  # noqa: ANN401  (whatever the client sent)
-        """`input` of a job can be sent again: there, what a mode does not use is null."""
-        if not isinstance(body, dict):
-            return body
-        foreign = JobRequest.model_fields.keys() - cls.model_fields.keys()
-        return {k: v for k, v in body.items() if v is not None or k not in foreign}
 
     @field_validator("artist", "genre")
     @classmethod
@@ -154,7 +147,9 @@ class UpsampleBody(_FromCodes):
 
 
 def _mode_of(body: Any) -> str:  # noqa: ANN401  (whatever the client sent)
-    mode = body.get("mode", "ancestral") if isinstance(body, dict) else "ancestral"
+    mode = body.get("mode") if isinstance(body, dict) else None
+    if mode is None:
+        return "ancestral"
     return mode if isinstance(mode, str) else repr(mode)[:100]
 
 

@@ -5,9 +5,18 @@ it is decided where models are known (`api/submission/admission.py`). Types are 
 number and `true` no count, so that a client's mistake shows at once.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    field_validator,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from jobs.webhooks.messages import ENDINGS, WebhookEvents, WebhookUrl
 
@@ -40,10 +49,50 @@ JobIdText = Annotated[str, Field(pattern=r"^job_[0-9a-f]{32}$", max_length=36)]
 AssetIdText = Annotated[str, Field(pattern=r"^asset_[0-9a-f]{32}$", max_length=38)]
 
 
-class LevelSampling(BaseModel):
-    """How one level is drawn; what is absent takes the model's default."""
+class Document(BaseModel):
+    """A JSON object that clients send. `null` is the same as leaving a field out, everywhere."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    _also_nullable: ClassVar[frozenset[str]] = frozenset()
+    """Names without a meaning here that may come as null."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, document: Any) -> Any:  # noqa: ANN401  (whatever the client sent)
+        if not isinstance(document, dict):
+            return document
+        known = cls.model_fields.keys() | cls._also_nullable
+        return {k: v for k, v in document.items() if v is not None or k not in known}
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Optional fields of a request may be null."""
+        reference = handler(core_schema)
+        if handler.mode == "validation":
+            schema = handler.resolve_ref_schema(reference)
+            properties = schema.get("properties", {})
+            for name in properties.keys() - set(schema.get("required", ())):
+                properties[name] = _or_null(properties[name])
+        return reference
+
+
+_ANNOTATIONS = ("title", "description", "default", "examples")
+
+
+def _or_null(schema: JsonSchemaValue) -> JsonSchemaValue:
+    null = {"type": "null"}
+    if null in schema.get("anyOf", ()):
+        return schema
+    annotations = {key: schema[key] for key in _ANNOTATIONS if key in schema}
+    rest = {key: value for key, value in schema.items() if key not in _ANNOTATIONS}
+    return {"anyOf": [rest, null], **annotations}
+
+
+class LevelSampling(Document):
+    """How one level is drawn; what is absent takes the model's default."""
 
     temperature: Annotated[float, Field(gt=0.0, le=10.0, examples=[0.98])] = 0.99
     top_k: Annotated[int, Field(ge=0, le=1_000_000, description="0 keeps every code")] = 0
@@ -54,20 +103,16 @@ class LevelSampling(BaseModel):
     ] = None
 
 
-class SamplingRequest(BaseModel):
+class SamplingRequest(Document):
     """Sampling settings per level."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     top: LevelSampling = LevelSampling()
     middle: LevelSampling = LevelSampling()
     bottom: LevelSampling = LevelSampling()
 
 
-class SongOptions(BaseModel):
+class SongOptions(Document):
     """What every mode may say, and what it means when it is not said."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     lyrics: Annotated[str, Field(max_length=MAX_LYRICS_CHARACTERS)] = ""
     song_duration_seconds: Annotated[
@@ -117,10 +162,8 @@ class SongOptions(BaseModel):
         return levels
 
 
-class AudioPrompt(BaseModel):
+class AudioPrompt(Document):
     """The recording that a song begins with, or a part of it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     asset_id: Annotated[AssetIdText, Field(description="A sound that was sent to `POST /assets`")]
     start_seconds: Annotated[
@@ -131,10 +174,8 @@ class AudioPrompt(BaseModel):
     ] = None
 
 
-class CodesPrompt(BaseModel):
+class CodesPrompt(Document):
     """Codes that stand in for those of a parent."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     asset_id: Annotated[AssetIdText, Field(description="Codes that were sent to `POST /assets`")]
 

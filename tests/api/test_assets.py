@@ -5,12 +5,14 @@ import hashlib
 import resource
 import struct
 
+import httpx
 import numpy as np
 import pytest
 
 from jobs.files.assets import new_asset_id
 from tests.api.conftest import Service, assert_problem
 from tests.api.sounds import RATE_HZ, codes_file, encoded, send, sent, tone
+from tests.fixtures.ids import NOBODYS_JOB
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
 
@@ -126,7 +128,7 @@ async def test_a_body_beyond_the_cap_is_a_413(service: Service):
 
 
 async def test_only_uploads_may_be_large(service: Service):
-    for path in ("/jobs", "/assets/", "/assets/x"):
+    for path in ("/jobs", f"/jobs/{NOBODYS_JOB}/cancel"):
         response = await service.client.post(path, content=b" " * 300_000)
         assert_problem(response, 413, "body_too_large")
 
@@ -210,3 +212,24 @@ async def test_many_uploads_at_once_are_all_taken_in(service: Service):
     assets = await asyncio.gather(*(sent(service, content) for _ in range(6)))
     assert len({asset["id"] for asset in assets}) == 6
     assert len({asset["sha256"] for asset in assets}) == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["filename*=UTF-8''lied%20f%C3%BCr.flac", "filename*=iso-8859-1'de'f%FCr.flac"],
+    ids=["UTF-8", "Latin-1"],
+)
+async def test_a_file_may_have_its_name_as_rfc_5987_writes_it(service: Service, name: str):
+    content = encoded(tone(3.0), "flac")
+    head = f'--x\r\nContent-Disposition: form-data; name="file"; {name}\r\n\r\n'.encode()
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+
+    async def posted(content: bytes) -> httpx.Response:
+        body = head + content + b"\r\n--x--\r\n"
+        return await service.client.post("/assets", content=body, headers=headers)
+
+    response = await posted(content)
+    assert response.status_code == 201, response.text
+    assert response.json()["format"] == "flac"
+    problem = assert_problem(await posted(encoded(tone(3.0))), 422, "invalid_request")
+    assert "called flac and is wav" in problem["errors"][0]["detail"]

@@ -1,11 +1,14 @@
 """What cannot be done is refused at once, with a sentence, and leaves nothing behind."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 
+from jobs.record.bodies import AncestralBody
 from jobs.record.job import new_job_id
+from jobs.record.request import JobRequest
 from tests.api.conftest import Service, assert_problem, song
 from tests.fixtures.ids import NOBODYS_JOB
 
@@ -339,3 +342,99 @@ async def test_a_slash_too_many_leads_to_the_path_without(
     response = await service.client.request(method, path)
     assert response.status_code == 307
     assert response.headers["location"] == location
+
+
+@pytest.mark.parametrize(
+    ("path", "pointer"),
+    [
+        ("/jobs?limit=1&limit=2", "/limit"),
+        ("/jobs?status=queued&limit=5&status=failed", "/status"),
+        (f"/jobs/{NOBODYS_JOB}?wait=1&wait=0", "/wait"),
+        (f"/jobs/{NOBODYS_JOB}/audio?format=wav&format=mp3", "/format"),
+        (f"/jobs/{NOBODYS_JOB}/alignment?sample=0&sample=0", "/sample"),
+        ("/models/tiny/artists?q=a&q=b", "/q"),
+    ],
+)
+async def test_a_query_parameter_given_twice_is_refused(service: Service, path: str, pointer: str):
+    problem = assert_problem(await service.client.get(path), 422, "invalid_request")
+    assert pointers(problem) == [pointer]
+    assert "2 times" in problem["errors"][0]["detail"]
+
+
+OPTIONAL = sorted(
+    (AncestralBody.model_fields.keys() | JobRequest.model_fields.keys())
+    - {"model", "artist", "genre", "duration_seconds"}
+)
+
+
+async def test_null_is_the_same_as_leaving_a_field_out(service: Service):
+    left_out = await service.post(lyrics=None)
+    for name in OPTIONAL:
+        response = await service.client.post("/jobs", json=song(lyrics=None) | {name: None})
+        assert response.status_code == 202, f"{name}: {response.text}"
+        drawn = {"seed": response.json()["seed"]} if name == "seed" else {}
+        assert response.json()["input"] == left_out["input"] | drawn, name
+    nested = {"top": {"temperature": None, "top_k": None, "top_p": None, "hop_fraction": None}}
+    for sampling in (nested, {"top": None, "middle": None, "bottom": None}):
+        job = await service.post(lyrics=None, sampling=sampling)
+        assert job["input"] == left_out["input"]
+    for name in ("model", "artist", "genre", "duration_seconds"):
+        response = await service.client.post("/jobs", json=song() | {name: None})
+        problem = assert_problem(response, 422, "invalid_request")
+        assert problem["errors"] == [
+            {"in": "body", "pointer": f"/{name}", "detail": "this field is required"}
+        ]
+    response = await service.client.post("/jobs", json=song() | {"tempo": None})
+    assert pointers(assert_problem(response, 422, "invalid_request")) == ["/tempo"]
+
+
+async def test_null_is_the_same_as_leaving_a_field_of_a_prompt_out(service: Service):
+    asset = "asset_" + "0" * 32
+    prompt = {"asset_id": asset, "start_seconds": None, "seconds": None}
+    response = await service.client.post("/jobs", json=song(mode="primed", prompt=prompt))
+    problem = assert_problem(response, 422, "invalid_request")
+    assert pointers(problem) == ["/prompt/asset_id"], "only the asset is missing"
+
+
+PYTHON = re.compile(
+    r"\b(tuple|dict|dictionary|None|int|str|float|bool|instance|set_int\w*|_\w+\(\))\b|[A-Z]\w+Body"
+    r"|constrained|Request\b|Sampling\b"
+)
+ALL_KINDS = [None, True, 1.5, 10**30, -1, "", "x", [], {}, [[]], [{}], {"top": 1}, ["x"] * 50]
+
+
+async def test_no_message_speaks_of_python(service: Service):
+    bodies: list[Any] = [
+        *ALL_KINDS,
+        *(
+            song() | {name: value}
+            for name in sorted(AncestralBody.model_fields)
+            for value in ALL_KINDS
+        ),
+        *(song() | {"mode": "primed", "prompt": value} for value in ALL_KINDS),
+        *(song() | {"mode": "primed", "prompt": {"asset_id": value}} for value in ALL_KINDS),
+        *(
+            {"mode": mode, name: value}
+            for mode in ("continue", "upsample")
+            for name in ("prompt", "parent_id", "sample", "cut_seconds", "model")
+            for value in ALL_KINDS
+        ),
+        *(song() | {"sampling": {"top": value}} for value in ALL_KINDS),
+        *(song() | {"sampling": {"top": {"top_k": value}}} for value in ALL_KINDS),
+    ]
+    for body in bodies:
+        response = await service.client.post("/jobs", content=json.dumps(body), headers=JSON)
+        assert response.status_code in (202, 422), response.text
+        for error in response.json().get("errors", ()):
+            assert not PYTHON.search(error["detail"]), error
+            assert not PYTHON.search(error["pointer"]), error
+    huge = await service.client.post("/jobs", content=b"9" * 5000, headers=JSON)
+    assert not PYTHON.search(assert_problem(huge, 400, "malformed_json")["detail"])
+
+
+@pytest.mark.parametrize("seed", [-1, 2**53, 1.5, "7", True, [7]])
+async def test_a_seed_that_is_none_is_told_what_seeds_are(service: Service, seed: Any):
+    response = await service.client.post("/jobs", json=song(seed=seed))
+    (error,) = assert_problem(response, 422, "invalid_request")["errors"]
+    assert "from 0 to 9007199254740991" in error["detail"]
+    assert "leave it out" in error["detail"]

@@ -335,7 +335,7 @@ async def test_a_song_that_was_stopped_goes_on_from_what_was_drawn(service: Serv
         ({"genre_ids": []}, "/genre_ids"),
         ({"parent": "x"}, "/parent"),
         ({"mode": "remix"}, "/mode"),
-        ({"mode": None}, "/mode"),
+        ({"mode": None}, "/parent_id"),
         ({"mode": ["continue"]}, "/mode"),
     ],
     ids=str,

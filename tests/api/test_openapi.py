@@ -132,7 +132,9 @@ async def test_every_mode_has_its_own_body_and_an_example(document: dict[str, An
     content = document["paths"]["/jobs"]["post"]["requestBody"]["content"]["application/json"]
     references = [each["$ref"].rpartition("/")[2] for each in content["schema"]["oneOf"]]
     schemas = document["components"]["schemas"]
-    assert [schemas[name]["properties"]["mode"]["const"] for name in references] == list(MODES)
+    modes = [schemas[name]["properties"]["mode"] for name in references]
+    assert modes[0]["anyOf"] == [{"type": "string", "const": MODES[0]}, {"type": "null"}]
+    assert [mode["const"] for mode in modes[1:]] == list(MODES[1:])
     examples = content["examples"].values()
     assert {example["value"].get("mode", "ancestral") for example in examples} == set(MODES)
 
@@ -160,3 +162,15 @@ async def test_a_key_is_declared_as_needed_where_it_is(service: Service):
     after = (await service.client.get("/openapi.json")).json()
     assert security(after) == [{"apiKey": []}]
     assert "security" not in after["paths"]["/healthz"]["get"]
+
+
+async def test_every_optional_field_of_a_body_may_be_null(document: dict[str, Any]):
+    names = ("AncestralBody", "PrimedBody", "ContinueBody", "UpsampleBody", "AudioPrompt")
+    schemas = document["components"]["schemas"]
+    inputs = [name for name in schemas if name.removesuffix("-Input") in names]
+    inputs += [name for name in ("LevelSampling-Input", "SamplingRequest-Input") if name in schemas]
+    assert len(inputs) == 7
+    for name in inputs:
+        for field, schema in schemas[name]["properties"].items():
+            optional = field not in schemas[name].get("required", ())
+            assert ({"type": "null"} in schema.get("anyOf", ())) == optional, f"{name}.{field}"
