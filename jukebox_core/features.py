@@ -5,8 +5,9 @@ normalised to its peak, encoded to top codes, read by the prior as a song of an 
 genre, without lyrics. They read one window of one clip; here the audio may be of any length.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from jukebox_core.config import JukeboxPriorConfig
 from jukebox_core.errors import AudioError, FeatureError
 from jukebox_core.labels import SongLabels, window_labels
 from jukebox_core.prior import JukeboxPrior
@@ -63,6 +65,22 @@ class Features:
     rate_hz: float | None
 
 
+Allocate = Callable[[int, tuple[int, int]], NDArray[np.float32]]
+"""Gives the array of zeros that the values of a layer are put into: (layer, shape) -> float32."""
+
+OnTokens = Callable[[int, int], None]
+"""Called with the tokens that are done, and those of all the audio."""
+
+
+def zeros_in_memory(layer: int, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """An `Allocate` of plain arrays."""
+    return np.zeros(shape, dtype=np.float32)
+
+
+def ignore(tokens_done: int, tokens_total: int) -> None:
+    """An `OnTokens` that does nothing."""
+
+
 def extract_features(
     vqvae: JukeboxVQVAE, prior: JukeboxPrior, audio: Tensor, params: FeatureParams
 ) -> Features:
@@ -80,15 +98,48 @@ def extract_features(
         AudioError: the audio has another shape, or is shorter than one token.
         FeatureError: the prior has no such layer, is no top prior, or the rate is too high.
     """
+    return extract_layers(vqvae, prior, audio, params, (params.layer,))[params.layer]
+
+
+def extract_layers(
+    vqvae: JukeboxVQVAE,
+    prior: JukeboxPrior,
+    audio: Tensor,
+    params: FeatureParams,
+    layers: Sequence[int],
+    *,
+    allocate: Allocate = zeros_in_memory,
+    on_tokens: OnTokens = ignore,
+) -> dict[int, Features]:
+    """As `extract_features`, for several layers in one forward pass; `params.layer` is not used.
+
+    Args:
+        vqvae: the encoder.
+        prior: a top prior.
+        audio: as in `extract_features`; it may be mapped from a file (`audio.map_audio`).
+        params: what is wanted of each layer.
+        layers: their numbers, counted as `FeatureParams.layer`.
+        allocate: where the values go, for instance into a mapped file; memory by default.
+        on_tokens: called after every window.
+
+    Raises:
+        AudioError: the audio has another shape, or is shorter than one token.
+        FeatureError: the prior has no such layers, is no top prior, or the rate is too high.
+    """
     token_rate_hz = prior.config.sample_rate_hz / prior.config.samples_per_token
     num_tokens = audio.shape[0] // prior.config.samples_per_token
-    frames = _Frames(params, num_tokens, token_rate_hz, prior.config.transformer.width)
-    for window, states in iter_activations(vqvae, prior, audio, params):
-        frames.add(window.first_new, states.cpu().numpy())
-    return Features(frames.means(), frames.rate_hz)
+    width = prior.config.transformer.width
+    frames: dict[int, _Frames] = {}
+    for window, states in iter_layer_activations(vqvae, prior, audio, params, layers):
+        for layer, state in zip(layers, states, strict=True):
+            if layer not in frames:
+                place = partial(allocate, layer)
+                frames[layer] = _Frames(params, num_tokens, token_rate_hz, width, place)
+            frames[layer].add(window.first_new, state.cpu().numpy())
+        on_tokens(window.end, num_tokens)
+    return {layer: Features(frames[layer].means(), frames[layer].rate_hz) for layer in layers}
 
 
-@torch.inference_mode()
 def iter_activations(
     vqvae: JukeboxVQVAE, prior: JukeboxPrior, audio: Tensor, params: FeatureParams
 ) -> Iterator[tuple[Window, Tensor]]:
@@ -103,25 +154,45 @@ def iter_activations(
         FeatureError: see `extract_features`.
         SongError: the hop is below one token.
     """
-    check_features(prior, params)
+    for window, (states,) in iter_layer_activations(vqvae, prior, audio, params, (params.layer,)):
+        yield window, states
+
+
+@torch.inference_mode()
+def iter_layer_activations(
+    vqvae: JukeboxVQVAE,
+    prior: JukeboxPrior,
+    audio: Tensor,
+    params: FeatureParams,
+    layers: Sequence[int],
+) -> Iterator[tuple[Window, tuple[Tensor, ...]]]:
+    """As `iter_activations`, with the states of each of `layers`; `params.layer` is not used."""
+    for layer in layers:
+        check_features(prior, replace(params, layer=layer))
     _check_audio(prior, audio)
-    if params.normalise:
-        audio = audio / audio.abs().amax().clamp(min=torch.finfo(torch.float32).tiny)
-    codes = encode_chunked(vqvae, audio[None], Level.TOP)
+    codes = encode_chunked(
+        vqvae, audio[None], Level.TOP, full_scale=_peak(audio) if params.normalise else 1.0
+    )
     total_samples = _song_samples(prior, params, len(audio))
     hop = hop_tokens(prior.config, params.hop_fraction, 1)
     for window in plan_windows(codes.shape[1], prior.config.context_tokens, hop):
-        states = _window_activations(prior, codes, window, total_samples, params.layer)
-        yield window, states[window.num_prefix :]
+        states = _window_activations(prior, codes, window, total_samples, layers)
+        yield window, tuple(state[window.num_prefix :] for state in states)
 
 
-def check_features(prior: JukeboxPrior, params: FeatureParams) -> None:
+def _peak(audio: Tensor) -> float:
+    # Not the maximum of `abs`, which would be a second copy of the sound.
+    lowest, highest = audio.aminmax()
+    return max(-lowest.item(), highest.item(), torch.finfo(torch.float32).tiny)
+
+
+def check_features(prior: JukeboxPrior | JukeboxPriorConfig, params: FeatureParams) -> None:
     """Find out before anything is computed whether `prior` can give what `params` ask for.
 
     Raises:
         FeatureError: the prior has no such layer, is no top prior, or the rate is too high.
     """
-    config = prior.config
+    config = prior.config if isinstance(prior, JukeboxPrior) else prior
     if config.level is not Level.TOP:
         raise FeatureError(
             f"features come from a top prior, and this is the {config.level.label} one"
@@ -142,11 +213,13 @@ def check_features(prior: JukeboxPrior, params: FeatureParams) -> None:
 
 
 def _check_audio(prior: JukeboxPrior, audio: Tensor) -> None:
-    hop = prior.config.samples_per_token
-    if audio.ndim != 2 or audio.shape[1] != 1 or len(audio) < hop:
+    hop, rate_hz = prior.config.samples_per_token, prior.config.sample_rate_hz
+    if audio.ndim != 2 or audio.shape[1] != 1:
+        raise AudioError(f"audio has the shape {tuple(audio.shape)}; wanted [samples, 1]")
+    if len(audio) < hop:
         raise AudioError(
-            f"audio has the shape {tuple(audio.shape)}; wanted [samples, 1] with at least {hop} "
-            "samples, which make one token"
+            f"the sound lasts {len(audio) / rate_hz:.3g} s ({len(audio)} samples); one token "
+            f"takes {hop / rate_hz:.3g} s ({hop} samples)"
         )
 
 
@@ -158,8 +231,12 @@ def _song_samples(prior: JukeboxPrior, params: FeatureParams, num_samples: int) 
 
 
 def _window_activations(
-    prior: JukeboxPrior, codes: Tensor, window: Window, total_samples: int, num_layers: int
-) -> Tensor:
+    prior: JukeboxPrior,
+    codes: Tensor,
+    window: Window,
+    total_samples: int,
+    layers: Sequence[int],
+) -> list[Tensor]:
     labels = window_labels(
         prior.config,
         UNKNOWN_SONG,
@@ -170,20 +247,26 @@ def _window_activations(
     device = prior.token_embedding.weight.device
     rows = torch.tensor([labels], dtype=torch.int64, device=device)
     window_codes = codes[:, window.start : window.end].to(device)
-    return prior.activations(window_codes, prior.condition(rows), num_layers)[0]
+    states = prior.layer_activations(window_codes, prior.condition(rows), layers)
+    return [state[0] for state in states]
 
 
 class _Frames:
     """Sums of the tokens that begin in each frame, and their number."""
 
     def __init__(
-        self, params: FeatureParams, num_tokens: int, token_rate_hz: float, width: int
+        self,
+        params: FeatureParams,
+        num_tokens: int,
+        token_rate_hz: float,
+        width: int,
+        allocate: Callable[[tuple[int, int]], NDArray[np.float32]],
     ) -> None:
         one_mean = params.pool == "mean"
         self.rate_hz = None if one_mean else (params.rate_hz or token_rate_hz)
         self._frames_per_token = 0.0 if self.rate_hz is None else self.rate_hz / token_rate_hz
         num_frames = int(self._frame_of(np.array(max(num_tokens - 1, 0)))) + 1
-        self._sums = np.zeros((num_frames, width), dtype=np.float32)
+        self._sums = allocate((num_frames, width))
         self._counts = np.zeros(num_frames, dtype=np.int64)
 
     def add(self, first_token: int, states: NDArray[np.float32]) -> None:

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jukebox_core.audio.files import AudioFormat
-    from jukebox_core.audio.tensors import read_audio, resample, write_audio
+    from jukebox_core.audio.tensors import map_audio, read_audio, resample, write_audio
 
 _HOME = {
     "AudioFormat": "files",
+    "map_audio": "tensors",
     "read_audio": "tensors",
     "resample": "tensors",
     "write_audio": "tensors",
 }
 
-__all__ = ["AudioFormat", "read_audio", "resample", "write_audio"]
+__all__ = ["AudioFormat", "map_audio", "read_audio", "resample", "write_audio"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - the module protocol asks for it

@@ -1,5 +1,8 @@
 """Sound files <-> tensors: mono float32 at the model's sample rate, full scale at 1."""
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,7 @@ from jukebox_core.audio.files import AudioFormat, to_pcm, write_blocks
 from jukebox_core.audio.reader import SoundReader
 from jukebox_core.errors import AudioError
 
-__all__ = ["AudioFormat", "read_audio", "resample", "write_audio"]
+__all__ = ["AudioFormat", "map_audio", "read_audio", "resample", "write_audio"]
 
 
 def read_audio(
@@ -39,8 +42,7 @@ def read_audio(
     """
     try:
         sound = SoundReader(path)
-        start = int(offset_sec * sound.sample_rate_hz)
-        wanted = None if duration_sec is None else round(duration_sec * sound.sample_rate_hz)
+        start, wanted = _part(sound, offset_sec, duration_sec)
         frames = sound.read(start_frame=start, num_frames=wanted)
         if not len(frames):
             raise AudioError(f"there is no sound at {offset_sec:g} s")
@@ -48,6 +50,61 @@ def read_audio(
         raise AudioError(f"{path}: {error}") from error
     mono = torch.from_numpy(frames)
     return resample(mono, sound.sample_rate_hz, sample_rate_hz).unsqueeze(1)
+
+
+@contextmanager
+def map_audio(
+    path: str | Path,
+    *,
+    sample_rate_hz: int,
+    offset_sec: float = 0.0,
+    duration_sec: float | None = None,
+    folder: Path | None = None,
+) -> Iterator[Tensor]:
+    """The tensor that `read_audio` returns, mapped from a temporary file: for very long files.
+
+    Memory does not grow with the length. `folder` is where the temporary file is (4 bytes per
+    sample, deleted at the end of the block); None takes the system's folder for such files.
+
+    Raises:
+        AudioError: as `read_audio`.
+    """
+    with tempfile.TemporaryFile(dir=folder, prefix=".jukebox-") as stream:
+        try:
+            sound = SoundReader(path)
+            start, wanted = _part(sound, offset_sec, duration_sec)
+            blocks = sound.blocks(start_frame=start, num_frames=wanted)
+            for block in _resampled(blocks, sound.sample_rate_hz, sample_rate_hz):
+                stream.write(block.tobytes())
+            if not stream.tell():
+                raise AudioError(f"there is no sound at {offset_sec:g} s")
+        except AudioError as error:
+            raise AudioError(f"{path}: {error}") from error
+        stream.flush()
+        # "c": torch wants an array that may be written to; the file stays as it is.
+        samples = np.memmap(stream, dtype=np.float32, mode="c")
+        yield torch.from_numpy(samples).unsqueeze(1)
+
+
+def _part(
+    sound: SoundReader, offset_sec: float, duration_sec: float | None
+) -> tuple[int, int | None]:
+    """First frame and number of frames, in the file's own rate."""
+    start = int(offset_sec * sound.sample_rate_hz)
+    return start, None if duration_sec is None else round(duration_sec * sound.sample_rate_hz)
+
+
+def _resampled(
+    blocks: Iterator[NDArray[np.float32]], from_hz: int, to_hz: int
+) -> Iterator[NDArray[np.float32]]:
+    """As `resample`, block by block."""
+    if from_hz == to_hz:
+        yield from blocks
+        return
+    stream = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32")
+    for block in blocks:
+        yield stream.resample_chunk(block, last=False)
+    yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
 def resample(samples: Tensor, from_hz: int, to_hz: int) -> Tensor:

@@ -13,24 +13,31 @@ from jukebox_core.checkpoints.native import load_native, load_native_prior, load
 from jukebox_core.checkpoints.parts import LoadedParts
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import CheckpointError
-from jukebox_core.models.catalog import CONFIG_FILE, FORMAT, read_config, read_config_values
+from jukebox_core.models.catalog import (
+    CONFIG_FILE,
+    FORMAT,
+    locate_model,
+    read_config,
+    read_config_values,
+)
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.units import Level
 from jukebox_core.vqvae import JukeboxVQVAE
 
 
-def read_directory_config(directory: Path) -> JukeboxConfig:
-    """The configuration of a model directory of either format.
+def read_directory_config(directory: Path | str) -> JukeboxConfig:
+    """The configuration of a model directory of either format; or of a bundled model, by its name.
 
     Raises:
         CheckpointError: it is no model directory.
         ConfigError: the configuration is broken or not supported.
     """
+    directory = locate_model(directory)
     return read_config(directory) if _is_native(directory) else read_huggingface_config(directory)
 
 
 def load_directory(
-    directory: Path,
+    directory: Path | str,
     *,
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
@@ -38,7 +45,7 @@ def load_directory(
     """A whole model, from our own format or that of transformers 4.
 
     Args:
-        directory: holds a `config.json`.
+        directory: holds a `config.json`; or the name of a bundled model ("mini").
         device: where the weights go; on the CPU they stay mapped from the files where they can.
         dtype: of the transformer stacks; None keeps the one they are stored in. Everything around
             them is float32 always.
@@ -48,27 +55,30 @@ def load_directory(
         ConfigError: the configuration is broken or not supported.
         LabelError: label lists are broken.
     """
+    directory = locate_model(directory)
     if _is_native(directory):
         return load_native(directory, device=device, dtype=dtype)
     return load_huggingface(directory, device=device, dtype=dtype)
 
 
 def load_prior_of(
-    directory: Path,
+    directory: Path | str,
     level: Level,
     *,
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
 ) -> JukeboxPrior:
     """One prior of a model directory, for a process that serves one level; as `load_directory`."""
+    directory = locate_model(directory)
     if _is_native(directory):
         config = read_config(directory)
         return load_native_prior(directory, config, level, device=device, dtype=dtype)
     return HuggingFaceDirectory(directory).load_prior(level, device=device, dtype=dtype)
 
 
-def load_vqvae_of(directory: Path, *, device: torch.device | str = "cpu") -> JukeboxVQVAE:
+def load_vqvae_of(directory: Path | str, *, device: torch.device | str = "cpu") -> JukeboxVQVAE:
     """The VQ-VAE of a model directory, in float32; as `load_directory`."""
+    directory = locate_model(directory)
     if _is_native(directory):
         return load_native_vqvae(directory, read_config(directory), device=device)
     return HuggingFaceDirectory(directory).load_vqvae(device=device)

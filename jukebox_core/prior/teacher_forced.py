@@ -1,6 +1,7 @@
 """The weights of one prior, and what they make of whole windows."""
 
 import math
+from collections.abc import Sequence
 from typing import Self
 
 import torch
@@ -197,6 +198,15 @@ class TeacherForcedPrior(nn.Module):
     def activations(self, codes: Tensor, conditioning: Conditioning, num_layers: int) -> Tensor:
         """What `num_layers` layers make of the beginning of a window, float32 [B, n, C].
 
+        See `layer_activations`.
+        """
+        return self.layer_activations(codes, conditioning, (num_layers,))[0]
+
+    def layer_activations(
+        self, codes: Tensor, conditioning: Conditioning, layers: Sequence[int]
+    ) -> list[Tensor]:
+        """The states after n layers, float32 [B, n, C], for each n of `layers`, in one pass.
+
         The state at place t has read the codes before t and not code t, as in sampling; `get_acts`
         of the original gives the same for all layers. Lyrics in the same sequence are left out.
 
@@ -209,13 +219,14 @@ class TeacherForcedPrior(nn.Module):
             raise ValueError(
                 f"a window holds 1 to {self.config.context_tokens} codes, and got {codes.shape[1]}"
             )
-        if not 0 <= num_layers <= self.config.transformer.num_layers:
-            raise ValueError(f"{num_layers=} of {self.config.transformer.num_layers}")
+        num_layers = self.config.transformer.num_layers
+        if not layers or not all(0 <= layer <= num_layers for layer in layers):
+            raise ValueError(f"{layers=} of {num_layers}")
         ids = self._sequence_ids(codes, conditioning)
         added = self._sequence_conditioning(conditioning, ids.shape[1])
         x = self._embed(ids[:, :-1], conditioning, added)
-        states = self.transformer.states_after(x, conditioning.lyric_states, num_layers)
-        return states[:, self.config.num_prefix_tokens :]
+        states = self.transformer.states_after(x, conditioning.lyric_states, layers)
+        return [state[:, self.config.num_prefix_tokens :] for state in states]
 
     def _sequence_ids(self, codes: Tensor, conditioning: Conditioning) -> Tensor:
         """Ids [B, T] of the whole sequence: the lyrics first, if they share it."""

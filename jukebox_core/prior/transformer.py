@@ -1,6 +1,6 @@
 """The stack of residual blocks that all priors and the lyric encoder share."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, cast
 
 import torch
@@ -114,15 +114,22 @@ class Transformer(nn.Module):
                 x, _ = layer(x, lyric_states)
         return StackOutput(x.float(), attention)
 
-    def states_after(self, x: Tensor, lyric_states: Tensor | None, num_layers: int) -> Tensor:
-        """States float32 [B, T, C] behind the first `num_layers` layers; the others are not run.
+    def states_after(
+        self, x: Tensor, lyric_states: Tensor | None, layers: Sequence[int]
+    ) -> list[Tensor]:
+        """States float32 [B, T, C] behind the first n layers, for each n of `layers`.
+
+        Layers after the last of these are not run.
 
         x  float32 [B, T, C]
         """
         x = x.to(self.compute_dtype)
-        for layer in self.stack()[:num_layers]:
+        found = {0: x.float()} if 0 in layers else {}
+        for number, layer in enumerate(self.stack()[: max(layers)], start=1):
             x, _ = layer(x, lyric_states)
-        return x.float()
+            if number in layers:
+                found[number] = x.float()
+        return [found[number] for number in layers]
 
     def prefill(
         self, x: Tensor, lyric_states: Tensor | None, cache: PriorCache, slots: Tensor

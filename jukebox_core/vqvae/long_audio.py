@@ -33,7 +33,12 @@ def encoder_reach_tokens(config: JukeboxVQVAEConfig, level: int) -> int:
 
 @torch.no_grad()
 def iter_encode(
-    vqvae: JukeboxVQVAE, audio: Tensor, level: int, chunk_tokens: int | None = None
+    vqvae: JukeboxVQVAE,
+    audio: Tensor,
+    level: int,
+    chunk_tokens: int | None = None,
+    *,
+    full_scale: float = 1.0,
 ) -> Iterator[Tensor]:
     """The codes of `level` that `vqvae.encode` gives, piece by piece.
 
@@ -41,6 +46,7 @@ def iter_encode(
 
     audio         float32 [B, T, 1] on any device; a tail shorter than one token is left out
     chunk_tokens  codes per piece; None: about twelve seconds
+    full_scale    the audio is divided by it, piece by piece
     yields        int64 [B, n] one after the other
 
     Raises:
@@ -56,13 +62,21 @@ def iter_encode(
     reach_tokens = encoder_reach_tokens(vqvae.config, level)
     size = chunk_tokens or max(ENCODE_CHUNK_SAMPLES // hop, 1)
     for chunk in plan_chunks(audio.shape[1] // hop, size, reach_tokens):
-        piece = audio[:, chunk.start * hop : chunk.end * hop].to(device)
-        (codes,) = vqvae.encode(piece, start_level=level, end_level=level + 1)
+        piece = audio[:, chunk.start * hop : chunk.end * hop]
+        if full_scale != 1.0:
+            piece = piece / full_scale  # before it goes to a device, whose division may differ
+        (codes,) = vqvae.encode(piece.to(device), start_level=level, end_level=level + 1)
         yield codes[:, chunk.keep_start - chunk.start : chunk.keep_end - chunk.start]
 
 
 def encode_chunked(
-    vqvae: JukeboxVQVAE, audio: Tensor, level: int, chunk_tokens: int | None = None
+    vqvae: JukeboxVQVAE,
+    audio: Tensor,
+    level: int,
+    chunk_tokens: int | None = None,
+    *,
+    full_scale: float = 1.0,
 ) -> Tensor:
     """All pieces of `iter_encode` in one: int64 [B, T // samples_per_token]."""
-    return torch.cat(list(iter_encode(vqvae, audio, level, chunk_tokens)), dim=1)
+    pieces = iter_encode(vqvae, audio, level, chunk_tokens, full_scale=full_scale)
+    return torch.cat(list(pieces), dim=1)

@@ -1,11 +1,13 @@
 """Tensors into files and back."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import soundfile
 import torch
 
-from jukebox_core.audio import AudioFormat, read_audio, resample, write_audio
+from jukebox_core.audio import AudioFormat, map_audio, read_audio, resample, write_audio
 from jukebox_core.errors import AudioError
 
 RATE_HZ = 16_000
@@ -129,3 +131,33 @@ def test_a_tensor_that_is_not_one_song_is_refused(tmp_path, shape):
 def test_a_rate_that_the_format_cannot_hold_is_refused(tmp_path):
     with pytest.raises(AudioError, match="cannot be written at 12345 Hz"):
         write_audio(tmp_path / "song.mp3", sine(0.1), 12_345)
+
+
+@pytest.mark.parametrize("file_rate_hz", [16_000, 22_050, 48_000])
+def test_a_mapped_sound_is_the_one_that_is_read(tmp_path, file_rate_hz):
+    file = tmp_path / "sound.wav"
+    generator = torch.Generator().manual_seed(0)
+    write_audio(file, torch.randn(3 * file_rate_hz + 11, generator=generator) / 5, file_rate_hz)
+    for part in ({}, {"offset_sec": 0.7}, {"offset_sec": 1.1, "duration_sec": 0.3}):
+        wanted = read_audio(file, sample_rate_hz=16_000, **part)
+        with map_audio(file, sample_rate_hz=16_000, folder=tmp_path, **part) as audio:
+            torch.testing.assert_close(audio, wanted, rtol=0, atol=0)
+    assert [file.name for file in tmp_path.iterdir()] == ["sound.wav"]
+    with (
+        pytest.raises(AudioError, match="no sound at 9 s"),
+        map_audio(file, sample_rate_hz=16_000, offset_sec=9.0),
+    ):
+        pass
+
+
+def test_a_long_sound_is_mapped_without_being_in_memory(tmp_path):
+    file = tmp_path / "long.wav"
+    write_audio(file, torch.zeros(240 * 44_100), 44_100)
+    tracemalloc.start()
+    try:
+        with map_audio(file, sample_rate_hz=44_100) as audio:
+            assert len(audio) == 240 * 44_100
+            _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 4 * len(audio) / 10

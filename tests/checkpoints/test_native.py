@@ -77,6 +77,15 @@ def test_parts_are_loaded_alone_like_together(tiny, tiny_model_dir):
     assert_same(load_vqvae_of(tiny_model_dir), tiny.vqvae)
 
 
+def test_a_bundled_model_is_loaded_by_its_name(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    whole = load_directory("mini")
+    assert_same(load_prior_of("mini", Level.TOP), whole.priors[0])
+    assert_same(load_vqvae_of("mini"), whole.vqvae)
+    with pytest.raises(CheckpointError, match=r"^nobody is no model directory"):
+        load_prior_of("nobody", Level.TOP)
+
+
 def test_loading_draws_no_random_numbers_and_leaves_nothing_on_the_meta_device(tiny_model_dir):
     torch.manual_seed(5)
     before = torch.get_rng_state()

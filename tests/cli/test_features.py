@@ -73,7 +73,8 @@ def test_vectors_at_a_rate_of_a_part_of_the_file_in_a_file_of_any_name(run, soun
         (("--offset", "99"), AudioError),
         (("--model", "nobody"), UsageError),
         (("--device", "toaster"), UsageError),
-        (("-o", "/dev/null/x"), OSError),
+        (("-o", "/dev/null/x"), UsageError),
+        (("-o", "/dev/null/x/"), OSError),
     ],
 )
 def test_what_cannot_be_done_is_told_and_leaves_no_file(run, sound, arguments, error):

@@ -11,6 +11,7 @@ from jukebox_core.features import (
     FeatureParams,
     check_features,
     extract_features,
+    extract_layers,
     iter_activations,
 )
 from jukebox_core.labels import window_labels
@@ -213,3 +214,51 @@ def test_activations_are_those_of_transformers(kind, tmp_path):
         found = ours.activations(codes, ours.condition(labels), layer)
         wanted = caught[layer][:, ours.config.num_prefix_tokens :]
         torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-5)
+
+
+def test_several_layers_in_one_pass_are_what_each_gives_alone(vqvae):
+    prior = golden_priors(TOP_PRIORS[0])[Level.TOP]
+    audio = noise(2 * CONTEXT + 7)
+    layers = (3, 1, prior.config.transformer.num_layers)
+    passes = []
+    hook = prior.transformer.layers[0].register_forward_hook(lambda *_: passes.append(1))
+    try:
+        found = extract_layers(vqvae, prior, audio, FeatureParams(layer=1, rate_hz=20.0), layers)
+    finally:
+        hook.remove()
+    assert list(found) == list(layers)
+    for layer in layers:
+        alone = extract_features(vqvae, prior, audio, FeatureParams(layer=layer, rate_hz=20.0))
+        np.testing.assert_array_equal(found[layer].values, alone.values)
+        assert found[layer].rate_hz == alone.rate_hz == 20.0
+    num_windows = len(list(iter_activations(vqvae, prior, audio, FeatureParams(layer=1))))
+    assert len(passes) == num_windows > 2
+
+
+def test_values_go_where_they_are_wanted_and_progress_ends_at_the_last_token(vqvae, tmp_path):
+    prior = golden_priors(TOP_PRIORS[0])[Level.TOP]
+    audio = noise(2 * CONTEXT)
+    arrays, steps = {}, []
+
+    def allocate(layer, shape):
+        arrays[layer] = np.lib.format.open_memmap(
+            tmp_path / f"{layer}.npy", mode="w+", dtype=np.float32, shape=shape
+        )
+        return arrays[layer]
+
+    extract_layers(
+        *(vqvae, prior, audio, FeatureParams(layer=1), (1, 2)),
+        allocate=allocate,
+        on_tokens=lambda done, total: steps.append((done, total)),
+    )
+    for layer in (1, 2):
+        wanted = extract_features(vqvae, prior, audio, FeatureParams(layer=layer)).values
+        np.testing.assert_array_equal(np.load(tmp_path / f"{layer}.npy"), wanted)
+    assert steps[-1] == (2 * CONTEXT, 2 * CONTEXT)
+    assert [done for done, _ in steps] == sorted({done for done, _ in steps})
+
+
+def test_a_sound_shorter_than_one_token_is_told_in_seconds(vqvae):
+    prior = golden_priors(TOP_PRIORS[0])[Level.TOP]
+    with pytest.raises(AudioError, match=r"lasts 0\.000227 s .*one token takes 0\.0029 s"):
+        extract_features(vqvae, prior, torch.ones(10, 1), FeatureParams(layer=1))
