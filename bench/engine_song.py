@@ -111,7 +111,7 @@ class SongsInEngine:
             sample=0,
             params=SamplingParams(),
             noise=CounterNoise(chain.song),
-            step=self.way.step,
+            backend=self.way.backend,
         )
 
 

@@ -12,12 +12,11 @@ import torch
 from torch import Tensor
 
 from bench.machine import wait_for
+from jukebox_core.backends.graphs.step_graphs import GraphBackend
 from jukebox_core.engine import Engine, Sequence
-from jukebox_core.engine.step_graphs import StepGraphs
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.sampling.noise import CounterNoise
 from jukebox_core.song import SamplingParams
-from jukebox_core.step_kind import StepKind
 
 _FIRST_TURNS = 8
 """In so many turns at most everything was done once: buffers made, graphs captured."""
@@ -40,7 +39,7 @@ class EngineRun:
 
     begin_sec: list[float]
     turns: list[Turn]
-    graphs: StepGraphs | None = None
+    graphs: GraphBackend | None = None
 
     @property
     def step_times(self) -> list[float]:
@@ -71,9 +70,11 @@ def our_step_times(
     num_tokens: int,
     *,
     clock: Callable[[], float] = time.perf_counter,
+    backend: str | None = None,
 ) -> list[float]:
     """Seconds of every token that all rows drew together, see `our_run`."""
-    return our_run(prior, labels, upper_codes, num_tokens, clock=clock).step_times
+    run = our_run(prior, labels, upper_codes, num_tokens, clock=clock, backend=backend)
+    return run.step_times
 
 
 def our_run(
@@ -84,11 +85,11 @@ def our_run(
     *,
     prefix_tokens: int = 0,
     clock: Callable[[], float] = time.perf_counter,
-    step: StepKind | None = None,
+    backend: str | None = None,
     **engine_options: Any,  # noqa: ANN401
 ) -> EngineRun:
     """Draw `num_tokens` of a window after `prefix_tokens` that are there, one row for each of
-    `labels`. `step` is that of the prior by default.
+    `labels`. `backend` is the reference by default.
 
     A turn that draws a single token and ends a window is left out: it also takes the codes to the
     host. On CUDA turns are timed by the device, which nobody waits for between them.
@@ -98,7 +99,7 @@ def our_run(
     engine = Engine({prior.config.level: prior}, **options)
     for row, row_labels in enumerate(labels.tolist()):
         prefix = np.full(prefix_tokens, row % prior.config.num_codes, dtype=np.int64)
-        engine.submit(_sequence(prior, row, row_labels, upper_codes, num_tokens, prefix, step))
+        engine.submit(_sequence(prior, row, row_labels, upper_codes, num_tokens, prefix, backend))
     begun, counts = [_mark(device, clock)], []
     for _ in range(len(labels)):
         engine.step()  # one row begins in each of these
@@ -148,7 +149,7 @@ def _sequence(
     upper_codes: Tensor | None,
     num_tokens: int,
     prefix: np.ndarray[Any, np.dtype[np.int64]],
-    step: StepKind | None,
+    backend: str | None,
 ) -> Sequence:
     return Sequence(
         id=str(row),
@@ -161,5 +162,5 @@ def _sequence(
         sample=row,
         params=SamplingParams(temperature=0.99),
         noise=CounterNoise(0),
-        step=step,
+        backend=backend,
     )

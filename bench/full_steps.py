@@ -78,7 +78,7 @@ def _measure_way(
         pair.upper_codes(num_rows),
         # Rows begin one after the other, and those that have begun go on meanwhile.
         min(num_rows + plan.num_tokens, prior.config.context_tokens),
-        step=way.step,
+        backend=way.backend,
         **way.engine_options(device),
     )
     peak = peak_bytes(device)
@@ -173,7 +173,7 @@ def company_costs(machine: Machine, plan: FullPlan) -> list[dict[str, Any]]:
                 pair.labels(1),
                 pair.upper_codes(1),
                 plan.num_tokens,
-                step=way.step,
+                backend=way.backend,
                 max_rows=COMPANY_SLOTS,
                 deterministic=wanted,
                 **way.engine_options(device),

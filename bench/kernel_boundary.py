@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from bench.machine import wait_for
-from jukebox_core.engine.cuda_graphs import capturer_maker
-from jukebox_core.engine.graph_plan import GraphWish
-from jukebox_core.engine.step_graphs import Capturer
+from jukebox_core.backends.graphs.cuda_graphs import capturer_maker
+from jukebox_core.backends.graphs.graph_plan import GraphWish
+from jukebox_core.backends.graphs.step_graphs import Capturer
 
 _FEW, _MANY = 200, 2200
 _REPEATS = 9

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from bench.floor import positions_read
+from jukebox_core.backends.triton.launches import launch_key, step_launches
+from jukebox_core.backends.triton.stack import KERNEL_KINDS, Launch
 from jukebox_core.config import JukeboxPriorConfig
-from jukebox_core.prior.fused_launches import launch_key, step_launches
-from jukebox_core.prior.fused_stack import KERNEL_KINDS, Launch
 
 # Kernels that read keys and values; all others read weights.
 _ATTENTION = ("attend", "join_parts")

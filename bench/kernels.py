@@ -1,4 +1,4 @@
-"""The kernels of the fused step: what they must read, what they are compiled to, what they take."""
+"""The kernels of the Triton backend: what they must read, are compiled to, and take."""
 
 import argparse
 import json
@@ -19,11 +19,16 @@ from bench.kernel_plan import (
     totals,
 )
 from bench.machine import device_name
+from jukebox_core.backends.triton.launches import (
+    compile_launch,
+    distinct,
+    launch_key,
+    step_launches,
+)
+from jukebox_core.backends.triton.stack import Launch, TritonStack, start
 from jukebox_core.config import JukeboxPriorConfig
 from jukebox_core.models.released import released_config
 from jukebox_core.prior import JukeboxPrior
-from jukebox_core.prior.fused_launches import compile_launch, distinct, launch_key, step_launches
-from jukebox_core.prior.fused_stack import FusedStack, Launch, start
 
 _DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 _REPEATS = 9
@@ -132,7 +137,7 @@ class _Run:
         middle = prior.config.transformer.context_tokens // 2
         self._positions = torch.full((num_rows,), middle, device=device)
         self._slots = torch.arange(num_rows, device=device)
-        self._stack = FusedStack(prior.transformer, self._cache, start=self._note)
+        self._stack = TritonStack(prior.transformer, self._cache, start=self._note)
 
     def _note(self, launch: Launch) -> None:
         start(launch)

@@ -1,10 +1,10 @@
 """The library alone singing, as a process like a worker.
 
-`python -m bench.library_song DIR STEP WEIGHTS THREADS`: STEP is `auto` (what a worker takes), `on`
-(the step in C) or `off` (that in torch), WEIGHTS `full` or `int8`, THREADS those of torch and cores
-of the step in C. Reads one line of JSON for each song from standard input and answers with one: the
-seconds that drawing and decoding took, of the finest level (`decode`) and of those above it
-(`previews`), and the processor seconds of drawing and the finest level (`cpu`).
+`python -m bench.library_song DIR STEP WEIGHTS THREADS`: STEP is a backend or `auto` (what a worker
+takes), WEIGHTS `full` or `int8`, THREADS those of torch and cores of the native backend. Reads one
+line of JSON for each song from standard input and answers with one: the seconds that drawing and
+decoding took, of the finest level (`decode`) and of those above it (`previews`), and the processor
+seconds of drawing and the finest level (`cpu`).
 """
 
 import itertools
@@ -24,8 +24,7 @@ def main() -> None:
     directory, step, weights, num_threads = sys.argv[1:]
     torch.set_num_threads(int(num_threads))
     jukebox = JukeboxModel.from_pretrained(Path(directory), device="cpu", weights=weights)
-    step = jukebox.choose_step(step)
-    print(json.dumps({"step": str(step)}), flush=True)
+    print(json.dumps({"step": jukebox.use_backend(step)}), flush=True)
     for line in sys.stdin:
         print(json.dumps(sing(jukebox, json.loads(line))), flush=True)
 

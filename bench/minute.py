@@ -115,7 +115,7 @@ def _estimate_level(
         pair.upper_codes(rows),
         max(min(num_tokens, room), 2),
         prefix_tokens=prefix,
-        step=parts.way.step,
+        backend=parts.way.backend,
         **parts.way.engine_options(parts.device),
     )
     peak = peak_bytes(parts.device)
@@ -257,7 +257,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--precision", nargs="+", choices=(FP32, "fp16", "bf16", INT8), default=["fp16"]
     )
-    parser.add_argument("--step", help="plain, native, 'plain graph' ...; the last that is there")
+    parser.add_argument("--step", help="torch, native, 'torch graph' ...; the last that is there")
     parser.add_argument("--tokens", type=int, default=256, help="steps measured at each level")
     parser.add_argument("--draw", action="store_true", help="draw every code as well")
     parser.add_argument("--device", default="cpu")

@@ -128,9 +128,13 @@ def speeds(
         step_sec: dict[tuple[str, str], list[float]] = {way: [] for way in ways}
         for _ in range(repeats):
             for name, step in ways:
-                prior = priors[name].use_native_step(step == "native")
                 times = our_step_times(
-                    prior, chosen.labels, chosen.upper_codes, num_tokens, clock=clock
+                    priors[name],
+                    chosen.labels,
+                    chosen.upper_codes,
+                    num_tokens,
+                    clock=clock,
+                    backend=step,
                 )
                 step_sec[name, step].append(statistics.median(times))
         rows += [
@@ -142,7 +146,7 @@ def speeds(
                 "step_ms": round(1e3 * statistics.median(times), 3),
                 "tokens_per_sec": round(num_rows / statistics.median(times)),
                 "times_fp32": _times(step_sec[FP32, step], times),
-                "times_plain_fp32": _times(step_sec[FP32, "plain"], times),
+                "times_plain_fp32": _times(step_sec[FP32, "torch"], times),
             }
             for (name, step), times in step_sec.items()
         ]

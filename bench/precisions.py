@@ -30,9 +30,9 @@ def in_precision(prior: JukeboxPrior, precision: str) -> JukeboxPrior:
 
 
 def steps_of(precision: str) -> tuple[str, ...]:
-    """The ways to compute a step that can be had here: in torch, and in C."""
+    """The backends that can be had here."""
     can_be_native = precision in (FP32, INT8) and shutil.which("cc") is not None
-    return ("plain", "native") if can_be_native else ("plain",)
+    return ("torch", "native") if can_be_native else ("torch",)
 
 
 def stack_bytes(prior: JukeboxPrior) -> int:

@@ -110,8 +110,10 @@ def _measure_pair(
     their_windows: list[list[float]] = []
     for _ in range(repeats):
         for (precision, step), done in windows.items():
-            prior = ours[precision].use_native_step(step == "native")
-            done.append(our_step_times(prior, labels, upper_codes, num_tokens, clock=clock))
+            prior = ours[precision]
+            done.append(
+                our_step_times(prior, labels, upper_codes, num_tokens, clock=clock, backend=step)
+            )
         their_windows.append(their_step_times(pair, num_rows, num_tokens, clock=clock))
     # The median of a window is what a step costs when no neighbour takes the core away.
     theirs = [statistics.median(times) for times in their_windows]
@@ -171,7 +173,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--full", action="store_true", help="released sizes, random weights")
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
-        "--steps", nargs="+", default=[], help="of --full: plain, 'plain graph' ..."
+        "--steps", nargs="+", default=[], help="of --full: torch, 'torch graph' ..."
     )
     parser.add_argument(
         "--their-tokens", type=int, default=200, help="of --full, by transformers; 0: none"

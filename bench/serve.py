@@ -88,7 +88,7 @@ def _measure(
 def _settings(songs: SongPlan, metrics_port: int) -> dict[str, str]:
     return {
         "JUKEBOX_METRICS_PORT": str(metrics_port),
-        "JUKEBOX_NATIVE_STEP": songs.step,
+        "JUKEBOX_BACKEND": songs.step,
         "JUKEBOX_WEIGHTS": songs.weights,
     }
 
@@ -134,9 +134,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--step",
-        choices=("auto", "on", "off"),
+        choices=("auto", "torch", "native"),
         default="auto",
-        help="the step in C: as workers decide, always, or never",
+        help="the backend; `auto`: as workers decide",
     )
     parser.add_argument("--weights", choices=("full", "int8"), default="full", help="of both sides")
     parser.add_argument(

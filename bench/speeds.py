@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.machine import device_name
+from jukebox_core.backends.choose import BACKENDS
 from jukebox_core.engine import level_run
-from jukebox_core.errors import ConfigError
 from jukebox_core.labels import Labels
 from jukebox_core.model import JukeboxModel
 from jukebox_core.sampling.segments import Segment, join_places, join_segments
 from jukebox_core.tiny import write_tiny
-from jukebox_core.units import COARSE_TO_FINE, Level
+from jukebox_core.units import Level
 
 FRAME_SEC = 0.032
 _FLOOR = 1e-4
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.model is None:
             write_tiny(directory)
         model = JukeboxModel.from_pretrained(directory, device=options.device)
-        step = _take_native_step(model) if options.step == "native" else "plain"
+        step = model.use_backend(options.step)
         figures = measure(model, seconds=options.seconds, num_songs=options.songs)
     figures |= {"model": model.config.name, "step": step, "threads": options.threads}
     figures["machine"] = device_name(torch.device(options.device))
@@ -187,15 +187,6 @@ def _labels(model: JukeboxModel) -> Labels:
     return model.tokenizer(artist, genre, "Is anybody there?")
 
 
-def _take_native_step(model: JukeboxModel) -> str:
-    try:
-        for level in COARSE_TO_FINE:
-            model.prior(level).use_native_step()
-    except ConfigError:
-        return "plain"
-    return "native"
-
-
 def report(figures: dict[str, Any]) -> None:
     """Print what was measured, for people and, in the last line, for programs."""
     print(
@@ -214,7 +205,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--songs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--step", choices=["native", "plain"], default="native")
+    parser.add_argument("--step", choices=["auto", *BACKENDS], default="auto")
     return parser
 
 

@@ -26,7 +26,7 @@ def summary(
     floor = floor_sec(work, torch.device(machine.device), clock=clock)
     return {
         "prior": name,
-        "step": "plain",
+        "step": "torch",
         "width": prior.config.transformer.width,
         "layers": prior.config.transformer.num_layers,
         "batch": num_rows,

@@ -6,24 +6,24 @@ from typing import Any
 
 import torch
 
-from jukebox_core.engine.cuda_graphs import capturer_maker
-from jukebox_core.engine.graph_plan import GraphWish
-from jukebox_core.step_kind import StepKind
+from jukebox_core.backends.choose import BACKENDS, REFERENCE
+from jukebox_core.backends.graphs.cuda_graphs import capturer_maker
+from jukebox_core.backends.graphs.graph_plan import GraphWish
 
 _GRAPH = " graph"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """A kind of step, and whether steps are captured once and replayed."""
+    """A backend, and whether its steps are captured once and replayed."""
 
-    step: StepKind
+    backend: str
     is_captured: bool = False
 
     @property
     def name(self) -> str:
-        """`plain`, `plain graph` ..."""
-        return self.step.value + (_GRAPH if self.is_captured else "")
+        """`torch`, `torch graph` ..."""
+        return self.backend + (_GRAPH if self.is_captured else "")
 
     def engine_options(self, device: torch.device) -> Mapping[str, Any]:
         """What `Engine` is to be given for it."""
@@ -33,16 +33,19 @@ class Way:
 
 
 def way_of(name: str) -> Way:
-    """The way of that name. Raises ValueError for a step that there is not."""
-    return Way(step=StepKind(name.removesuffix(_GRAPH)), is_captured=name.endswith(_GRAPH))
+    """The way of that name. Raises ValueError for a backend that there is not."""
+    backend = name.removesuffix(_GRAPH)
+    if backend not in BACKENDS:
+        raise ValueError(f"{backend!r} is not a backend: {', '.join(BACKENDS)}")
+    return Way(backend=backend, is_captured=name.endswith(_GRAPH))
 
 
 def ways_on(device: torch.device) -> tuple[Way, ...]:
     """Those worth measuring for large priors: on a CPU torch alone, on a GPU with graphs, too, and
     with the kernels of this project where there are any.
     """
-    plain = Way(step=StepKind.PLAIN)
+    reference = Way(backend=REFERENCE)
     if device.type != "cuda":
-        return (plain,)
-    own = [Way(step=kind, is_captured=True) for kind in StepKind if kind.value == "fused"]
-    return (plain, Way(step=StepKind.PLAIN, is_captured=True), *own)
+        return (reference,)
+    captured = [Way(backend=name, is_captured=True) for name in (REFERENCE, "triton")]
+    return (reference, *captured)

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from cli.console import notes
 from cli.errors import UsageError
+from jukebox_core.backends.choose import AUTO, backend_of_steps
 from jukebox_core.models.catalog import BUNDLED_MODEL, BUNDLED_MODELS
 
 if TYPE_CHECKING:
@@ -17,22 +19,23 @@ ModelName = Annotated[str, typer.Option("--model", help="A folder, or a name in 
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 ...")]
 
 
-NativeStep = Annotated[
-    Literal["auto", "on", "off"],
+Backend = Annotated[
+    str,
     typer.Option(
-        "--native-step",
-        envvar="JUKEBOX_NATIVE_STEP",
-        help="Draw with the step in C: small models in float32 on a CPU, several times faster.",
+        "--backend",
+        envvar="JUKEBOX_BACKEND",
+        help="What computes the tokens: auto, torch, native (on a CPU), triton (CUDA).",
     ),
 ]
 
+NativeStep = Annotated[
+    Literal["auto", "on", "off"] | None,
+    typer.Option("--native-step", envvar="JUKEBOX_NATIVE_STEP", hidden=True),
+]
+
 FusedStep = Annotated[
-    Literal["on", "off"],
-    typer.Option(
-        "--fused-step",
-        envvar="JUKEBOX_FUSED_STEP",
-        help="Draw with fused kernels: CUDA, each tried against the plain step before it is used.",
-    ),
+    Literal["on", "off"] | None,
+    typer.Option("--fused-step", envvar="JUKEBOX_FUSED_STEP", hidden=True),
 ]
 
 WeightsKind = Annotated[
@@ -43,6 +46,17 @@ WeightsKind = Annotated[
         help="int8: a quarter of the memory of float32; another song of the same seed.",
     ),
 ]
+
+
+def wanted_backend(backend: str, native_step: str | None, fused_step: str | None) -> str:
+    """The backend that is asked for, with the options of earlier releases as well."""
+    earlier = backend_of_steps(native_step, fused_step)
+    if earlier is None or backend != AUTO:
+        return backend
+    notes().print(
+        f"[yellow]--native-step and --fused-step will go: use --backend {earlier}[/yellow]"
+    )
+    return earlier
 
 
 def default_model(names: Sequence[str]) -> str | None:

@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from jukebox_core.alignment.attention import align_lyrics
+from jukebox_core.backends.choose import AUTO as AUTO_BACKEND
+from jukebox_core.backends.choose import REFERENCE, Target, choose_backend
 from jukebox_core.checkpoints import LoadedParts, load_directory, load_openai, save_directory
 from jukebox_core.checkpoints.load import read_directory_config
 from jukebox_core.config import JukeboxConfig
@@ -24,7 +26,6 @@ from jukebox_core.models.placed_priors import HOST, PlacedPriors, decide_placeme
 from jukebox_core.models.placement import AUTO, Placement
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.prior.int8_weights import Weights
-from jukebox_core.prior.native_step import reason_against_native_step
 from jukebox_core.sampling.cascade import plan_song
 from jukebox_core.sampling.kept import cut_tokens
 from jukebox_core.sampling.noise import CounterNoise
@@ -41,7 +42,6 @@ from jukebox_core.sampling.options import (
 )
 from jukebox_core.sampling.window_inputs import SongTiming
 from jukebox_core.sampling.windows import hop_tokens
-from jukebox_core.step_kind import StepKind, StepWish, plan_step
 from jukebox_core.units import COARSE_TO_FINE, Level
 from jukebox_core.vqvae import JukeboxVQVAE
 from jukebox_core.vqvae.streaming import iter_finished_sound
@@ -82,6 +82,8 @@ class JukeboxModel(nn.Module):
             self._loaded_prior, device=torch.device(device or "cpu"), placement=placement
         )
         self._tokenizer: JukeboxTokenizer | None = parts.tokenizer
+        self.backend = REFERENCE
+        """What computes the tokens, see `use_backend`."""
 
     @classmethod
     def from_pretrained(
@@ -92,10 +94,9 @@ class JukeboxModel(nn.Module):
         dtype: torch.dtype | None = None,
         weights: Weights | str = Weights.FULL,
         placement: Placement | str = AUTO,
+        backend: str = AUTO_BACKEND,
     ) -> Self:
         """Load a directory in our own format or in that of transformers 4.
-
-        What computes its tokens is chosen as by `choose_step`.
 
         Args:
             directory: see `docs/models.md` for the files it holds; or `mini`, which is bundled.
@@ -107,10 +108,12 @@ class JukeboxModel(nn.Module):
                 Loading takes what it takes without.
             placement: "resident", "one_at_a_time" or "offloaded"; "auto" takes the first of them
                 for which `device` has enough free memory now.
+            backend: what computes the tokens, see `use_backend`.
 
         Raises:
             CheckpointError: tensors are unknown, missing or misshapen, or the files are not there.
-            ConfigError: the configuration is broken, or there is no such placement or weights.
+            ConfigError: the configuration is broken, or there is no such placement, weights or
+                backend.
         """
         if weights not in list(Weights):
             raise ConfigError(f"weights {weights!r} are not known: {', '.join(Weights)}")
@@ -134,7 +137,7 @@ class JukeboxModel(nn.Module):
                 prior.use_int8_weights().to(home)
             parts.vqvae.to(home)
         model = cls(parts, device=device, placement=chosen)
-        model.choose_step()
+        model.use_backend(backend)
         return model
 
     @classmethod
@@ -169,36 +172,25 @@ class JukeboxModel(nn.Module):
         )
         return cls(parts)
 
-    def choose_step(self, native: StepWish | str = "auto", *, fused: bool = False) -> StepKind:
-        """Choose what computes the tokens of all priors: the same as a worker would.
+    def use_backend(self, wanted: str = AUTO_BACKEND) -> str:
+        """Choose what computes the tokens of all priors; returns its name.
 
         All give the same numbers up to rounding, so a song may differ after many tokens.
 
         Args:
-            native: whether it is to be the step in C; "auto" takes it for small models in float32
-                on a CPU, where there is a C compiler.
-            fused: whether it is to be the fused step, for CUDA.
+            wanted: "torch", "native" or "triton"; "auto" takes what a worker would: the native one
+                for small models in float32 on a CPU, where there is a C compiler.
 
         Raises:
-            ConfigError: the native or the fused step is wanted and cannot be had.
+            ConfigError: that backend cannot be used here, or there is none of that name.
         """
-        priors = [cast(JukeboxPrior, prior) for prior in self.priors]
-        if fused:
-            for prior in priors:
-                prior.use_fused_step()
-            return StepKind.FUSED
-        is_resident = self._placed.placement is Placement.RESIDENT
-        is_cpu = is_resident and self._device.type == "cpu"
-        step = plan_step(
-            self.config,
-            wanted=native,
-            is_cpu=is_cpu,
-            is_float32=priors[0].compute_dtype == torch.float32,
-            reason_against=reason_against_native_step() if is_cpu and native != "off" else None,
+        target = Target(
+            device_type=self._device.type,
+            is_float32=cast(JukeboxPrior, self.priors[0]).compute_dtype == torch.float32,
+            weights_stay=self._placed.placement is Placement.RESIDENT,
         )
-        for prior in priors:
-            prior.use_native_step(step is StepKind.NATIVE)
-        return step
+        self.backend = choose_backend(self.config, target, wanted)
+        return self.backend
 
     def save_pretrained(self, directory: str | Path) -> None:
         """Write our own format: `config.json`, one safetensors file per part, the label lists.
@@ -437,6 +429,7 @@ class JukeboxModel(nn.Module):
             run,
             order,
             device=self._device,
+            backend=self.backend,
             max_batch_size=options.get("max_batch_size", 16),
             progress=options.get("progress"),
         )

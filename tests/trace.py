@@ -120,7 +120,7 @@ async def trace_of_one_song(redis_url: str, models_dir: Path, data_dir: Path) ->
                 data_dir=data_dir,
                 models_dir=models_dir,
                 device="cpu",
-                native_step="off",
+                backend="torch",
                 name="traced",
             )
         )

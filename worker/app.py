@@ -17,14 +17,15 @@ from jobs.record.job import Stage
 from jobs.record.songs import level_of
 from jobs.settings import InvalidSettings
 from jobs.store import JobStore
+from jukebox_core.backends.choose import Target
 from jukebox_core.engine.overlap import OverlapMode, RowBudget
 from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
 from jukebox_core.models.placed_priors import decide_placement
 from jukebox_core.prior.int8_weights import Weights
 from worker.celery_pool import WakingPool
+from worker.device.backend_choice import BackendChoice
 from worker.device.engine_thread import EngineThread
 from worker.device.models import LoadedModel, ModelShelf, choose_device, choose_dtype
-from worker.device.step_choice import Steps
 from worker.health import Presence, describe_worker
 from worker.lease.reaper import Reaper
 from worker.metrics import SongPart, WorkerMetrics, metrics_page
@@ -91,13 +92,14 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
         ),
         device_name=_describe_device(device),
         metrics=metrics,
-        steps=Steps(
-            wanted=settings.native_step,
-            is_cpu=device.type == "cpu" and settings.placement in ("auto", "resident"),
-            is_float32=dtype == torch.float32,
+        backends=BackendChoice(
+            wanted=settings.backend,
+            target=Target(
+                device_type=device.type,
+                is_float32=dtype == torch.float32,
+                weights_stay=settings.placement in ("auto", "resident"),
+            ),
             weights=settings.weights,
-            wants_fused=settings.fused_step == "on",
-            is_cuda=device.type == "cuda" and settings.placement in ("auto", "resident"),
         ),
         row_budget=RowBudget(OverlapMode(settings.overlap), settings.native_threads),
     )

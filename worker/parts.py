@@ -8,8 +8,8 @@ from jobs.queue import JobQueue
 from jobs.store import JobStore
 from jukebox_core.engine.overlap import RowBudget
 from jukebox_core.models.catalog import ModelCatalog
+from worker.device.backend_choice import BackendChoice
 from worker.device.engine_thread import EngineThread
-from worker.device.step_choice import Steps
 from worker.lease.quarantine import Suspects
 from worker.metrics import WorkerMetrics
 from worker.settings import WorkerSettings
@@ -27,7 +27,7 @@ class WorkerParts:
     engine: EngineThread
     device_name: str
     metrics: WorkerMetrics
-    steps: Steps
+    backends: BackendChoice
     row_budget: RowBudget
     draining: threading.Event = field(default_factory=threading.Event)
     suspects: Suspects = field(default_factory=Suspects)

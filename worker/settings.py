@@ -1,9 +1,10 @@
 """What a worker takes from its environment."""
 
+import logging
 import os
 import socket
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -16,7 +17,10 @@ from jobs.settings import (
     settings_faults,
     split_words,
 )
+from jukebox_core.backends.choose import AUTO, BACKENDS, backend_of_steps
 from worker.device.cores import usable_cores
+
+log = logging.getLogger(__name__)
 
 MIN_BEATS_PER_LEASE = 3
 MAX_THREADS = 256
@@ -27,6 +31,26 @@ def _require_stages(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
     if not stages or len(set(stages)) != len(stages):
         raise ValueError(f"name each stage once, some of {', '.join(Stage)}")
     return stages
+
+
+def _require_backend(name: str) -> str:
+    if name != AUTO and name not in BACKENDS:
+        raise ValueError(f"must be one of {', '.join(sorted([AUTO, *BACKENDS]))}")
+    return name
+
+
+def _from_earlier_names() -> dict[str, Any]:
+    """Settings under the names of earlier releases, which this release still reads."""
+    steps = [os.environ.get(name) for name in ("JUKEBOX_NATIVE_STEP", "JUKEBOX_FUSED_STEP")]
+    backend = backend_of_steps(*steps)
+    if backend is None or "JUKEBOX_BACKEND" in os.environ:
+        return {}
+    log.warning(
+        "JUKEBOX_NATIVE_STEP and JUKEBOX_FUSED_STEP will be ignored by the next release: "
+        "set JUKEBOX_BACKEND=%s",
+        backend,
+    )
+    return {"backend": backend}
 
 
 def default_worker_name() -> str:
@@ -50,11 +74,9 @@ class WorkerSettings(BaseSettings):
     `weights`: how those of the stacks are kept in memory, in `dtype` or as int8; a song is another
     one with each, so one worker has one kind, and workers of the same songs should agree.
 
-    `native_step`: whether new songs are drawn with the step in C, which is several times faster for
-    small models in float32 on a CPU; `auto` does so where there is a C compiler.
-
-    `fused_step`: whether new songs are drawn with fused kernels, on CUDA alone
-    (`jukebox_core/prior/fused_step.py`); each is tried against the plain step before it is used.
+    `backend`: what computes the tokens of new songs (`jukebox_core/backends/`). `auto` takes
+    `native`, which is several times faster for small models in float32 on a CPU with a C compiler,
+    and `torch` elsewhere; `triton` is for CUDA. Each has to agree with `torch` before it is used.
 
     `overlap`: whether a level of a song is begun while the one above is still being drawn
     (`jukebox_core/engine/overlap.py`); `auto` does so where the device would be idle otherwise.
@@ -62,7 +84,7 @@ class WorkerSettings(BaseSettings):
     `deterministic`: a song is the same in any company, also on a GPU, where every step then
     computes all `max_rows`; `off` computes only as many rows as there are songs, and numbers may be
     rounded in another way with every number of them. `graphs`: whether steps on CUDA are captured
-    and replayed (`jukebox_core/engine/step_graphs.py`).
+    and replayed (`jukebox_core/backends/graphs/step_graphs.py`).
 
     `native_threads`: cores that the step in C shares rows and levels out to; by default all that
     this process may use. A song is the same with any number of them, and they never wait for each
@@ -111,12 +133,9 @@ class WorkerSettings(BaseSettings):
         float, Field(validation_alias="JUKEBOX_HEARTBEAT_SEC", gt=0, le=600)
     ] = 0.5
     max_rows: Annotated[int, Field(validation_alias="JUKEBOX_MAX_ROWS", ge=1, le=1024)] = 8
-    native_step: Annotated[
-        Literal["auto", "on", "off"], Field(validation_alias="JUKEBOX_NATIVE_STEP")
-    ] = "auto"
-    fused_step: Annotated[Literal["on", "off"], Field(validation_alias="JUKEBOX_FUSED_STEP")] = (
-        "off"
-    )
+    backend: Annotated[
+        str, AfterValidator(_require_backend), Field(validation_alias="JUKEBOX_BACKEND")
+    ] = AUTO
     overlap: Annotated[Literal["auto", "on", "off"], Field(validation_alias="JUKEBOX_OVERLAP")] = (
         "auto"
     )
@@ -169,6 +188,6 @@ def read_settings() -> WorkerSettings:
         InvalidSettings: a variable is missing or has an impossible value.
     """
     try:
-        return WorkerSettings()
+        return WorkerSettings(**_from_earlier_names())
     except ValidationError as error:
         raise InvalidSettings(f"The worker cannot start. {settings_faults(error)}") from error

@@ -144,8 +144,10 @@ def _work(worker: WorkerParts, hold: Hold, following: frozenset[Stage]) -> None:
     """The claimed stage, and those of `following` that come next."""
     song = _song_of(worker, hold.claim)
     if hold.claim.job.step is None:
-        weights = worker.steps.weights
-        hold.write(lambda: worker.store.record_means(hold.claim, step=song.step, weights=weights))
+        weights = worker.backends.weights
+        hold.write(
+            lambda: worker.store.record_means(hold.claim, step=song.backend, weights=weights)
+        )
     with SongDrawer(
         worker,
         hold,
@@ -319,8 +321,8 @@ def _song_of(worker: WorkerParts, claim: Claim) -> JobSong:
     card = worker.catalog.get(claim.job.request.model)
     if card.tokenizer is None:
         raise LabelError(f"the model {card.name} has no label lists in {card.directory}/labels")
-    step = worker.steps.for_job(claim.job, card.config)
-    return JobSong.from_job(claim.job, card.config, card.tokenizer, step)
+    backend = worker.backends.for_job(claim.job, card.config)
+    return JobSong.from_job(claim.job, card.config, card.tokenizer, backend)
 
 
 def _record_rate(worker: WorkerParts, claim: Claim, tokens_per_second: float) -> None:

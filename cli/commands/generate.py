@@ -12,6 +12,7 @@ import typer
 from cli import options, raw_ids
 from cli.console import escape, notes
 from cli.local_model import (
+    Backend,
     Device,
     FusedStep,
     ModelName,
@@ -19,6 +20,7 @@ from cli.local_model import (
     WeightsKind,
     device_and_dtype,
     model_directory,
+    wanted_backend,
 )
 from cli.local_song import Beginning, draw, write_codes
 from cli.outputs import (
@@ -96,8 +98,9 @@ def generate(
     temperature: options.Temperature = None,
     stop_after: options.LastLevel = "bottom",
     speed: options.Speed = None,
-    native_step: NativeStep = "auto",
-    fused_step: FusedStep = "off",
+    backend: Backend = "auto",
+    native_step: NativeStep = None,
+    fused_step: FusedStep = None,
     weights: WeightsKind = "full",
     device: Device = "auto",
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
@@ -126,7 +129,7 @@ def generate(
         overwrite=overwrite,
     )
     jukebox = _load(directory, device, weights)
-    step = jukebox.choose_step(native_step, fused=fused_step == "on")
+    chosen = jukebox.use_backend(wanted_backend(backend, native_step, fused_step))
     labels = jukebox.tokenizer(
         artist,
         genre,
@@ -148,7 +151,7 @@ def generate(
             speed=speed or "exact",
             progress=_Reporter(display),
         )
-    notes().print(f"seed {seed}, {step} step, {weights} weights")
+    notes().print(f"seed {seed}, {chosen} backend, {weights} weights")
     files.write(jukebox, codes, seed=seed)
 
 

@@ -186,7 +186,7 @@ class Job:
     WAV file at the model's rate, from which a worker makes such codes.
 
     `owner` is the id of the API key that asked for it; None where nobody needed one. `step` is the
-    code that its first worker drew with (`jukebox_core/step_kind.py`): later ones take the same.
+    backend of its first worker (`backends/choose.py` of the core): later ones take the same.
     `weights` are those that it was begun with, `full` or `int8` (`prior/int8_weights.py` there).
 
     At `deadline_at` it fails, unless it has ended. Once ended it is kept for `kept_sec`, its codes

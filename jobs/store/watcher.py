@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from jobs.errors import InvalidCursor, StoreUnavailable
-from jobs.store import JobEvent
 from jobs.store.connection import REPLY_TIMEOUT_SEC, connect_async, errors_as_store_unavailable
 from jobs.store.scripts import events_key
+from jobs.store.types import JobEvent
 
 NO_EVENT_ID = "0-0"
 

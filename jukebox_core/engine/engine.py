@@ -10,14 +10,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from jukebox_core.backends.backend import Backend
+from jukebox_core.backends.choose import REFERENCE
+from jukebox_core.backends.graphs.step_graphs import Capturer, GraphBackend
+from jukebox_core.backends.memory import is_out_of_memory, return_free_memory
 from jukebox_core.engine.background import Beside
-from jukebox_core.engine.memory import is_out_of_memory, return_free_memory
-from jukebox_core.engine.native_turn import NativeTurn, draw_together
 from jukebox_core.engine.run_ahead import RunAhead, run_ahead_of
 from jukebox_core.engine.runners import Runners
 from jukebox_core.engine.scheduler import Scheduler
 from jukebox_core.engine.sequence import Sequence
-from jukebox_core.engine.step_graphs import Capturer, StepGraphs
+from jukebox_core.engine.shared_turn import SharedTurn, sample_together
 from jukebox_core.engine.turn_length import Pace
 from jukebox_core.errors import SamplingError
 from jukebox_core.prior import JukeboxPrior
@@ -56,11 +58,12 @@ class Engine:
             before those of another begin, whose cache and weights take the place of the first.
         clock: seconds, by which several tokens are taken for one turn where that is faster (see
             `Pace`). Codes do not depend on it.
-        make_capturer: makes what captures the steps of one prior (see `step_graphs.py`); by default
-            nothing is captured.
+        backend: computes the sequences that name none, see `backends/choose.py`.
+        make_capturer: makes what captures the steps of a backend (see `backends/graphs/`); by
+            default nothing is captured.
         make_pace: makes what decides how many tokens a turn of one level draws.
-        num_threads: cores that the native step may use; by default as many as torch does. A song
-            is the same with any number of them.
+        num_threads: cores of the host that backends may use; by default as many as torch does. A
+            song is the same with any number of them.
         run_ahead: how far the host may run ahead of the device; by default two turns on CUDA.
     """
 
@@ -74,6 +77,7 @@ class Engine:
         min_rows: int | None = None,
         one_level_at_a_time: bool = False,
         clock: Callable[[], float] = time.perf_counter,
+        backend: str = REFERENCE,
         make_capturer: Callable[[], Capturer] | None = None,
         make_pace: Callable[[], Pace] = Pace,
         num_threads: int | None = None,
@@ -86,6 +90,7 @@ class Engine:
             self._scheduler,
             device=self.device,
             min_rows=min_rows or self._default_rows(max_rows, deterministic),
+            backend=backend,
             make_capturer=make_capturer,
         )
         self._sequences: dict[str, Sequence] = {}
@@ -111,7 +116,7 @@ class Engine:
         """
         return self._scheduler.is_free_for(level)
 
-    def graphs(self, level: Level) -> StepGraphs | None:
+    def graphs(self, level: Level) -> GraphBackend | None:
         """The captured steps of a prior that was used; None where none are wanted."""
         return self._runners[level].graphs if level in self._runners else None
 
@@ -148,8 +153,9 @@ class Engine:
     def step(self) -> list[SequenceUpdate]:
         """One turn of one prior; returns the sequences that ended in it.
 
-        Songs that are drawn in C move in every turn, those of all priors together, each prior on a
-        core of its own if there are as many; with several, also while a newcomer is prefilled.
+        Songs that are computed on cores of the host move in every turn, those of all priors
+        together, each prior on a core of its own if there are as many; with several, also while a
+        newcomer is prefilled.
 
         A newcomer that cannot be prefilled ends with its error and harms nobody. When the step of
         a prior fails, each of its running sequences is stepped alone, and those with which that
@@ -160,30 +166,33 @@ class Engine:
         turn = self._scheduler.next_turn()
         if turn is None:
             return []
-        updates = self._native_turn(turn.admitted)
-        for batch in self._batches(turn.level, is_native=False):
+        updates = self._shared_turn(turn.admitted)
+        for batch in self._batches(turn.level, is_shared=False):
             updates += self._decode(turn.level, batch)
         return updates
 
-    def _native_turn(self, newcomer: Sequence | None) -> list[SequenceUpdate]:
-        """The newcomer, and the songs of all priors that are drawn in C."""
-        others = self._native_batches(without=newcomer)
+    def _shared_turn(self, newcomer: Sequence | None) -> list[SequenceUpdate]:
+        """The newcomer, and the songs of all priors that are computed on cores of the host."""
+        others = self._shared_batches(without=newcomer)
         if newcomer is not None and others and self._num_threads > 1:
-            return self._decode_natively(others, newcomer)
+            return self._decode_together(others, newcomer)
         updates = [] if newcomer is None else self._prefill(newcomer)
-        return updates + self._decode_natively(self._native_batches())
+        return updates + self._decode_together(self._shared_batches())
 
-    def _native_batches(self, without: Sequence | None = None) -> list[tuple[Sequence, ...]]:
+    def _shared_batches(self, without: Sequence | None = None) -> list[tuple[Sequence, ...]]:
         levels = list(self._runners)
         return [each for level in levels for each in self._batches(level, True, without=without)]
 
     def _batches(
-        self, level: Level, is_native: bool, *, without: Sequence | None = None
+        self, level: Level, is_shared: bool, *, without: Sequence | None = None
     ) -> list[tuple[Sequence, ...]]:
-        """Those who run, or those of them who are or are not drawn in C."""
+        """Those who run, or those of them who are or are not computed on cores of the host."""
         running = [each for each in self._scheduler.running(level) if each is not without]
         batches = self._scheduler.batches(running)
-        return [batch for batch in batches if self._runners[level].is_native(batch) is is_native]
+        return [each for each in batches if self._backend_of(each).uses_cores is is_shared]
+
+    def _backend_of(self, batch: tuple[Sequence, ...]) -> Backend:
+        return self._runners[batch[0].level].backend_of(batch)
 
     def _prefill(self, sequence: Sequence) -> list[SequenceUpdate]:
         try:
@@ -220,14 +229,14 @@ class Engine:
         return_free_memory(self.device)
         return [update for part in smaller for update in self._decode(level, part)]
 
-    def _decode_natively(
+    def _decode_together(
         self, batches: list[tuple[Sequence, ...]], newcomer: Sequence | None = None
     ) -> list[SequenceUpdate]:
         """Batches of any levels, all in one call, and who begins meanwhile on a core of his own."""
         if not batches:
             return []
         turns = [
-            NativeTurn(
+            SharedTurn(
                 self._runners[batch[0].level],
                 batch,
                 self._num_steps(batch[0].level, batch, waits_for_newcomers=newcomer is None),
@@ -245,16 +254,16 @@ class Engine:
         updates = self._counted_turns(turns, seconds)
         return prefill.result() + updates
 
-    def _seconds_of(self, turns: list[NativeTurn], num_threads: int) -> list[float] | None:
+    def _seconds_of(self, turns: list[SharedTurn], num_threads: int) -> list[float] | None:
         """Draw them; the seconds that each took, or None if nothing could be drawn."""
         try:
-            return draw_together(turns, num_threads=num_threads)
+            return sample_together(turns, num_threads=num_threads)
         except Exception:
             log.exception("a turn failed, and is tried for each prior alone")
             return None
 
     def _counted_turns(
-        self, turns: list[NativeTurn], seconds: list[float] | None
+        self, turns: list[SharedTurn], seconds: list[float] | None
     ) -> list[SequenceUpdate]:
         updates: list[SequenceUpdate] = []
         for number, turn in enumerate(turns):
@@ -281,7 +290,7 @@ class Engine:
     def _num_steps(
         self, level: Level, batch: tuple[Sequence, ...], *, waits_for_newcomers: bool = True
     ) -> int:
-        is_fast = self._runners[level].draws_several(batch)
+        is_fast = self._backend_of(batch).samples_several
         limit = self._paces[level].num_steps if is_fast else 1
         return self._scheduler.num_steps(batch, limit, waits_for_newcomers=waits_for_newcomers)
 

@@ -5,18 +5,17 @@ from contextlib import contextmanager
 
 import torch
 
+from jukebox_core.backends.choose import REFERENCE, is_small
+from jukebox_core.backends.graphs.cuda_graphs import capturer_maker
+from jukebox_core.backends.graphs.graph_plan import GraphWish
 from jukebox_core.config import JukeboxConfig
-from jukebox_core.engine.cuda_graphs import capturer_maker
 from jukebox_core.engine.drive import LevelOrder, drive
 from jukebox_core.engine.engine import Engine
-from jukebox_core.engine.graph_plan import GraphWish
 from jukebox_core.engine.song_run import SongRun, WindowRun
 from jukebox_core.models.placed_priors import PlacedPriors
 from jukebox_core.models.placement import Placement
 from jukebox_core.prior.projection import MIN_CPU_ROWS
 from jukebox_core.sampling.options import LevelProgress
-from jukebox_core.step_kind import MAX_NATIVE_WIDTH
-from jukebox_core.units import COARSE_TO_FINE
 
 
 def generate_windows(
@@ -25,6 +24,7 @@ def generate_windows(
     order: LevelOrder,
     *,
     device: torch.device,
+    backend: str,
     max_batch_size: int,
     progress: LevelProgress | None,
 ) -> Iterator[WindowRun]:
@@ -35,13 +35,15 @@ def generate_windows(
         run: the song, with all its levels open.
         order: which levels go on.
         device: where the priors are used.
+        backend: computes its tokens, see `backends/choose.py`.
         max_batch_size: rows of a level that step together, at most.
         progress: told how far a level is, whenever it has come further.
 
     Raises what stopped a sequence.
     """
     most_rows = max((level.num_rows for level in run.levels), default=1)
-    engine = local_engine(priors, device=device, max_rows=max(min(max_batch_size, most_rows), 1))
+    max_rows = max(min(max_batch_size, most_rows), 1)
+    engine = local_engine(priors, device=device, max_rows=max_rows, backend=backend)
     windows = drive(engine, run, order, _reporter(run, progress))
     while True:
         # Not around a `yield`: the number of threads is one for the whole process.
@@ -52,7 +54,9 @@ def generate_windows(
         yield window
 
 
-def local_engine(priors: PlacedPriors, *, device: torch.device, max_rows: int) -> Engine:
+def local_engine(
+    priors: PlacedPriors, *, device: torch.device, max_rows: int, backend: str = REFERENCE
+) -> Engine:
     """Captures graphs where the device has them, as a worker does.
 
     On the CPU it has as many slots at least as a step computes rows: a song of one take is computed
@@ -64,6 +68,7 @@ def local_engine(priors: PlacedPriors, *, device: torch.device, max_rows: int) -
         priors,
         max_rows=max_rows,
         device=device,
+        backend=backend,
         one_level_at_a_time=priors.placement is Placement.ONE_AT_A_TIME,
         make_capturer=capturer_maker(
             device,
@@ -81,8 +86,7 @@ def threads_for(config: JukeboxConfig, device: torch.device) -> Iterator[None]:
     cores a second of `mini` took 109 s with torch's own number of threads, and 2.9 s with one.
     """
     before = torch.get_num_threads()
-    widest = max(config.prior(level).transformer.width for level in COARSE_TO_FINE)
-    if device.type == "cpu" and widest <= MAX_NATIVE_WIDTH:
+    if device.type == "cpu" and is_small(config):
         torch.set_num_threads(1)
     try:
         yield

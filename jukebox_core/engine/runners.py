@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 import torch
 
-from jukebox_core.engine.memory import is_out_of_memory, let_go, return_free_memory
+from jukebox_core.backends.graphs.step_graphs import Capturer
+from jukebox_core.backends.memory import is_out_of_memory, let_go, return_free_memory
 from jukebox_core.engine.model_runner import ModelRunner
 from jukebox_core.engine.scheduler import Scheduler
 from jukebox_core.engine.sequence import Sequence
-from jukebox_core.engine.step_graphs import Capturer
 from jukebox_core.errors import SamplingError
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.units import Level
@@ -25,7 +25,7 @@ class Runners(Mapping[Level, ModelRunner]):
     something says whether there was anything left.
 
     Args:
-        priors, device, min_rows, make_capturer: as `Engine` has them.
+        priors, device, min_rows, backend, make_capturer: as `Engine` has them.
         scheduler: who runs, how many may, and how many of them may step together.
     """
 
@@ -36,11 +36,12 @@ class Runners(Mapping[Level, ModelRunner]):
         *,
         device: torch.device,
         min_rows: int,
+        backend: str,
         make_capturer: Callable[[], Capturer] | None,
     ) -> None:
         self.priors, self._scheduler = priors, scheduler
         self._device, self.min_rows = device, min_rows
-        self.make_capturer = make_capturer
+        self.backend, self.make_capturer = backend, make_capturer
         self._runners: dict[Level, ModelRunner] = {}
 
     def __getitem__(self, level: Level) -> ModelRunner:
@@ -80,7 +81,8 @@ class Runners(Mapping[Level, ModelRunner]):
             num_slots=num_slots,
             min_rows=self.min_rows,
             device=self._device,
-            capturer=None if self.make_capturer is None else self.make_capturer(),
+            backend=self.backend,
+            make_capturer=self.make_capturer,
         )
 
     def make_room_for(self, newcomer: Sequence, error: Exception) -> bool:
@@ -137,8 +139,7 @@ class Runners(Mapping[Level, ModelRunner]):
         """Give up what the songs of `level` can do without."""
         if self._drop_idle(level):
             return True
-        graphs = [runner.graphs for runner in self._runners.values() if runner.graphs is not None]
-        return any([each.give_up("out of memory") for each in graphs])
+        return any([runner.release("out of memory") for runner in self._runners.values()])
 
     def _drop_idle(self, level: Level) -> bool:
         """Forget the caches of other priors that draw nothing now."""
@@ -149,6 +150,4 @@ class Runners(Mapping[Level, ModelRunner]):
         return bool(idle)
 
     def _drop(self, level: Level) -> None:
-        graphs = self._runners.pop(level).graphs
-        if graphs is not None:
-            graphs.close()
+        self._runners.pop(level).close()

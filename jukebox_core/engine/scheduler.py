@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from jukebox_core.engine.sequence import Sequence, SequenceStatus
 from jukebox_core.errors import SamplingError
-from jukebox_core.step_kind import StepKind
 from jukebox_core.units import COARSE_TO_FINE, Level
 
 
@@ -167,17 +166,17 @@ class Scheduler:
     def batches(self, sequences: Collection[Sequence]) -> list[tuple[Sequence, ...]]:
         """Running sequences of one level, cut into as many as may step together.
 
-        Only those that are computed by the same code do.
+        Only those of the same backend do.
         """
         if not sequences:
             return []
-        size, step = self.step_rows(sequences[0].level), sequences[0].step
-        if len(sequences) <= size and all([each.step is step for each in sequences]):
+        size, backend = self.step_rows(sequences[0].level), sequences[0].backend
+        if len(sequences) <= size and all([each.backend == backend for each in sequences]):
             # Nearly always; asked for once for every token.
             return [tuple(sequences)]
-        alike: dict[StepKind | None, list[Sequence]] = {}
+        alike: dict[str | None, list[Sequence]] = {}
         for sequence in sequences:
-            alike.setdefault(sequence.step, []).append(sequence)
+            alike.setdefault(sequence.backend, []).append(sequence)
         return [
             tuple(rows[i : i + size]) for rows in alike.values() for i in range(0, len(rows), size)
         ]

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from jukebox_core.config import JukeboxPriorConfig
 from jukebox_core.errors import SamplingError
 from jukebox_core.song import SamplingParams
-from jukebox_core.step_kind import StepKind
 from jukebox_core.units import Level
 
 if TYPE_CHECKING:
@@ -35,8 +34,8 @@ class Sequence:
     `labels` is the label vector of this window, `prefix_codes` int64 [n] are the codes it begins
     with, and `upper_codes` int64 [upper_context_tokens] those of the level above (None at the top).
     `start_token` is the place of the window's first token in the song: with `sample` it selects
-    the numbers that `noise` gives. `step` says who computes its tokens; None leaves that to the
-    prior. `slot` and `num_drawn` belong to the engine.
+    the numbers that `noise` gives. `backend` computes its tokens; None leaves that to the
+    engine. `slot` and `num_drawn` belong to the engine.
     """
 
     id: str
@@ -49,7 +48,7 @@ class Sequence:
     sample: int
     params: SamplingParams
     noise: "NoiseSource"
-    step: StepKind | None = None
+    backend: str | None = None
     status: SequenceStatus = SequenceStatus.WAITING
     slot: int | None = field(default=None, repr=False)
     num_drawn: int = 0

@@ -20,7 +20,6 @@ from jukebox_core.labels import SongLabels, window_labels
 from jukebox_core.sampling.cascade import SongPlan
 from jukebox_core.sampling.windows import Window
 from jukebox_core.song import SamplingParams
-from jukebox_core.step_kind import StepKind
 from jukebox_core.units import COARSE_TO_FINE, Level
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ class SongInputs:
     labels        of each row, as top, middle and bottom read them
     noise         the numbers by which its codes are chosen
     first_sample  the number of the first row for the noise
-    step          who computes its tokens; None leaves that to the prior
+    backend       computes its tokens; None leaves that to the engine
     """
 
     id: str
@@ -47,7 +46,7 @@ class SongInputs:
     labels: Rows[tuple[SongLabels, ...]]
     noise: "NoiseSource"
     first_sample: int = 0
-    step: StepKind | None = None
+    backend: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,7 +144,7 @@ class SongRun:
                 sample=inputs.first_sample + row,
                 params=inputs.sampling[level],
                 noise=inputs.noise,
-                step=inputs.step,
+                backend=inputs.backend,
             )
             for row in range(len(codes))
         )

@@ -26,7 +26,7 @@ class Int8Projection(Projection):
     """A `Projection` whose weight is int8 [in, out] times a scale float32 [out].
 
     This forward pass multiplies the weight out for every call, on any device: it saves memory and
-    costs time. The native step reads the int8 weight as it is.
+    costs time. What computes in another way may read the int8 weight as it is.
     """
 
     def __init__(self, source: Projection) -> None:

@@ -16,17 +16,13 @@ layers must see zeros, and places that are masked must be finite, because 0 * Na
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from jukebox_core.config import AttentionKind, JukeboxPriorConfig, TransformerConfig
-
-if TYPE_CHECKING:
-    from jukebox_core.prior.fused_step import FusedStep
-    from jukebox_core.prior.native_step import NativePrior
 
 _NEVER = 2**62
 
@@ -77,9 +73,6 @@ class PriorCache:
             num_slots, config.context_tokens, stack.width, device=device
         )
         self._planner = _StepPlanner(config, device, dtype)
-        # Made by a prior that decodes with it.
-        self.native_prior: NativePrior | None = None
-        self.fused_step: FusedStep | None = None
 
     @property
     def num_bytes(self) -> int:

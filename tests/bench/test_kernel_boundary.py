@@ -3,7 +3,7 @@
 import torch
 
 from bench.kernel_boundary import boundary_cost, kernel_boundary
-from tests.engine.tape import TapeCapturer
+from tests.backends.tape import TapeCapturer
 
 CPU = torch.device("cpu")
 

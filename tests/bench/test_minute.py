@@ -14,7 +14,6 @@ from bench.ways import Way
 from jukebox_core import JukeboxModel
 from jukebox_core.labels import Labels, SongLabels
 from jukebox_core.song import Speed
-from jukebox_core.step_kind import StepKind
 from jukebox_core.units import COARSE_TO_FINE, Level
 
 
@@ -77,7 +76,7 @@ def test_songs_in_the_engine_are_those_of_the_library(tiny_model_dir, speed):
         plan=plan,
         num_songs=2,
         device=torch.device("cpu"),
-        way=Way(step=StepKind.PLAIN),
+        way=Way(backend="torch"),
     )
     drawn = songs.draw()
     num_lyrics = model.config.prior(Level.TOP).lyrics.num_tokens

@@ -50,7 +50,7 @@ def test_the_stacks_take_less_the_lower_the_precision(figures):
 
 
 def test_every_precision_has_its_speed_with_every_step(figures):
-    ways = [(name, "plain") for name in PRECISIONS]
+    ways = [(name, "torch") for name in PRECISIONS]
     if shutil.which("cc"):
         ways = sorted([*ways, ("fp32", "native"), ("int8", "native")])
     rows = figures["speeds"]

@@ -57,7 +57,7 @@ def test_the_last_line_names_the_machine_and_its_limits(last_line):
 
 def test_every_kind_of_prior_is_measured_beside_transformers_and_the_floor(last_line):
     rows = last_line["rows"]
-    steps = ("plain", "native") if shutil.which("cc") else ("plain",)
+    steps = ("torch", "native") if shutil.which("cc") else ("torch",)
     assert [(row["prior"], row["batch"], row["precision"], row["step"]) for row in rows] == [
         (prior, batch, precision, step)
         for prior in ("1b_lyrics", "5b_lyrics", "upsampler")
@@ -146,7 +146,7 @@ def test_the_full_size_form_runs_in_every_precision_beside_transformers(small_fu
         for batch in (1, 2)
     ]
     for row in rows:
-        assert row["step"] == "plain"
+        assert row["step"] == "torch"
         assert row["tokens_per_sec"] > 0
         assert row["times_transformers"] > 0
         assert row["transformers_step_ms"] > 0
@@ -168,7 +168,7 @@ def test_seconds_of_music_per_second_are_those_of_three_levels_together():
 
     rates = {"5b_lyrics": 344.53125, "upsampler": 6890.625}
     rows = [
-        {"prior": name, "batch": 8, "precision": "fp16", "step": "plain", "tokens_per_sec": rate}
+        {"prior": name, "batch": 8, "precision": "fp16", "step": "torch", "tokens_per_sec": rate}
         for name, rate in rates.items()
     ]
     (told,) = music_rates(rows)
@@ -197,9 +197,9 @@ def test_theirs_are_as_large_as_the_released_priors(name):
 def test_a_way_to_compute_steps_is_known_by_its_name():
     from bench.ways import way_of, ways_on
 
-    assert [way.name for way in ways_on(torch.device("cpu"))] == ["plain"]
+    assert [way.name for way in ways_on(torch.device("cpu"))] == ["torch"]
     names = [way.name for way in ways_on(torch.device("cuda"))]
-    assert names[:2] == ["plain", "plain graph"]
+    assert names[:2] == ["torch", "torch graph"]
     assert [way_of(name).name for name in names] == names
     with pytest.raises(ValueError, match="slow"):
         way_of("slow")

@@ -43,9 +43,9 @@ def test_the_service_is_measured_under_load(capsys):
 def test_a_song_of_the_service_is_compared_with_one_of_the_library(capsys):
     from bench.serve import main
 
-    main(["--quick", "--step", "off", "overhead"])
+    main(["--quick", "--step", "torch", "overhead"])
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert (told["model"], told["step"]) == ("tiny", "off")
+    assert (told["model"], told["step"]) == ("tiny", "torch")
     assert list(told["overhead"]) == ["exact", "parallel"]
     for figures in told["overhead"].values():
         (service,), (library,) = figures["service_seconds"], figures["library_seconds"]
@@ -63,7 +63,7 @@ def test_a_song_of_the_service_is_compared_with_one_of_the_library(capsys):
 def test_songs_at_once_are_compared_with_songs_one_after_the_other(capsys):
     from bench.serve import main
 
-    main(["--quick", "--step", "off", "batch"])
+    main(["--quick", "--step", "torch", "batch"])
     batch = json.loads(capsys.readouterr().out.splitlines()[-1])["batch"]
     assert batch["songs"] == 3
     assert batch["times_of_rounds"] == [batch["times"]]

@@ -16,7 +16,7 @@ def figures():
     num_threads, printed = torch.get_num_threads(), StringIO()
     try:
         with redirect_stdout(printed):
-            main(["--songs", "1", "--seconds", "3", "--step", "plain"])
+            main(["--songs", "1", "--seconds", "3", "--step", "torch"])
     finally:
         torch.set_num_threads(num_threads)
     return json.loads(printed.getvalue().splitlines()[-1])

@@ -82,7 +82,7 @@ def test_all_layers_lead_to_the_logits_of_the_prior(top):
     rows = torch.tensor([labels, labels])
     conditioning = prior.condition(rows)
     states = prior.activations(codes, conditioning, prior.config.transformer.num_layers)
-    logits = prior._logits(states, conditioning.position_embedding)
+    logits = prior.logits_of(states, conditioning.position_embedding)
     wanted = prior(codes, rows).logits[:, prior.config.num_prefix_tokens :]
     torch.testing.assert_close(logits, wanted, atol=1e-5, rtol=0)
 

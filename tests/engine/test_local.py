@@ -9,9 +9,8 @@ from jukebox_core.engine import local
 from jukebox_core.engine.local import threads_for
 from jukebox_core.model import JukeboxModel
 from jukebox_core.models.catalog import BUNDLED_MODELS, read_config
-from jukebox_core.step_kind import StepKind
 from jukebox_core.units import COARSE_TO_FINE, Level
-from tests.engine.tape import TapeCapturer
+from tests.backends.tape import TapeCapturer
 from tests.parity.golden import labels_of_both_songs, model_with, top_seconds
 
 CPU = torch.device("cpu")
@@ -32,10 +31,9 @@ def mini():
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 def test_a_small_model_is_loaded_with_the_fast_backend(mini):
-    assert {mini.prior(level).step for level in COARSE_TO_FINE} == {StepKind.NATIVE}
-    assert mini.choose_step("off") is StepKind.PLAIN
-    assert mini.prior(Level.TOP).step is StepKind.PLAIN
-    assert mini.choose_step() is StepKind.NATIVE
+    assert mini.backend == "native"
+    assert mini.use_backend("torch") == mini.backend == "torch"
+    assert mini.use_backend() == "native"
 
 
 def test_a_small_model_takes_one_thread_and_gives_the_others_back(three_threads, mini):
@@ -51,7 +49,7 @@ def test_a_small_model_takes_one_thread_and_gives_the_others_back(three_threads,
 
 
 def test_a_wide_model_keeps_its_threads(three_threads, monkeypatch):
-    monkeypatch.setattr(local, "MAX_NATIVE_WIDTH", 1)
+    monkeypatch.setattr("jukebox_core.backends.choose.MAX_SMALL_WIDTH", 1)
     with threads_for(read_config(BUNDLED_MODELS / "mini"), CPU):
         assert torch.get_num_threads() == 3
 

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 import pytest
 import torch
 
+from jukebox_core.backends.memory import is_out_of_memory
 from jukebox_core.engine import Engine
-from jukebox_core.engine.memory import is_out_of_memory
 from jukebox_core.units import Level
 from tests.engine.windows import Draw, golden_priors, run_to_end
 

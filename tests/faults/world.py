@@ -119,7 +119,7 @@ class World(Service):
             "JUKEBOX_WORKER_NAME": f"w{number}",
             "JUKEBOX_HEALTH_FILE": str(self.data_dir / f"worker-{number}.alive"),
             # The slower step: there must be time for a fault in the middle of a song.
-            "JUKEBOX_NATIVE_STEP": "off",
+            "JUKEBOX_BACKEND": "torch",
         }
         command = [*before, sys.executable, "-m", "worker"]
         environment = self._environment(fault, **(names | settings))

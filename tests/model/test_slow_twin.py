@@ -87,12 +87,9 @@ def test_a_draft_that_is_upsampled_is_the_slow_twins():
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 @pytest.mark.parametrize("speed", ["exact", "parallel"])
 def test_the_native_backend_generates_the_slow_twins_song(speed):
-    priors = [model().prior(level) for level in COARSE_TO_FINE]
+    model().use_backend("native")
     try:
-        for prior in priors:
-            prior.use_native_step()
         codes = generate(LONG, speed=speed, levels=MIDDLE)
     finally:
-        for prior in priors:
-            prior.use_native_step(False)
+        model().use_backend("torch")
     assert equals(codes, twin(LONG, speed, MIDDLE))

@@ -47,14 +47,11 @@ def test_every_sampled_code_equals_the_original(top, level):
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 @pytest.mark.parametrize("top", TOPS)
 def test_the_step_in_c_samples_the_codes_of_the_original(top):
-    priors = [model_with(top).prior(level) for level in COARSE_TO_FINE]
+    model_with(top).use_backend("native")
     try:
-        for prior in priors:
-            prior.use_native_step()
         sampled_in_c = sampled.__wrapped__(top)
     finally:
-        for prior in priors:
-            prior.use_native_step(False)
+        model_with(top).use_backend("torch")
     for level, codes in zip(COARSE_TO_FINE, sampled_in_c, strict=True):
         assert torch.equal(codes, expected()[f"{top}.sample_{int(level)}"])
 

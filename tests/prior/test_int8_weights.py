@@ -11,9 +11,9 @@ from jukebox_core.prior import JukeboxPrior
 from jukebox_core.prior.int8_weights import Int8Projection, quantise
 from jukebox_core.prior.projection import Projection
 from jukebox_core.units import Level
+from tests.backends.test_native_step import logits_alone_and_in_company, native, odd_prior
 from tests.engine.windows import Draw, run_to_end
 from tests.prior.golden import PRIORS, config_of, expected, golden_prior, upper_codes
-from tests.prior.test_native_step import logits_alone_and_in_company, odd_prior
 
 needs_a_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 
@@ -114,7 +114,7 @@ def test_the_native_step_gives_what_the_plain_one_gives(name):
         codes, labels = golden[f"{name}.z_0"], golden[f"{name}.y_0"]
         upper = upper_codes(name, 0)
     wanted = prior(codes, labels, upper).logits[:, prior.config.num_prefix_tokens :]
-    prior.use_native_step()
+    prior = native(prior)
     cache, slots = prior.allocate_cache(len(codes)), torch.arange(len(codes)).flip(0)
     prior.prefill(codes[:, :4], prior.condition(labels, upper), cache, slots)
     for position in range(5, 35):
@@ -128,33 +128,33 @@ def test_the_native_step_gives_what_the_plain_one_gives(name):
 @needs_a_compiler
 @pytest.mark.parametrize("num_rows", [1, 2, 3, 5, 6, 7, 13])
 def test_logits_of_an_int8_row_are_the_same_to_the_bit_in_any_company(num_rows):
-    prior = odd_prior().use_int8_weights().use_native_step()
+    prior = native(odd_prior().use_int8_weights())
     alone, together = logits_alone_and_in_company(prior, num_rows)
     assert torch.equal(alone, together)
 
 
 @needs_a_compiler
 def test_weights_that_become_int8_between_two_steps_are_found():
-    prior = copy.deepcopy(golden_prior("prior_5b")).use_native_step()
+    prior = native(golden_prior("prior_5b"))
     golden, row = expected(), torch.tensor([0])
     codes, labels = golden["prior_5b.z_0"][:1], golden["prior_5b.y_0"][:1]
     cache = prior.allocate_cache(1)
     prior.prefill(codes[:, :4], prior.condition(labels), cache, row)
     prior.decode(codes[:, 4], row + 5, cache, row)
-    native = cache.native_prior
+    before = prior.backend.proof_key(1)
     prior.use_int8_weights()
     prior.decode(codes[:, 5], row + 6, cache, row)
-    assert cache.native_prior is not native
+    assert prior.backend.proof_key(1) != before
 
 
 @needs_a_compiler
-@pytest.mark.parametrize("is_native", [False, True])
-def test_an_int8_song_does_not_depend_on_its_company(is_native):
+@pytest.mark.parametrize("backend", ["torch", "native"])
+def test_an_int8_song_does_not_depend_on_its_company(backend):
     draws = [Draw("prior_5b_lyrics", Level.TOP, num_new=30, seed=seed) for seed in range(5)]
-    prior = int8_prior("prior_5b_lyrics").use_native_step(is_native)
+    prior = int8_prior("prior_5b_lyrics")
     found = []
     for max_rows in (1, 4):
-        engine = Engine({Level.TOP: prior}, max_rows=max_rows)
+        engine = Engine({Level.TOP: prior}, max_rows=max_rows, backend=backend)
         for number, window in enumerate(draws):
             engine.submit(window.sequence(f"{number}"))
         found.append(run_to_end(engine))

@@ -21,10 +21,10 @@ from jobs.record.request import JobRequest
 from jobs.record.songs import plan_job, plan_request
 from jobs.store import JobStore
 from jukebox_core.audio import write_audio
+from jukebox_core.backends.choose import RENAMED
 from jukebox_core.model import JukeboxModel
 from jukebox_core.models.catalog import ModelCatalog
 from jukebox_core.sampling.cascade import default_song_duration_sec
-from jukebox_core.step_kind import StepKind
 from jukebox_core.units import Level
 from worker.parts import WorkerParts
 from worker.tasks import run_song
@@ -103,7 +103,7 @@ class Service:
             "JUKEBOX_MODELS_DIR": str(self.models_dir),
             "JUKEBOX_DEVICE": "cpu",
             # The slower step: there is time to look at a song while it is drawn.
-            "JUKEBOX_NATIVE_STEP": "off",
+            "JUKEBOX_BACKEND": "torch",
             "JUKEBOX_LEASE_SEC": str(LEASE_SEC),
             "JUKEBOX_REAPER_SEC": "0.3",
             "JUKEBOX_HEALTH_FILE": str(self.data_dir / "worker.alive"),
@@ -188,7 +188,7 @@ class Alone:
         self.model = JukeboxModel.from_pretrained(
             models_dir / job.request.model, weights=job.weights or "full"
         )
-        self.model.choose_step("off" if job.step == StepKind.PLAIN else "auto")
+        self.model.use_backend("auto" if job.step is None else RENAMED.get(job.step, job.step))
         self.song = song = plan_job(job, self.model.config).song
         request = job.request
         self.labels = self.model.tokenizer(

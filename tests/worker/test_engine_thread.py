@@ -9,7 +9,6 @@ import torch
 
 from jukebox_core.engine.song_run import SongRun
 from jukebox_core.errors import ModelNotFound, SamplingError
-from jukebox_core.step_kind import StepKind
 from jukebox_core.units import Level
 from tests.worker.jobs_and_processes import make_job, sing_alone
 from worker.device.engine_thread import EngineThread
@@ -50,7 +49,7 @@ def top_window(catalog, name, **wanted):
     """The first window of a job, as sequences; and the job."""
     job = make_job(catalog, levels=("top",), **wanted)
     card = catalog.get("tiny")
-    song = JobSong.from_job(job, card.config, card.tokenizer, StepKind.PLAIN)
+    song = JobSong.from_job(job, card.config, card.tokenizer, "torch")
     run = SongRun(song.inputs(name))
     run.open(Level.TOP)
     (window,) = run.begin(Level.TOP)

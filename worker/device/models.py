@@ -9,10 +9,10 @@ from pathlib import Path
 
 import torch
 
+from jukebox_core.backends.graphs.cuda_graphs import capturer_maker
+from jukebox_core.backends.graphs.graph_plan import GraphWish
 from jukebox_core.checkpoints import load_prior_of, load_vqvae_of
 from jukebox_core.engine import Engine
-from jukebox_core.engine.cuda_graphs import capturer_maker
-from jukebox_core.engine.graph_plan import GraphWish
 from jukebox_core.models.placed_priors import HOST, PlacedPriors
 from jukebox_core.models.placement import Placement
 from jukebox_core.prior import JukeboxPrior

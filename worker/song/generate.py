@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
 from jobs.record.job import CodesFile, LevelProgress
+from jukebox_core.backends.choose import uses_cores
 from jukebox_core.engine.level_run import LevelRun, SegmentRun
 from jukebox_core.engine.overlap import levels_to_begin
 from jukebox_core.engine.song_run import SongRun, WindowRun
 from jukebox_core.sampling.windows import Window
-from jukebox_core.step_kind import StepKind
 from jukebox_core.units import Level
 from worker.device.engine_thread import Drawing
 from worker.lease.lease import POLL_SEC, Hold
@@ -257,7 +257,7 @@ class SongDrawer:
     def _levels_at_once(self, levels: Collection[LevelRun]) -> int:
         due_rows = next((level.num_rows for level in levels if not level.is_done), 0)
         return self._worker.row_budget.num_levels_for(
-            self._hold.claim.job.id, due_rows, shares_rows=self.song.step is StepKind.NATIVE
+            self._hold.claim.job.id, due_rows, shares_rows=uses_cores(self.song.backend)
         )
 
     def _may_draw(self, level: Level) -> bool:

@@ -14,7 +14,6 @@ from jukebox_core.labels import JukeboxTokenizer, Labels
 from jukebox_core.sampling.cascade import SongPlan
 from jukebox_core.sampling.noise import CounterNoise
 from jukebox_core.song import Song
-from jukebox_core.step_kind import StepKind
 from jukebox_core.units import Level
 
 
@@ -24,11 +23,11 @@ class JobSong:
 
     planned: PlannedSong
     labels: Labels
-    step: StepKind
+    backend: str
 
     @classmethod
     def from_job(
-        cls, job: Job, config: JukeboxConfig, tokenizer: JukeboxTokenizer, step: StepKind
+        cls, job: Job, config: JukeboxConfig, tokenizer: JukeboxTokenizer, backend: str
     ) -> "JobSong":
         """Raises SongError or LabelError where the model cannot generate it after all."""
         planned = plan_job(job, config)
@@ -41,7 +40,7 @@ class JobSong:
             # Cleaned when it came in; jobs of older releases are sung as those sang them.
             lyrics_format="verbatim",
         )
-        return cls(planned=planned, labels=labels, step=step)
+        return cls(planned=planned, labels=labels, backend=backend)
 
     @property
     def config(self) -> JukeboxConfig:
@@ -73,7 +72,7 @@ class JobSong:
             labels=self.labels.songs * self.song.num_samples,
             noise=CounterNoise(self.song.seed),
             first_sample=self.planned.first_sample,
-            step=self.step,
+            backend=self.backend,
         )
 
     def heard(self, level: Level, codes: NDArray[np.int64]) -> NDArray[np.int64]:

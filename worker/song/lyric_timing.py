@@ -14,8 +14,8 @@ from jobs.record.job import Job
 from jukebox_core.alignment.attention import iter_alignment
 from jukebox_core.alignment.formats import to_json
 from jukebox_core.alignment.times import LyricTimes, frame_tokens, iter_frames, lyric_times
+from jukebox_core.backends.memory import is_out_of_memory
 from jukebox_core.config import JukeboxConfig
-from jukebox_core.engine.memory import is_out_of_memory
 from jukebox_core.errors import JukeboxError
 from jukebox_core.labels import LyricAlphabet
 from jukebox_core.sampling.window_inputs import SongTiming

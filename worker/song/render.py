@@ -20,7 +20,6 @@ from jobs.version import VERSION
 from jukebox_core.audio.files import DISK_REFUSED_STATUS, write_blocks
 from jukebox_core.child_processes import decoder_environment, python_command
 from jukebox_core.errors import AudioError
-from jukebox_core.step_kind import StepKind
 from jukebox_core.units import Level
 from worker.lease.lease import POLL_SEC, Hold
 from worker.parts import WorkerParts
@@ -91,7 +90,7 @@ def finish_song(worker: WorkerParts, drawer: SongDrawer, hold: Hold) -> None:
         if job.request.audio_format != "wav":
             _encode(worker, hold, output)
         hold.progress.set_rendered(number / len(outputs))
-    _write_manifest(worker, hold.claim, outputs, step=drawer.song.step)
+    _write_manifest(worker, hold.claim, outputs, backend=drawer.song.backend)
     # What is lost is made again under new names, so the record knows more than the claim.
     now = hold.write(lambda: worker.store.get(job.id, with_windows=True))
     hold.check()
@@ -152,9 +151,9 @@ def _run_transcoder(hold: Hold, source: Path, target: Path) -> None:
 
 
 def _write_manifest(
-    worker: WorkerParts, claim: Claim, outputs: list[Output], *, step: StepKind
+    worker: WorkerParts, claim: Claim, outputs: list[Output], *, backend: str
 ) -> None:
-    means = {"step": step, "weights": worker.steps.weights}
+    means = {"step": backend, "weights": worker.backends.weights}
     manifest = _manifest(worker, claim.job, outputs) | means
     with worker.artifacts.new_file(claim.job.id, MANIFEST_NAME, fence=claim.fence) as path:
         path.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -12,9 +12,7 @@ from typing import TypeVar
 import torch
 
 from jukebox_core.child_processes import TORCH_VARIABLES, spawning_environment
-from jukebox_core.errors import ConfigError
 from jukebox_core.model import JukeboxModel
-from jukebox_core.units import COARSE_TO_FINE
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -62,22 +60,10 @@ def _begin() -> None:
 def loaded_model(directory: Path, device: str) -> JukeboxModel:
     """The model of a directory, loaded once for a process.
 
-    On a CPU in float32, with the steps in C where they can be compiled.
+    On a CPU in float32, with the native backend where it can be used.
     """
-    model = JukeboxModel.from_pretrained(directory, device=device, dtype=_dtype(device)).eval()
-    if device == "cpu":
-        _use_native_steps(model)
-    return model
+    return JukeboxModel.from_pretrained(directory, device=device, dtype=_dtype(device)).eval()
 
 
 def _dtype(device: str) -> torch.dtype:
     return torch.float32 if device == "cpu" else torch.float16
-
-
-def _use_native_steps(model: JukeboxModel) -> None:
-    try:
-        for level in COARSE_TO_FINE:
-            model.prior(level).use_native_step()
-    except ConfigError:  # no compiler: the plain steps give the same, later
-        for level in COARSE_TO_FINE:
-            model.prior(level).use_native_step(False)

@@ -1,0 +1,1 @@
+"""How the tokens of a prior are computed: objects beside it, with one interface."""

@@ -1,0 +1,113 @@
+"""Which backend computes the tokens of a prior: decided from numbers alone, no torch.
+
+Backends give the same numbers up to rounding, so a song may change after many tokens when its
+backend does. Whoever stores songs stores the name of the backend that began them.
+"""
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from jukebox_core.config import JukeboxConfig
+from jukebox_core.errors import ConfigError
+from jukebox_core.units import COARSE_TO_FINE
+
+if TYPE_CHECKING:
+    from jukebox_core.backends.backend import Backend
+
+BACKENDS = {
+    "native": "jukebox_core.backends.native.backend:NativeBackend",
+    "triton": "jukebox_core.backends.triton.backend:TritonBackend",
+    "torch": "jukebox_core.backends.torch:TorchBackend",
+}
+"""Every backend and its class, in the order in which `auto` asks them."""
+AUTO, REFERENCE = "auto", "torch"
+RENAMED = {"plain": "torch", "fused": "triton"}
+"""Names of earlier releases, which are in the records of songs that they began."""
+MAX_SMALL_WIDTH = 1024
+"""Up to this width of its stacks a model is small: each of its products takes less time than
+sharing it out to several cores would."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where a prior is computed.
+
+    device_type    as torch calls it: cpu, cuda, mps
+    is_float32     the dtype of the stacks
+    weights_stay   they are on the device all the time
+    """
+
+    device_type: str
+    is_float32: bool
+    weights_stay: bool = True
+
+
+def choose_backend(config: JukeboxConfig, target: Target, wanted: str = AUTO) -> str:
+    """The backend for all levels of a model.
+
+    Args:
+        config: the model.
+        target: where it is computed.
+        wanted: a backend, or `auto`: the first that suits the model and can be used.
+
+    Raises:
+        ConfigError: that backend cannot be used there, or there is none of that name.
+    """
+    if wanted == AUTO:
+        return next(
+            name
+            for name in BACKENDS
+            if backend_class(name).is_automatic(config) and reason_against(name, target) is None
+        )
+    reason = reason_against(wanted, target)
+    if reason is not None:
+        raise ConfigError(reason)
+    return wanted
+
+
+def reason_against(name: str, target: Target) -> str | None:
+    """Why this machine cannot use a backend, as a sentence; None if it can.
+
+    Raises:
+        ConfigError: there is no backend of that name.
+    """
+    return backend_class(name).unavailable_because(target)
+
+
+def backend_of_steps(native: str | None, fused: str | None) -> str | None:
+    """The backend that the two settings of earlier releases ask for; None where neither is set.
+
+    Args:
+        native: whether the step was to be in C: `auto`, `on` or `off`.
+        fused: whether its kernels were to be fused: `on` or `off`.
+    """
+    if fused == "on":
+        return "triton"
+    if native is None:
+        return None if fused is None else AUTO
+    return {"on": "native", "off": "torch"}.get(native, native)
+
+
+def is_small(config: JukeboxConfig) -> bool:
+    """Whether all stacks of a model are small, see `MAX_SMALL_WIDTH`."""
+    widths = [config.prior(level).transformer.width for level in COARSE_TO_FINE]
+    return max(widths) <= MAX_SMALL_WIDTH
+
+
+def uses_cores(name: str) -> bool:
+    """Whether a backend computes several levels at once, on the cores of the host."""
+    return backend_class(name).uses_cores
+
+
+def backend_class(name: str) -> "type[Backend]":
+    """The class of a backend; its module is imported here, and torch with it.
+
+    Raises:
+        ConfigError: there is no backend of that name.
+    """
+    if name not in BACKENDS:
+        known = ", ".join(sorted([AUTO, *BACKENDS]))
+        raise ConfigError(f"backend {name!r} is not known: {known}")
+    module, _, attribute = BACKENDS[name].partition(":")
+    return cast("type[Backend]", getattr(importlib.import_module(module), attribute))

@@ -1,0 +1,1 @@
+"""Captures the steps of a backend as CUDA graphs."""

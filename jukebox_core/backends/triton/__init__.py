@@ -1,0 +1,1 @@
+"""Decode steps with few launches, for CUDA: off unless it is asked for."""

@@ -1,0 +1,1 @@
+"""The kernels of the Triton backend; importing one of them imports Triton."""

@@ -1,1 +1,0 @@
-"""The kernels of the fused step, in Triton; importing one of them imports Triton."""
