@@ -8,7 +8,7 @@ from types import FrameType
 
 import uvicorn
 
-from api.settings import ApiSettings, read_settings
+from api.settings import ApiSettings
 from api.web.auth import is_loopback
 from api.web.connections import (
     MAX_HEAD_BYTES,
@@ -21,7 +21,7 @@ from jobs.api_keys import ApiKeyFile
 from jobs.errors import ApiKeysUnreadable, DataFolderMismatch, StoreUnavailable
 from jobs.files.shared_folder import SharedFolder
 from jobs.logs import configure_logging
-from jobs.settings import InvalidSettings
+from jobs.setting_groups import InvalidSettings
 
 _SHUTDOWN_SEC = 5
 """How long downloads may go on after a stop was asked for."""
@@ -49,7 +49,7 @@ class _Server(uvicorn.Server):
 def main() -> None:
     """Serve until SIGTERM or SIGINT. Raises SystemExit when the environment is wrong."""
     try:
-        settings = read_settings()
+        settings = ApiSettings.from_environment()
     except InvalidSettings as error:
         raise SystemExit(str(error)) from error
     _refuse_to_stand_open(settings)

@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.settings import ApiSettings, read_settings
+from api.settings import ApiSettings
 from jobs.api_keys import ApiKeyFile
 from jobs.files.artifacts import LocalArtifacts
 from jobs.files.assets import LocalAssets
@@ -16,7 +16,7 @@ from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
 
 def app() -> FastAPI:
     """The application as the environment wants it. Raises InvalidSettings."""
-    return build_app(read_settings())
+    return build_app(ApiSettings.from_environment())
 
 
 def build_app(settings: ApiSettings) -> FastAPI:

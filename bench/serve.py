@@ -79,7 +79,7 @@ def _measure(
             yield "overhead", measure_overhead(stack.url, worker_url, model_dir, songs)
     if "load" in parts:
         port = free_port()
-        settings = {"JUKEBOX_METRICS_PORT": str(port), "JUKEBOX_MAX_QUEUED": "0"}
+        settings = {"JUKEBOX_METRICS_PORT": str(port), "JUKEBOX_LIMITS": "max_queued=0"}
         with _stack(folder / "load", models_dir, **settings) as stack:
             worker_url = f"http://127.0.0.1:{port}"
             yield "load", asyncio.run(measure_load(stack.url, worker_url, load))

@@ -66,7 +66,7 @@ def measure_worker(folder: Path, model: Path | None, device: str, repeats: int) 
     needed = [*files_below(Path(torch.__file__).parent), *files_below(models_dir / name)]
     told: dict[str, Any] = {"model": name}
     with _service(folder, models_dir) as (client, environment):
-        environment |= {"JUKEBOX_DEVICE": device, "JUKEBOX_HEARTBEAT_SEC": "0.05"}
+        environment |= {"JUKEBOX_DEVICE": device, "JUKEBOX_TUNING": "heartbeat_sec=0.05"}
         runs: dict[str, list[tuple[float, float]]] = {"cold": [], "warm": []}
         for _ in range(repeats):
             evict(needed)

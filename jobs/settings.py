@@ -1,26 +1,20 @@
 """What the settings of API, worker and webhook process have in common."""
 
+import logging
 import os
 import tempfile
 from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from jobs.setting_groups import GROUP_OF, GROUPS, PREFIX, InvalidSettings, read_group
+
+log = logging.getLogger(__name__)
 
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
-
-
-class InvalidSettings(Exception):
-    """The environment asks for what cannot be; the message names every variable at fault."""
-
-
-def settings_faults(error: ValidationError) -> str:
-    """All faults in one line, each after the name of its variable where it is of one alone."""
-    faults = []
-    for entry in error.errors():
-        sentence = entry["msg"].removeprefix("Value error, ")
-        sentence = sentence.replace("Field required", "is not set")
-        faults.append(": ".join([*map(str, entry["loc"][:1]), sentence]))
-    return "; ".join(faults)
 
 
 def check_redis_url(url: str) -> str:
@@ -30,6 +24,113 @@ def check_redis_url(url: str) -> str:
     if "#" in url:  # parsers drop the rest of the URL without a word
         raise ValueError("holds a #, which a URL cannot: write %23 for it, and %3F for a ?")
     return url
+
+
+class ServiceSettings(BaseSettings):
+    """Settings of any process of the service; variables that other processes read are ignored.
+
+    A field is the variable `JUKEBOX_` and its name, or a part of the variable of its group. One
+    more release reads the fields of groups as variables of their own, with a warning.
+    """
+
+    model_config = SettingsConfigDict(
+        extra="ignore", frozen=True, populate_by_name=True, env_prefix=PREFIX
+    )
+    process: ClassVar[str] = "The process"
+
+    redis_url: Annotated[
+        str,
+        AfterValidator(check_redis_url),
+        Field(validation_alias="REDIS_URL", repr=False),
+    ]
+    data_dir: Path = Path("data")
+    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What a caller says, then the groups, then variables of one setting each."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, _GroupedVariables(settings_cls), env_settings
+
+    @classmethod
+    def variables(cls) -> frozenset[str]:
+        """Names of the environment variables that it reads, without those of earlier releases."""
+        return frozenset(
+            field.validation_alias
+            if isinstance(field.validation_alias, str)
+            else GROUP_OF.get(name, f"{PREFIX}{name.upper()}")
+            for name, field in cls.model_fields.items()
+        )
+
+    @classmethod
+    def from_earlier_switches(cls) -> dict[str, Any]:
+        """Fields that follow from variables of earlier releases which have no successor by name."""
+        return {}
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Settings from the environment.
+
+        Raises:
+            InvalidSettings: a variable is missing or has an impossible value.
+        """
+        _warn_of_earlier_names(cls)
+        try:
+            return cls(**cls.from_earlier_switches())
+        except ValidationError as error:
+            raise InvalidSettings(f"{cls.process} cannot start. {_faults(error)}") from error
+
+
+class _GroupedVariables(PydanticBaseSettingsSource):
+    """The settings that share a variable with others."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        del field
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        fields = self.settings_cls.model_fields
+        return {
+            name: value
+            for group in GROUPS
+            for name, value in read_group(group, os.environ.get(group, "")).items()
+            if name in fields
+        }
+
+
+def _warn_of_earlier_names(settings_class: type[ServiceSettings]) -> None:
+    for name in settings_class.model_fields:
+        group, earlier = GROUP_OF.get(name), f"{PREFIX}{name.upper()}"
+        if group is not None and earlier in os.environ:
+            log.warning(
+                "%s will not be read by the next release: put %s=... into %s", earlier, name, group
+            )
+
+
+def _faults(error: ValidationError) -> str:
+    """All faults in one line, each after the name of its variable where it is of one alone."""
+    faults = []
+    for entry in error.errors():
+        sentence = entry["msg"].removeprefix("Value error, ")
+        sentence = sentence.replace("Field required", "is not set")
+        faults.append(": ".join([*map(_variable, entry["loc"][:1]), sentence]))
+    return "; ".join(faults)
+
+
+def _variable(location: str | int) -> str:
+    """The name that a person sets, of a place in a validation error."""
+    name = str(location)
+    if name in GROUP_OF:
+        return f"{GROUP_OF[name]}: {name}"
+    return name if name.isupper() else f"{PREFIX}{name.upper()}"
 
 
 def split_words(value: object) -> object:

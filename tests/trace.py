@@ -121,7 +121,7 @@ async def trace_of_one_song(redis_url: str, models_dir: Path, data_dir: Path) ->
                 models_dir=models_dir,
                 device="cpu",
                 backend="torch",
-                name="traced",
+                worker_name="traced",
             )
         )
         worker.engine.start()

@@ -5,14 +5,14 @@ import signal
 import sys
 import warnings
 
-from jobs.settings import InvalidSettings
-from worker.settings import read_settings
+from jobs.setting_groups import InvalidSettings
+from worker.settings import WorkerSettings
 
 
 def main() -> int:
     """Exit status 2 when the environment asks for what cannot be."""
     try:
-        settings = read_settings()
+        settings = WorkerSettings.from_environment()
     except InvalidSettings as error:
         sys.stderr.write(f"{error}\n")
         return 2

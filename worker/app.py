@@ -15,7 +15,7 @@ from jobs.files.shared_folder import SharedFolder
 from jobs.queue import RUN_STAGE_TASK, CeleryJobQueue, celery_app, queue_name
 from jobs.record.job import Stage
 from jobs.record.songs import level_of
-from jobs.settings import InvalidSettings
+from jobs.setting_groups import InvalidSettings
 from jobs.store import JobStore
 from jukebox_core.backends.choose import Target
 from jukebox_core.engine.overlap import OverlapMode, RowBudget
@@ -146,7 +146,7 @@ def run_worker(worker: WorkerParts) -> int:
         signals.worker_shutting_down.connect(drain)
         signals.setup_logging.connect(_leave_logging_alone)
         celery_worker = app.Worker(
-            hostname=f"jukebox@{worker.settings.name}",
+            hostname=f"jukebox@{worker.settings.worker_name}",
             pool_cls=WakingPool,
             concurrency=worker.settings.concurrency,
             queues=[queue_name(stage) for stage in worker.settings.stages],
@@ -184,7 +184,7 @@ def _background_threads(worker: WorkerParts) -> Iterator[Presence]:
     presence = Presence(
         worker.store,
         lambda: describe_worker(
-            settings.name, worker.device_name, worker.catalog.names, settings.stages
+            settings.worker_name, worker.device_name, worker.catalog.names, settings.stages
         ),
         health_file=settings.health_file,
         is_engine_alive=worker.engine.is_alive,

@@ -24,7 +24,7 @@ from prometheus_client.registry import Collector
 
 from jobs.record.job import ENDINGS, Job, Stage, stages_of
 from jobs.record.request import LEVEL_NAMES
-from jobs.settings import InvalidSettings
+from jobs.setting_groups import InvalidSettings
 from jobs.store import Claim
 
 log = logging.getLogger(__name__)

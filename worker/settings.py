@@ -6,17 +6,11 @@ import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic_settings import NoDecode
 
 from jobs.record.job import Stage
-from jobs.settings import (
-    InvalidSettings,
-    check_redis_url,
-    default_health_file,
-    settings_faults,
-    split_words,
-)
+from jobs.settings import ServiceSettings, default_health_file, split_words
 from jukebox_core.backends.choose import AUTO, BACKENDS, backend_of_steps
 from worker.device.cores import usable_cores
 
@@ -39,20 +33,6 @@ def _require_backend(name: str) -> str:
     return name
 
 
-def _from_earlier_names() -> dict[str, Any]:
-    """Settings under the names of earlier releases, which this release still reads."""
-    steps = [os.environ.get(name) for name in ("JUKEBOX_NATIVE_STEP", "JUKEBOX_FUSED_STEP")]
-    backend = backend_of_steps(*steps)
-    if backend is None or "JUKEBOX_BACKEND" in os.environ:
-        return {}
-    log.warning(
-        "JUKEBOX_NATIVE_STEP and JUKEBOX_FUSED_STEP will be ignored by the next release: "
-        "set JUKEBOX_BACKEND=%s",
-        backend,
-    )
-    return {"backend": backend}
-
-
 def default_worker_name() -> str:
     """Machine and process: tells two workers of one machine apart."""
     return f"{socket.gethostname()}:{os.getpid()}"
@@ -63,8 +43,8 @@ def default_native_threads() -> int:
     return min(usable_cores(), MAX_THREADS)
 
 
-class WorkerSettings(BaseSettings):
-    """Settings of one worker process. Variables that other parts read are none of its business.
+class WorkerSettings(ServiceSettings):
+    """Settings of one worker process.
 
     `stages` says which queues it serves; `concurrency` how many jobs it works on at the same time.
     `max_rows` sequences of one prior step together, and each takes memory for its cache;
@@ -96,98 +76,56 @@ class WorkerSettings(BaseSettings):
     long.
     """
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+    process = "The worker"
 
-    redis_url: Annotated[
-        str, AfterValidator(check_redis_url), Field(validation_alias="REDIS_URL", repr=False)
-    ]
-    data_dir: Annotated[Path, Field(validation_alias="JUKEBOX_DATA_DIR")] = Path("data")
-    models_dir: Annotated[Path, Field(validation_alias="JUKEBOX_MODELS_DIR")] = Path("models")
-    device: Annotated[
-        str, Field(validation_alias="JUKEBOX_DEVICE", pattern=r"^(auto|cpu|mps|cuda(:\d{1,3})?)$")
-    ] = "auto"
-    dtype: Annotated[
-        Literal["auto", "float32", "float16", "bfloat16"], Field(validation_alias="JUKEBOX_DTYPE")
-    ] = "auto"
-    weights: Annotated[Literal["full", "int8"], Field(validation_alias="JUKEBOX_WEIGHTS")] = "full"
-    placement: Annotated[
-        Literal["auto", "resident", "one_at_a_time", "offloaded"],
-        Field(validation_alias="JUKEBOX_PLACEMENT"),
-    ] = "auto"
-    log_format: Annotated[Literal["text", "json"], Field(validation_alias="JUKEBOX_LOG_FORMAT")] = (
-        "text"
-    )
-    log_level: Annotated[
-        Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(validation_alias="JUKEBOX_LOG_LEVEL")
-    ] = "INFO"
+    models_dir: Path = Path("models")
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d{1,3})?)$")] = "auto"
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    weights: Literal["full", "int8"] = "full"
+    placement: Literal["auto", "resident", "one_at_a_time", "offloaded"] = "auto"
     stages: Annotated[
-        tuple[Stage, ...],
-        NoDecode,
-        BeforeValidator(split_words),
-        AfterValidator(_require_stages),
-        Field(validation_alias="JUKEBOX_STAGES"),
+        tuple[Stage, ...], NoDecode, BeforeValidator(split_words), AfterValidator(_require_stages)
     ] = tuple(Stage)
-    concurrency: Annotated[int, Field(validation_alias="JUKEBOX_CONCURRENCY", ge=1, le=256)] = 8
-    lease_sec: Annotated[float, Field(validation_alias="JUKEBOX_LEASE_SEC", gt=0, le=3600)] = 30.0
-    heartbeat_sec: Annotated[
-        float, Field(validation_alias="JUKEBOX_HEARTBEAT_SEC", gt=0, le=600)
-    ] = 0.5
-    max_rows: Annotated[int, Field(validation_alias="JUKEBOX_MAX_ROWS", ge=1, le=1024)] = 8
-    backend: Annotated[
-        str, AfterValidator(_require_backend), Field(validation_alias="JUKEBOX_BACKEND")
-    ] = AUTO
-    overlap: Annotated[Literal["auto", "on", "off"], Field(validation_alias="JUKEBOX_OVERLAP")] = (
-        "auto"
-    )
-    deterministic: Annotated[
-        Literal["on", "off"], Field(validation_alias="JUKEBOX_DETERMINISTIC")
-    ] = "on"
-    graphs: Annotated[Literal["auto", "off"], Field(validation_alias="JUKEBOX_GRAPHS")] = "auto"
+    concurrency: Annotated[int, Field(ge=1, le=256)] = 8
+    lease_sec: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    max_rows: Annotated[int, Field(ge=1, le=1024)] = 8
+    backend: Annotated[str, AfterValidator(_require_backend)] = AUTO
     native_threads: Annotated[
-        int,
-        Field(
-            validation_alias="JUKEBOX_NATIVE_THREADS",
-            ge=1,
-            le=MAX_THREADS,
-            default_factory=default_native_threads,
-        ),
+        int, Field(ge=1, le=MAX_THREADS, default_factory=default_native_threads)
     ]
-    cpu_threads: Annotated[
-        int, Field(validation_alias="JUKEBOX_CPU_THREADS", ge=1, le=MAX_THREADS)
-    ] = 1
-    max_models: Annotated[int, Field(validation_alias="JUKEBOX_MAX_MODELS", ge=1, le=64)] = 1
-    max_attempts: Annotated[int, Field(validation_alias="JUKEBOX_MAX_ATTEMPTS", ge=1, le=100)] = 3
-    reaper_sec: Annotated[float, Field(validation_alias="JUKEBOX_REAPER_SEC", gt=0, le=600)] = 2.0
-    metrics_host: Annotated[str, Field(validation_alias="JUKEBOX_METRICS_HOST", min_length=1)] = (
-        "127.0.0.1"
-    )
-    metrics_port: Annotated[
-        int, Field(validation_alias="JUKEBOX_METRICS_PORT", ge=0, le=65_535)
-    ] = 0
-    name: str = Field(
-        validation_alias="JUKEBOX_WORKER_NAME", min_length=1, default_factory=default_worker_name
-    )
-    health_file: Path = Field(
-        validation_alias="JUKEBOX_HEALTH_FILE", default_factory=default_health_file
-    )
+    metrics_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    worker_name: Annotated[str, Field(min_length=1, default_factory=default_worker_name)]
+    health_file: Annotated[Path, Field(default_factory=default_health_file)]
+
+    heartbeat_sec: Annotated[float, Field(gt=0, le=600)] = 0.5
+    reaper_sec: Annotated[float, Field(gt=0, le=600)] = 2.0
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    max_models: Annotated[int, Field(ge=1, le=64)] = 1
+    overlap: Literal["auto", "on", "off"] = "auto"
+    deterministic: Literal["on", "off"] = "on"
+    graphs: Literal["auto", "off"] = "auto"
+    cpu_threads: Annotated[int, Field(ge=1, le=MAX_THREADS)] = 1
 
     @model_validator(mode="after")
     def _beats_fit_the_lease(self) -> Self:
         if self.heartbeat_sec * MIN_BEATS_PER_LEASE > self.lease_sec:
             raise ValueError(
-                f"JUKEBOX_HEARTBEAT_SEC={self.heartbeat_sec:g} must fit "
+                f"JUKEBOX_TUNING: heartbeat_sec={self.heartbeat_sec:g} must fit "
                 f"{MIN_BEATS_PER_LEASE} times into JUKEBOX_LEASE_SEC={self.lease_sec:g}"
             )
         return self
 
-
-def read_settings() -> WorkerSettings:
-    """Settings from the environment.
-
-    Raises:
-        InvalidSettings: a variable is missing or has an impossible value.
-    """
-    try:
-        return WorkerSettings(**_from_earlier_names())
-    except ValidationError as error:
-        raise InvalidSettings(f"The worker cannot start. {settings_faults(error)}") from error
+    @classmethod
+    def from_earlier_switches(cls) -> dict[str, Any]:
+        """One more release reads the two switches that `JUKEBOX_BACKEND` replaced."""
+        steps = [os.environ.get(name) for name in ("JUKEBOX_NATIVE_STEP", "JUKEBOX_FUSED_STEP")]
+        backend = backend_of_steps(*steps)
+        if backend is None or "JUKEBOX_BACKEND" in os.environ:
+            return {}
+        log.warning(
+            "JUKEBOX_NATIVE_STEP and JUKEBOX_FUSED_STEP will be ignored by the next release: "
+            "set JUKEBOX_BACKEND=%s",
+            backend,
+        )
+        return {"backend": backend}

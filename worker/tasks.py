@@ -132,7 +132,7 @@ def _try_to_claim(worker: WorkerParts, job_id: str, stage: Stage) -> Claim | Non
     claim = None
     try:
         claim = worker.store.claim(
-            job_id, stage, worker=settings.name, lease_sec=settings.lease_sec
+            job_id, stage, worker=settings.worker_name, lease_sec=settings.lease_sec
         )
     finally:
         if claim is None:

@@ -15,6 +15,7 @@ from cli.local.child_settings import INHERITED
 from cli.local.processes import ChildProcess
 from cli.local.signals import StopSignals
 from cli.service.client import JukeboxClient
+from jobs.setting_groups import PREFIX, read_group
 from jukebox_core.child_processes import child_environment, python_command
 
 if TYPE_CHECKING:
@@ -66,16 +67,26 @@ class StackSettings:
             "PYTHONUNBUFFERED": "1",
         }
         defaults = {
-            # What somebody made on a machine of their own is not thrown away.
-            "JUKEBOX_KEEP_JOBS_SEC": "0",
-            "JUKEBOX_KEEP_ASSETS_SEC": "0",
             "JUKEBOX_HEALTH_FILE": str(data_dir / f"{name}.alive"),
         }
         inherited = [each for each in INHERITED[module] if self._inherits(each)]
-        return defaults | child_environment(*inherited, **set_here)
+        environment = defaults | child_environment(*inherited, **set_here)
+        _keep_for_ever(environment)
+        return environment
 
     def _inherits(self, name: str) -> bool:
         return not (self.isolated and name.startswith("JUKEBOX_") and name != "JUKEBOX_DEVICE")
+
+
+def _keep_for_ever(environment: dict[str, str]) -> None:
+    """What somebody made on a machine of their own is not thrown away, unless they said when."""
+    group = "JUKEBOX_RETENTION"
+    told = environment.get(group, "")
+    said = read_group(group, told)
+    for name in ("keep_jobs_sec", "keep_assets_sec"):
+        if name not in said and f"{PREFIX}{name.upper()}" not in environment:
+            told = ",".join(filter(None, (told, f"{name}=0")))
+    environment[group] = told
 
 
 class Stack:

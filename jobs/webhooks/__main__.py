@@ -8,11 +8,11 @@ import sys
 from jobs.errors import DataFolderMismatch, StoreUnavailable
 from jobs.files.shared_folder import SharedFolder
 from jobs.logs import configure_logging
-from jobs.settings import InvalidSettings
+from jobs.setting_groups import InvalidSettings
 from jobs.webhooks.dispatcher import Dispatcher
 from jobs.webhooks.outbox import RedisWebhookOutbox
 from jobs.webhooks.sender import Sender, SystemResolver
-from jobs.webhooks.settings import WebhookSettings, read_settings
+from jobs.webhooks.settings import WebhookSettings
 from jobs.webhooks.signing import WebhookSecrets
 
 _SPARE_LEASE_SEC = 45.0
@@ -27,17 +27,17 @@ async def serve(settings: WebhookSettings) -> None:
     outbox = RedisWebhookOutbox(settings.redis_url)
     sender = Sender(
         WebhookSecrets(settings.data_dir),
-        SystemResolver(2 * settings.concurrency),
-        allowed_hosts=settings.allowed_hosts,
+        SystemResolver(2 * settings.webhook_concurrency),
+        allowed_hosts=settings.webhook_allowed_hosts,
         public_url=settings.public_url,
-        timeout_sec=settings.timeout_sec,
+        timeout_sec=settings.webhook_timeout_sec,
     )
     dispatcher = Dispatcher(
         outbox,
         sender,
-        concurrency=settings.concurrency,
-        retries_after_sec=settings.retries_after_sec,
-        lease_sec=settings.timeout_sec + _SPARE_LEASE_SEC,
+        concurrency=settings.webhook_concurrency,
+        retries_after_sec=settings.webhook_retries_sec,
+        lease_sec=settings.webhook_timeout_sec + _SPARE_LEASE_SEC,
         health_file=settings.health_file,
     )
     try:
@@ -49,7 +49,7 @@ async def serve(settings: WebhookSettings) -> None:
 def main() -> int:
     """Exit status 2 when the environment asks for what cannot be."""
     try:
-        settings = read_settings()
+        settings = WebhookSettings.from_environment()
     except InvalidSettings as error:
         sys.stderr.write(f"{error}\n")
         return 2

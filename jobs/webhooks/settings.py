@@ -1,19 +1,13 @@
 """What the webhook process takes from its environment."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import NoDecode
 
-from jobs.settings import (
-    InvalidSettings,
-    check_redis_url,
-    default_health_file,
-    settings_faults,
-    split_words,
-)
+from jobs.settings import ServiceSettings, default_health_file, split_words
 from jobs.webhooks.urls import read_hosts
 
 _MINUTE_SEC, _HOUR_SEC = 60.0, 3600.0
@@ -37,61 +31,30 @@ def _check_public_url(url: str) -> str:
     return url.rstrip("/")
 
 
-class WebhookSettings(BaseSettings):
+class WebhookSettings(ServiceSettings):
     """Settings of one webhook process.
 
-    `concurrency` messages are on their way at the same time, half as many of one API key at most.
-    An attempt takes no longer than `timeout_sec`, whatever the receiver does. `retries_after_sec`
-    are the waits between attempts, each made up to a fifth shorter or longer by chance.
+    `webhook_concurrency` messages are on their way at the same time, half as many of one API key
+    at most. An attempt takes no longer than `webhook_timeout_sec`, whatever the receiver does.
+    `webhook_retries_sec` are the waits between attempts, each made up to a fifth shorter or longer
+    by chance.
     """
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+    process = "The sender of webhooks"
 
-    redis_url: Annotated[
-        str, AfterValidator(check_redis_url), Field(validation_alias="REDIS_URL", repr=False)
-    ]
-    data_dir: Annotated[Path, Field(validation_alias="JUKEBOX_DATA_DIR")] = Path("data")
-    log_format: Annotated[Literal["text", "json"], Field(validation_alias="JUKEBOX_LOG_FORMAT")] = (
-        "text"
+    webhook_allowed_hosts: Annotated[frozenset[str], NoDecode, BeforeValidator(read_hosts)] = (
+        frozenset()
     )
-    log_level: Annotated[
-        Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(validation_alias="JUKEBOX_LOG_LEVEL")
-    ] = "INFO"
-    allowed_hosts: Annotated[
-        frozenset[str],
-        NoDecode,
-        BeforeValidator(read_hosts),
-        Field(validation_alias="JUKEBOX_WEBHOOK_ALLOWED_HOSTS"),
-    ] = frozenset()
-    public_url: Annotated[
-        str, AfterValidator(_check_public_url), Field(validation_alias="JUKEBOX_PUBLIC_URL")
-    ] = ""
-    concurrency: Annotated[
-        int, Field(validation_alias="JUKEBOX_WEBHOOK_CONCURRENCY", ge=2, le=256)
-    ] = 16
-    timeout_sec: Annotated[
-        float, Field(validation_alias="JUKEBOX_WEBHOOK_TIMEOUT_SEC", gt=0, le=60)
-    ] = 15.0
-    retries_after_sec: Annotated[
+    public_url: Annotated[str, AfterValidator(_check_public_url)] = ""
+    webhook_concurrency: Annotated[int, Field(ge=2, le=256)] = 16
+    webhook_timeout_sec: Annotated[float, Field(gt=0, le=60)] = 15.0
+    webhook_retries_sec: Annotated[
         tuple[Annotated[float, Field(gt=0, le=MAX_RETRY_AFTER_SEC)], ...],
         NoDecode,
         BeforeValidator(split_words),
-        Field(validation_alias="JUKEBOX_WEBHOOK_RETRIES_SEC", max_length=20),
+        Field(max_length=20),
     ] = RETRIES_AFTER_SEC
     health_file: Path = Field(
-        validation_alias="JUKEBOX_HEALTH_FILE",
         # Beside that of a worker on the same machine, which deletes its own when it ends.
         default_factory=lambda: default_health_file().with_suffix(".webhooks"),
     )
-
-
-def read_settings() -> WebhookSettings:
-    """Settings from the environment.
-
-    Raises:
-        InvalidSettings: a variable is missing or has an impossible value.
-    """
-    try:
-        return WebhookSettings()
-    except ValidationError as error:
-        raise InvalidSettings(f"Webhooks cannot be sent. {settings_faults(error)}") from error

@@ -11,7 +11,7 @@ from jukebox_core.units import COARSE_TO_FINE, Level
 
 
 class OverlapMode(StrEnum):
-    """`JUKEBOX_OVERLAP`.
+    """`overlap` in `JUKEBOX_TUNING`.
 
     AUTO  levels below the one that is due are drawn where the device would be idle otherwise
     ON    always as soon as the codes above them exist, if need be in turns with what is due

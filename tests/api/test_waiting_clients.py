@@ -26,7 +26,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def process(redis_url: str, models_dir: Path, data_dir: Path) -> Iterator[ApiProcess]:
-    room = {"JUKEBOX_MAX_STREAMS": "3", "JUKEBOX_MAX_STREAMS_PER_KEY": "2"}
+    room = {"JUKEBOX_LIMITS": "max_streams=3,max_streams_per_key=2"}
     with running(redis_url, models_dir, data_dir, **room) as api:
         yield api
 

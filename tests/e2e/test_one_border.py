@@ -41,7 +41,7 @@ def worker(service: Service, models_dir: Path) -> Iterator[WorkerParts]:
             data_dir=service.data_dir,
             models_dir=models_dir,
             device="cpu",
-            name="me",
+            worker_name="me",
         )
     )
     parts.engine.start()

@@ -31,7 +31,7 @@ def telling_stack(tmp_path_factory, tiny_models_dir, receiver):
         for name in [name for name in os.environ if name.startswith("JUKEBOX_")]:
             patch.delenv(name)
         patch.setenv("JUKEBOX_WEBHOOK_ALLOWED_HOSTS", receiver.address)
-        patch.setenv("JUKEBOX_WEBHOOK_RETRIES_SEC", "0.5,0.5,0.5")
+        patch.setenv("JUKEBOX_TUNING", "webhook_retries_sec=0.5 0.5 0.5")
         with running_stack(settings, StopSignals()) as stack:
             yield stack
 

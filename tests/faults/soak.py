@@ -22,7 +22,7 @@ from tests.faults.world import Child, World
 from tests.fixtures.servers import RedisServer
 
 POLL_SEC = 0.02
-PATIENT = {"JUKEBOX_MAX_ATTEMPTS": "20"}
+PATIENT = {"JUKEBOX_TUNING": "reaper_sec=0.3,max_attempts=20"}
 """Workers die here more often than a busy machine keeps windows; three in a row say nothing."""
 MAX_DELAY_SEC = 0.4
 """The longest wait between the sight of a worker in the wanted stage and its end."""

@@ -8,7 +8,7 @@ from tests.faults.test_worker_faults import ONE_CRASH_SEC, SONG_SEC, START_SEC
 
 pytestmark = [pytest.mark.faults, pytest.mark.redis]
 
-AHEAD = {"JUKEBOX_OVERLAP": "on"}
+AHEAD = {"JUKEBOX_TUNING": "reaper_sec=0.3,overlap=on"}
 LONGER_SEC = 4 * SONG_SEC
 """Six windows of the top: the middle is begun after the first."""
 LOST_SEC = START_SEC + ONE_CRASH_SEC

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.redis]
 
 LONG_SEC = 20.0
 """A song that nobody draws in the time that the tests give it."""
-SWEEP = {"JUKEBOX_SWEEP_SEC": "0.2"}
+SWEEP = {"JUKEBOX_TUNING": "sweep_sec=0.2"}
 
 
 def seconds_late(job):
@@ -113,7 +113,7 @@ def test_a_retry_after_the_deadline_goes_on_from_what_was_kept(world, undisturbe
 
 
 def test_an_api_that_is_killed_while_songs_expire_leaves_the_rest_to_another(world):
-    keep = {"JUKEBOX_KEEP_JOBS_SEC": "2.0", **SWEEP}
+    keep = {"JUKEBOX_RETENTION": "keep_jobs_sec=2.0", **SWEEP}
     first = world.api(**keep).wait_ready()
     world.worker()
     jobs = [accepted(first, **song(levels=["top"], seed=seed)) for seed in range(8)]

@@ -146,8 +146,6 @@ def fuzz_world(folder: Path, *, locked: bool) -> Iterator[FuzzWorld]:
 
 # Otherwise most answers would be 429, which tell nothing.
 _NO_LIMITS = {
-    "JUKEBOX_MAX_QUEUED": "0",
-    "JUKEBOX_MAX_QUEUED_PER_KEY": "0",
-    "JUKEBOX_MAX_POSTS_PER_MINUTE": "0",
-    "JUKEBOX_MAX_REQUESTS_PER_MINUTE": "0",
+    "JUKEBOX_LIMITS": "max_queued=0,max_queued_per_key=0,max_posts_per_minute=0,"
+    "max_requests_per_minute=0",
 }

@@ -33,7 +33,7 @@ def worker(service):
             data_dir=service.data_dir,
             models_dir=service.models_dir,
             device="cpu",
-            name="me",
+            worker_name="me",
             lease_sec=3.0,
             heartbeat_sec=0.1,
         )

@@ -105,7 +105,7 @@ class Service:
             # The slower step: there is time to look at a song while it is drawn.
             "JUKEBOX_BACKEND": "torch",
             "JUKEBOX_LEASE_SEC": str(LEASE_SEC),
-            "JUKEBOX_REAPER_SEC": "0.3",
+            "JUKEBOX_TUNING": "reaper_sec=0.3",
             "JUKEBOX_HEALTH_FILE": str(self.data_dir / "worker.alive"),
             "OMP_NUM_THREADS": "1",
             **settings,

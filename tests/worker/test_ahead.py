@@ -27,7 +27,7 @@ pytestmark = pytest.mark.redis
 SONG_SEC = 20.0
 """Nine windows of the top: those of the middle begin after the first of them."""
 TWO = ("top", "middle")
-AHEAD = {"JUKEBOX_OVERLAP": "on"}
+AHEAD = {"JUKEBOX_TUNING": "reaper_sec=0.3,overlap=on"}
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from jobs.record.job import CodesFile, JobStatus, Stage
-from jobs.settings import InvalidSettings
+from jobs.setting_groups import InvalidSettings
 from jukebox_core.backends.choose import AUTO, Target
 from jukebox_core.models.placed_priors import decide_placement, prior_needs
 from jukebox_core.units import Level
@@ -25,7 +25,7 @@ from tests.worker.jobs_and_processes import (
 )
 from worker.app import build_parts
 from worker.device.backend_choice import BackendChoice
-from worker.settings import WorkerSettings, read_settings
+from worker.settings import WorkerSettings
 
 ON_A_CPU = ("torch", "native")
 NATIVE = "jukebox_core.backends.native.backend.reason_against_compiling"
@@ -127,12 +127,12 @@ def test_a_worker_that_insists_on_triton_does_not_start_without(monkeypatch):
 def test_settings_of_earlier_releases_are_read_with_a_warning(monkeypatch, caplog):
     monkeypatch.setenv("REDIS_URL", "redis://nowhere")
     monkeypatch.setenv("JUKEBOX_NATIVE_STEP", "off")
-    assert read_settings().backend == "torch"
+    assert WorkerSettings.from_environment().backend == "torch"
     (line,) = loud(caplog)
     assert "set JUKEBOX_BACKEND=torch" in line
     caplog.clear()
     monkeypatch.setenv("JUKEBOX_BACKEND", "native")
-    assert read_settings().backend == "native"
+    assert WorkerSettings.from_environment().backend == "native"
     assert not loud(caplog)
 
 
@@ -140,7 +140,7 @@ def test_a_backend_that_nobody_knows_is_refused_at_the_start(monkeypatch):
     monkeypatch.setenv("REDIS_URL", "redis://nowhere")
     monkeypatch.setenv("JUKEBOX_BACKEND", "fast")
     with pytest.raises(InvalidSettings, match=r"JUKEBOX_BACKEND: must be one of auto, native"):
-        read_settings()
+        WorkerSettings.from_environment()
 
 
 @needs_compiler
@@ -230,7 +230,7 @@ def test_weights_that_nobody_knows_are_refused_at_the_start(monkeypatch):
     monkeypatch.setenv("REDIS_URL", "redis://nowhere")
     monkeypatch.setenv("JUKEBOX_WEIGHTS", "int4")
     with pytest.raises(InvalidSettings, match=r"JUKEBOX_WEIGHTS.*'full' or 'int8'"):
-        read_settings()
+        WorkerSettings.from_environment()
 
 
 def test_int8_weights_are_planned_for_when_a_worker_places_a_model(models_dir, monkeypatch):

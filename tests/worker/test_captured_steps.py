@@ -5,7 +5,7 @@ import torch
 
 from jukebox_core.models.placement import Placement
 from worker.device.models import LoadedModel
-from worker.settings import read_settings
+from worker.settings import WorkerSettings
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def settings(monkeypatch):
     def with_environment(**environment):
         for name, value in {"REDIS_URL": "redis://nowhere", **environment}.items():
             monkeypatch.setenv(name, value)
-        return read_settings()
+        return WorkerSettings.from_environment()
 
     return with_environment
 
@@ -27,7 +27,7 @@ def engine_of(folder, device, **how):
 def test_songs_are_the_same_in_any_company_and_steps_are_captured_unless_told_otherwise(settings):
     usual = settings()
     assert (usual.deterministic, usual.graphs) == ("on", "auto")
-    other = settings(JUKEBOX_DETERMINISTIC="off", JUKEBOX_GRAPHS="off")
+    other = settings(JUKEBOX_TUNING="deterministic=off,graphs=off")
     assert (other.deterministic, other.graphs) == ("off", "off")
 
 

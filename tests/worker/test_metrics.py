@@ -11,7 +11,7 @@ import torch
 from cli.local.stack import free_port
 from jobs.errors import LeaseLost
 from jobs.record.job import FailureCode, JobStatus, Stage
-from jobs.settings import InvalidSettings
+from jobs.setting_groups import InvalidSettings
 from tests.worker.jobs_and_processes import replaced, run_stage
 from worker.metrics import SongPart, WorkerMetrics, metrics_page
 

@@ -124,9 +124,9 @@ def test_a_song_goes_on_while_the_store_is_away(redis_server, tmp_path, models_d
         ({"JUKEBOX_STAGES": "topp"}, "JUKEBOX_STAGES"),
         ({"JUKEBOX_MAX_ROWS": "0"}, "JUKEBOX_MAX_ROWS"),
         ({"JUKEBOX_DEVICE": "gpu"}, "JUKEBOX_DEVICE"),
-        ({"JUKEBOX_GRAPHS": "on"}, "JUKEBOX_GRAPHS"),
-        ({"JUKEBOX_DETERMINISTIC": "perhaps"}, "JUKEBOX_DETERMINISTIC"),
-        ({"JUKEBOX_HEARTBEAT_SEC": "20"}, "must fit 3 times into JUKEBOX_LEASE_SEC=3"),
+        ({"JUKEBOX_TUNING": "graphs=on"}, "JUKEBOX_TUNING: graphs"),
+        ({"JUKEBOX_TUNING": "deterministic=perhaps"}, "JUKEBOX_TUNING: deterministic"),
+        ({"JUKEBOX_TUNING": "heartbeat_sec=20"}, "must fit 3 times into JUKEBOX_LEASE_SEC=3"),
     ],
 )
 def test_impossible_settings_refuse_to_start_with_a_sentence(
@@ -144,16 +144,16 @@ def test_impossible_settings_refuse_to_start_with_a_sentence(
 
 
 def test_stages_may_be_given_with_commas(monkeypatch):
-    from worker.settings import read_settings
+    from worker.settings import WorkerSettings
 
     monkeypatch.setenv("REDIS_URL", "redis://localhost")
     monkeypatch.setenv("JUKEBOX_STAGES", "middle, bottom")
-    assert read_settings().stages == (Stage.MIDDLE, Stage.BOTTOM)
+    assert WorkerSettings.from_environment().stages == (Stage.MIDDLE, Stage.BOTTOM)
 
 
 def test_a_worker_starts_on_a_machine_with_more_cores_than_a_setting_may_count(monkeypatch):
-    from worker.settings import MAX_THREADS, read_settings
+    from worker.settings import MAX_THREADS, WorkerSettings
 
     monkeypatch.setenv("REDIS_URL", "redis://localhost")
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(384)), raising=False)
-    assert read_settings().native_threads == MAX_THREADS
+    assert WorkerSettings.from_environment().native_threads == MAX_THREADS

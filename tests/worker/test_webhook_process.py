@@ -108,10 +108,10 @@ def test_a_killed_process_costs_a_message_nothing_but_time(clean_redis_url, tmp_
     ("name", "value"),
     [
         ("REDIS_URL", "http://example.org"),
-        ("JUKEBOX_WEBHOOK_TIMEOUT_SEC", "0"),
-        ("JUKEBOX_WEBHOOK_RETRIES_SEC", "5,soon"),
+        ("JUKEBOX_TUNING", "webhook_timeout_sec=0"),
+        ("JUKEBOX_TUNING", "webhook_retries_sec=5 soon"),
         ("JUKEBOX_PUBLIC_URL", "songs.example"),
-        ("JUKEBOX_WEBHOOK_CONCURRENCY", "1"),
+        ("JUKEBOX_TUNING", "webhook_concurrency=1"),
     ],
 )
 def test_impossible_settings_refuse_to_start_with_a_sentence(name, value, tmp_path):

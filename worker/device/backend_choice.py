@@ -3,7 +3,7 @@
 import logging
 
 from jobs.record.job import Job
-from jobs.settings import InvalidSettings
+from jobs.setting_groups import InvalidSettings
 from jukebox_core.backends.choose import (
     AUTO,
     BACKENDS,

@@ -192,7 +192,7 @@ def _manifest(worker: WorkerParts, job: Job, outputs: list[Output]) -> dict[str,
         ],
         "codes": job.codes_name,
         "attempt": job.attempt,
-        "worker": {"name": worker.settings.name, "device": worker.device_name},
+        "worker": {"name": worker.settings.worker_name, "device": worker.device_name},
         "versions": {
             "jukebox-service": VERSION,
             "torch": torch.__version__,
