@@ -18,7 +18,7 @@ _MAX_KEPT_SEC = 100 * 365 * 86_400.0
 class ApiSettings(ServiceSettings):
     """Settings of one API process."""
 
-    process = "The API"
+    refusal = "The API cannot start."
 
     models_dir: Path = Path("models")
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"

@@ -36,7 +36,7 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(
         extra="ignore", frozen=True, populate_by_name=True, env_prefix=PREFIX
     )
-    process: ClassVar[str] = "The process"
+    refusal: ClassVar[str] = "The process cannot start."
 
     redis_url: Annotated[
         str,
@@ -86,7 +86,7 @@ class ServiceSettings(BaseSettings):
         try:
             return cls(**cls.from_earlier_switches())
         except ValidationError as error:
-            raise InvalidSettings(f"{cls.process} cannot start. {_faults(error)}") from error
+            raise InvalidSettings(f"{cls.refusal} {_faults(error)}") from error
 
 
 class _GroupedVariables(PydanticBaseSettingsSource):

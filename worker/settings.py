@@ -76,7 +76,7 @@ class WorkerSettings(ServiceSettings):
     long.
     """
 
-    process = "The worker"
+    refusal = "The worker cannot start."
 
     models_dir: Path = Path("models")
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d{1,3})?)$")] = "auto"

@@ -40,7 +40,7 @@ class WebhookSettings(ServiceSettings):
     by chance.
     """
 
-    process = "The sender of webhooks"
+    refusal = "Webhooks cannot be sent."
 
     webhook_allowed_hosts: Annotated[frozenset[str], NoDecode, BeforeValidator(read_hosts)] = (
         frozenset()
