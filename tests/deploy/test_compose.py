@@ -143,9 +143,9 @@ def test_every_named_volume_and_file_exists(services):
 
 def test_the_settings_in_the_compose_file_are_known_to_the_processes(services):
     known = {
-        "api": {field.validation_alias for field in ApiSettings.model_fields.values()},
-        "worker": {field.validation_alias for field in WorkerSettings.model_fields.values()},
-        "webhooks": {field.validation_alias for field in WebhookSettings.model_fields.values()},
+        "api": ApiSettings.variables(),
+        "worker": WorkerSettings.variables(),
+        "webhooks": WebhookSettings.variables(),
     }
     for name, aliases in known.items():
         assert set(services[name]["environment"]) <= aliases
@@ -160,9 +160,9 @@ def test_every_variable_is_explained():
         for variable in re.findall(r"\$\{([A-Z_]+)", (ROOT / name).read_text())
     }
     read_by_processes = {
-        field.validation_alias
+        name
         for settings in (ApiSettings, WorkerSettings, WebhookSettings)
-        for field in settings.model_fields.values()
+        for name in settings.variables()
     }
     for variable in used | read_by_processes:
         assert f"`{variable}`" in README, variable
@@ -176,9 +176,9 @@ def test_no_explained_variable_is_made_up():
         for variable in re.findall(r"\$\{([A-Z_]+)", (ROOT / name).read_text())
     }
     known = {
-        field.validation_alias
+        name
         for settings in (ApiSettings, WorkerSettings, WebhookSettings)
-        for field in settings.model_fields.values()
+        for name in settings.variables()
     }
     assert explained <= used | known
 
