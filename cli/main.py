@@ -25,6 +25,7 @@ from cli.commands import (
 from cli.console import escape, notes, results
 from cli.errors import CliError, UsageError
 from cli.local.signals import Interrupted
+from cli.optional_packages import JukeboxGroup
 from jobs.version import VERSION
 from jukebox_core.errors import JukeboxError
 
@@ -36,6 +37,7 @@ _ANY_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
 def build_app() -> typer.Typer:
     """The command tree."""
     app = typer.Typer(
+        cls=JukeboxGroup,
         name="jukebox",
         help="Generate songs from an artist, a genre and lyrics, locally or with the service.",
         no_args_is_help=True,

@@ -15,6 +15,7 @@ from cli.errors import CliError, StackError
 from cli.figures import end_line
 from cli.local.signals import StopSignals
 from cli.local.stack import Stack, StackSettings, free_port, running_stack
+from cli.optional_packages import STACK_PACKAGES, require_packages
 from cli.outputs import OutputPath
 from cli.picture import read_mono, terminal_picture, write_spectrogram
 from cli.service.client import JobView, JukeboxClient
@@ -38,6 +39,7 @@ def demo(
 
     The song and its picture stay in the data folder; all else is thrown away.
     """
+    require_packages(STACK_PACKAGES)
     request = {
         "model": BUNDLED_MODEL,
         "artist": artist,

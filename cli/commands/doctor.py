@@ -7,7 +7,15 @@ from rich.table import Table
 
 from cli import options
 from cli.console import escape, results
-from cli.local.checks import Finding, Surroundings, Verdict, examine, redis_url_of_environment
+from cli.local.checks import (
+    Finding,
+    Surroundings,
+    Verdict,
+    examine,
+    is_in_container,
+    redis_url_of_environment,
+)
+from cli.local.stack import local_url
 
 _STYLES = {Verdict.FINE: "green", Verdict.NOTE: "yellow", Verdict.MISSING: "bold red"}
 
@@ -25,8 +33,9 @@ def doctor(
         models_dir=options.models_folder(data_dir, models_dir),
         host=host,
         port=port,
-        url=url or f"http://{host}:{port}",
+        url=url or local_url(host, port),
         redis_url=redis_url_of_environment(),
+        in_container=is_in_container(),
     )
     findings = examine(place)
     results().print(_findings_table(findings))

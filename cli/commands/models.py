@@ -11,6 +11,7 @@ from cli import options
 from cli.commands import model_files
 from cli.console import escape, notes, results
 from cli.errors import CliError
+from cli.optional_packages import require_packages
 from jukebox_core.child_processes import TORCH_VARIABLES, child_environment, python_command
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import JukeboxError
@@ -94,8 +95,10 @@ def write_tiny(directory: Path) -> None:
     """Write the tiny model in a child process, which needs torch; this one does not.
 
     Raises:
+        UsageError: there is no torch.
         CliError: the child failed; its last line is in the message.
     """
+    require_packages(["torch"])
     directory.parent.mkdir(parents=True, exist_ok=True)
     command = python_command("jukebox_core.tiny", str(directory))
     done = subprocess.run(

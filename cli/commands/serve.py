@@ -12,6 +12,7 @@ from cli.local.checks import redis_url_of_environment
 from cli.local.signals import Interrupted, StopSignals
 from cli.local.stack import LOGS_FOLDER, StackSettings, running_stack
 from cli.local_model import default_model
+from cli.optional_packages import STACK_PACKAGES, require_packages
 from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
 
 _CHECK_SEC = 0.5
@@ -36,6 +37,7 @@ def serve(
     ] = False,
 ) -> None:
     """Start the API, a worker and, without REDIS_URL, an embedded server; stop them on Ctrl-C."""
+    require_packages(STACK_PACKAGES)
     settings = StackSettings(
         data_dir=data_dir,
         models_dir=options.models_folder(data_dir, models_dir),

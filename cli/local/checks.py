@@ -6,13 +6,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from cli.errors import CliError, ServiceProblem, UsageError
-from cli.local.stack import require_free_port
+from cli.local.stack import LOGS_FOLDER, require_free_port
 from cli.service.client import JukeboxClient
 from jukebox_core.child_processes import TORCH_VARIABLES, child_environment
 from jukebox_core.errors import JukeboxError
@@ -21,6 +21,8 @@ from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
 _OLDEST_PYTHON = (3, 11)
 _WANTED_FORMATS = ("WAV", "FLAC", "OGG", "MP3")
 _WANTED_FREE_BYTES = 1_000_000_000
+_ONLY_TO_GENERATE = frozenset({"torch", "server"})
+_CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 
 class Verdict(StrEnum):
@@ -51,6 +53,7 @@ class Surroundings:
     port: int
     url: str
     redis_url: str | None
+    in_container: bool = False
 
 
 def examine(place: Surroundings) -> list[Finding]:
@@ -61,14 +64,35 @@ def examine(place: Surroundings) -> list[Finding]:
         check_sound,
         check_server,
         check_data_folder,
+        check_logs,
         check_models,
         check_service,
     )
     findings = [check(place) for check in checks]
     # A service that answers here explains why the port is taken.
-    if findings[-1].verdict is not Verdict.FINE:
+    answers = findings[-1].verdict is Verdict.FINE or _is_service_alive(place)
+    if place.redis_url or place.in_container or answers:
+        findings = [_as_part_of_a_service(finding) for finding in findings]
+    if not answers:
         findings.append(check_port(place))
     return findings
+
+
+def _as_part_of_a_service(finding: Finding) -> Finding:
+    """The API of a service, or a client of one, need not generate anything itself."""
+    if finding.what not in _ONLY_TO_GENERATE or finding.verdict is not Verdict.MISSING:
+        return finding
+    return replace(
+        finding, verdict=Verdict.NOTE, remedy=f"needed in workers only: {finding.remedy}"
+    )
+
+
+def _is_service_alive(place: Surroundings) -> bool:
+    try:
+        with JukeboxClient(place.url) as client:
+            return client.is_alive()
+    except CliError:
+        return False
 
 
 def check_python(_: Surroundings) -> Finding:
@@ -153,6 +177,15 @@ def check_data_folder(place: Surroundings) -> Finding:
     return Finding("data folder", Verdict.FINE, found)
 
 
+def check_logs(place: Surroundings) -> Finding:
+    """Where are the logs of `jukebox serve`?"""
+    folder = place.data_dir / LOGS_FOLDER
+    if not folder.is_dir():
+        return Finding("logs", Verdict.FINE, f"`jukebox serve` will write them to {folder}")
+    names = ", ".join(sorted(path.name for path in folder.glob("*.log"))) or "none yet"
+    return Finding("logs", Verdict.FINE, f"{folder}: {names}")
+
+
 def check_models(place: Surroundings) -> Finding:
     """Is there a model to sing with?"""
     try:
@@ -188,6 +221,13 @@ def check_service(place: Surroundings) -> Finding:
         return Finding("service", Verdict.MISSING, f"{place.url} has no worker", remedy)
     who = ", ".join(f"{worker['name']} ({worker['device']})" for worker in workers)
     return Finding("service", Verdict.FINE, f"{place.url}, workers: {who}")
+
+
+def is_in_container() -> bool:
+    """Whether this is a container of Docker, Podman or Kubernetes."""
+    return "KUBERNETES_SERVICE_HOST" in os.environ or any(
+        mark.exists() for mark in _CONTAINER_MARKS
+    )
 
 
 def redis_url_of_environment() -> str | None:

@@ -50,8 +50,7 @@ class StackSettings:
     @property
     def url(self) -> str:
         """Where a client on this machine finds the API."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}.get(self.host, self.host)
-        return f"http://{host}:{self.port}"
+        return local_url(self.host, self.port)
 
     def environment(self, module: str, redis_url: str) -> dict[str, str]:
         """The environment of a child: its settings by name, and where it finds everything."""
@@ -219,6 +218,12 @@ def running_stack(settings: StackSettings, signals: StopSignals) -> Iterator[Sta
         yield stack
     finally:
         stack.stop()
+
+
+def local_url(host: str, port: int) -> str:
+    """Where a client on this machine finds a server that listens on `host`."""
+    reached = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
 
 
 def free_port(host: str = "127.0.0.1") -> int:

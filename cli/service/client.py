@@ -161,6 +161,13 @@ class JukeboxClient:
         """Workers, counts of jobs, version."""
         return self._json("GET", "/system")
 
+    def is_alive(self) -> bool:
+        """Whether the service answers, even if it does not reach its store."""
+        try:
+            return self._http.get("/healthz", timeout=5.0).status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
+
     def is_ready(self) -> bool:
         """Whether the service answers and reaches its store."""
         try:

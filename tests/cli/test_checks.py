@@ -5,8 +5,8 @@ import pytest
 
 from cli.local import checks, embedded_redis
 from cli.local.checks import Surroundings, Verdict
-from cli.local.stack import free_port
-from tests.cli.scripted import json_answer
+from cli.local.stack import free_port, local_url
+from tests.cli.scripted import json_answer, problem
 
 
 @pytest.fixture
@@ -51,6 +51,52 @@ def test_a_package_without_torch_is_missing_only_what_needs_it(place, monkeypatc
     finding = checks.check_torch(place)
     assert finding.verdict is Verdict.MISSING
     assert "generate" in finding.remedy
+
+
+@pytest.fixture
+def no_torch(monkeypatch):
+    def version(name):
+        raise checks.PackageNotFoundError(name)
+
+    def find_server():
+        raise embedded_redis.EmbeddedRedisError("none")
+
+    monkeypatch.setattr(checks, "version", version)
+    monkeypatch.setattr(embedded_redis, "find_server", find_server)
+
+
+def missing(place):
+    return [f.what for f in checks.examine(place) if f.verdict is Verdict.MISSING]
+
+
+def test_the_api_s_container_lacks_nothing_without_torch_and_a_server(place, no_torch, service):
+    """Its own API answers there, and says nothing of workers to a client without a key."""
+    assert missing(place) == ["torch", "server"]
+    assert missing(dataclasses.replace(place, redis_url="redis://music:6379")) == []
+    assert missing(dataclasses.replace(place, in_container=True)) == []
+    service.on("GET", "/healthz", json_answer({"status": "ok"}))
+    service.on("GET", "/system", problem(401, "unauthenticated", "a key is needed"))
+    port = int(service.url.rpartition(":")[2])
+    assert missing(dataclasses.replace(place, url=service.url, port=port)) == []
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        *(("0.0.0.0", "http://127.0.0.1:8000"), ("::", "http://[::1]:8000")),
+        *(("::1", "http://[::1]:8000"), ("studio", "http://studio:8000")),
+    ],
+)
+def test_an_address_to_listen_on_is_called_at_one_that_answers(host, url):
+    assert local_url(host, 8000) == url
+
+
+def test_the_folder_of_the_logs_is_named(place):
+    folder = place.data_dir / "logs"
+    assert str(folder) in checks.check_logs(place).found
+    folder.mkdir(parents=True)
+    (folder / "worker.log").touch()
+    assert checks.check_logs(place).found == f"{folder}: worker.log"
 
 
 def test_a_data_folder_that_cannot_be_written_is_named(place, tmp_path):
