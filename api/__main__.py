@@ -69,6 +69,8 @@ def main() -> None:
         port=settings.port,
         log_config=None,
         server_header=False,
+        # The application does that itself, with the prefix of the path.
+        proxy_headers=False,
         http=guarded_protocol(max_connections),
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         # One failed accept is reported for each of these places in the queue.

@@ -6,13 +6,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import Depends, FastAPI
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import RedirectResponse
 
 from api.dependencies import Services
 from api.media import Ingest
 from api.metrics import ApiMetrics, CountRequests
 from api.rollback import Withdrawals
-from api.routes import alignment, audio, events, health, jobs, models, pins
+from api.routes import alignment, audio, docs, events, health, jobs, models, pins
 from api.routes import assets as assets_routes
 from api.routes import webhooks as webhooks_routes
 from api.settings import ApiSettings
@@ -21,6 +20,7 @@ from api.web.error_handlers import install_error_handlers
 from api.web.files import Transcoder
 from api.web.middleware import BodyLimit, SecurityHeaders
 from api.web.openapi import DESCRIPTION, TAGS, openapi_of
+from api.web.proxy import BehindProxy, prefix_of_url
 from api.web.request_cost import RequestCost, RequestRate, refuse_repeated_parameters
 from api.web.revocation import EndWithKey
 from api.web.routing import HeadLikeGet
@@ -71,6 +71,8 @@ def create_app(
         version=VERSION,
         description=DESCRIPTION,
         openapi_tags=TAGS,
+        openapi_url=None,
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         dependencies=[Depends(refuse_repeated_parameters)],
@@ -102,7 +104,7 @@ def create_app(
         app.include_router(routes.router)
     app.include_router(health.router)
     app.webhooks.include_router(webhooks_routes.messages)
-    app.add_api_route("/", _to_docs, include_in_schema=False)
+    app.include_router(docs.router)
     metrics.expect_requests(app.routes)
     store.on_ended = metrics.end_job
     install_error_handlers(app)
@@ -125,6 +127,9 @@ def create_app(
     app.add_middleware(Door, keys=keys, always_locked=always_locked)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(CountRequests, metrics=metrics)
+    app.add_middleware(
+        BehindProxy, trusted=settings.trusted_proxies, prefix=prefix_of_url(settings.public_url)
+    )
     # FastAPI's own way to do it.
     app.openapi = openapi_of(app, lambda: always_locked or keys.exists)  # type: ignore[method-assign]
     return app
@@ -143,7 +148,3 @@ def _running(
         await run_in_threadpool(withdrawals.close)
 
     return lifespan
-
-
-async def _to_docs() -> RedirectResponse:
-    return RedirectResponse("docs")

@@ -19,6 +19,7 @@ from api.views.views import eta_sec, job_view
 from api.web.callers import CallerDep
 from api.web.errors import ApiError
 from api.web.files import Transcoder
+from api.web.proxy import root_path
 from api.web.streams import Streams
 from api.web.uploads import Uploads
 from jobs.errors import DataFolderMismatch, JobNotFound
@@ -89,11 +90,6 @@ def services_of(request: Request) -> Services:
 ServicesDep = Annotated[Services, Depends(services_of)]
 
 
-def root_path(request: Request) -> str:
-    """What a proxy puts before every path."""
-    return str(request.scope.get("root_path", "")).rstrip("/")
-
-
 def checked_job_id(
     job_id: Annotated[str, Path(description="Id of a job", examples=[EXAMPLE_ID])],
     caller: CallerDep,
@@ -126,7 +122,7 @@ class JobReader:
     def __init__(self, services: ServicesDep, request: Request) -> None:
         self._store = services.store
         self._rates: dict[str, Mapping[Stage, float]] = {}
-        self._root = root_path(request)
+        self._root = root_path(request.scope)
 
     def view(self, job: Job) -> JobView:
         """A record with its place in the queue and its likely end. Blocking."""

@@ -3,16 +3,23 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
+from api.web.proxy import prefix_of_url
 from jobs.limits import JobLimits
 from jobs.record.request import MAX_TIMEOUT_SECONDS
-from jobs.settings import ServiceSettings
+from jobs.settings import ServiceSettings, check_public_url
 from jobs.webhooks.urls import read_hosts
 
 _THIRTY_DAYS_SEC = 30 * 86_400.0
 _MAX_KEPT_SEC = 100 * 365 * 86_400.0
+
+
+def _check_public_url(url: str) -> str:
+    checked = check_public_url(url)
+    prefix_of_url(checked)
+    return checked
 
 
 class ApiSettings(ServiceSettings):
@@ -23,6 +30,10 @@ class ApiSettings(ServiceSettings):
     models_dir: Path = Path("models")
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
+    public_url: Annotated[str, AfterValidator(_check_public_url)] = ""
+    trusted_proxies: Annotated[str, Field(validation_alias="FORWARDED_ALLOW_IPS", min_length=1)] = (
+        "127.0.0.1"
+    )
     webhooks: Literal["on", "off"] = "off"
     webhook_allowed_hosts: Annotated[frozenset[str], NoDecode, BeforeValidator(read_hosts)] = (
         frozenset()

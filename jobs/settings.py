@@ -5,6 +5,7 @@ import os
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -131,6 +132,13 @@ def _variable(location: str | int) -> str:
     if name in GROUP_OF:
         return f"{GROUP_OF[name]}: {name}"
     return name if name.isupper() else f"{PREFIX}{name.upper()}"
+
+
+def check_public_url(url: str) -> str:
+    """Without a slash at its end. Raises ValueError for what is neither empty nor an http URL."""
+    if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc):
+        raise ValueError("must be the http or https URL that the service is found under")
+    return url.rstrip("/")
 
 
 def split_words(value: object) -> object:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi import Path as PathParameter
 from starlette.datastructures import FormData, UploadFile
 
-from api.dependencies import Services, ServicesDep, check_data_folder, root_path
+from api.dependencies import Services, ServicesDep, check_data_folder
 from api.media import FileRefused, IngestFailed
 from api.submission.policy import asset_expires_at
 from api.submission.storage import check_room
@@ -20,6 +20,7 @@ from api.web.callers import Caller, CallerDep
 from api.web.errors import ApiError, InvalidRequest, invalid_field
 from api.web.idempotency import IdempotencyHeader, named_request
 from api.web.openapi import problems
+from api.web.proxy import root_path
 from jobs.errors import AssetNotFound
 from jobs.files.assets import Asset, is_asset_id, new_asset_id
 from jobs.idempotency import ANYONE, IdempotencyKey
@@ -142,7 +143,7 @@ async def create_asset(
 def _view(services: Services, request: Request, asset: Asset) -> AssetView:
     return asset_view(
         asset,
-        root_path(request),
+        root_path(request.scope),
         asset_expires_at(services.settings, asset),
         stored_bytes=services.assets.stored_bytes(asset.id),
     )

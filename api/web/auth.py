@@ -17,13 +17,14 @@ from starlette.types import Scope as Connection
 
 from api.web.callers import ANYBODY, Caller, caller_with, let_in
 from api.web.errors import ApiError, send_problem
+from api.web.proxy import path_of
 from jobs.api_keys import ApiKeyFile, Scope
 from jobs.errors import ApiKeysUnreadable
 
 _log = logging.getLogger(__name__)
 
 OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz"})
-"""What tells nothing of anybody, and so needs no key."""
+"""What tells nothing of anybody, and so needs no key; so do the files of the page at /docs."""
 _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -72,7 +73,7 @@ class Door:
             if not is_locked:
                 _refuse_other_machines(connection, headers)
                 let_in(connection, ANYBODY)
-            elif path_of(connection) not in OPEN_PATHS:
+            elif not _is_open(path_of(connection)):
                 caller = self._caller(headers)
                 _require_scope(caller, connection["method"])
                 let_in(connection, caller)
@@ -97,15 +98,13 @@ class Door:
         return caller_with(key)
 
 
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.startswith("/docs/")
+
+
 def unknown_key() -> ApiError:
     """The 401 for a key that does not exist, or not any more."""
     return _unauthorized("api_key_unknown", "No such API key: it was mistyped, or revoked.")
-
-
-def path_of(connection: Connection) -> str:
-    """The path without what a proxy puts before it."""
-    path: str = connection["path"]
-    return path.removeprefix(str(connection.get("root_path", "")).rstrip("/"))
 
 
 def _unauthorized(code: str, detail: str) -> ApiError:

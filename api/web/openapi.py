@@ -19,8 +19,7 @@ A job is drawn level by level, from the coarsest (`top`) to the finest (`bottom`
 level can be heard before the next is done. Follow the links in `urls`; watch a job by asking again
 (`Retry-After` tells when), by `?wait=30`, or by its events.
 
-Every error is an `application/problem+json` document (RFC 9457) with a stable `code`. This page
-loads its own script from a public CDN; the service itself needs no network.
+Every error is an `application/problem+json` document (RFC 9457) with a stable `code`.
 """
 
 TAGS = [

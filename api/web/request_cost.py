@@ -15,8 +15,8 @@ from anyio import to_thread
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.web.auth import path_of
 from api.web.errors import ApiError, invalid_field, send_problem, too_much
+from api.web.proxy import path_of
 from api.web.routing import has_endpoint
 from jobs.errors import LimitReached, StoreUnavailable
 from jobs.store import JobStore

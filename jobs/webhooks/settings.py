@@ -2,12 +2,11 @@
 
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from jobs.settings import ServiceSettings, default_health_file, split_words
+from jobs.settings import ServiceSettings, check_public_url, default_health_file, split_words
 from jobs.webhooks.urls import read_hosts
 
 _MINUTE_SEC, _HOUR_SEC = 60.0, 3600.0
@@ -25,12 +24,6 @@ RETRIES_AFTER_SEC = (
 MAX_RETRY_AFTER_SEC = 24 * _HOUR_SEC
 
 
-def _check_public_url(url: str) -> str:
-    if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc):
-        raise ValueError("must be the http or https URL that the service is found under")
-    return url.rstrip("/")
-
-
 class WebhookSettings(ServiceSettings):
     """Settings of one webhook process.
 
@@ -45,7 +38,7 @@ class WebhookSettings(ServiceSettings):
     webhook_allowed_hosts: Annotated[frozenset[str], NoDecode, BeforeValidator(read_hosts)] = (
         frozenset()
     )
-    public_url: Annotated[str, AfterValidator(_check_public_url)] = ""
+    public_url: Annotated[str, AfterValidator(check_public_url)] = ""
     webhook_concurrency: Annotated[int, Field(ge=2, le=256)] = 16
     webhook_timeout_sec: Annotated[float, Field(gt=0, le=60)] = 15.0
     webhook_retries_sec: Annotated[

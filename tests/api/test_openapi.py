@@ -146,12 +146,6 @@ async def test_the_success_of_a_post_is_a_202_and_a_repetition_a_200(document: d
     assert "Idempotent-Replayed" in responses["200"]["headers"]
 
 
-async def test_the_docs_page_is_there(service: Service):
-    response = await service.client.get("/docs")
-    assert response.status_code == 200
-    assert "/openapi.json" in response.text
-
-
 async def test_a_key_is_declared_as_needed_where_it_is(service: Service):
     def security(document: dict[str, Any]) -> list[dict[str, Any]]:
         return document["paths"]["/jobs"]["get"]["security"]
