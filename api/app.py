@@ -11,7 +11,7 @@ from api.dependencies import Services
 from api.media import Ingest
 from api.metrics import ApiMetrics, CountRequests
 from api.rollback import Withdrawals
-from api.routes import alignment, audio, docs, events, health, jobs, models, pins
+from api.routes import alignment, audio, docs, events, health, jobs, lyrics, models, pins
 from api.routes import assets as assets_routes
 from api.routes import webhooks as webhooks_routes
 from api.settings import ApiSettings
@@ -100,7 +100,8 @@ def create_app(
         metrics=metrics,
         stopping=asyncio.Event(),
     )
-    for routes in (jobs, pins, events, audio, alignment, assets_routes, models, webhooks_routes):
+    files = (audio, alignment, lyrics)
+    for routes in (jobs, pins, events, *files, assets_routes, models, webhooks_routes):
         app.include_router(routes.router)
     app.include_router(health.router)
     app.webhooks.include_router(webhooks_routes.messages)

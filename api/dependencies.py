@@ -29,7 +29,10 @@ from jobs.files.shared_folder import SharedFolder
 from jobs.files.stored_bytes import StoredBytes
 from jobs.queue import JobQueue
 from jobs.record.job import Job, Stage, is_job_id
+from jobs.record.request import MAX_LYRICS_CHARACTERS
 from jobs.store import JobStore, JobWatcher
+from jukebox_core.errors import JukeboxError
+from jukebox_core.labels import JukeboxTokenizer
 from jukebox_core.models.catalog import ModelCatalog
 
 _log = logging.getLogger(__name__)
@@ -120,7 +123,8 @@ class JobReader:
     """Reads jobs and shows them as this request's client should see them."""
 
     def __init__(self, services: ServicesDep, request: Request) -> None:
-        self._store = services.store
+        self._store, self._catalog = services.store, services.catalog
+        self._tokenizers: dict[str, JukeboxTokenizer | None] = {}
         self._rates: dict[str, Mapping[Stage, float]] = {}
         self._root = root_path(request.scope)
 
@@ -129,7 +133,11 @@ class JobReader:
         position = None if job.is_terminal else self._store.queue_position(job.id)
         rates = {} if job.is_terminal else self._rates_of(job.request.model)
         return job_view(
-            job, queue_position=position, eta_sec=eta_sec(job, rates, position), root=self._root
+            job,
+            queue_position=position,
+            eta_sec=eta_sec(job, rates, position),
+            root=self._root,
+            lyrics_as_read=self._lyrics_as_read(job),
         )
 
     def _rates_of(self, model: str) -> Mapping[Stage, float]:
@@ -140,7 +148,22 @@ class JobReader:
 
     def bare_view(self, job: Job) -> JobView:
         """A record alone, without asking the store for anything."""
-        return job_view(job, queue_position=None, eta_sec=None, root=self._root)
+        return job_view(
+            job,
+            queue_position=None,
+            eta_sec=None,
+            root=self._root,
+            lyrics_as_read=self._lyrics_as_read(job),
+        )
+
+    def _lyrics_as_read(self, job: Job) -> str | None:
+        """None as well for a model that is gone; looked up once per model and request."""
+        model = job.request.model
+        if model not in self._tokenizers:
+            self._tokenizers[model] = _tokenizer_of(self._catalog, model)
+        tokenizer = self._tokenizers[model]
+        text = None if tokenizer is None else tokenizer.lyrics_as_read(job.request.lyrics)
+        return None if text is None else text[:MAX_LYRICS_CHARACTERS]
 
     async def read(self, job_id: str) -> tuple[Job, JobView]:
         """A record now, and its view. Raises JobNotFound, StoreUnavailable."""
@@ -149,6 +172,13 @@ class JobReader:
     def _read(self, job_id: str) -> tuple[Job, JobView]:
         job = self._store.get(job_id)
         return job, self.view(job)
+
+
+def _tokenizer_of(catalog: ModelCatalog, model: str) -> JukeboxTokenizer | None:
+    try:
+        return catalog.get(model).tokenizer
+    except JukeboxError:
+        return None
 
 
 JobReaderDep = Annotated[JobReader, Depends()]

@@ -17,6 +17,7 @@ from cli.commands import (
     lyrics,
     models,
     modes,
+    names,
     pins,
     serve,
     train,
@@ -60,6 +61,8 @@ def build_app() -> typer.Typer:
     app.command("pin")(pins.pin)
     app.command("unpin")(pins.unpin)
     app.command("download")(jobs.download)
+    app.command("artists")(names.artists)
+    app.command("genres")(names.genres)
     app.command("align")(lyrics.align)
     app.add_typer(codes.codes_app, name="codes")
     app.command("generate")(generate.generate)

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 import typer
 
 from cli.outputs import OutputPath, output_path
+from jukebox_core.errors import LabelError
+from jukebox_core.labels import decode_text, normalize_line_breaks
 
 SpeedName = Literal["exact", "parallel"]
 
@@ -52,6 +54,15 @@ Output = Annotated[
 Artist = Annotated[str, typer.Option("--artist", help="Artist to sing like.")]
 Genre = Annotated[str, typer.Option("--genre", help="Genre to play.")]
 Lyrics = Annotated[str, typer.Option("--lyrics", help="Words to sing; @FILE reads them.")]
+LyricsFormatName = Literal["auto", "plain", "lrc", "srt", "vtt"]
+LyricsFormatOption = Annotated[
+    LyricsFormatName | None,
+    typer.Option(
+        "--lyrics-format",
+        help="Of the words: auto, the default, leaves out the times of lrc, srt and vtt and marks "
+        "such as [Verse]; plain sings everything.",
+    ),
+]
 Seconds = Annotated[float, typer.Option("--seconds", min=0.01, help="Length of the sound.")]
 SongSeconds = Annotated[
     float | None,
@@ -107,16 +118,17 @@ def models_folder(data_dir: Path, models_dir: Path | None) -> Path:
 
 
 def lyrics_text(argument: str) -> str:
-    """The lyrics themselves, or those of the file that `@FILE` names.
+    """The lyrics themselves, or those of the file that `@FILE` names, with `\n` between lines.
 
     Raises:
         typer.BadParameter: the file cannot be read as UTF-8.
     """
     if not argument.startswith("@"):
-        return argument
+        return normalize_line_breaks(argument)
     try:
-        return Path(argument[1:]).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        content = Path(argument[1:]).read_bytes()
+        return normalize_line_breaks(decode_text(content, argument[1:]))
+    except (OSError, LabelError) as error:
         raise typer.BadParameter(f"cannot read lyrics from {argument[1:]!r}: {error}") from error
 
 

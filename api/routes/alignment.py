@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -22,14 +23,19 @@ from jukebox_core.units import Level
 
 router = APIRouter(tags=["files"])
 
-AlignmentFormat = Literal["json", "lrc", "vtt"]
+AlignmentFormat = Literal["json", "lrc", "lrc-lines", "vtt"]
 
 _MEDIA_TYPES: Mapping[str, str] = {
     "json": "application/json",
     "lrc": "text/plain; charset=utf-8",
+    "lrc-lines": "text/plain; charset=utf-8",
     "vtt": "text/vtt; charset=utf-8",
 }
-_WRITERS: Mapping[str, Callable[[LyricTimes], str]] = {"lrc": to_lrc, "vtt": to_webvtt}
+_WRITERS: Mapping[str, Callable[[LyricTimes], str]] = {
+    "lrc": to_lrc,
+    "lrc-lines": partial(to_lrc, word_times=False),
+    "vtt": to_webvtt,
+}
 
 
 class AlignmentQuery(BaseModel):
@@ -39,7 +45,11 @@ class AlignmentQuery(BaseModel):
 
     sample: Annotated[int, Field(ge=0, lt=MAX_SAMPLES, description="Which take")] = 0
     format: Annotated[
-        AlignmentFormat, Field(description="`lrc` for music players, `vtt` for browsers")
+        AlignmentFormat,
+        Field(
+            description="`lrc` for music players, with a time for each word; `lrc-lines` for those "
+            "that read one time for each line; `vtt` for browsers"
+        ),
     ] = "json"
 
 
@@ -81,7 +91,7 @@ def download_alignment(
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if has_already(request, etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    filename = f"{job_id}-{query.sample}.{query.format}"
+    filename = f"{job_id}-{query.sample}.{query.format.removesuffix('-lines')}"
     headers["Content-Disposition"] = f'attachment; filename="{filename}"'
     return Response(text, media_type=_MEDIA_TYPES[query.format], headers=headers)
 

@@ -14,7 +14,7 @@ from api.web.errors import ApiError
 from api.web.openapi import problems
 from jukebox_core.errors import JukeboxError, ModelNotFound
 from jukebox_core.labels.search import LabelSearch, NameMatch
-from jukebox_core.models.catalog import ModelCatalog, ModelState
+from jukebox_core.models.catalog import ModelCard, ModelCatalog, ModelState
 
 _log = logging.getLogger(__name__)
 
@@ -84,18 +84,22 @@ def search_genres(
 def _search(
     catalog: ModelCatalog, name: str, find: Callable[[LabelSearch], list[NameMatch]]
 ) -> NameList:
+    if card_of(catalog, name).tokenizer is None:
+        detail = f"{name} came without lists of artists and genres: names cannot be looked up"
+        raise ApiError(HTTPStatus.NOT_FOUND, "labels_not_found", detail)
+    return NameList(data=[name_view(match) for match in find(catalog.search(name))])
+
+
+def card_of(catalog: ModelCatalog, name: str) -> ModelCard:
+    """The model of a path. Raises ApiError where there is none that can be read."""
     try:
-        if catalog.get(name).tokenizer is None:
-            detail = f"{name} came without lists of artists and genres: names cannot be looked up"
-            raise ApiError(HTTPStatus.NOT_FOUND, "labels_not_found", detail)
-        search = catalog.search(name)
+        return catalog.get(name)
     except ModelNotFound as error:
         raise ApiError(HTTPStatus.NOT_FOUND, "model_not_found", str(error)) from error
     except JukeboxError as error:
         _log.error("model %s cannot be used: %s", name, error)
         detail = f"{name} is installed but broken; the service's log says how"
         raise ApiError(HTTPStatus.NOT_FOUND, "model_not_found", detail) from error
-    return NameList(data=[name_view(match) for match in find(search)])
 
 
 def _view(catalog: ModelCatalog, name: str) -> ModelView:

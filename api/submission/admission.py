@@ -130,9 +130,14 @@ def _label_field(sentence: str) -> str:
     return next(named, "genre")
 
 
+def request_field(error: SongError) -> list[str]:
+    """The field of a request that a planner found at fault, as its path."""
+    return [_REQUEST_FIELDS.get(step, step) for step in error.field.split(".")]
+
+
 def refusal(error: SongError, request: JobRequest, pointer: tuple[str, ...]) -> InvalidRequest:
     """What a planner found, in the words of the request; `pointer` named what is kept."""
-    path = [_REQUEST_FIELDS.get(step, step) for step in error.field.split(".")]
+    path = request_field(error)
     # A default cannot be at fault; what it was made from can.
     if path == ["song_duration_seconds"] and request.song_duration_seconds is None:
         path = ["duration_seconds"]

@@ -15,6 +15,7 @@ from api.submission.admission import Beginning, admit, refusal
 from api.submission.policy import granted, within_time
 from api.submission.sources import asset_of, cut_codes, inherited_request, origin_of, request_of
 from api.submission.storage import check_room
+from api.submission.warnings import warnings_of
 from api.submission.webhooks import check_webhook
 from api.web.callers import Caller
 from api.web.errors import ApiError, InvalidRequest, invalid_field
@@ -63,6 +64,7 @@ def create(
     try:
         prepared = _prepare(services, caller, body, job_id)
         job = granted(services.settings, prepared, caller.owner)
+        job = replace(job, warnings=warnings_of(services.catalog, body, job))
     except BaseException:
         remove_files(services, job_id)
         raise

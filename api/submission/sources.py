@@ -19,7 +19,8 @@ from jobs.record.bodies import AncestralBody, ContinueBody, PrimedBody, Upsample
 from jobs.record.job import Job
 from jobs.record.request import LEVEL_NAMES, JobRequest, LevelName
 from jukebox_core.config import JukeboxConfig
-from jukebox_core.errors import SongError
+from jukebox_core.errors import LabelError, SongError
+from jukebox_core.labels import read_lyrics
 from jukebox_core.sampling.kept import cut_tokens
 from jukebox_core.units import COARSE_TO_FINE, Level
 
@@ -114,7 +115,17 @@ def _by_level(codes: Mapping[str, StoredCodes]) -> dict[Level, StoredCodes]:
 def request_of(body: AncestralBody | PrimedBody) -> JobRequest:
     """The body as the record keeps it; what is filled in at admission is missing yet."""
     given = {name: getattr(body, name) for name in type(body).model_fields}
-    return JobRequest(**{**given, "artist": body.artist or "", "genre": body.genre or ""})
+    names = {"artist": body.artist or "", "genre": body.genre or ""}
+    return JobRequest(**{**given, **names, **_sung_lyrics(given)})
+
+
+def _sung_lyrics(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """`lyrics` without what `lyrics_format` leaves out. Raises InvalidRequest."""
+    try:
+        read = read_lyrics(fields.get("lyrics", ""), fields.get("lyrics_format", "auto"))
+    except LabelError as error:
+        raise invalid_field("body", ["lyrics"], str(error)) from error
+    return {"lyrics": read.text, "lyrics_format": "plain"}
 
 
 def inherited_request(body: ContinueBody | UpsampleBody, origin: Origin) -> JobRequest:
@@ -131,7 +142,11 @@ def inherited_request(body: ContinueBody | UpsampleBody, origin: Origin) -> JobR
     if origin.model not in (None, given.get("model", origin.model)):
         sentence = f"the codes belong to {origin.model}, and only that model can go on from them"
         raise invalid_field("body", ["model"], sentence)
-    request = JobRequest(**{**inherited, **given})
+    fields = {**inherited, **given}
+    if "lyrics" in given or "lyrics_format" in given:
+        # What is inherited as it is has been read already.
+        fields |= _sung_lyrics(fields)
+    request = JobRequest(**fields)
     return request.model_copy(update={"num_samples": _num_samples(body, origin)})
 
 

@@ -63,6 +63,36 @@ class MetricsView(BaseModel):
     levels: dict[str, LevelMetricsView]
 
 
+class WarningView(BaseModel):
+    """Something that the client may not have meant; the job is accepted all the same."""
+
+    code: str = Field(examples=["artist_unknown"])
+    pointer: str = Field(description="The field, as a JSON pointer", examples=["/artist"])
+    detail: str
+
+
+class LyricsWindowView(BaseModel):
+    """The lyrics that the model reads while it draws one window."""
+
+    start_seconds: float = Field(description="Of the window, in the drawn part of the song")
+    end_seconds: float
+    first_character: int = Field(description="Where in the text its part begins")
+    text: str
+
+
+class LyricsView(BaseModel):
+    """Lyrics as a model reads them."""
+
+    object: Literal["lyrics"] = "lyrics"
+    text: str | None = Field(
+        description="All of them, in the characters that the model knows; null if it reads none"
+    )
+    paced_text: str | None = Field(
+        description="What falls to the drawn part when they are sung evenly over the whole song"
+    )
+    windows: list[LyricsWindowView]
+
+
 class JobErrorView(BaseModel):
     """Why a job failed."""
 
@@ -82,6 +112,7 @@ class JobUrls(BaseModel):
     audio: str
     codes: str
     alignment: str
+    lyrics: str
     children: str
 
 
@@ -108,6 +139,11 @@ class JobView(BaseModel):
     owner: str | None = Field(description="Id of its API key; null where none is needed")
     outputs: list[OutputView] = Field(description="Grows as each level is finished")
     labels: dict[str, Any] = Field(description="What artist and genre resolved to, per level")
+    lyrics_as_read: str | None = Field(
+        description="The text that the model reads, up to 20,000 characters of it; null if it "
+        "reads none"
+    )
+    warnings: list[WarningView] = Field(description="What may not have been meant")
     seed: int
     attempt: int = Field(description="Rises when a worker died with the job")
     metrics: MetricsView

@@ -18,6 +18,7 @@ from api.views.schemas import (
     NameView,
     OutputView,
     ProgressView,
+    WarningView,
     WorkerView,
 )
 from jobs.files.assets import Asset
@@ -34,7 +35,14 @@ MAX_REQUEST_DURATION_SEC = 600.0
 """Bound of `JobRequest.duration_seconds`, whatever the model."""
 
 
-def job_view(job: Job, *, queue_position: int | None, eta_sec: float | None, root: str) -> JobView:
+def job_view(
+    job: Job,
+    *,
+    queue_position: int | None,
+    eta_sec: float | None,
+    root: str,
+    lyrics_as_read: str | None = None,
+) -> JobView:
     """A record as its owner sees it; `root` is put before every path (a proxy's prefix)."""
     urls = job_urls(job.id, root)
     error = job.error
@@ -58,6 +66,11 @@ def job_view(job: Job, *, queue_position: int | None, eta_sec: float | None, roo
         owner=job.owner,
         outputs=[_output_view(output, urls.audio) for output in job.outputs],
         labels=dict(job.labels),
+        lyrics_as_read=lyrics_as_read,
+        warnings=[
+            WarningView(code=each.code, pointer=f"/{each.field}", detail=each.message)
+            for each in job.warnings
+        ],
         seed=job.request.seed or 0,
         attempt=job.attempt,
         metrics=_metrics_view(job),
@@ -80,6 +93,7 @@ def job_urls(job_id: str, root: str) -> JobUrls:
         audio=f"{path}/audio",
         codes=f"{path}/codes",
         alignment=f"{path}/alignment",
+        lyrics=f"{path}/lyrics",
         children=f"{path}/children",
     )
 

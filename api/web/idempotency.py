@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel
 from jobs.idempotency import IdempotencyKey
 
 MAX_KEY_CHARACTERS = 255
-_ADDED_SINCE: set[str] = set()
+_ADDED_SINCE = {"lyrics_format"}
 """Fields of bodies that did not exist when whole bodies were hashed, defaults included. Such hashes
 are accepted, because clients may send a request again that they first sent to that release."""
 

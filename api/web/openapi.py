@@ -231,6 +231,8 @@ EXAMPLE_JOB: dict[str, Any] = {
         "middle": _example_resolution("v2"),
         "bottom": _example_resolution("v2"),
     },
+    "lyrics_as_read": "Hello, hello, is anybody there?",
+    "warnings": [],
     "seed": 7,
     "attempt": 1,
     "metrics": {
@@ -247,11 +249,13 @@ EXAMPLE_JOB: dict[str, Any] = {
         "audio": f"{_PATH}/audio",
         "codes": f"{_PATH}/codes",
         "alignment": f"{_PATH}/alignment",
+        "lyrics": f"{_PATH}/lyrics",
         "children": f"{_PATH}/children",
     },
     "input": {
         **EXAMPLE_REQUEST,
         "mode": "ancestral",
+        "lyrics_format": "plain",
         "artist_id": None,
         "genre_ids": None,
         "prompt": None,

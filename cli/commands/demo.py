@@ -10,6 +10,7 @@ from pathlib import Path
 from cli import options
 from cli.commands.downloads import SoundTarget, download_all
 from cli.commands.follow import follow_on_screen, show_figures
+from cli.commands.song_request import show_what_is_sung
 from cli.console import escape, notes, results
 from cli.errors import CliError, StackError
 from cli.figures import end_line
@@ -66,6 +67,7 @@ def _sing(stack: Stack, request: dict[str, object], songs_dir: Path) -> tuple[Jo
     songs_dir.mkdir(parents=True, exist_ok=True)
     with JukeboxClient(stack.url) as client:
         job = client.submit(request)
+        show_what_is_sung(job, request)
         notes().print(
             f"POST /jobs: {escape(str(request['artist']))}, {escape(str(request['genre']))}, "
             f"{request['duration_seconds']:g} s, seed {job['seed']} -> {job['id']}"

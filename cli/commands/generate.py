@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 import typer
 
 from cli import options, raw_ids
+from cli.commands.song_request import show_warnings
 from cli.console import escape, notes
 from cli.local_model import (
     Backend,
@@ -33,6 +34,10 @@ from cli.outputs import (
     output_path,
 )
 from cli.progress import LevelDisplay, LevelState, level_display
+from jukebox_core.labels import JukeboxTokenizer, Labels, LyricsFormat, read_lyrics
+from jukebox_core.labels.raw_ids import ArtistId, GenreIds
+from jukebox_core.labels.search import LabelSearch
+from jukebox_core.labels.warnings import lyrics_warnings, name_warnings
 from jukebox_core.song import SamplingParams
 from jukebox_core.units import Level
 
@@ -62,6 +67,7 @@ def generate(
     artist_ids: raw_ids.ArtistIdOption = None,
     genre_numbers: raw_ids.GenreIdsOption = None,
     lyrics: options.Lyrics = "",
+    lyrics_format: options.LyricsFormatOption = None,
     seconds: Annotated[
         float | None,
         typer.Option(
@@ -128,12 +134,15 @@ def generate(
         takes=beginning.num_takes(takes),
         overwrite=overwrite,
     )
+    words = options.lyrics_text(lyrics)
     jukebox = _load(directory, device, weights)
     chosen = jukebox.use_backend(wanted_backend(backend, native_step, fused_step))
-    labels = jukebox.tokenizer(
+    labels = _read_labels(
+        jukebox.tokenizer,
         artist,
         genre,
-        options.lyrics_text(lyrics),
+        words,
+        lyrics_format or "auto",
         artist_id=raw_ids.artist_id(artist_ids),
         genre_ids=raw_ids.genre_ids(genre_numbers),
     )
@@ -153,6 +162,40 @@ def generate(
         )
     notes().print(f"seed {seed}, {chosen} backend, {weights} weights")
     files.write(jukebox, codes, seed=seed)
+
+
+def _read_labels(
+    tokenizer: JukeboxTokenizer,
+    artist: str,
+    genre: str,
+    lyrics: str,
+    lyrics_format: LyricsFormat,
+    *,
+    artist_id: ArtistId | None,
+    genre_ids: GenreIds | None,
+) -> Labels:
+    """The labels of the song, after writing what may not have been meant.
+
+    Raises:
+        LabelError: an id, the genre or the lyrics cannot be read.
+    """
+    labels = tokenizer(
+        artist,
+        genre,
+        lyrics,
+        artist_id=artist_id,
+        genre_ids=genre_ids,
+        lyrics_format=lyrics_format,
+    )
+    warnings = (
+        *lyrics_warnings(tokenizer, lyrics, lyrics_format),
+        *name_warnings(
+            labels.resolution[0][Level.TOP.label], artist, genre, lambda: LabelSearch(tokenizer)
+        ),
+    )
+    as_read = tokenizer.lyrics_as_read(read_lyrics(lyrics, lyrics_format).text)
+    show_warnings((warning.message for warning in warnings), lyrics, as_read)
+    return labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

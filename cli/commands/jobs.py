@@ -9,7 +9,7 @@ from rich.table import Table
 from cli import options, raw_ids
 from cli.commands.downloads import SoundTarget, download_all
 from cli.commands.follow import wait_for_end
-from cli.commands.song_request import audio_asset, present
+from cli.commands.song_request import audio_asset, present, show_what_is_sung
 from cli.console import escape, notes, results
 from cli.errors import UsageError
 from cli.local_model import default_model
@@ -26,6 +26,7 @@ def submit(
     artist_ids: raw_ids.ArtistIdOption = None,
     genre_numbers: raw_ids.GenreIdsOption = None,
     lyrics: options.Lyrics = "",
+    lyrics_format: options.LyricsFormatOption = None,
     seconds: options.Seconds = 10.0,
     mode: Annotated[
         Literal["ancestral", "primed"] | None,
@@ -72,6 +73,7 @@ def submit(
         "artist_id": raw_ids.artist_id(artist_ids),
         "genre_ids": raw_ids.genre_ids(genre_numbers),
         "lyrics": options.lyrics_text(lyrics),
+        "lyrics_format": lyrics_format,
         "duration_seconds": seconds,
         "song_duration_seconds": song_seconds,
         "offset_seconds": offset,
@@ -94,6 +96,7 @@ def submit(
                 "prompt": present({"asset_id": audio_asset(client, prompt), **part}),
             }
         job = client.submit(present(request))
+        show_what_is_sung(job, request)
         results().print(job["id"])
         if not no_wait:
             wait_for_end(client, job["id"], target)

@@ -9,7 +9,7 @@ from cli.console import results
 from cli.outputs import FilesWriter, OutputPath, Overwrite, output_path
 from cli.service.client import JukeboxClient
 
-TextFormat = Literal["json", "lrc", "vtt"]
+TextFormat = Literal["json", "lrc", "lrc-lines", "vtt"]
 _FORMATS = {each: each for each in ("json", "lrc", "vtt")}
 
 
@@ -18,7 +18,9 @@ def align(
     text_format: Annotated[
         TextFormat | None,
         typer.Option(
-            "--format", help="json, lrc (music players) or vtt (browsers); as -o is called."
+            "--format",
+            help="json, lrc (music players), lrc-lines (those that know no times of words) or vtt "
+            "(browsers); as -o is called.",
         ),
     ] = None,
     output: Annotated[

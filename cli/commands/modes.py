@@ -10,7 +10,7 @@ from rich.tree import Tree
 from cli import options
 from cli.commands.downloads import SoundTarget
 from cli.commands.follow import wait_for_end
-from cli.commands.song_request import origin, present, upload
+from cli.commands.song_request import origin, present, show_what_is_sung, upload
 from cli.console import escape, results
 from cli.outputs import Overwrite
 from cli.service.client import JobView, JukeboxClient
@@ -51,6 +51,7 @@ def continue_song(
     artist: OtherArtist = None,
     genre: OtherGenre = None,
     lyrics: OtherLyrics = None,
+    lyrics_format: options.LyricsFormatOption = None,
     song_seconds: options.SongSeconds = None,
     seed: options.Seed = None,
     temperature: options.Temperature = None,
@@ -78,6 +79,7 @@ def continue_song(
         "artist": artist,
         "genre": genre,
         "lyrics": None if lyrics is None else options.lyrics_text(lyrics),
+        "lyrics_format": lyrics_format,
         "song_duration_seconds": song_seconds,
         "seed": seed,
         "sampling": _sampling(temperature),
@@ -96,6 +98,7 @@ def upsample(
     artist: OtherArtist = None,
     genre: OtherGenre = None,
     lyrics: OtherLyrics = None,
+    lyrics_format: options.LyricsFormatOption = None,
     song_seconds: options.SongSeconds = None,
     seed: options.Seed = None,
     temperature: options.Temperature = None,
@@ -119,6 +122,7 @@ def upsample(
         "artist": artist,
         "genre": genre,
         "lyrics": None if lyrics is None else options.lyrics_text(lyrics),
+        "lyrics_format": lyrics_format,
         "song_duration_seconds": song_seconds,
         "seed": seed,
         "sampling": _sampling(temperature),
@@ -182,6 +186,7 @@ def _go_on(
 ) -> None:
     with JukeboxClient(url) as client:
         job = client.submit({**present(request), **origin(client, song)})
+        show_what_is_sung(job, request)
         results().print(job["id"])
         if not no_wait:
             wait_for_end(client, job["id"], target)

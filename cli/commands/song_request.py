@@ -1,13 +1,13 @@
 """What commands put into the body of `POST /jobs`."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from cli.console import escape, notes
 from cli.errors import UsageError
-from cli.service.client import JukeboxClient
+from cli.service.client import JobView, JukeboxClient
 
 _ASSET_ID = re.compile(r"asset_[0-9a-f]{32}")
 _JOB_ID = re.compile(r"job_[0-9a-f]{32}")
@@ -16,6 +16,21 @@ _JOB_ID = re.compile(r"job_[0-9a-f]{32}")
 def present(request: Mapping[str, Any]) -> dict[str, Any]:
     """The request without what was not said."""
     return {name: value for name, value in request.items() if value is not None}
+
+
+def show_what_is_sung(job: JobView, request: Mapping[str, Any]) -> None:
+    """Write the service's warnings, and the lyrics where the model reads others than were sent."""
+    warnings = [str(warning["detail"]) for warning in job.get("warnings", ())]
+    show_warnings(warnings, str(request.get("lyrics") or ""), job.get("lyrics_as_read"))
+
+
+def show_warnings(warnings: Iterable[str], lyrics: str, as_read: str | None) -> None:
+    """Write warnings before anything is drawn, and the lyrics as read unless they are `lyrics`."""
+    for warning in warnings:
+        notes().print(f"[yellow]warning:[/] {escape(warning)}")
+    if lyrics and as_read and as_read.strip() != lyrics.strip():
+        notes().print("the model reads:")
+        notes().print(escape(as_read.strip("\n")))
 
 
 def audio_asset(client: JukeboxClient, prompt: str) -> str:

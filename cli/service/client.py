@@ -135,7 +135,7 @@ class JukeboxClient:
             return self._json("POST", "/assets", files=files, timeout=_FILE_TIMEOUT_SEC)
 
     def alignment(self, job_id: str, *, sample: int, text_format: str) -> str:
-        """When each word of a take is sung, as `json`, `lrc` or `vtt`."""
+        """When each word of a take is sung, as `json`, `lrc`, `lrc-lines` or `vtt`."""
         params = {"sample": sample, "format": text_format}
         return self._send("GET", f"{job_path(job_id)}/alignment", params=params).text
 
@@ -156,6 +156,14 @@ class JukeboxClient:
         """The models that can sing now; the service also tells of those it could fetch."""
         models = self._json("GET", "/models")["data"]
         return [model for model in models if model.get("state", "ready") == "ready"]
+
+    def names(self, model: str, kind: str, text: str, *, limit: int) -> list[dict[str, Any]]:
+        """The `artists` or `genres` of a model that are spelt like `text`."""
+        path = f"/models/{quote(model, safe='')}/{kind}"
+        found: list[dict[str, Any]] = self._json("GET", path, params={"q": text, "limit": limit})[
+            "data"
+        ]
+        return found
 
     def system(self) -> dict[str, Any]:
         """Workers, counts of jobs, version."""

@@ -22,6 +22,7 @@ from jobs.record.job import (
     Job,
     JobError,
     JobStatus,
+    JobWarning,
     LevelMetrics,
     LevelPlan,
     LevelProgress,
@@ -92,7 +93,8 @@ def job_to_fields(job: Job) -> dict[str, str]:
         "format": str(RECORD_FORMAT),
         "status": job.status.value,
         "model": job.request.model,
-        "request": job.request.model_dump_json(),
+        # Always `plain` in a record, and unknown to older releases.
+        "request": job.request.model_dump_json(exclude={"lyrics_format"}),
         "labels": to_json(job.labels),
         "plan": to_json({level: asdict(plan) for level, plan in job.plan.items()}),
         "stage": job.stage.value,
@@ -123,6 +125,8 @@ def job_to_fields(job: Job) -> dict[str, str]:
         fields["crashes"] = str(job.crashes)
     if job.parent_sample is not None:
         fields["parent_sample"] = str(job.parent_sample)
+    if job.warnings:
+        fields["warnings"] = to_json({"warnings": [asdict(each) for each in job.warnings]})
     if job.error is not None:
         fields["error"] = to_json(job.error)
     return fields
@@ -173,11 +177,17 @@ def _job_from_fields(fields: Mapping[str, str], windows: Mapping[str, str] | Non
         outputs=tuple(sorted(outputs, key=lambda o: (LEVEL_NAMES.index(o.level), o.sample))),
         metrics=_coarse_to_fine(metrics),
         error=_read(JobError, json.loads(fields["error"])) if "error" in fields else None,
+        warnings=_warnings(fields),
         duration_sec=float(fields.get("duration_sec", 0.0)),
         pinned="pinned" in fields,
         needs_newer_release=has_unknown_wishes or int(fields.get("format", 1)) > RECORD_FORMAT,
         **optional,
     )
+
+
+def _warnings(fields: Mapping[str, str]) -> tuple[JobWarning, ...]:
+    stored = json.loads(fields.get("warnings", "{}")).get("warnings", [])
+    return tuple(_read(JobWarning, each) for each in stored)
 
 
 def _windows(fields: Mapping[str, str]) -> tuple[CodesFile, ...]:

@@ -159,6 +159,15 @@ class JobError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobWarning:
+    """What its owner may not have meant: a stable code, a field of the request, a sentence."""
+
+    code: str
+    field: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LevelMetrics:
     """What a finished level took."""
 
@@ -218,6 +227,7 @@ class Job:
     codes_name: str | None = None
     outputs: tuple[Output, ...] = ()
     metrics: Mapping[str, LevelMetrics] = field(default_factory=dict)
+    warnings: tuple[JobWarning, ...] = ()
     error: JobError | None = None
     worker: str | None = None
     duration_sec: float = 0.0

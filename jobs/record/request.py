@@ -25,6 +25,8 @@ AudioFormat = Literal["wav", "flac", "ogg", "mp3"]
 Mode = Literal["ancestral", "primed", "continue", "upsample"]
 Speed = Literal["exact", "parallel"]
 
+LyricsFormat = Literal["auto", "plain", "lrc", "srt", "vtt"]
+
 LEVEL_NAMES: tuple[LevelName, ...] = ("top", "middle", "bottom")
 MAX_LYRICS_CHARACTERS = 20_000
 MAX_SAMPLES = 16
@@ -115,6 +117,13 @@ class SongOptions(Document):
     """What every mode may say, and what it means when it is not said."""
 
     lyrics: Annotated[str, Field(max_length=MAX_LYRICS_CHARACTERS)] = ""
+    lyrics_format: Annotated[
+        LyricsFormat,
+        Field(
+            description="What is left out of `lyrics`: time stamps of LRC, SRT or WebVTT, and "
+            "marks such as `[Verse]`; nothing with `plain`"
+        ),
+    ] = "auto"
     song_duration_seconds: Annotated[
         Seconds | None,
         Field(description="Length of the whole imagined song: paces the lyrics"),
@@ -189,6 +198,10 @@ class JobRequest(SongOptions):
     """
 
     mode: Mode = "ancestral"
+    # What `lyrics_format` leaves out is gone, so the request may be sent again as it is.
+    lyrics_format: Annotated[Literal["plain"], Field(description="`lyrics` are sung whole")] = (
+        "plain"
+    )
     model: ModelName
     artist: Name
     genre: Name

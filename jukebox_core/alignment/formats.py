@@ -1,7 +1,8 @@
 """Timed lyrics as JSON, LRC and WebVTT; no torch.
 
 LRC is what music players read: a time before each line, and in its enhanced form one before each
-word. WebVTT is what browsers show with `<track>`; words light up by the timestamps inside a cue.
+word; players that do not know that form show its times as text. WebVTT is what
+browsers show with `<track>`; words light up by the timestamps inside a cue.
 What is not sung is in the JSON, with null for its times, and in neither of the others.
 """
 

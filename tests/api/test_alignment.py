@@ -37,7 +37,11 @@ async def test_the_times_come_as_json(service: Service):
 
 @pytest.mark.parametrize(
     ("wanted", "media_type", "word"),
-    [("lrc", "text/plain; charset=utf-8", "[00:03"), ("vtt", "text/vtt; charset=utf-8", "WEBVTT")],
+    [
+        ("lrc", "text/plain; charset=utf-8", "[00:03.00]<00:03.00>lo <00:04.50>lo <00:05.50>\n"),
+        ("lrc-lines", "text/plain; charset=utf-8", "[00:03.00]lo lo\n"),
+        ("vtt", "text/vtt; charset=utf-8", "WEBVTT"),
+    ],
 )
 async def test_the_times_come_as_players_want_them(service: Service, wanted, media_type, word):
     job = await aligned(service)
@@ -46,6 +50,8 @@ async def test_the_times_come_as_players_want_them(service: Service, wanted, med
     assert response.status_code == 200, response.text
     assert response.headers["content-type"] == media_type
     assert word in response.text
+    ending = wanted.removesuffix("-lines")
+    assert response.headers["content-disposition"].endswith(f'{job["id"]}-1.{ending}"')
     headers = {"if-none-match": response.headers["etag"]}
     again = await service.client.get(job["urls"]["alignment"], params=params, headers=headers)
     assert again.status_code == 304

@@ -18,6 +18,8 @@ OPERATION_IDS = {
     "deleteAsset",
     "listChildren",
     "downloadAlignment",
+    "getLyrics",
+    "previewLyrics",
     "createJob",
     "listJobs",
     "getJob",

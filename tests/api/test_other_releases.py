@@ -38,6 +38,7 @@ CALLS = [
     ("GET", "/jobs/{id}/audio"),
     ("GET", "/jobs/{id}/codes"),
     ("GET", "/jobs/{id}/alignment"),
+    ("GET", "/jobs/{id}/lyrics"),
     ("GET", "/jobs/{id}/children"),
     ("POST", "/jobs/{id}/pin"),
     ("POST", "/jobs/{id}/cancel"),

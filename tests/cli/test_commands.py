@@ -56,6 +56,66 @@ def test_submit_reads_lyrics_from_a_file(service, run, tmp_path):
     run("submit", "--no-wait", "--lyrics", "@nowhere.txt", status=2)
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("caf\u00e9".encode("utf-16"), "UTF-16"),
+        ("caf\u00e9".encode("cp1252"), "line 1 has the byte 0xE9"),
+    ],
+)
+def test_lyrics_in_another_encoding_are_refused_with_what_to_do(
+    service, run, tmp_path, content, told
+):
+    script_a_song(service)
+    (tmp_path / "words.txt").write_bytes(content)
+    for command in (["submit", "--no-wait"], ["generate", "--model", "mini", "-o", "a.wav"]):
+        stderr = run(*command, "--lyrics", "@words.txt", status=2).stderr
+        assert told in " ".join(stderr.split())
+        assert "iconv" in stderr
+
+
+def test_line_breaks_and_byte_order_marks_of_files_are_not_sent(service, run, tmp_path):
+    script_a_song(service)
+    (tmp_path / "words.txt").write_bytes(b"\xef\xbb\xbfthere\ris\r\nhope")
+    run("submit", "--no-wait", "--lyrics", "@words.txt", "--lyrics-format", "plain")
+    assert posted(service)["lyrics"] == "there\nis\nhope"
+    assert posted(service)["lyrics_format"] == "plain"
+
+
+def test_warnings_and_the_text_that_is_read_are_shown_before_anything_is_drawn(service, run):
+    warning = {"code": "artist_unknown", "pointer": "/artist", "detail": "did you mean orlavane?"}
+    answer = job("queued") | {"warnings": [warning], "lyrics_as_read": "la la"}
+    script_a_song(service)
+    service.on("POST", "/jobs", json_answer(answer, status=202))
+    stderr = run("submit", "--no-wait", "--lyrics", "[Verse]\nla la").stderr
+    assert "warning: did you mean orlavane?" in stderr
+    assert "the model reads:\nla la" in stderr
+    assert "the model reads" not in run("submit", "--no-wait", "--lyrics", "la la").stderr
+
+
+def test_names_are_found_on_this_machine_and_at_a_service(service, run):
+    result = run("artists", "--model", "mini", "orl")
+    assert result.stdout.splitlines()[2].split()[0] == "orlavane"
+    assert "tidedub" in run("genres", "tidedup", "--model", "mini").stdout
+    assert "no name like this" in run("artists", "qqqq", "--model", "mini").stderr
+    (found,) = json.loads(run("artists", "orlavan", "--limit", "1", "--json").stdout)
+    assert found["name"] == "orlavane"
+    service.on("GET", "/models", json_answer({"data": [{"name": "tiny"}]}))
+    names = [{"name": "the sawtooths", "ids": {"top": [2], "middle": []}, "score": 0.9}]
+    service.on("GET", "/models/tiny/artists", json_answer({"data": names}))
+    shown = run("artists", "saw", "--url", service.url).stdout.splitlines()[-1]
+    assert ("the sawtooths" in shown, "top" in shown, "middle" in shown) == (True, True, False)
+
+
+def test_generate_warns_before_it_draws(run, tmp_path):
+    command = ["generate", "--model", "mini", "--seconds", "0.2", "--stop-after", "top"]
+    words = ["--artist", "orlavna", "--lyrics", "[Verse]\r\n\U0001f600"]
+    stderr = run(*command, *words, "-o", "song.wav").stderr
+    assert "did you mean orlavane" in stderr
+    assert "1 mark such as '[Verse]' will not be sung" in stderr
+    assert "instrumental" in stderr
+
+
 def test_one_temperature_is_for_every_level_that_is_drawn(service, run):
     script_a_song(service)
     run("submit", "--no-wait", "--temperature", "0.9", "--stop-after", "middle")

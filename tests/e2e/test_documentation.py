@@ -47,8 +47,9 @@ def assert_same_shape(shown: Any, found: Any, where: str = "") -> None:
             assert_same_shape(shown[name], found[name], f"{where}.{name}")
     elif isinstance(shown, list):
         assert isinstance(found, list), where
-        assert found, f"{where} is empty"
-        assert_same_shape(shown[0], found[0], f"{where}[0]")
+        assert bool(found) == bool(shown), f"{where}: {len(shown)} shown, {len(found)} came"
+        for first, other in zip(shown[:1], found[:1], strict=True):
+            assert_same_shape(first, other, f"{where}[0]")
     elif isinstance(shown, float):
         assert isinstance(found, (int, float)), f"{where}: {found!r}"
     else:

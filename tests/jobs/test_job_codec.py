@@ -11,6 +11,7 @@ from jobs.record.job import (
     CodesFile,
     JobError,
     JobStatus,
+    JobWarning,
     LevelMetrics,
     LevelProgress,
     Output,
@@ -74,6 +75,9 @@ changes = st.fixed_dictionaries(
         "codes_name": st.none() | texts,
         "outputs": st.lists(outputs, max_size=5).map(in_order(lambda o: o.sample)),
         "metrics": per_level(st.builds(LevelMetrics, seconds=speeds, tokens_per_second=speeds)),
+        "warnings": st.lists(
+            st.builds(JobWarning, code=texts, field=texts, message=texts), max_size=3
+        ).map(tuple),
         "error": st.none()
         | st.builds(JobError, code=texts, message=texts, retryable=st.booleans()),
         "worker": st.none() | texts,

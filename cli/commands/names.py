@@ -1,0 +1,91 @@
+"""`jukebox artists`, `jukebox genres`: the names that a model knows."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from cli import options
+from cli.console import escape, notes, results
+from cli.errors import UsageError
+from cli.local_model import default_model
+from cli.service.client import JukeboxClient
+from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
+
+Text = Annotated[
+    str, typer.Argument(metavar="TEXT", help="What to look for, spelt right or not; all if empty.")
+]
+Model = Annotated[str | None, typer.Option("--model", help="By default the only one there is.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=100, help="How many names at most.")]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON, with the ids of every level.")]
+Url = Annotated[
+    str | None,
+    typer.Option("--url", help="Ask this service; without it, the models on this machine."),
+]
+
+
+def artists(
+    text: Text = "",
+    model: Model = None,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+    url: Url = None,
+    data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
+    models_dir: options.ModelsDir = None,
+) -> None:
+    """Find artists that a model knows by how they are spelt."""
+    catalog = ModelCatalog(options.models_folder(data_dir, models_dir), BUNDLED_MODELS)
+    _show(_found("artists", text, model, limit, url, catalog), as_json=as_json)
+
+
+def genres(
+    text: Text = "",
+    model: Model = None,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+    url: Url = None,
+    data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
+    models_dir: options.ModelsDir = None,
+) -> None:
+    """Find genres that a model knows by how they are spelt."""
+    catalog = ModelCatalog(options.models_folder(data_dir, models_dir), BUNDLED_MODELS)
+    _show(_found("genres", text, model, limit, url, catalog), as_json=as_json)
+
+
+def _found(
+    kind: str, text: str, model: str | None, limit: int, url: str | None, catalog: ModelCatalog
+) -> list[dict[str, Any]]:
+    """Names with their ids and scores, as the service tells them."""
+    if url is not None:
+        with JukeboxClient(url) as client:
+            known = [str(each["name"]) for each in client.models()]
+            return client.names(_chosen(model, known), kind, text, limit=limit)
+    search = catalog.search(_chosen(model, catalog.names()))
+    find = search.artists if kind == "artists" else search.genres
+    return [asdict(match) for match in find(text, limit)]
+
+
+def _chosen(model: str | None, known: Sequence[str]) -> str:
+    name = model if model is not None else default_model(known)
+    if name is None:
+        raise UsageError(f"say which model with --model; there are: {', '.join(known) or 'none'}")
+    return name
+
+
+def _show(matches: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        results().print_json(json.dumps(matches))
+        return
+    if not matches:
+        notes().print("The model knows no name like this.")
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column("name", overflow="fold")
+    table.add_column("known at")
+    for match in matches:
+        levels = [level for level, ids in match["ids"].items() if ids]
+        table.add_row(escape(str(match["name"])), ", ".join(levels))
+    if matches:
+        results().print(table)

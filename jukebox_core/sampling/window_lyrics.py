@@ -1,0 +1,69 @@
+"""Which part of the lyrics is read while each window is drawn; no torch."""
+
+from dataclasses import dataclass
+
+from jukebox_core.labels import JukeboxTokenizer
+from jukebox_core.labels.lyrics import LyricAlphabet, lyric_window
+from jukebox_core.sampling.cascade import SongPlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowLyrics:
+    """The characters that the prior reads while it draws one window of the song.
+
+    Times are seconds of the drawn part; `first_character` counts in the whole text.
+    """
+
+    start_sec: float
+    end_sec: float
+    first_character: int
+    text: str
+
+
+def window_lyrics(
+    tokenizer: JukeboxTokenizer, plan: SongPlan, lyrics: str
+) -> tuple[WindowLyrics, ...]:
+    """The windows of `plan` that are heard, of the coarsest level that reads lyrics.
+
+    `lyrics` are as they come into the model, see `read_lyrics`. Empty where no level that is drawn
+    reads any.
+
+    Raises:
+        LabelError: a window begins outside the song.
+    """
+    config = tokenizer.config
+    for level, level_plan in plan.levels.items():
+        prior = config.prior(level)
+        if prior.lyrics is None or prior.labels is None:
+            continue
+        alphabet = LyricAlphabet(prior.labels.version)
+        ids = alphabet.encode(lyrics)
+        windows = []
+        for window in level_plan.windows:
+            if window.start >= level_plan.heard_tokens:
+                break
+            part = lyric_window(
+                ids,
+                prior.lyrics.num_tokens,
+                total_samples=plan.total_samples,
+                offset_samples=plan.offset_samples + window.start * prior.samples_per_token,
+                duration_samples=prior.context_samples,
+            )
+            end = min(window.end, level_plan.heard_tokens)
+            windows.append(
+                WindowLyrics(
+                    start_sec=config.time_base.tokens_to_seconds(window.start, level),
+                    end_sec=config.time_base.tokens_to_seconds(end, level),
+                    first_character=next((place for place in part.indices if place >= 0), 0),
+                    text=alphabet.decode(part.ids),
+                )
+            )
+        return tuple(windows)
+    return ()
+
+
+def paced_lyrics(text: str, plan: SongPlan) -> str:
+    """The part of `text` that falls to the drawn part, sung evenly over the whole song."""
+    first = len(text) * plan.offset_samples // plan.total_samples
+    end = -(-len(text) * (plan.offset_samples + plan.num_audio_samples) // plan.total_samples)
+    return text[first:end]
