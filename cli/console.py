@@ -1,28 +1,46 @@
 """Where commands write: results to standard output, everything else to standard error."""
 
+import json
+import os
 import sys
 from functools import cache
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 
-__all__ = ["escape", "notes", "results"]
+__all__ = ["bar_columns", "escape", "notes", "print_fitted", "print_json", "results"]
 
 _PIPE_COLUMNS = 240
+_FIGURES_COLUMNS = 58
+_LONGEST_BAR_COLUMNS = 32
 
 
-@cache
 def results() -> Console:
     """The console for what was asked for: paths, tables, job ids.
 
-    A pipe gets wide lines, so that a program need not put ids together again.
+    A pipe gets wide lines with whole ids, unless COLUMNS is set.
     """
-    return Console(
-        soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else _PIPE_COLUMNS
-    )
+    is_wide = not sys.stdout.isatty() and not os.environ.get("COLUMNS", "").isdigit()
+    return Console(soft_wrap=True, highlight=False, width=_PIPE_COLUMNS if is_wide else None)
+
+
+def print_fitted(*renderables: RenderableType) -> None:
+    """Print tables and trees, cut to the width of the terminal, as results."""
+    for renderable in renderables:
+        results().print(renderable, soft_wrap=False, crop=False)
+
+
+def print_json(value: object) -> None:
+    """Print a result for programs."""
+    results().out(json.dumps(value, indent=2, ensure_ascii=False), highlight=False)
 
 
 @cache
 def notes() -> Console:
     """The console for how it goes: progress, hints, errors."""
     return Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def bar_columns(console: Console) -> int:
+    """Width of a progress bar that leaves room for figures on the same line."""
+    return min(max(console.width - _FIGURES_COLUMNS, 2), _LONGEST_BAR_COLUMNS)

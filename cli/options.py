@@ -30,7 +30,10 @@ ModelsDir = Annotated[
         help="Folder with one folder per model; `models` in the data folder by default.",
     ),
 ]
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.")]
+JobId = Annotated[
+    str, typer.Argument(metavar="JOB", help="Id of the job, or as much of it as names one job.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 LevelOption = Annotated[
     str | None,
     typer.Option("--level", help="top, middle or bottom; by default the finest that is done."),

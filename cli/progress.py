@@ -18,6 +18,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from cli.console import bar_columns
 from cli.service.client import JobView
 
 _PLAIN_STEP = 0.25
@@ -98,7 +99,7 @@ class LiveLevels:
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
             TextColumn("{task.description:<7}"),
-            BarColumn(bar_width=32),
+            BarColumn(bar_width=bar_columns(console)),
             MofNCompleteColumn(),
             TextColumn("{task.fields[windows]}"),
             _RateColumn("", style="progress.data.speed"),

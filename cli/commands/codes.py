@@ -16,6 +16,7 @@ from cli.outputs import (
 )
 from cli.service.client import JukeboxClient, job_path
 from cli.service.download import download
+from cli.service.job_ids import for_job
 
 codes_app = typer.Typer(help="Codes of songs as files.", no_args_is_help=True)
 
@@ -40,7 +41,7 @@ def download_codes(
     where = output or HERE
     where.format_among(CODES_FORMATS)
     with JukeboxClient(url) as client:
-        job = client.get(job_id)
+        job = for_job(client, job_id, client.get)
         (target,) = where.files([f"{job['id']}.safetensors"])
         where.check_writable([target], overwrite=overwrite)
         path = download(client, f"{job_path(job['id'])}/codes", {}, target, overwrite=overwrite)

@@ -1,12 +1,13 @@
 """`jukebox doctor`: what is missing, and how to mend it."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from cli import options
-from cli.console import escape, results
+from cli.console import escape, print_fitted, print_json
 from cli.local.checks import (
     Finding,
     Surroundings,
@@ -26,6 +27,7 @@ def doctor(
     host: Annotated[str, typer.Option(envvar="JUKEBOX_HOST")] = "127.0.0.1",
     port: Annotated[int, typer.Option(envvar="JUKEBOX_PORT")] = options.DEFAULT_PORT,
     url: Annotated[str | None, typer.Option(envvar="JUKEBOX_URL")] = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Examine this machine; exit status 1 when something is missing."""
     place = Surroundings(
@@ -38,15 +40,19 @@ def doctor(
         in_container=is_in_container(),
     )
     findings = examine(place)
-    results().print(_findings_table(findings))
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        print_fitted(_findings_table(findings))
     if any(finding.verdict is Verdict.MISSING for finding in findings):
         raise typer.Exit(1)
 
 
 def _findings_table(findings: list[Finding]) -> Table:
-    table = Table(show_edge=False, pad_edge=False, show_header=False)
-    for _ in ("what", "verdict", "found and remedy"):
-        table.add_column(overflow="fold")
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for _ in ("what", "verdict"):
+        table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for finding in findings:
         found = escape(finding.found)
         if finding.remedy:

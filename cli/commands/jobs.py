@@ -1,20 +1,20 @@
-"""`jukebox submit`, `watch`, `list`, `cancel`, `retry`, `download`: a service, from outside."""
+"""`jukebox submit`, `watch`, `list`, `show`, `cancel`, `retry`, `delete`, `download`."""
 
-import json
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.table import Table
 
 from cli import options, raw_ids
 from cli.commands.downloads import SoundTarget, download_all
-from cli.commands.follow import wait_for_end
+from cli.commands.follow import show_figures, wait_for_end
 from cli.commands.song_request import audio_asset, present, show_what_is_sung
-from cli.console import escape, notes, results
+from cli.console import notes, print_fitted, print_json, results
 from cli.errors import UsageError
+from cli.job_lines import job_details, jobs_table
 from cli.local_model import default_model
 from cli.outputs import Overwrite
 from cli.service.client import JobView, JukeboxClient
+from cli.service.job_ids import for_job
 
 
 def submit(
@@ -113,38 +113,89 @@ def watch(
     if output is not None and not output.is_folder:
         output.check_writable([output.path], overwrite=overwrite)
     with JukeboxClient(url) as client:
-        wait_for_end(client, job_id, target)
+        wait_for_end(client, for_job(client, job_id, client.get)["id"], target)
 
 
 def list_jobs(
-    status: Annotated[str | None, typer.Option(help="Only jobs that stand like this.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100)] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="The service's own answer.")] = False,
+    status: Annotated[str | None, typer.Option(help="Only jobs with this status.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="At most so many.")] = 20,
+    as_json: options.AsJson = False,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
     """List the newest jobs."""
     with JukeboxClient(url) as client:
         page = client.list_jobs(status=status, limit=limit)
     if as_json:
-        results().print_json(json.dumps(page))
+        print_json(page)
         return
-    results().print(_jobs_table(page["data"]))
+    if not page["data"]:
+        notes().print("No jobs.")
+        return
+    print_fitted(jobs_table(page["data"], results().width))
     if page["has_more"]:
         notes().print("There are more: raise --limit, or use the API's cursor.")
 
 
-def cancel(job_id: options.JobId, url: options.Url = options.DEFAULT_URL) -> None:
+def show(
+    job_id: options.JobId,
+    as_json: options.AsJson = False,
+    url: options.Url = options.DEFAULT_URL,
+) -> None:
+    """Show everything about a job."""
+    with JukeboxClient(url) as client:
+        job = for_job(client, job_id, client.get)
+    if as_json:
+        print_json(job)
+        return
+    print_fitted(job_details(job))
+    if job["status"] == "succeeded":
+        show_figures(job)
+
+
+def delete(
+    job_ids: Annotated[
+        list[str], typer.Argument(metavar="JOB...", help="Ids, or as much as names one job.")
+    ],
+    as_json: options.AsJson = False,
+    url: options.Url = options.DEFAULT_URL,
+) -> None:
+    """Delete jobs that have ended, with their songs; songs that go on from them stay."""
+    with JukeboxClient(url) as client:
+        # All are looked up first, so that one that is mistyped leaves the others alone.
+        found = [for_job(client, job_id, client.get)["id"] for job_id in job_ids]
+        for whole_id in dict.fromkeys(found):
+            client.delete(whole_id)
+            if as_json:
+                print_json({"id": whole_id, "deleted": True})
+            else:
+                results().print(f"{whole_id}: deleted")
+
+
+def cancel(
+    job_id: options.JobId,
+    as_json: options.AsJson = False,
+    url: options.Url = options.DEFAULT_URL,
+) -> None:
     """Ask a job to stop; the levels it has finished stay."""
     with JukeboxClient(url) as client:
-        job = client.cancel(job_id)
-    results().print(f"{job['id']}: {job['status']}")
+        _print_status(for_job(client, job_id, client.cancel), as_json=as_json)
 
 
-def retry(job_id: options.JobId, url: options.Url = options.DEFAULT_URL) -> None:
-    """Try a job that failed once more; it goes on from what was drawn."""
+def retry(
+    job_id: options.JobId,
+    as_json: options.AsJson = False,
+    url: options.Url = options.DEFAULT_URL,
+) -> None:
+    """Try a job that failed once more; it goes on from what was sampled."""
     with JukeboxClient(url) as client:
-        job = client.retry(job_id)
-    results().print(f"{job['id']}: {job['status']}")
+        _print_status(for_job(client, job_id, client.retry), as_json=as_json)
+
+
+def _print_status(job: JobView, *, as_json: bool) -> None:
+    if as_json:
+        print_json(job)
+    else:
+        results().print(f"{job['id']}: {job['status']}")
 
 
 def download(
@@ -162,7 +213,7 @@ def download(
     """Download every take of a job, or one; goes on where an earlier try broke off."""
     target = SoundTarget.of(output, audio_format, overwrite=overwrite)
     with JukeboxClient(url) as client:
-        job = client.get(job_id)
+        job = for_job(client, job_id, client.get)
         download_all(client, job, target, level=level, take=take, may_refuse=True)
 
 
@@ -173,20 +224,3 @@ def _default_model(client: JukeboxClient) -> str:
         known = ", ".join(names) or "none; see `jukebox models`"
         raise UsageError(f"say which model with --model; the service has: {known}")
     return name
-
-
-def _jobs_table(jobs: list[JobView]) -> Table:
-    table = Table(show_edge=False, pad_edge=False)
-    for heading in ("job", "status", "progress", "model", "artist", "genre", "seconds", "created"):
-        table.add_column(heading, overflow="fold")
-    for job in jobs:
-        wanted = job["input"]
-        table.add_row(
-            job["id"],
-            job["status"],
-            f"{job['progress']['value']:.0%}",
-            *(escape(str(wanted[name])) for name in ("model", "artist", "genre")),
-            f"{job['duration_seconds']:g}",
-            job["created_at"],
-        )
-    return table

@@ -3,15 +3,22 @@
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from cli import options
-from cli.console import escape, notes, results
+from cli.console import escape, notes, print_fitted, print_json, results
 from cli.errors import UsageError
-from jobs.api_keys import ApiKeyFile, Scope
+from cli.tables import Column, fitted_table
+from jobs.api_keys import ApiKey, ApiKeyFile, Scope
 from jobs.errors import JobsError
 
 keys_app = typer.Typer(help="Who may use the service of a data folder.", no_args_is_help=True)
+
+_COLUMNS = (
+    Column(heading="name", is_flexible=True),
+    Column(heading="id"),
+    Column(heading="scopes"),
+    Column(heading="created", rank=1),
+)
 
 Name = Annotated[str, typer.Argument(help="What the key is called, such as who has it.")]
 
@@ -39,19 +46,25 @@ def create(
 
 
 @keys_app.command("list")
-def list_keys(data_dir: options.DataDir = options.DEFAULT_DATA_DIR) -> None:
-    """List the keys, without what they are; `id` is the `owner` of jobs."""
-    table = Table(show_edge=False, pad_edge=False)
-    for heading in ("name", "scopes", "id", "created"):
-        table.add_column(heading, overflow="fold")
+def list_keys(
+    as_json: options.AsJson = False, data_dir: options.DataDir = options.DEFAULT_DATA_DIR
+) -> None:
+    """List key names and ids, not the keys; `id` is the `owner` of jobs."""
     try:
         keys = ApiKeyFile(data_dir).all_keys()
     except JobsError as error:
         raise UsageError(str(error)) from error
-    for key in keys:
-        created = key.created_at.isoformat(timespec="seconds")
-        table.add_row(escape(key.name), ",".join(key.scopes), key.id, created)
-    results().print(table)
+    if as_json:
+        print_json([_as_dict(key) for key in keys])
+        return
+    if not keys:
+        notes().print("No keys: the service needs none until the first is made.")
+        return
+    rows = [
+        [key.name, key.id, ",".join(key.scopes), key.created_at.isoformat(timespec="seconds")]
+        for key in keys
+    ]
+    print_fitted(fitted_table(_COLUMNS, rows, results().width))
 
 
 @keys_app.command("revoke")
@@ -62,6 +75,15 @@ def revoke(name: Name, data_dir: options.DataDir = options.DEFAULT_DATA_DIR) -> 
     except JobsError as error:
         raise UsageError(str(error)) from error
     notes().print(f"{escape(name)} is revoked.")
+
+
+def _as_dict(key: ApiKey) -> dict[str, object]:
+    return {
+        "id": key.id,
+        "name": key.name,
+        "scopes": list(key.scopes),
+        "created_at": key.created_at.isoformat(timespec="seconds"),
+    }
 
 
 def _scopes(text: str) -> list[Scope]:

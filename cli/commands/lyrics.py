@@ -8,6 +8,7 @@ from cli import options
 from cli.console import results
 from cli.outputs import FilesWriter, OutputPath, Overwrite, output_path
 from cli.service.client import JukeboxClient
+from cli.service.job_ids import for_job
 
 TextFormat = Literal["json", "lrc", "lrc-lines", "vtt"]
 _FORMATS = {each: each for each in ("json", "lrc", "vtt")}
@@ -44,7 +45,11 @@ def align(
         (file,) = output.files([f"{job_id}-{sample}.{wanted}"])
         output.check_writable([file], overwrite=overwrite)
     with JukeboxClient(url) as client:
-        text = client.alignment(job_id, sample=sample, text_format=wanted)
+        text = for_job(
+            client,
+            job_id,
+            lambda each: client.alignment(each, sample=sample, text_format=wanted),
+        )
     if output is None:
         results().out(text, end="", highlight=False)
         return

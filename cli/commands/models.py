@@ -2,23 +2,33 @@
 
 import subprocess
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from cli import options
 from cli.commands import model_files
-from cli.console import escape, notes, results
+from cli.console import escape, notes, print_fitted, print_json, results
 from cli.errors import CliError
 from cli.optional_packages import require_packages
+from cli.tables import Column, fitted_table
 from jukebox_core.child_processes import TORCH_VARIABLES, child_environment, python_command
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import JukeboxError
-from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog, ModelState
+from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
+from jukebox_core.models.released import ReleasedModel
 
 TINY_IS_NOISE = (
     "tiny is a small model with random weights: it has learned nothing, and its songs are noise."
+)
+
+_COLUMNS = (
+    Column(heading="model"),
+    Column(heading="state"),
+    Column(heading="size", justify="right"),
+    Column(heading="sample rate", justify="right", rank=2),
+    Column(heading="description", is_flexible=True),
+    Column(heading="license", rank=1),
 )
 
 models_app = typer.Typer(
@@ -32,29 +42,43 @@ models_app.command("verify")(model_files.verify)
 @models_app.callback()
 def models(
     context: typer.Context,
+    as_json: options.AsJson = False,
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
     models_dir: options.ModelsDir = None,
 ) -> None:
     """List the models; see the commands below for everything else."""
     if context.invoked_subcommand is None:
-        list_models(data_dir, models_dir)
+        list_models(as_json, data_dir, models_dir)
 
 
 @models_app.command("list")
 def list_models(
+    as_json: options.AsJson = False,
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
     models_dir: options.ModelsDir = None,
 ) -> None:
     """List the models in the models folder, and those that can be fetched by name."""
     catalog = ModelCatalog(options.models_folder(data_dir, models_dir), BUNDLED_MODELS)
-    table = Table(show_edge=False, pad_edge=False)
-    for heading in ("model", "state", "size", "sample rate", "description", "licence"):
-        table.add_column(heading, overflow="fold")
-    for name in catalog.names():
-        _add_present(table, catalog, name)
-    for model in catalog.absent():
-        _add_model(table, model.name, catalog.state(model.name), model.num_bytes, model.config)
-    results().print(table)
+    found = [_present(catalog, name) for name in catalog.names()]
+    found += [_released(catalog, model) for model in catalog.absent()]
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        [
+            model["name"],
+            model["state"],
+            _size(model["bytes"]),
+            f"{model['sample_rate_hz']:,} Hz" if model["sample_rate_hz"] else "",
+            model["description"],
+            model["licence"],
+        ]
+        for model in found
+    ]
+    print_fitted(fitted_table(_COLUMNS, rows, results().width))
+    for model in found:
+        if model["error"]:
+            notes().print(escape(f"{model['name']}: {model['error']}"))
 
 
 @models_app.command("tiny")
@@ -67,28 +91,43 @@ def tiny(
     results().print(escape(str(directory)))
 
 
-def _add_present(table: Table, catalog: ModelCatalog, name: str) -> None:
-    """A row of a model that is there; a broken one must not hide the others."""
+def _present(catalog: ModelCatalog, name: str) -> dict[str, Any]:
+    """A model that is there; a broken one must not hide the others."""
     try:
         card = catalog.get(name)
     except JukeboxError as error:
-        table.add_row(escape(name), "broken", "", "", escape(str(error)), "")
-    else:
-        _add_model(table, name, catalog.state(name), card.num_bytes, card.config)
+        return _line(name, "broken", None, None, error=str(error))
+    return _line(name, catalog.state(name), card.num_bytes, card.config)
 
 
-def _add_model(
-    table: Table, name: str, state: ModelState, num_bytes: int, config: JukeboxConfig
-) -> None:
-    is_large = num_bytes >= 1e9
-    table.add_row(
-        escape(name),
-        state.value,
-        f"{num_bytes / 1e9:,.1f} GB" if is_large else f"{num_bytes / 1e6:,.1f} MB",
-        f"{config.vqvae.sample_rate_hz:,} Hz",
-        escape(config.description),
-        escape(config.licence),
-    )
+def _released(catalog: ModelCatalog, model: ReleasedModel) -> dict[str, Any]:
+    return _line(model.name, catalog.state(model.name), model.num_bytes, model.config)
+
+
+def _line(
+    name: str,
+    state: str,
+    num_bytes: int | None,
+    config: JukeboxConfig | None,
+    *,
+    error: str | None = None,
+) -> dict[str, Any]:
+    """A model in the words of `GET /models`."""
+    return {
+        "name": name,
+        "state": str(state),
+        "bytes": num_bytes,
+        "sample_rate_hz": None if config is None else config.vqvae.sample_rate_hz,
+        "description": "" if config is None else config.description,
+        "licence": "" if config is None else config.licence,
+        "error": error,
+    }
+
+
+def _size(num_bytes: int | None) -> str:
+    if num_bytes is None:
+        return ""
+    return f"{num_bytes / 1e9:,.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:,.1f} MB"
 
 
 def write_tiny(directory: Path) -> None:

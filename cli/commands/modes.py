@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.tree import Tree
 
 from cli import options
 from cli.commands.downloads import SoundTarget
 from cli.commands.follow import wait_for_end
 from cli.commands.song_request import origin, present, show_what_is_sung, upload
-from cli.console import escape, results
+from cli.console import print_fitted, print_json, results
+from cli.job_lines import family_trees
 from cli.outputs import Overwrite
-from cli.service.client import JobView, JukeboxClient
+from cli.service.client import JukeboxClient
+from cli.service.job_ids import for_job
 
 Song = Annotated[
     str, typer.Argument(metavar="SONG", help="Id of a job, or a file of codes (.safetensors).")
@@ -142,37 +143,19 @@ def upload_file(
         results().print(upload(client, file))
 
 
-def tree(job_id: options.JobId, url: options.Url = options.DEFAULT_URL) -> None:
+def tree(
+    job_id: options.JobId,
+    as_json: options.AsJson = False,
+    url: options.Url = options.DEFAULT_URL,
+) -> None:
     """Show the whole line of a job: what it goes on from, and what goes on from it."""
     with JukeboxClient(url) as client:
-        jobs = client.family(job_id)
-    for root in family_trees(jobs, marked=job_id):
-        results().print(root)
-
-
-def family_trees(jobs: list[JobView], *, marked: str) -> list[Tree]:
-    """Jobs under their parents, oldest first; those whose parent was deleted stand alone."""
-    oldest_first = sorted(jobs, key=lambda job: (job["created_at"], job["id"]))
-    nodes = {job["id"]: Tree(_job_line(job, marked=marked)) for job in oldest_first}
-    roots = []
-    for job in oldest_first:
-        node = nodes[job["id"]]
-        if job["parent_id"] in nodes:
-            nodes[job["parent_id"]].children.append(node)
-        else:
-            roots.append(node)
-    return roots
-
-
-def _job_line(job: JobView, *, marked: str) -> str:
-    wanted = job["input"]
-    chosen = "" if wanted["sample"] is None else f" of take {wanted['sample']}"
-    cut = "" if wanted["cut_seconds"] is None else f" cut at {wanted['cut_seconds']:g} s"
-    takes = "" if wanted["num_samples"] == 1 else f", {wanted['num_samples']} takes"
-    finest = job["progress"]["levels"][-1]["level"]
-    line = f"{job['id']}  {wanted['mode']}{chosen}{cut}: {job['duration_seconds']:g} s"
-    line = f"{line} down to {finest}{takes}, {job['status']}"
-    return f"[bold]{escape(line)}[/]" if job["id"] == marked else escape(line)
+        marked = for_job(client, job_id, client.get)["id"]
+        jobs = client.family(marked)
+    if as_json:
+        print_json(jobs)
+    else:
+        print_fitted(*family_trees(jobs, marked=marked, width=results().width))
 
 
 def _sampling(temperature: float | None) -> dict[str, Any] | None:

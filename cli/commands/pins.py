@@ -1,24 +1,36 @@
 """`jukebox pin`, `unpin`: jobs that are kept for longer than jobs are kept."""
 
 from cli import options
-from cli.console import results
+from cli.console import print_json, results
 from cli.service.client import JobView, JukeboxClient
+from cli.service.job_ids import for_job
 
 
-def pin(job_id: options.JobId, url: options.Url = options.DEFAULT_URL) -> None:
+def pin(
+    job_id: options.JobId,
+    as_json: options.AsJson = False,
+    url: options.Url = options.DEFAULT_URL,
+) -> None:
     """Keep a job and its codes until it is unpinned."""
-    _set_pinned(job_id, True, url)
+    _set_pinned(job_id, True, url, as_json=as_json)
 
 
-def unpin(job_id: options.JobId, url: options.Url = options.DEFAULT_URL) -> None:
+def unpin(
+    job_id: options.JobId,
+    as_json: options.AsJson = False,
+    url: options.Url = options.DEFAULT_URL,
+) -> None:
     """Let a job be forgotten in its time, which counts from now."""
-    _set_pinned(job_id, False, url)
+    _set_pinned(job_id, False, url, as_json=as_json)
 
 
-def _set_pinned(job_id: str, is_pinned: bool, url: str) -> None:
+def _set_pinned(job_id: str, is_pinned: bool, url: str, *, as_json: bool) -> None:
     with JukeboxClient(url) as client:
-        job = client.set_pinned(job_id, is_pinned)
-    results().print(f"{job['id']}: {_kept(job)}")
+        job = for_job(client, job_id, lambda each: client.set_pinned(each, is_pinned))
+    if as_json:
+        print_json(job)
+    else:
+        results().print(f"{job['id']}: {_kept(job)}")
 
 
 def _kept(job: JobView) -> str:

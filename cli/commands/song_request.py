@@ -8,9 +8,9 @@ from typing import Any
 from cli.console import escape, notes
 from cli.errors import UsageError
 from cli.service.client import JobView, JukeboxClient
+from cli.service.job_ids import for_job, is_whole_id, looks_like_a_job
 
 _ASSET_ID = re.compile(r"asset_[0-9a-f]{32}")
-_JOB_ID = re.compile(r"job_[0-9a-f]{32}")
 
 
 def present(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,11 +58,14 @@ def origin(client: JukeboxClient, song: str) -> dict[str, Any]:
         return {"prompt": {"asset_id": upload(client, Path(song))}}
     if _ASSET_ID.fullmatch(song):
         return {"prompt": {"asset_id": song}}
-    if not _JOB_ID.fullmatch(song):
+    if not looks_like_a_job(song):
         raise UsageError(
-            f"{song!r} is no id of a job (job_ and 32 hexadecimal digits), and no file of codes"
+            f"{song!r} is no id of a job (job_ and 32 hexadecimal digits, or the first of them), "
+            "and no file of codes"
         )
-    return {"parent_id": song}
+    if is_whole_id(song):
+        return {"parent_id": song}
+    return {"parent_id": for_job(client, song, client.get)["id"]}
 
 
 def upload(client: JukeboxClient, path: Path) -> str:

@@ -117,13 +117,17 @@ class JukeboxClient:
 
     def family(self, job_id: str) -> list[JobView]:
         """Every job that is left of the line to which a job belongs, newest first."""
-        jobs, root, cursor = [], self.get(job_id)["root_id"], None
+        return list(self.all_jobs(root=self.get(job_id)["root_id"]))
+
+    def all_jobs(self, *, root: str | None = None) -> Iterator[JobView]:
+        """Every job, newest first; of one line if its `root` is given."""
+        cursor = None
         while True:
             page = self.list_jobs(root=root, limit=_PAGE_JOBS, cursor=cursor)
-            jobs += page["data"]
+            yield from page["data"]
             cursor = page["next_cursor"]
             if cursor is None:
-                return jobs
+                return
 
     def upload(self, path: Path) -> dict[str, Any]:
         """Send a sound, or codes in safetensors, to begin songs with; the answer is the asset.
@@ -147,6 +151,10 @@ class JukeboxClient:
         """Queue a job that failed again; what was drawn is kept."""
         headers = {"Idempotency-Key": str(uuid4())}
         return self._json("POST", f"{job_path(job_id)}/retry", headers=headers)
+
+    def delete(self, job_id: str) -> None:
+        """Forget a job that has ended, with its files."""
+        self._send("DELETE", job_path(job_id))
 
     def set_pinned(self, job_id: str, is_pinned: bool) -> JobView:
         """Keep a job until it is unpinned, or let it expire again."""

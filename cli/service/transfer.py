@@ -15,6 +15,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from cli.console import bar_columns
+
 _WORTH_A_LINE_BYTES = 16 << 20
 
 
@@ -36,7 +38,7 @@ def transfer_display(console: Console, *, bars: bool = True) -> Iterator[Transfe
         return
     with Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=32),
+        BarColumn(bar_width=bar_columns(console)),
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),

@@ -41,8 +41,7 @@ def small_1b(monkeypatch):
 
 
 def states(result):
-    rows = [line.split("│") for line in result.stdout.splitlines() if "│" in line]
-    return {cells[0].strip(): cells[1].strip() for cells in rows}
+    return {model["name"]: model["state"] for model in json.loads(result.stdout)}
 
 
 def pull_arguments(server):
@@ -56,8 +55,8 @@ def test_the_list_tells_what_is_there_and_what_could_be(run, models_dir, tmp_pat
     (tmp_path / "m" / "tiny").symlink_to(models_dir / "tiny")
     wanted = {"tiny": "ready", "wrong": "broken", "mini": "ready"}
     wanted |= dict.fromkeys(("5b", "5b_lyrics", "1b_lyrics"), "absent")
-    assert states(run("list", "--models-dir", "m")) == wanted
-    assert states(run("--models-dir", "m")) == wanted
+    assert states(run("list", "--json", "--models-dir", "m")) == wanted
+    assert states(run("--json", "--models-dir", "m")) == wanted
 
 
 def test_nothing_is_fetched_before_the_licence_is_accepted(run, tmp_path):
@@ -81,7 +80,7 @@ def test_a_pulled_model_is_listed_and_whole(run, file_server, small_1b, tmp_path
     result = run(*pull_arguments(file_server))
     assert result.stdout.strip() == "m/1b_lyrics"
     assert "writing prior_top.safetensors" in result.stderr
-    assert states(run("list", "--models-dir", "m"))["1b_lyrics"] == "ready"
+    assert states(run("list", "--json", "--models-dir", "m"))["1b_lyrics"] == "ready"
     report = run("verify", "--models-dir", "m").stdout
     assert report.count("fine 1b_lyrics") == 6
     assert report.count("the hash is right") == 4
@@ -92,7 +91,7 @@ def test_the_same_command_goes_on_after_a_failure(run, file_server, small_1b):
     content = file_server.files.pop(UPSAMPLER)
     with pytest.raises(DownloadError, match="404"):
         run(*pull_arguments(file_server))
-    assert states(run("list", "--models-dir", "m"))["1b_lyrics"] == "absent"
+    assert states(run("list", "--json", "--models-dir", "m"))["1b_lyrics"] == "absent"
     file_server.files[UPSAMPLER] = content
     file_server.requests.clear()
     run(*pull_arguments(file_server))

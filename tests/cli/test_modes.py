@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from cli.commands.modes import family_trees
 from cli.errors import ServiceProblem, UsageError
+from cli.job_lines import family_trees
 from tests.cli.scripted import Answer, job, json_answer, posted, problem, script_a_song
 
 PARENT = "job_" + "0" * 31 + "1"
@@ -163,14 +163,15 @@ def test_tree_shows_the_whole_line_whichever_of_it_is_named(service, run):
     service.on("GET", "/jobs", pages)
     lines = run("tree", "job_4").stdout.splitlines()
     assert [line.split("job_")[1][0] for line in lines] == ["1", "2", "4", "3"]
-    assert "ancestral: 2 s down to middle, 3 takes, succeeded" in lines[0]
-    assert "continue of take 2: 2 s" in lines[1]
-    assert "continue cut at 1.5 s: 2 s" in lines[3]
+    assert "succeeded  ancestral: 2 s, 3 takes, middle" in lines[0]
+    assert "succeeded  continue of take 2: 2 s" in lines[1]
+    assert "succeeded  continue cut at 1.5 s: 2 s" in lines[3]
     assert "root=job_1" in service.requests[-1][1]
 
 
 def test_jobs_whose_parent_was_deleted_still_stand_in_the_tree():
-    roots = family_trees([member(2, 1), member(3, 2), member(4, 1)], marked="job_3")
+    family = [member(2, 1), member(3, 2), member(4, 1)]
+    roots = family_trees(family, marked="job_3", width=80)
     assert [len(root.children) for root in roots] == [1, 0]
 
 

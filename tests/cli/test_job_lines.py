@@ -1,0 +1,187 @@
+"""What jobs look like in terminals of any width, and the short ids that are shown there."""
+
+import json
+
+import pytest
+from rich.cells import cell_len
+
+from cli.errors import ServiceProblem, UsageError
+from cli.service.job_ids import short_ids
+from tests.cli.scripted import job, json_answer, output, problem, script_a_song
+
+UNKNOWN = problem(404, "job_not_found", "No job has this id.")
+IDS = {name: f"job_{name * 8}{'0' * 24}" for name in "abcd"}
+LYRICS = "Put a coin in the jukebox, pick a row,\nten more seconds and then we go."
+
+
+def view(name, status="succeeded", parent=None, **wanted):
+    view = job(
+        status,
+        id=IDS[name],
+        parent_id=parent and IDS[parent],
+        root_id=IDS["a"],
+        created_at=f"2026-01-01T00:00:0{'abcd'.index(name)}Z",
+        duration_seconds=120.5,
+        outputs=[output(b"x", level="middle")] if status == "succeeded" else [],
+    )
+    view["progress"] |= {"value": 0.45}
+    names = {"artist": "The Sawtooths", "genre": "slow waltz", "lyrics": LYRICS}
+    return view | {"input": view["input"] | names | wanted}
+
+
+@pytest.fixture
+def jobs():
+    return [
+        view("d", "failed", "c", mode="upsample", sample=2, num_samples=16),
+        view("c", "running", "b", artist="", genre="", lyrics=""),
+        view("b", "canceling", "a", mode="continue", cut_seconds=6.5, sample=1),
+        view("a", artist="Ünïcödé \x1b[31m日本語の長い名前", num_samples=3),
+    ]
+
+
+@pytest.fixture
+def listed(service, jobs):
+    service.on("GET", "/jobs", json_answer({"data": jobs, "has_more": False, "next_cursor": None}))
+    for each in jobs:
+        service.on("GET", f"/jobs/{each['id']}", json_answer(each))
+    return jobs
+
+
+def lines_at(run, monkeypatch, columns, *command):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = run(*command).stdout.splitlines()
+    assert max(cell_len(line) for line in lines) <= columns, lines
+    assert not any("\x1b" in line for line in lines)
+    return lines
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_a_list_has_a_line_for_each_job_at_any_width(run, monkeypatch, listed, columns):
+    heading, *lines = lines_at(run, monkeypatch, columns, "list")
+    assert heading.split()[:6] == ["job", "status", "takes", "level", "length", "title"]
+    assert [line.split()[0] for line in lines] == ["d" * 8, "c" * 8, "b" * 8, "a" * 8]
+    assert "failed" in lines[0]
+    assert "running 45%" in lines[1]
+    assert "The Saw" in lines[2]
+    for value in ("succeeded", "3", "middle", "120.5 s", "Ünïcödé"):
+        assert value in lines[3]
+
+
+def test_a_pipe_gets_whole_ids_on_wide_lines(run, monkeypatch, listed):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    _, *lines = run("list").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == [each["id"] for each in listed]
+    assert "The Sawtooths, slow waltz: Put a coin in the jukebox, pick a row," in lines[0]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_a_tree_shows_id_and_status_first_at_any_width(run, monkeypatch, listed, columns):
+    lines = lines_at(run, monkeypatch, columns, "tree", IDS["d"])
+    assert [line.lstrip("│├└─ ").split()[:2] for line in lines] == [
+        ["a" * 8, "succeeded"],
+        ["b" * 8, "canceling"],
+        ["c" * 8, "running"],
+        ["d" * 8, "failed"],
+    ]
+    assert "ancestral: 120.5 s, 3" in lines[0]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_show_has_everything_about_a_job(run, monkeypatch, service, listed, columns):
+    error = {"code": "out_of_memory", "message": "The memory is too small.", "retryable": True}
+    service.on("GET", f"/jobs/{IDS['d']}", json_answer(listed[0] | {"error": error}))
+    text = "\n".join(lines_at(run, monkeypatch, columns, "show", IDS["d"]))
+    for value in (IDS["d"], "failed", "upsample", IDS["c"], "16", "seed", "too small"):
+        assert value in text
+
+
+def test_json_is_the_answer_of_the_service(run, listed):
+    assert json.loads(run("list", "--json").stdout)["data"] == listed
+    assert json.loads(run("show", IDS["a"], "--json").stdout) == listed[-1]
+    assert json.loads(run("tree", IDS["a"], "--json").stdout) == listed
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_models_and_keys_fit_a_terminal_too(run, monkeypatch, columns, tmp_path):
+    (tmp_path / "jukebox-data/models/broken").mkdir(parents=True)
+    (tmp_path / "jukebox-data/models/broken/config.json").write_text("{")
+    lines = lines_at(run, monkeypatch, columns, "models", "list")
+    assert any(line.startswith("5b_lyrics") and "absent" in line for line in lines)
+    assert any(line.startswith("broken") for line in lines)
+    run("keys", "create", "studio")
+    lines = lines_at(run, monkeypatch, columns, "keys", "list")
+    assert lines[1].split()[0] == "studio"
+    assert "submit,read" in lines[1]
+
+
+def test_models_keys_and_doctor_print_json(run):
+    models = {model["name"]: model for model in json.loads(run("models", "--json").stdout)}
+    assert models["mini"]["state"] == "ready"
+    run("keys", "create", "studio")
+    (key,) = json.loads(run("keys", "list", "--json").stdout)
+    assert (key["name"], key["scopes"]) == ("studio", ["submit", "read"])
+
+
+@pytest.mark.parametrize("typed", ["bbbbbbbb", "job_bbbbbbbb", "b", "BBBB", IDS["b"]])
+def test_the_beginning_of_an_id_names_a_job(run, service, listed, typed):
+    if typed != IDS["b"]:
+        service.on("GET", f"/jobs/{typed}", UNKNOWN)
+    assert IDS["b"] in run("show", typed).stdout
+
+
+def test_every_command_takes_the_beginning_of_an_id(run, service, listed):
+    whole, short = IDS["a"], "aaaa"
+    script_a_song(service)
+    service.on("GET", f"/jobs/{short}", UNKNOWN)
+    for verb in ("cancel", "retry"):
+        service.on("POST", f"/jobs/{short}/{verb}", UNKNOWN)
+        service.on("POST", f"/jobs/{whole}/{verb}", json_answer(listed[-1]))
+        assert run(verb, short).stdout == f"{whole}: succeeded\n"
+    for method, verb in (("POST", "pin"), ("DELETE", "unpin")):
+        service.on(method, f"/jobs/{short}/pin", UNKNOWN)
+        service.on(method, f"/jobs/{whole}/pin", json_answer(listed[-1] | {"pinned": True}))
+        assert run(verb, short).stdout == f"{whole}: pinned\n"
+    service.on("GET", "/jobs", json_answer({"data": listed, "next_cursor": None}))
+    for command in (["upsample", short], ["continue", short, "--seconds", "1"]):
+        run(*command, "--no-wait")
+        assert json.loads(service.requests[-1][3])["parent_id"] == whole
+
+
+def test_the_beginning_of_several_ids_is_ambiguous(run, service, listed):
+    twin = listed[0] | {"id": f"job_bb{'1' * 30}"}
+    page = {"data": [*listed, twin], "next_cursor": None}
+    service.on("GET", "/jobs", json_answer(page))
+    service.on("GET", "/jobs/bb", UNKNOWN)
+    with pytest.raises(UsageError, match=f"2 jobs begin with 'bb': {IDS['b']}, job_bb11"):
+        run("delete", "bb")
+
+
+def test_an_id_that_no_job_has_is_the_service_s_sentence(run, service, listed):
+    for typed in ("ffff", "song-7"):
+        service.on("GET", f"/jobs/{typed}", UNKNOWN)
+        with pytest.raises(ServiceProblem, match="No job has this id"):
+            run("show", typed)
+
+
+def test_short_ids_have_as_many_digits_as_tell_them_apart():
+    ids = ["job_" + "a" * 32, "job_" + "a" * 9 + "b" * 23, "job_" + "c" * 32]
+    assert list(short_ids(ids).values()) == ["a" * 10, "a" * 9 + "b", "c" * 10]
+    assert short_ids(["job_1"]) == {"job_1": "1"}
+    assert short_ids([]) == {}
+
+
+def test_jobs_are_deleted_once_all_of_them_are_found(run, service, listed):
+    from tests.cli.scripted import Answer
+
+    for name in "ab":
+        service.on("DELETE", f"/jobs/{IDS[name]}", Answer(b"", 204))
+    service.on("GET", "/jobs/nowhere", UNKNOWN)
+    with pytest.raises(ServiceProblem):
+        run("delete", IDS["a"], "nowhere")
+    assert not service.asked("DELETE", f"/jobs/{IDS['a']}")
+    lines = run("delete", IDS["a"], IDS["b"], IDS["a"]).stdout.splitlines()
+    assert lines == [f"{IDS['a']}: deleted", f"{IDS['b']}: deleted"]
+    running = problem(409, "job_not_finished", "The job is running: cancel it first.")
+    service.on("DELETE", f"/jobs/{IDS['c']}", running)
+    with pytest.raises(ServiceProblem, match="cancel it first"):
+        run("delete", IDS["c"])
