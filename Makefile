@@ -63,7 +63,7 @@ fuzz: $(VENV)/.dev ## fuzz the service with malformed and oversized input
 	@$(BIN)/python -m tests.fuzz.files
 	@$(BIN)/python -m tests.fuzz.availability
 
-bench: $(VENV)/.dev ## tokens per second beside transformers and the machine's limits
+bench: $(VENV)/.dev ## tokens per second beside transformers and the limits of the machine
 	@$(BIN)/python -m bench.sample
 
 mini: $(VENV)/.local ## train the bundled model from nothing: hours on two cores, resumed if stopped

@@ -1,192 +1,464 @@
-"""Tokens per second of each kind of prior, beside transformers and beside the machine's limits.
+"""How many tokens per second does a prior sample, beside transformers and the floor of the machine?
 
-See `bench/README.md`. `python -m bench.sample --help`, from the root of the repository.
+`python -m bench.sample --help`; see `bench/README.md`.
 """
 
 import argparse
-import json
+import importlib
+import importlib.metadata
+import itertools
 import statistics
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import numpy as np
 import torch
-import transformers
+from torch import Tensor
 
-from bench.engine_steps import our_step_times
-from bench.full_steps import FullPlan, company_costs, measure_full, music_rates
-from bench.kernel_boundary import kernel_boundary
-from bench.machine import Clock, Machine, measure_machine
-from bench.pairs_of_priors import PriorPair, Size, prior_pairs
-from bench.precisions import FP32, PRECISIONS, in_precision, steps_of
-from bench.step_figures import drift, summary
-from bench.stepping import their_step_times
-from bench.ways import way_of, ways_on
+from bench.machine import (
+    Clock,
+    floor_sec,
+    machine_limits,
+    print_table,
+    step_work,
+    tell,
+    wait_for,
+)
+from bench.priors import (
+    PRECISIONS,
+    PRIORS,
+    fill,
+    in_precision,
+    random_prior,
+    released_prior,
+    small_prior,
+)
+from jukebox_core import JukeboxModel
+from jukebox_core.backends.choose import BACKENDS, Target, reason_against
+from jukebox_core.backends.graphs.cuda_graphs import capturer_maker
+from jukebox_core.backends.graphs.graph_plan import GraphWish
+from jukebox_core.backends.graphs.step_graphs import GraphBackend
+from jukebox_core.config import JukeboxPriorConfig, TransformerConfig
+from jukebox_core.engine import Engine
+from jukebox_core.engine import Sequence as EngineSequence
 from jukebox_core.prior import JukeboxPrior
+from jukebox_core.sampling.noise import CounterNoise
+from jukebox_core.song import SamplingParams
+from jukebox_core.units import COARSE_TO_FINE
 
-_SIZES = (Size(width=256), Size(width=512))
-_QUICK_SIZES = (Size(width=64, rows=8, block_tokens=8, num_lyrics=16, num_codes=128),)
+_FIRST_TURNS = 8
+"""In so many turns at most everything was done once: buffers made, graphs captured."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print a table, and the same as JSON in the last line."""
     options = _parser().parse_args(arguments)
-    transformers.logging.set_verbosity_error()
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
     clock = time.thread_time if options.clock == "thread" else time.perf_counter
-    machine = measure_machine(device, clock=clock)
-    figures: dict[str, Any] = {}
-    if options.full:
-        plan = FullPlan(
-            batches=options.batch or [1, 8, 32, 128],
-            num_tokens=options.tokens or 256,
-            precisions=options.precision or ["fp16"],
-            ways=[way_of(name) for name in options.steps] or list(ways_on(device)),
-            their_tokens=options.their_tokens,
-        )
-        rows = measure_full(machine, plan)
-        figures = {
-            "music": music_rates(rows),
-            "company": company_costs(machine, plan),
-            "kernel_boundary": [kernel_boundary(device)],
-        }
-    else:
-        sizes = _QUICK_SIZES if options.quick else [s for s in _SIZES if s.width in options.width]
-        batches = options.batch or ([1, 4] if options.quick else [1, 4, 16])
-        repeats = 1 if options.quick else options.repeats
-        rows = measure_pairs(
-            machine,
-            sizes,
-            batches,
-            repeats,
-            options.tokens,
-            options.precision or [FP32],
-            clock=clock,
-        )
-    report(machine, rows, figures)
-
-
-def measure_pairs(
-    machine: Machine,
-    sizes: Iterable[Size],
-    batches: Sequence[int],
-    repeats: int,
-    num_tokens: int | None,
-    precisions: Sequence[str] = (FP32,),
-    *,
-    clock: Clock = time.perf_counter,
-) -> list[dict[str, Any]]:
-    """Windows of both libraries in turn (A B A B), for each prior and batch size."""
-    return [
-        row
-        for size in sizes
-        for pair in prior_pairs(size)
-        for ours in [{name: in_precision(pair.ours, name) for name in precisions}]
-        for num_rows in batches
-        for row in _measure_pair(
-            machine, pair, ours, num_rows, repeats, num_tokens or size.context_tokens, clock
-        )
+    rows = [
+        {**row, "precision": precision}
+        for precision in options.precision or ["fp16" if device.type == "cuda" else "fp32"]
+        for name, prior in _priors(options, precision, device)
+        for row in _measure_prior(options, name, prior, device, clock)
     ]
+    print_table(rows)
+    limits = machine_limits(device, clock=clock)
+    tell(limits | {"transformers": importlib.metadata.version("transformers"), "rows": rows})
 
 
-def _measure_pair(
-    machine: Machine,
-    pair: PriorPair,
-    ours: Mapping[str, JukeboxPrior],
-    num_rows: int,
-    repeats: int,
-    num_tokens: int,
-    clock: Clock,
-) -> list[dict[str, Any]]:
-    """One row for each of our precisions and steps; all stand beside the same windows of theirs.
+def _priors(
+    options: argparse.Namespace, precision: str, device: torch.device
+) -> Iterator[tuple[str, JukeboxPrior]]:
+    """One after the other, so that only one has to fit."""
+    if options.model is not None:
+        model = JukeboxModel.from_pretrained(options.model, device=device, dtype=torch.float32)
+        for level in COARSE_TO_FINE:
+            yield level.label, in_precision(model.prior(level), precision)
+        return
+    for name in options.prior:
+        for width in [None] if options.full else options.width:
+            config = released_prior(name) if width is None else small_prior(name, width)
+            yield name, random_prior(config, device, precision)
 
-    `ours` is the prior of the pair in several precisions; theirs is fp32 always.
-    """
-    labels, upper_codes = pair.labels(num_rows), pair.upper_codes(num_rows)
-    windows: dict[tuple[str, str], list[list[float]]] = {
-        (precision, step): [] for precision in ours for step in steps_of(precision)
+
+def _measure_prior(
+    options: argparse.Namespace, name: str, prior: JukeboxPrior, device: torch.device, clock: Clock
+) -> Iterator[dict[str, Any]]:
+    """A row for each batch and way; all of a batch stand beside the same windows of theirs."""
+    theirs = None
+    if options.model is None and not options.alone:
+        theirs = their_prior(name, prior.config, device)
+    num_tokens = options.tokens or prior.config.context_tokens
+    for num_rows in options.batch:
+        runs: dict[Way, list[EngineRun]] = {way: [] for way in ways_on(prior, device)}
+        their_windows: list[list[float]] = []
+        for _ in range(options.repeats):
+            for way, done in runs.items():
+                done.append(engine_run(prior, num_rows, num_tokens, way=way, clock=clock))
+            if theirs is not None:
+                times = their_step_times(theirs, prior.config, num_rows, num_tokens, clock)
+                their_windows.append(times)
+        for way, done in runs.items():
+            row = summary(name, prior, num_rows, way, done, clock)
+            yield row | _beside_theirs(num_rows, [run.step_times for run in done], their_windows)
+
+
+def _beside_theirs(
+    num_rows: int, ours: list[list[float]], theirs: list[list[float]]
+) -> dict[str, Any]:
+    """The median of a window is what a step costs when no neighbor takes the core away."""
+    if not theirs:
+        return {}
+    medians = [statistics.median(times) for times in theirs]
+    ratios = [their / statistics.median(our) for their, our in zip(medians, ours, strict=True)]
+    their_sec = statistics.median(medians)
+    return {
+        "transformers_tokens_per_sec": round(num_rows / their_sec, 1),
+        "transformers_step_ms": round(1e3 * their_sec, 3),
+        "transformers_last_over_first_tenth": drift(theirs),
+        "times_transformers": round(statistics.median(ratios), 2),
     }
-    their_windows: list[list[float]] = []
-    for _ in range(repeats):
-        for (precision, step), done in windows.items():
-            prior = ours[precision]
-            done.append(
-                our_step_times(prior, labels, upper_codes, num_tokens, clock=clock, backend=step)
-            )
-        their_windows.append(their_step_times(pair, num_rows, num_tokens, clock=clock))
-    # The median of a window is what a step costs when no neighbour takes the core away.
-    theirs = [statistics.median(times) for times in their_windows]
+
+
+# ---- what a window is told ----
+
+
+def label_rows(config: JukeboxPriorConfig, num_rows: int) -> Tensor:
+    """Label vectors int64 [num_rows, W] of the first window of three minutes of music."""
+    num_lyrics = 0 if config.lyrics is None else config.lyrics.num_tokens
+    lyrics = torch.randint(1, 79, (num_rows, num_lyrics), generator=torch.manual_seed(3))
+    max_genres = config.labels.max_genres if config.labels is not None else 1
+    fixed = [180 * config.sample_rate_hz, 0, config.context_samples, 2, 3, *[-1] * (max_genres - 1)]
+    return torch.cat((torch.tensor(fixed).expand(num_rows, -1), lyrics), dim=1)
+
+
+def upper_code_rows(config: JukeboxPriorConfig, num_rows: int) -> Tensor | None:
+    """Codes of the level above, int64 [num_rows, upper_context_tokens]; None at the top."""
+    size = (num_rows, config.upper_context_tokens)
+    codes = torch.randint(0, config.num_codes, size, generator=torch.manual_seed(5))
+    return codes if size[1] else None
+
+
+# ---- ours: the engine ----
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """A backend, and whether its steps are captured once and replayed."""
+
+    backend: str
+    is_captured: bool = False
+
+    @property
+    def name(self) -> str:
+        """`torch`, `torch graph` ..."""
+        return self.backend + " graph" * self.is_captured
+
+
+def ways_on(prior: JukeboxPrior, device: torch.device) -> list[Way]:
+    """Plain torch first; then the other backends that can be had, on CUDA captured ones."""
+    target = Target(device_type=device.type, is_float32=prior.compute_dtype == torch.float32)
+    able = [name for name in reversed(BACKENDS) if reason_against(name, target) is None]
+    if device.type == "cuda":
+        return [Way(backend="torch"), *(Way(backend=name, is_captured=True) for name in able)]
+    return [Way(backend=name) for name in able]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineRun:
+    """One window of some rows: turns of all rows together, `(tokens of each, seconds)`.
+
+    begin_sec   of each row that joined, one after the other
+    peak_bytes  the most memory in use, on a GPU
+    graphs      the captured steps, if any were wanted
+    given_up    why the engine went on without a backend; None if it did not
+    """
+
+    begin_sec: list[float]
+    turns: list[tuple[int, float]]
+    peak_bytes: int | None = None
+    graphs: GraphBackend | None = field(default=None, repr=False)
+    given_up: str | None = None
+
+    @property
+    def step_times(self) -> list[float]:
+        """Seconds of every token; a turn that sampled several counts for each of them."""
+        return [seconds / count for count, seconds in self.turns for _ in range(count)]
+
+    @property
+    def warm_up_sec(self) -> float:
+        """What the first turns took beyond what their tokens take later: captures most of all."""
+        usual = statistics.median(self.step_times)
+        return sum(max(sec - count * usual, 0.0) for count, sec in self.turns[:_FIRST_TURNS])
+
+
+@torch.inference_mode()
+def engine_run(
+    prior: JukeboxPrior,
+    num_rows: int,
+    num_tokens: int,
+    *,
+    way: Way,
+    clock: Clock = time.perf_counter,
+) -> EngineRun:
+    """Sample `num_tokens` of a window in every row, through the engine that workers have.
+
+    A turn of a single token that ends a window is left out: it also takes the codes to the host.
+    On CUDA turns are timed by the device, which nobody waits for between them.
+    """
+    device, level = prior.position_embedding.device, prior.config.level
+    maker = capturer_maker(device, GraphWish.AUTO, weights_stay=True) if way.is_captured else None
+    engine = Engine({level: prior}, max_rows=num_rows, device=device, make_capturer=maker)
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+    # Rows begin one after the other, and those that have begun go on meanwhile.
+    num_new = min(num_tokens + num_rows - 1, prior.config.context_tokens)
+    for sequence in _sequences(prior, num_rows, num_new, way.backend):
+        engine.submit(sequence)
+    with mock.patch("jukebox_core.backends.proof.log.warning") as warning:
+        begun = [_mark(device, clock)]
+        for _ in range(num_rows):
+            engine.step()
+            begun.append(_mark(device, clock))
+        marks, counts, last, is_over = [begun[-1]], [], str(num_rows - 1), False
+        while engine.has_work and not is_over:
+            before = engine.progress(last)
+            ended = engine.step()
+            marks.append(_mark(device, clock))
+            is_over = bool(ended)
+            is_last = any(update.id == last for update in ended)
+            counts.append((num_new if is_last else engine.progress(last)) - before)
+    wait_for(device)
+    turns = list(zip(counts, _seconds_between(marks), strict=True))
+    return EngineRun(
+        begin_sec=_seconds_between(begun),
+        turns=turns[:-1] if len(turns) > 1 and turns[-1][0] == 1 else turns,
+        peak_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+        graphs=engine.graphs(level),
+        given_up=str(warning.call_args.args[2]) if warning.called else None,
+    )
+
+
+def _sequences(
+    prior: JukeboxPrior, num_rows: int, num_new: int, backend: str
+) -> Iterator[EngineSequence]:
+    labels, upper = label_rows(prior.config, num_rows), upper_code_rows(prior.config, num_rows)
+    for row in range(num_rows):
+        yield EngineSequence(
+            id=str(row),
+            level=prior.config.level,
+            labels=tuple(labels[row].tolist()),
+            prefix_codes=np.zeros(0, dtype=np.int64),
+            upper_codes=None if upper is None else upper[row].numpy(),
+            start_token=0,
+            num_new=num_new,
+            sample=row,
+            params=SamplingParams(temperature=0.99),
+            noise=CounterNoise(0),
+            backend=backend,
+        )
+
+
+def _mark(device: torch.device, clock: Clock) -> Any:  # noqa: ANN401
+    """A moment: of the clock, or in the line of work of a GPU."""
+    if device.type != "cuda":
+        return clock()
+    event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+    event.record(torch.cuda.current_stream(device))
+    return event
+
+
+def _seconds_between(marks: Sequence[Any]) -> list[float]:
     return [
-        {
-            **summary(machine, pair.name, ours[precision], num_rows, done, clock=clock),
-            "step": step,
-            "precision": precision,
-            "transformers_tokens_per_sec": round(num_rows / statistics.median(theirs), 1),
-            "transformers_step_ms": round(1e3 * statistics.median(theirs), 3),
-            "transformers_last_over_first_tenth": drift(their_windows),
-            "times_transformers": round(
-                statistics.median(
-                    their_sec / statistics.median(times)
-                    for their_sec, times in zip(theirs, done, strict=True)
-                ),
-                2,
-            ),
-        }
-        for (precision, step), done in windows.items()
+        later - earlier if isinstance(later, float) else earlier.elapsed_time(later) / 1e3
+        for earlier, later in itertools.pairwise(marks)
     ]
 
 
-def report(machine: Machine, rows: list[dict[str, Any]], figures: Mapping[str, Any]) -> None:
-    """Print what was measured, for people and, in the last line, for programs."""
-    print(
-        f"{machine.name} ({machine.device}, {machine.num_threads} threads): reads "
-        f"{machine.memory_bytes_per_sec / 1e9:.0f} GB/s, {machine.flop_per_sec / 1e9:.0f} GFLOP/s"
-    )
-    columns = [key for key in rows[0] if key not in {"layers", "dtype", "weight_mb"}]
-    print("| " + " | ".join(columns) + " |")
-    print("|" + " --- |" * len(columns))
-    for row in rows:
-        print("| " + " | ".join(str(row[key]) for key in columns) + " |")
-    for name, found in figures.items():
-        print(f"{name}: " + "; ".join(str(each) for each in found))
-    print(
-        json.dumps(
-            {
-                "machine": machine.name,
-                "device": machine.device,
-                "threads": machine.num_threads,
-                "memory_bytes_per_sec": round(machine.memory_bytes_per_sec),
-                "flop_per_sec": round(machine.flop_per_sec),
-                "torch": torch.__version__,
-                "transformers": transformers.__version__,
-                "rows": rows,
-                **figures,
-            }
+def summary(
+    name: str,
+    prior: JukeboxPrior,
+    num_rows: int,
+    way: Way,
+    runs: Sequence[EngineRun],
+    clock: Clock = time.perf_counter,
+) -> dict[str, Any]:
+    """What the steps of some windows took, beside their floor, as one row of a table."""
+    windows = [run.step_times for run in runs]
+    step_sec = statistics.median(statistics.median(times) for times in windows)
+    work, graphs = step_work(prior, num_rows), runs[0].graphs
+    floor = floor_sec(work, prior.position_embedding.device, clock)
+    peaks = [run.peak_bytes for run in runs if run.peak_bytes is not None]
+    return {
+        "prior": name,
+        "width": prior.config.transformer.width,
+        "layers": prior.config.transformer.num_layers,
+        "batch": num_rows,
+        "step": way.name,
+        "tokens_per_sec": round(num_rows / step_sec, 1),
+        "step_ms": round(1e3 * step_sec, 3),
+        "floor_ms": round(1e3 * floor, 3),
+        "floor_share": float(f"{floor / step_sec:.3g}"),
+        "weight_mb": round(work.weight_bytes / 1e6, 1),
+        "gflop_per_sec": round(work.flop / step_sec / 1e9, 1),
+        "last_over_first_tenth": drift(windows),
+        "begin_ms": round(1e3 * statistics.median(runs[0].begin_sec), 2),
+        "warm_up_seconds": round(runs[0].warm_up_sec, 4),
+        "peak_mb": round(max(peaks) / 1e6, 1) if peaks else None,
+        "graphs": 0 if graphs is None else graphs.num_captured,
+        "given_up": runs[0].given_up or (None if graphs is None else graphs.reason_against),
+    }
+
+
+def drift(windows: Iterable[list[float]]) -> float:
+    """Cost of a token in the last tenth of a window over that in the first: 1 is flat."""
+    tenths = [(times, max(len(times) // 10, 1)) for times in windows]
+    ratios = [statistics.median(t[-n:]) / statistics.median(t[:n]) for t, n in tenths]
+    return round(statistics.median(ratios), 3)
+
+
+# ---- theirs ----
+
+
+def their_prior(name: str, ours: JukeboxPriorConfig, device: torch.device) -> Any:  # noqa: ANN401
+    """The same prior in transformers, with random weights; fp32 on a CPU, half elsewhere."""
+    modeling = _their_modeling()
+    level = COARSE_TO_FINE.index(ours.level)
+    with torch.device("meta"):
+        config = modeling.JukeboxPriorConfig(**_their_config(name, ours))
+        prior = modeling.JukeboxPrior(config, level=level)
+    # They keep no buffers, so that nothing but weights is left to be filled.
+    dtype = torch.float32 if device.type == "cpu" else torch.float16
+    prior = prior.to(dtype).to_empty(device=device).eval()
+    fill(prior)
+    return prior
+
+
+def _their_modeling() -> Any:  # noqa: ANN401
+    """Imported where it is needed: it takes seconds, and the GPU script does without."""
+    return importlib.import_module("transformers.models.deprecated.jukebox.modeling_jukebox")
+
+
+def _their_config(name: str, ours: JukeboxPriorConfig) -> dict[str, Any]:
+    lyrics, labels, conditioner = ours.lyrics, ours.labels, ours.conditioner
+    encoder = None if lyrics is None else lyrics.encoder
+    patterns = {
+        "1b_lyrics": "enc_dec_with_lyrics",
+        "5b_lyrics": "large_separated_enc_dec_w_lyrics",
+        "upsampler": "raw_column_previous_row_attention",
+    }
+    values = {
+        **_their_stack(ours.transformer, patterns[name]),
+        "level": COARSE_TO_FINE.index(ours.level),
+        "n_ctx": ours.context_tokens,
+        "music_vocab_size": ours.num_codes,
+        "is_encoder_decoder": ours.merged_vocabulary,
+        "merged_decoder": encoder is not None,
+        "nb_relevant_lyric_tokens": 0 if lyrics is None else lyrics.num_tokens,
+        "lyric_vocab_size": 80 if lyrics is None else lyrics.num_characters,
+        "sampling_rate": ours.sample_rate_hz,
+        "res_downs_t": [3, 2, 2],
+        "res_strides_t": [2, 2, 2],
+    }
+    if labels is not None:
+        values |= {
+            "max_nb_genres": labels.max_genres,
+            "metadata_dims": [labels.num_genres, labels.num_artists],
+            "timing_dims": labels.num_time_bins,
+            "min_duration": labels.min_duration_sec,
+            "max_duration": labels.max_duration_sec,
+        }
+    if lyrics is not None and encoder is not None:
+        values["encoder_config"] = {
+            **_their_stack(encoder, patterns["upsampler"]),
+            "n_ctx": lyrics.num_tokens,
+            "is_encoder_decoder": False,
+            "music_vocab_size": lyrics.num_characters,
+            "lyric_vocab_size": lyrics.num_characters,
+            "nb_relevant_lyric_tokens": 0,
+        }
+    if conditioner is not None:
+        values |= {
+            "res_conv_width": conditioner.width,
+            "res_conv_depth": conditioner.depth,
+            "res_dilation_growth_rate": conditioner.dilation_growth_rate,
+            "res_dilation_cycle": conditioner.dilation_cycle,
+            "conv_res_scale": conditioner.scale_residuals,
+        }
+    return values
+
+
+def _their_stack(config: TransformerConfig, pattern: str) -> dict[str, Any]:
+    return {
+        "attention_pattern": pattern,
+        "hidden_size": config.width,
+        "num_layers": len(config.layers),
+        "n_heads": config.num_heads,
+        "blocks": config.num_blocks,
+        "attention_multiplier": config.attention_width / config.width,
+        "mask": True,
+    }
+
+
+@torch.inference_mode()
+def their_step_times(
+    theirs: Any,  # noqa: ANN401
+    config: JukeboxPriorConfig,
+    num_rows: int,
+    num_tokens: int,
+    clock: Clock = time.perf_counter,
+) -> list[float]:
+    """Seconds of every token but the first, which includes what is done once for a window.
+
+    A clock stands in for their progress bar, whose drawing costs them 10%.
+    """
+    times: list[float] = []
+
+    def timed(over: Iterable[int], **_: object) -> mock.MagicMock:
+        def moments() -> Iterator[int]:
+            for each in over:
+                times.append(clock())
+                yield each
+            times.append(clock())
+
+        bar = mock.MagicMock()
+        bar.__iter__.side_effect = moments
+        return bar
+
+    device = next(theirs.parameters()).device
+    upper = upper_code_rows(config, num_rows)
+    with mock.patch.object(_their_modeling(), "tqdm", timed):
+        theirs.sample(
+            num_rows,
+            music_tokens_conds=[] if upper is None else [upper.to(device)],
+            metadata=label_rows(config, num_rows).to(device),
+            temp=0.99,
+            sample_tokens=num_tokens,
         )
-    )
+    return [later - earlier for earlier, later in itertools.pairwise(times)][1:]
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="tiny priors; for a test")
-    parser.add_argument("--full", action="store_true", help="released sizes, random weights")
+    parser = argparse.ArgumentParser(prog="python -m bench.sample", description=__doc__)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--model", type=Path, help="the levels of a model directory, or mini; alone")
+    what.add_argument("--full", action="store_true", help="priors of released size")
+    parser.add_argument("--prior", nargs="+", choices=PRIORS, default=list(PRIORS))
+    parser.add_argument("--width", type=int, nargs="+", default=[256, 512], help="of small ones")
+    parser.add_argument("--precision", nargs="+", choices=PRECISIONS, help="fp32, on a GPU fp16")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 4, 16])
+    parser.add_argument("--tokens", type=int, help="per row; by default a whole window")
+    parser.add_argument("--repeats", type=int, default=3, help="windows of each, in turn")
+    parser.add_argument("--alone", action="store_true", help="without transformers")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument(
-        "--steps", nargs="+", default=[], help="of --full: torch, 'torch graph' ..."
-    )
-    parser.add_argument(
-        "--their-tokens", type=int, default=200, help="of --full, by transformers; 0: none"
-    )
-    parser.add_argument("--clock", choices=["wall", "thread"], default="wall", help="of a step")
-    parser.add_argument(
-        "--precision", nargs="+", choices=PRECISIONS, help="of ours; fp32, with --full fp16"
-    )
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=3, help="windows per library")
-    parser.add_argument("--tokens", type=int, help="per row; default: a whole window")
-    parser.add_argument("--width", type=int, nargs="+", default=[256, 512])
-    parser.add_argument("--batch", type=int, nargs="+")
+    parser.add_argument("--clock", choices=["wall", "thread"], default="wall", help="of a step")
     return parser
 
 

@@ -1,24 +1,22 @@
-"""How long a worker takes to its first token, and how fast the weights of a prior are loaded.
+"""How long until a worker's first token, and how fast is a prior loaded beside reading its file?
 
-See `bench/README.md`. `python -m bench.start --help`, from the root of the repository.
+`python -m bench.start [worker] [loading]`; see `bench/README.md`.
 """
 
 import argparse
-import json
 import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from bench.full_size import FULL_SIZE, random_prior
-from bench.machine import cpu_name, device_name, wait_for
-from bench.page_cache import evict, files_below, read_bytes_per_sec
+from bench.machine import describe_machine, tell, wait_for
+from bench.priors import PRIORS, random_prior
 from cli.local.embedded_redis import EmbeddedRedis
 from cli.local.processes import ChildProcess
 from cli.local.stack import StackSettings, free_port
@@ -27,56 +25,54 @@ from jukebox_core.checkpoints.load import load_prior_of
 from jukebox_core.checkpoints.native import prior_file, write_config, write_tensors
 from jukebox_core.child_processes import python_command
 from jukebox_core.models.released import released_config
-from jukebox_core.prior import JukeboxPrior
 from jukebox_core.tiny import write_tiny
 
 PARTS = ("worker", "loading")
+_BLOCK_BYTES = 2**24
 _POLL_SEC = 0.01
 _PATIENCE_SEC = 300.0
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, and print everything as JSON in the last line."""
-    options = _parser().parse_args(arguments)
-    device = torch.device(options.device)
-    told: dict[str, Any] = {"machine": cpu_name(), "device": device_name(device)}
+    """Measure, and print one line of JSON."""
+    parser = argparse.ArgumentParser(prog="python -m bench.start", description=__doc__)
+    parser.add_argument("parts", nargs="*", default=PARTS, metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--model", type=Path, help="model directory; a fresh `tiny` if left out")
+    parser.add_argument("--prior", choices=PRIORS, default="upsampler", help="what is loaded")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--folder", default=os.environ.get("TMPDIR"), help="on the disk to measure")
+    options = parser.parse_args(arguments)
+    found: dict[str, Any] = describe_machine(torch.device(options.device))
     with tempfile.TemporaryDirectory(prefix="jukebox-start", dir=options.folder) as name:
         if "worker" in options.parts:
-            told["worker"] = measure_worker(
-                Path(name), options.model, options.device, options.repeats
-            )
+            found["worker"] = measure_worker(Path(name), options)
         if "loading" in options.parts:
-            told["loading"] = measure_loading(Path(name), options.prior, device, options.repeats)
-    print(json.dumps(told, indent=2))
-    print(json.dumps(told))
+            found["loading"] = measure_loading(Path(name), options)
+    tell(found)
 
 
-def measure_worker(folder: Path, model: Path | None, device: str, repeats: int) -> dict[str, Any]:
+def measure_worker(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Seconds from the start of the process; a job waits for it already.
 
     Cold: torch and the model were put out of the page cache before.
     """
-    models_dir = folder / "models"
-    models_dir.mkdir()
-    name = "tiny" if model is None else model.name
-    if model is None:
-        write_tiny(models_dir / name)
-    else:
-        (models_dir / name).symlink_to(model.resolve(), target_is_directory=True)
-    needed = [*files_below(Path(torch.__file__).parent), *files_below(models_dir / name)]
-    told: dict[str, Any] = {"model": name}
-    with _service(folder, models_dir) as (client, environment):
-        environment |= {"JUKEBOX_DEVICE": device, "JUKEBOX_TUNING": "heartbeat_sec=0.05"}
-        runs: dict[str, list[tuple[float, float]]] = {"cold": [], "warm": []}
-        for _ in range(repeats):
+    model_dir = options.model or folder / "models" / "tiny"
+    if options.model is None:
+        write_tiny(model_dir)
+    needed = [*_files_below(Path(torch.__file__).parent), *_files_below(model_dir)]
+    runs: dict[str, list[tuple[float, float]]] = {"cold": [], "warm": []}
+    with _service(folder, model_dir.resolve().parent) as (client, environment):
+        environment |= {"JUKEBOX_DEVICE": options.device, "JUKEBOX_TUNING": "heartbeat_sec=0.05"}
+        for _ in range(options.repeats):
             evict(needed)
-            for kind in ("cold", "warm"):
-                runs[kind].append(_start_worker(client, environment, folder, name))
-    for kind, pairs in runs.items():
-        ready, first = zip(*pairs, strict=True)
-        told[f"{kind}_ready_seconds"] = round(statistics.median(ready), 3)
-        told[f"{kind}_first_token_seconds"] = round(statistics.median(first), 3)
-    return told
+            for done in runs.values():
+                done.append(_start_worker(client, environment, folder, model_dir.name))
+    return {"model": model_dir.name} | {
+        f"{kind}_{what}_seconds": round(statistics.median(seconds), 3)
+        for kind, pairs in runs.items()
+        for what, seconds in zip(("ready", "first_token"), zip(*pairs, strict=True), strict=True)
+    }
 
 
 @contextmanager
@@ -89,8 +85,9 @@ def _service(folder: Path, models_dir: Path) -> Iterator[tuple[JukeboxClient, di
     )
     with EmbeddedRedis(data_dir) as server:
         environment = settings.environment("api", server.url)
-        command = python_command("api")
-        api = ChildProcess("api", command, env=environment, log_path=folder / "api.log")
+        api = ChildProcess(
+            "api", python_command("api"), env=environment, log_path=folder / "api.log"
+        )
         try:
             with JukeboxClient(settings.url) as client:
                 _wait_until(client.is_ready, api)
@@ -139,34 +136,38 @@ def _stop(process: ChildProcess) -> None:
     process.wait_or_kill(time.monotonic() + 15.0)
 
 
-def measure_loading(folder: Path, name: str, device: torch.device, repeats: int) -> dict[str, Any]:
+def measure_loading(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Bytes per second of a prior in half precision until every weight can be used.
 
     Beside the rate of reading the same file, in turn, from the disk (cold) and from the page cache.
     """
-    model, level = FULL_SIZE[name]
+    model, level = PRIORS[options.prior]
+    config, device = released_config(model), torch.device(options.device)
     directory = folder / "random"
     directory.mkdir()
-    config = released_config(model)
     write_config(directory, config)
     file = directory / prior_file(level)
-    write_tensors(file, random_prior(config.prior(level), device, torch.float16).state_dict())
+    write_tensors(file, random_prior(config.prior(level), device, "fp16").state_dict())
     num_bytes = file.stat().st_size
     rates: dict[str, list[float]] = {}
-    for kind, _ in [(kind, turn) for turn in range(repeats) for kind in ("cold", "warm")]:
+    for kind in ("cold", "warm") * options.repeats:
         for what in ("read", "load"):
             if kind == "cold":
                 evict([file])
             started = time.perf_counter()
             if what == "read":
-                rate = read_bytes_per_sec(file)
+                read_through(file)
             else:
-                _use(load_prior_of(directory, level, device=device), device)
-                rate = num_bytes / (time.perf_counter() - started)
+                prior = load_prior_of(directory, level, device=device)
+                # On the CPU weights are mapped, and would be read when first used.
+                for weight in prior.parameters() if device.type == "cpu" else ():
+                    weight.detach().view(torch.uint8).flatten()[::4096].sum()
+                wait_for(device)
+            rate = num_bytes / (time.perf_counter() - started)
             rates.setdefault(f"{kind}_{what}", []).append(rate)
     medians = {kind: statistics.median(values) for kind, values in rates.items()}
     return {
-        "prior": name,
+        "prior": options.prior,
         "gigabytes": round(num_bytes / 1e9, 3),
         **{f"{kind}_gb_per_sec": round(rate / 1e9, 3) for kind, rate in medians.items()},
         "cold_share": round(medians["cold_load"] / medians["cold_read"], 3),
@@ -174,23 +175,28 @@ def measure_loading(folder: Path, name: str, device: torch.device, repeats: int)
     }
 
 
-def _use(prior: JukeboxPrior, device: torch.device) -> None:
-    """Touch every page: on the CPU weights are mapped, and would be read when first used."""
-    if device.type == "cpu":
-        for weight in prior.parameters():
-            weight.detach().view(torch.uint8).flatten()[::4096].sum()
-    wait_for(device)
+def evict(files: Iterable[Path]) -> None:
+    """Ask the kernel to forget these files; it keeps what a running process has mapped."""
+    for path in files:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench.start", description=__doc__)
-    parser.add_argument("parts", nargs="*", default=PARTS, metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--model", type=Path, help="model directory; a fresh `tiny` if left out")
-    parser.add_argument("--prior", choices=FULL_SIZE, default="upsampler", help="what is loaded")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--folder", default=os.environ.get("TMPDIR"), help="on the disk to measure")
-    return parser
+def read_through(path: Path) -> int:
+    """Read a file from its beginning to its end into one small buffer; its bytes."""
+    buffer, num_bytes = bytearray(_BLOCK_BYTES), 0
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            num_bytes += count
+    return num_bytes
+
+
+def _files_below(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
 """The measurement of the service runs in its small form, and adds up rightly."""
 
-import json
-
 import httpx
 import pytest
 
-from bench.service_load import Timings, throughput_under_load
+from bench import serve
+from tests.bench.last_line import last_line
 
 FIELDS = {
     "queued",
@@ -23,11 +22,9 @@ FIELDS = {
 
 
 @pytest.mark.e2e
-def test_the_service_is_measured_under_load(capsys):
-    from bench.serve import main
-
-    main(["--quick", "load"])
-    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+@pytest.mark.nightly("bench")
+def test_the_service_is_measured_under_load():
+    told = last_line(serve.main, "--quick", "load")
     assert told["model"] == "tiny"
     load = told["load"]
     assert set(load) == FIELDS
@@ -40,15 +37,13 @@ def test_the_service_is_measured_under_load(capsys):
 
 
 @pytest.mark.e2e
-def test_a_song_of_the_service_is_compared_with_one_of_the_library(capsys):
-    from bench.serve import main
-
-    main(["--quick", "--step", "torch", "overhead"])
-    told = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert (told["model"], told["step"]) == ("tiny", "torch")
+@pytest.mark.nightly("bench")
+def test_a_song_of_the_service_is_compared_with_one_of_the_library():
+    told = last_line(serve.main, "--quick", "--backend", "torch", "overhead")
+    assert (told["model"], told["backend"]) == ("tiny", "torch")
     assert list(told["overhead"]) == ["exact", "parallel"]
     for figures in told["overhead"].values():
-        (service,), (library,) = figures["service_seconds"], figures["library_seconds"]
+        service, library = figures["service_seconds"], figures["library_seconds"]
         assert 0 < figures["drawing_seconds"] < service
         assert 0 <= figures["waiting_seconds"] <= figures["beside_drawing_seconds"] < service
         assert figures["overhead_seconds"] == pytest.approx(service - library, abs=0.01)
@@ -60,13 +55,12 @@ def test_a_song_of_the_service_is_compared_with_one_of_the_library(capsys):
 
 
 @pytest.mark.e2e
-def test_songs_at_once_are_compared_with_songs_one_after_the_other(capsys):
-    from bench.serve import main
-
-    main(["--quick", "--step", "torch", "batch"])
-    batch = json.loads(capsys.readouterr().out.splitlines()[-1])["batch"]
+@pytest.mark.nightly("bench")
+def test_songs_at_once_are_compared_with_songs_one_after_the_other():
+    batch = last_line(serve.main, "--quick", "--backend", "torch", "batch")["batch"]
     assert batch["songs"] == 3
-    assert batch["times_of_rounds"] == [batch["times"]]
+    (times,) = batch["times_of_rounds"]
+    assert batch["times"] == pytest.approx(times, abs=0.01)
     expected = batch["one_by_one_seconds"] / batch["at_once_seconds"]
     assert batch["times"] == pytest.approx(expected, abs=0.02)
     assert batch["one_by_one_cpu_seconds"] > 0
@@ -75,7 +69,7 @@ def test_songs_at_once_are_compared_with_songs_one_after_the_other(capsys):
 
 
 def test_percentiles_are_those_of_the_answers():
-    timings = Timings(milliseconds=[float(number) for number in range(100, 0, -1)])
+    timings = serve.Timings(milliseconds=[float(number) for number in range(100, 0, -1)])
     told = timings.summary()
     assert (told["p50_ms"], told["p99_ms"], told["max_ms"]) == (51.0, 100.0, 100.0)
     assert told["number"] == 100
@@ -84,7 +78,7 @@ def test_percentiles_are_those_of_the_answers():
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_refusals_are_counted(anyio_backend):
-    timings = Timings()
+    timings = serve.Timings()
 
     async def refuse() -> httpx.Response:
         return httpx.Response(429)
@@ -94,6 +88,6 @@ async def test_refusals_are_counted(anyio_backend):
 
 
 def test_throughput_under_load_is_compared_with_the_calm_windows_around():
-    assert throughput_under_load([100.0, 50.0, 0.0], [60.0, 20.0]) == 0.8
-    assert throughput_under_load([0.0, 0.0, 100.0], [60.0, 25.0]) == 0.5
-    assert throughput_under_load([0.0, 0.0], [60.0]) is None
+    assert serve.throughput_under_load([100.0, 50.0, 0.0], [60.0, 20.0]) == 0.8
+    assert serve.throughput_under_load([0.0, 0.0, 100.0], [60.0, 25.0]) == 0.5
+    assert serve.throughput_under_load([0.0, 0.0], [60.0]) is None

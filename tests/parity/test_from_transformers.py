@@ -28,7 +28,7 @@ def rows_with_a_measure():
 @pytest.fixture(scope="module")
 def measured():
     done = subprocess.run(
-        [sys.executable, "-m", "bench.against_transformers"],
+        [sys.executable, "-m", "tests.parity.differences"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -4,10 +4,11 @@ Small random models in the shapes of the released ones; seconds on a CPU. The la
 for each measure what theirs gives and what ours gives. `docs/from_transformers.md` tells what it
 means, and a test holds the page to it.
 
-`python -m bench.against_transformers`, from the root of the repository.
+`python -m tests.parity.differences`, from the root of the repository.
 """
 
 import json
+import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -19,7 +20,11 @@ import transformers
 from torch import Tensor
 from transformers.models.deprecated.jukebox.modeling_jukebox import get_alignment
 
-from bench.transformers_pair import (
+from jukebox_core import JukeboxModel, Level
+from jukebox_core.labels import LyricAlphabet, window_labels
+from jukebox_core.song import default_sampling
+from jukebox_core.units import COARSE_TO_FINE
+from tests.parity.transformers_pair import (
     RATE_HZ,
     TOP_TOKEN_SAMPLES,
     Pair,
@@ -33,10 +38,6 @@ from bench.transformers_pair import (
     some_codes,
     their_options,
 )
-from jukebox_core import JukeboxModel, Level
-from jukebox_core.labels import LyricAlphabet, window_labels
-from jukebox_core.song import default_sampling
-from jukebox_core.units import COARSE_TO_FINE
 
 
 def decoded_samples(pair: Pair) -> tuple[int, int]:
@@ -380,11 +381,10 @@ def measure() -> dict[str, Any]:
                 name = each.__name__ if kind == "5b" else f"{each.__name__}_{kind}"
                 theirs, ours = each(pair)
                 found[name] = {"theirs": theirs, "ours": ours}
-                print(f"{name:<26} theirs {theirs!s:<18} ours {ours}")
             if kind == "5b":
                 found["differences"] = largest_differences(pair)
     return found
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure()))
+    sys.stdout.write(json.dumps(measure()) + "\n")

@@ -1,0 +1,185 @@
+"""How far is a model in reduced precision from itself in fp32?
+
+`python -m bench.quality MODEL`, a model directory or `mini`; see `bench/README.md`.
+"""
+
+import argparse
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.machine import describe_machine, print_table, tell
+from bench.priors import PRECISIONS, in_precision
+from jukebox_core.model import JukeboxModel
+from jukebox_core.prior import JukeboxPrior
+from jukebox_core.sampling.window_inputs import SongTiming, window_label_rows, window_upper_codes
+from jukebox_core.units import COARSE_TO_FINE, Level
+from jukebox_core.vqvae.long_audio import encode_chunked
+from recipes.mini.synth import compose
+
+FIRST_SEED = 7_000_000
+"""Far from the seeds of the songs that models are trained and judged with."""
+_WINDOWS_AT_A_TIME = 4
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print a table for each level, and the same as JSON in the last line."""
+    parser = argparse.ArgumentParser(prog="python -m bench.quality", description=__doc__)
+    labels = [level.label for level in COARSE_TO_FINE]
+    parser.add_argument("model", type=Path, help="a model directory, or mini")
+    parser.add_argument("--levels", nargs="+", choices=labels, default=labels)
+    parser.add_argument("--songs", type=int, default=12, help="each gives a window to every level")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    model = JukeboxModel.from_pretrained(options.model, dtype=torch.float32)
+    windows = true_windows(model, options.songs)
+    rows = []
+    for level in [each for each in COARSE_TO_FINE if each.label in options.levels]:
+        priors = {name: in_precision(model.prior(level), name) for name in PRECISIONS}
+        found = distances(priors, windows[level])
+        print_table(found)
+        rows += found
+    machine = describe_machine(torch.device("cpu"))
+    tell(machine | {"model": model.config.name, "songs": options.songs, "distances": rows})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Windows:
+    """True codes and labels of one level, as a prior reads them.
+
+    codes        int64 [N, context_tokens]
+    labels       int64 [N, W], see `JukeboxPrior.condition`
+    upper_codes  int64 [N, upper_context_tokens] | None
+    """
+
+    codes: Tensor
+    labels: Tensor
+    upper_codes: Tensor | None
+
+
+@torch.inference_mode()
+def true_windows(model: JukeboxModel, num_songs: int) -> Mapping[Level, Windows]:
+    """One window of each of `num_songs` songs at every level, at a place that the seed draws.
+
+    The songs are composed from seeds, a little longer than the longest window, and encoded by the
+    codec of the model.
+    """
+    time_base = model.config.time_base
+    longest_sec = max(
+        time_base.tokens_to_seconds(prior.context_tokens, prior.level)
+        for prior in model.config.priors
+    )
+    songs = [
+        _song_windows(model, FIRST_SEED + number, max(1.5 * longest_sec, 3.0))
+        for number in range(num_songs)
+    ]
+    return {level: _together([song[level] for song in songs]) for level in COARSE_TO_FINE}
+
+
+def _song_windows(model: JukeboxModel, seed: int, duration_sec: float) -> Mapping[Level, Windows]:
+    time_base = model.config.time_base
+    song = compose(seed, duration_sec=duration_sec, sample_rate_hz=time_base.sample_rate_hz)
+    hop = time_base.samples_per_token[Level.TOP]
+    audio = torch.from_numpy(np.array(song.audio[: len(song.audio) // hop * hop]))
+    codes = {level: encode_chunked(model.vqvae, audio[None, :, None], level) for level in Level}
+    labels = model.tokenizer(song.artist, song.genre, song.lyrics)
+    timing, generator = SongTiming(total_samples=len(audio)), np.random.default_rng(seed)
+    windows = {}
+    for level in COARSE_TO_FINE:
+        prior = model.prior(level)
+        size, conditioner = prior.config.context_tokens, prior.config.conditioner
+        step = 1 if conditioner is None else conditioner.upsampling
+        start = int(generator.integers((codes[level].shape[1] - size) // step + 1)) * step
+        windows[level] = Windows(
+            codes[level][:, start : start + size],
+            window_label_rows(prior, labels.for_level(level), timing, start),
+            window_upper_codes(prior, None if level.upper is None else codes[level.upper], start),
+        )
+    return windows
+
+
+def _together(windows: list[Windows]) -> Windows:
+    uppers = [window.upper_codes for window in windows if window.upper_codes is not None]
+    return Windows(
+        torch.cat([window.codes for window in windows]),
+        torch.cat([window.labels for window in windows]),
+        torch.cat(uppers) if uppers else None,
+    )
+
+
+@torch.inference_mode()
+def distances(priors: Mapping[str, JukeboxPrior], windows: Windows) -> list[dict[str, Any]]:
+    """How far each precision is from the first, fp32; every place has read the true codes.
+
+    `kl_bits` is the mean of KL(fp32 || other) per token, `argmax_differs` the share of tokens whose
+    most probable code is another one, `rise_bits` how much worse the true codes are guessed.
+    """
+    exact_prior = next(iter(priors.values()))
+    found: dict[str, list[Tensor]] = {name: [] for name in priors}
+    for first in range(0, len(windows.codes), _WINDOWS_AT_A_TIME):
+        rows = slice(first, first + _WINDOWS_AT_A_TIME)
+        exact = _log2_probabilities(exact_prior, windows, rows)
+        codes = exact_prior.codes_to_ids(windows.codes[rows])[..., None]
+        for name, prior in priors.items():
+            logs = exact if prior is exact_prior else _log2_probabilities(prior, windows, rows)
+            figures = (
+                (exact.exp2() * (exact - logs)).sum(dim=-1),
+                (exact.argmax(dim=-1) != logs.argmax(dim=-1)).double(),
+                -logs.gather(-1, codes)[..., 0],
+                (exact - logs).gather(-1, codes)[..., 0],
+            )
+            found[name].append(torch.stack(figures).flatten(1))
+    return [_row(prior, name, torch.cat(found[name], dim=1)) for name, prior in priors.items()]
+
+
+def _row(prior: JukeboxPrior, name: str, tokens: Tensor) -> dict[str, Any]:
+    """`tokens` float64 [4, number of tokens]: what `distances` finds of each."""
+    divergence, other_argmax, bits, rise = tokens
+    stacks = [prior.transformer]
+    if prior.lyric_encoder is not None:
+        stacks.append(prior.lyric_encoder.transformer)
+    return {
+        "level": prior.config.level.label,
+        "precision": name,
+        "tokens": tokens.shape[1],
+        "kl_bits": _rounded(divergence.mean()),
+        "kl_bits_99th": _rounded(divergence.quantile(0.99)),
+        "argmax_differs": _rounded(other_argmax.mean()),
+        "bits_per_token": _rounded(bits.mean()),
+        "rise_bits": _rounded(rise.mean()),
+        "stack_mb": _mb(sum(_num_bytes(stack) for stack in stacks)),
+        "prior_mb": _mb(_num_bytes(prior)),
+    }
+
+
+def _log2_probabilities(prior: JukeboxPrior, windows: Windows, rows: slice) -> Tensor:
+    """float64 [N, T, V] of the music."""
+    upper = None if windows.upper_codes is None else windows.upper_codes[rows]
+    output = prior(windows.codes[rows], windows.labels[rows], upper)
+    logits = output.logits[:, prior.config.num_prefix_tokens :].double()
+    logs: Tensor = logits.log_softmax(dim=-1)
+    return logs / math.log(2.0)
+
+
+def _rounded(value: Tensor) -> float:
+    """To three digits that count."""
+    return float(f"{value.item():.3g}")
+
+
+def _num_bytes(module: torch.nn.Module) -> int:
+    return sum(weight.nbytes for weight in module.parameters())
+
+
+def _mb(num_bytes: int) -> float:
+    return round(num_bytes / 1e6, 2)
+
+
+if __name__ == "__main__":
+    main()

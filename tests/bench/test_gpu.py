@@ -1,0 +1,123 @@
+"""The script for a GPU runs in its small form, keeps to its time, and tells what it has so far."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bench import gpu
+from bench.priors import PRIORS
+from jukebox_core.song import Speed
+from jukebox_core.tiny import tiny_config
+from tests.bench.last_line import last_line
+
+pytestmark = pytest.mark.nightly("bench")
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    results = tmp_path_factory.mktemp("gpu") / "results.jsonl"
+    told = last_line(gpu.main, "--device", "cpu", "--results", results)
+    assert gpu.read(results) == told["rows"]
+    assert last_line(gpu.main, "--show", results) == told
+    return told
+
+
+def test_every_part_is_done_and_has_its_rows(told):
+    assert told["parts"] == [{"part": part, "status": "done"} for part in gpu.BUDGETS]
+    rows = {row["part"]: row for row in told["rows"] if "status" not in row}
+    assert set(rows) == set(gpu.BUDGETS)
+    assert rows["tests"]["failed"] == rows["tests"]["passed"] == 0 < rows["tests"]["skipped"]
+    assert rows["sound"]["sound_sec_per_sec"] > 0
+
+
+def test_every_prior_and_batch_is_compared_with_plain_torch_and_the_floor(told):
+    plain = [row for row in told["steps"] if row["step"] == "torch"]
+    assert {(row["prior"], row["batch"]) for row in plain} == {
+        (p, n) for p in PRIORS for n in (1, 8)
+    }
+    for row in plain:
+        assert row["times_plain"] == 1.0
+        assert row["tokens_per_sec"] > 0 < row["floor_share"]
+        assert row["given_up"] is None
+
+
+def test_a_song_is_predicted_from_the_parts_at_both_speeds(told):
+    found = {row["speed"]: row for row in told["minutes"] if row["step"] == "torch"}
+    assert set(found) == {"exact", "parallel"}
+    for row in found.values():
+        parts = sum(row[name] for name in ("top", "middle", "bottom", "sound"))
+        assert row["predicted_seconds"] == pytest.approx(parts, abs=0.05)
+
+
+def test_a_level_takes_its_steps_and_the_beginnings_of_its_windows():
+    step_ms = {("5b_lyrics", 1): 2.0, ("upsampler", 1): 1.0, ("upsampler", 8): 3.0}
+    steps = {(*which, "torch"): {"step_ms": ms} for which, ms in step_ms.items()}
+    begins = {(prior, has_prefix): 0.0 for prior in PRIORS for has_prefix in (False, True)}
+
+    def seconds(speed):
+        return gpu.level_seconds(gpu.song_plan(tiny_config(), 4.0, speed), steps, begins, "torch")
+
+    assert seconds(Speed.EXACT) == {"top": 0.5, "middle": 1.0, "bottom": 4.0}
+    assert seconds(Speed.PARALLEL)["bottom"] < 3 * 4.0 / 4  # fewer steps, of eight rows
+    begins["upsampler", False] = 100.0  # one window of each level begins without a prefix
+    assert seconds(Speed.EXACT) == pytest.approx({"top": 0.5, "middle": 1.1, "bottom": 4.1})
+
+
+def test_graphs_stand_beside_plain_steps_and_other_backends_beside_graphs():
+    rest = {"tokens_per_sec": 1.0, "floor_ms": 1.0, "floor_share": 1.0, "peak_mb": 1.0}
+    rest |= {"prior": "upsampler", "batch": 1, "given_up": None}
+    times = {"torch": 8.0, "torch graph": 4.0, "triton graph": 2.0}
+    rows = gpu.compare_steps([{**rest, "step": step, "step_ms": ms} for step, ms in times.items()])
+    assert [(row["times_plain"], row["times_torch_graph"]) for row in rows] == [
+        *((1.0, 0.5), (2.0, 1.0), (4.0, 2.0)),
+    ]
+
+
+def test_nothing_is_predicted_from_parts_that_are_missing(told):
+    rows = [row for row in told["rows"] if row["part"] != "upsampler"]
+    assert gpu.predict_minutes(rows) == []
+    assert gpu.predict_minutes([]) == []
+
+
+def test_a_part_that_takes_too_long_is_ended_with_its_children(tmp_path):
+    child = "import subprocess, sys; subprocess.run([sys.executable, '-c', {!r}])"
+    grandchild = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); "
+    command = [sys.executable, "-c", child.format(grandchild + "time.sleep(600)")]
+    assert gpu.run_for(command, 3.0)["status"] == "out of time"
+    pid = (tmp_path / "pid").read_text()
+    deadline = time.monotonic() + 30.0  # it is killed, and ends when the kernel comes to it
+    while _state(pid) not in ("", "Z") and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert _state(pid) in ("", "Z")
+
+
+def _state(pid):
+    told = subprocess.run(["ps", "-o", "stat=", pid], capture_output=True, text=True, check=False)
+    return told.stdout[:1]
+
+
+def test_a_part_that_fails_says_why():
+    ended = gpu.run_for([sys.executable, "-c", "raise SystemExit('no such device')"], 60.0)
+    assert (ended["status"], ended["log"]) == ("failed", ["no such device"])
+
+
+def test_an_interrupted_run_still_shows_what_it_has(tmp_path):
+    results = tmp_path / "results.jsonl"
+    command = [sys.executable, "-m", "bench.gpu", "machine", "upsampler", "--device", "cpu"]
+    process = subprocess.Popen(
+        [*command, "--results", str(results)], cwd=gpu.ROOT, stdout=subprocess.PIPE, text=True
+    )
+    while "machine" not in (row["part"] for row in gpu.read(results) if "status" in row):
+        time.sleep(0.05)
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    printed, _ = process.communicate(timeout=60)
+    told = json.loads(printed.splitlines()[-1])
+    assert told["parts"] == [
+        {"part": "machine", "status": "done"},
+        {"part": "upsampler", "status": "interrupted"},
+    ]

@@ -1,0 +1,23 @@
+"""The limits of a machine are measured; the cost of a kernel boundary is a slope."""
+
+import torch
+
+from bench import machine
+from tests.backends.tape import TapeCapturer
+from tests.bench.last_line import last_line
+
+
+def test_the_limits_of_this_machine_are_told():
+    found = last_line(machine.main, "--threads", 1)
+    assert found["machine"] == machine.cpu_name()
+    assert (found["device"], found["threads"]) == ("cpu", 1)
+    assert found["memory_bytes_per_sec"] > 1e8 < found["flop_per_sec"]
+    assert found["replayed_kernel_us"] is None  # a CPU has no graphs
+
+
+def test_launched_and_replayed_kernels_are_measured_where_there_are_graphs():
+    capturer = TapeCapturer()
+    found = machine.boundary_cost(torch.device("cpu"), capturer, (5, 50))
+    assert None not in found.values()
+    assert capturer.num_captures == 2
+    assert capturer.num_operations == 50
