@@ -1,5 +1,7 @@
 """The application with its real parts, for any ASGI server: `uvicorn --factory api.asgi:app`."""
 
+import logging
+
 from fastapi import FastAPI
 
 from api.app import create_app
@@ -21,6 +23,9 @@ def app() -> FastAPI:
 
 def build_app(settings: ApiSettings) -> FastAPI:
     """The application with its real parts. Nothing is connected before the first request."""
+    catalog = ModelCatalog(settings.models_dir, BUNDLED_MODELS)
+    if fault := catalog.fault():
+        logging.getLogger(__name__).warning("%s", fault)
     return create_app(
         settings,
         JobStore(settings.redis_url),
@@ -28,7 +33,7 @@ def build_app(settings: ApiSettings) -> FastAPI:
         CeleryJobQueue(settings.redis_url),
         LocalArtifacts(settings.data_dir / "artifacts"),
         LocalAssets(settings.data_dir / "assets"),
-        ModelCatalog(settings.models_dir, BUNDLED_MODELS),
+        catalog,
         ApiKeyFile(settings.data_dir),
         SharedFolder(settings.data_dir, settings.redis_url),
     )

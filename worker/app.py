@@ -46,6 +46,8 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
         InvalidSettings: this machine has not what they insist on.
     """
     catalog = ModelCatalog(settings.models_dir, BUNDLED_MODELS)
+    if fault := catalog.fault():
+        log.warning("%s", fault)
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.dtype, device)
 

@@ -1,7 +1,8 @@
 """Signs of life: a line in the store for people, a file for whoever may restart the process.
 
-`python -m worker.health` exits 0 when the file was touched lately and 1 otherwise. It needs neither
-the store nor the model, so that a worker is not killed because Redis is away.
+`python -m worker.health` exits 0 when the file was touched lately, else 1, and says why. It needs
+neither the store nor the model, so that a worker is not killed because Redis is away; and it runs
+every few seconds, so this module imports little.
 """
 
 import logging
@@ -12,10 +13,13 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jobs.errors import StoreUnavailable
-from jobs.record.job import Stage
-from jobs.store import JobStore, WorkerInfo
+
+if TYPE_CHECKING:
+    from jobs.record.job import Stage
+    from jobs.store import JobStore, WorkerInfo
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +36,8 @@ class Presence(threading.Thread):
 
     def __init__(
         self,
-        store: JobStore,
-        describe: Callable[[], WorkerInfo],
+        store: "JobStore",
+        describe: "Callable[[], WorkerInfo]",
         *,
         health_file: Path,
         is_engine_alive: Callable[[], bool],
@@ -79,9 +83,11 @@ class Presence(threading.Thread):
 
 
 def describe_worker(
-    name: str, device: str, models: Callable[[], tuple[str, ...]], stages: tuple[Stage, ...]
-) -> WorkerInfo:
+    name: str, device: str, models: Callable[[], tuple[str, ...]], stages: "tuple[Stage, ...]"
+) -> "WorkerInfo":
     """What `GET /system` shows of this worker."""
+    from jobs.store import WorkerInfo
+
     return WorkerInfo(
         name=name, device=device, models=models(), stages=stages, seen_at=datetime.now(UTC)
     )
@@ -89,10 +95,23 @@ def describe_worker(
 
 def is_fresh(health_file: Path) -> bool:
     """Whether the worker that touches this file has done so lately."""
+    return examine(health_file)[0]
+
+
+def examine(health_file: Path) -> tuple[bool, str]:
+    """Whether the worker that touches this file has done so lately, and a sentence about it."""
     try:
-        return time.time() - health_file.stat().st_mtime < MAX_AGE_SEC
+        age_sec = time.time() - health_file.stat().st_mtime
     except FileNotFoundError:
-        return False
+        return False, f"{health_file} is not there: the process is still starting, or it failed"
+    except OSError as error:
+        return False, f"cannot look at {health_file}: {error.strerror}"
+    if age_sec < MAX_AGE_SEC:
+        return True, f"last sign of life {max(age_sec, 0):.0f} s ago"
+    return False, (
+        f"no sign of life for {age_sec:.0f} s, where {MAX_AGE_SEC:.0f} are allowed: the process "
+        "hangs, or its engine has ended"
+    )
 
 
 def main() -> int:
@@ -100,7 +119,9 @@ def main() -> int:
     from jobs.settings import default_health_file
 
     configured = os.environ.get("JUKEBOX_HEALTH_FILE")
-    return 0 if is_fresh(Path(configured) if configured else default_health_file()) else 1
+    is_alive, sentence = examine(Path(configured) if configured else default_health_file())
+    sys.stdout.write(f"{sentence}\n")
+    return 0 if is_alive else 1
 
 
 if __name__ == "__main__":

@@ -79,6 +79,8 @@ def list_models(
     for model in found:
         if model["error"]:
             notes().print(escape(f"{model['name']}: {model['error']}"))
+    if fault := catalog.fault():
+        notes().print(escape(fault))
 
 
 @models_app.command("tiny")

@@ -188,10 +188,13 @@ def check_logs(place: Surroundings) -> Finding:
 
 def check_models(place: Surroundings) -> Finding:
     """Is there a model to sing with?"""
+    catalog = ModelCatalog(place.models_dir, BUNDLED_MODELS)
     try:
-        names = ModelCatalog(place.models_dir, BUNDLED_MODELS).names()
+        names = catalog.names()
     except JukeboxError as error:
         return Finding("models", Verdict.MISSING, str(error), "see docs/models.md")
+    if fault := catalog.fault():
+        return Finding("models", Verdict.MISSING, fault, "let this user read the folder")
     if not names:
         return Finding("models", Verdict.MISSING, "not even the bundled one", "install it anew")
     return Finding("models", Verdict.FINE, f"{', '.join(names)} (folder: {place.models_dir})")

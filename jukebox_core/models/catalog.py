@@ -80,6 +80,19 @@ class ModelCatalog:
         found = [each for folder in reversed(self._folders) for each in _model_folders(folder)]
         return {directory.name: directory for directory in found}
 
+    def fault(self) -> str | None:
+        """Why no model of `models_dir` can be seen, if it is there and cannot be listed."""
+        try:
+            os.listdir(self.models_dir)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return (
+                f"the models folder {self.models_dir} cannot be read by user {os.getuid()}: "
+                f"{error.strerror}"
+            )
+        return None
+
     def get(self, name: str) -> ModelCard:
         """The card of one model.
 
@@ -131,6 +144,8 @@ class ModelCatalog:
     def _why_not(self, name: str, known: tuple[str, ...]) -> str:
         there = f"there are {', '.join(known)}" if known else "there is none at all"
         sentence = f"no model is called {name!r}: {there}"
+        if self.fault():
+            return f"{sentence}, and the models folder cannot be read"
         match self.state(name) if name in RELEASED_MODELS else None:
             case ModelState.PULLING:
                 return f"{name} is still being fetched"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -106,3 +107,29 @@ def test_no_torch_is_loaded_for_it(models_dir):
     )
     done = subprocess.run([sys.executable, "-c", script, str(models_dir)], check=False)
     assert done.returncode == 0
+
+
+def test_a_folder_that_cannot_be_listed_is_a_fault_and_an_absent_one_is_none(tmp_path):
+    assert ModelCatalog(tmp_path).fault() is None
+    assert ModelCatalog(tmp_path / "nowhere").fault() is None
+    (tmp_path / "file").touch()
+    catalog = ModelCatalog(tmp_path / "file")
+    assert re.fullmatch(
+        rf"the models folder {tmp_path}/file cannot be read by user \d+: Not a directory",
+        catalog.fault(),
+    )
+    with pytest.raises(ModelNotFound, match=r"and the models folder cannot be read$"):
+        catalog.get("tiny")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+def test_a_folder_of_somebody_else_is_a_fault(tmp_path):
+    folder = tmp_path / "models"
+    folder.mkdir(mode=0o700)
+    script = (
+        "import os, sys, pathlib; from jukebox_core.models.catalog import ModelCatalog; "
+        "os.setuid(10001); print(ModelCatalog(pathlib.Path(sys.argv[1])).fault())"
+    )
+    command = [sys.executable, "-c", script, folder]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "cannot be read by user 10001: Permission denied" in done.stdout

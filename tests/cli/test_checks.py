@@ -30,6 +30,13 @@ def test_everything_is_examined_and_what_is_not_fine_has_a_remedy(place):
     assert findings["service"].remedy.startswith("jukebox ")
 
 
+def test_a_models_folder_that_cannot_be_read_is_said(place, tmp_path):
+    (tmp_path / "file").touch()
+    finding = checks.check_models(dataclasses.replace(place, models_dir=tmp_path / "file"))
+    assert finding.verdict is Verdict.MISSING
+    assert "cannot be read" in finding.found
+
+
 def test_a_machine_without_a_server_is_told_three_ways_to_get_one(place, monkeypatch):
     def find_server():
         raise embedded_redis.EmbeddedRedisError("none")

@@ -1,6 +1,8 @@
 """Signs of life for people, and for whoever may restart the process."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -11,14 +13,22 @@ from worker import health
 from worker.health import Presence, describe_worker, is_fresh
 
 
-def test_health_goes_by_the_age_of_the_file(tmp_path, monkeypatch):
+def test_health_goes_by_the_age_of_the_file(tmp_path, monkeypatch, capsys):
     file = tmp_path / "alive"
     monkeypatch.setenv("JUKEBOX_HEALTH_FILE", str(file))
     assert health.main() == 1
+    assert capsys.readouterr().out.startswith(f"{file} is not there: ")
     file.touch()
     assert health.main() == 0
+    assert capsys.readouterr().out.startswith("last sign of life ")
     os.utime(file, (time.time() - 60, time.time() - 60))
     assert health.main() == 1
+    assert capsys.readouterr().out.startswith("no sign of life for 60 s, where 30 are allowed")
+
+
+def test_a_check_that_runs_every_few_seconds_imports_little():
+    script = "import sys, worker.health; sys.exit('redis' in sys.modules or 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 @pytest.mark.redis

@@ -3,12 +3,14 @@
 import logging
 import threading
 import time
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
+from jobs.setting_groups import InvalidSettings
 from jukebox_core.backends.graphs.cuda_graphs import capturer_maker
 from jukebox_core.backends.graphs.graph_plan import GraphWish
 from jukebox_core.checkpoints import load_prior_of, load_vqvae_of
@@ -24,12 +26,39 @@ log = logging.getLogger(__name__)
 
 
 def choose_device(wanted: str) -> torch.device:
-    """`auto` takes the first accelerator there is, else the CPU; other names are taken as given."""
+    """`auto` takes the first accelerator there is, else the CPU; other names are taken as given.
+
+    Raises:
+        InvalidSettings: a CUDA device is wanted that PyTorch does not find.
+    """
     if wanted != "auto":
-        return torch.device(wanted)
+        device = torch.device(wanted)
+        if device.type == "cuda":
+            _require_cuda(wanted, device.index or 0)
+        return device
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _require_cuda(wanted: str, index: int) -> None:
+    """Raises InvalidSettings where there is no such device, with what PyTorch says about it."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if index < found:
+        return
+    if torch.version.cuda is None:
+        why = f"PyTorch {torch.__version__} is a build without CUDA"
+    elif caught:
+        why = str(caught[-1].message).partition(" (Triggered")[0].rstrip(".")
+    else:
+        why = f"PyTorch finds {found} GPUs" if found else "PyTorch finds no GPU"
+    raise InvalidSettings(
+        f"The worker cannot start. JUKEBOX_DEVICE={wanted}: {why}. Check that `nvidia-smi` lists "
+        "the GPU here; a container also needs the NVIDIA Container Toolkit and a reserved device. "
+        "Without a GPU, set JUKEBOX_DEVICE=cpu."
+    )
 
 
 def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
