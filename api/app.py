@@ -11,15 +11,27 @@ from api.dependencies import Services
 from api.media import Ingest
 from api.metrics import ApiMetrics, CountRequests
 from api.rollback import Withdrawals
-from api.routes import alignment, audio, docs, events, health, jobs, lyrics, models, pins
+from api.routes import (
+    alignment,
+    audio,
+    docs,
+    events,
+    health,
+    jobs,
+    lyrics,
+    models,
+    pins,
+    session,
+)
 from api.routes import assets as assets_routes
 from api.routes import webhooks as webhooks_routes
 from api.settings import ApiSettings
-from api.web.auth import Door, is_loopback
+from api.web.auth import Authentication
 from api.web.error_handlers import install_error_handlers
 from api.web.files import Transcoder
 from api.web.middleware import BodyLimit, SecurityHeaders
 from api.web.openapi import DESCRIPTION, TAGS, openapi_of
+from api.web.origins import is_loopback
 from api.web.proxy import BehindProxy, prefix_of_url
 from api.web.request_cost import RequestCost, RequestRate, refuse_repeated_parameters
 from api.web.revocation import EndWithKey
@@ -103,6 +115,7 @@ def create_app(
     files = (audio, alignment, lyrics)
     for routes in (jobs, pins, events, *files, assets_routes, models, webhooks_routes):
         app.include_router(routes.router)
+    app.include_router(session.router)
     app.include_router(health.router)
     app.webhooks.include_router(webhooks_routes.messages)
     app.include_router(docs.router)
@@ -125,7 +138,7 @@ def create_app(
     )
     app.add_middleware(EndWithKey, keys=keys)
     always_locked = not is_loopback(settings.host)
-    app.add_middleware(Door, keys=keys, always_locked=always_locked)
+    app.add_middleware(Authentication, keys=keys, store=store, always_locked=always_locked)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(CountRequests, metrics=metrics)
     app.add_middleware(

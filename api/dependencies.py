@@ -16,12 +16,14 @@ from api.rollback import Withdrawals
 from api.settings import ApiSettings
 from api.views.schemas import EXAMPLE_ID, JobView
 from api.views.views import eta_sec, job_view
-from api.web.callers import CallerDep
+from api.web.callers import CallerDep, Proof
 from api.web.errors import ApiError
 from api.web.files import Transcoder
 from api.web.proxy import root_path
+from api.web.signed_urls import UrlSigner, signer_for
 from api.web.streams import Streams
 from api.web.uploads import Uploads
+from jobs.api_keys import Scope
 from jobs.errors import DataFolderMismatch, JobNotFound
 from jobs.files.artifacts import LocalArtifacts
 from jobs.files.assets import LocalAssets
@@ -122,10 +124,11 @@ JobId = Annotated[str, Depends(checked_job_id)]
 class JobReader:
     """Reads jobs and shows them as this request's client should see them."""
 
-    def __init__(self, services: ServicesDep, request: Request) -> None:
-        self._store, self._catalog = services.store, services.catalog
+    def __init__(self, services: ServicesDep, request: Request, caller: CallerDep) -> None:
+        self._store, self._catalog, self._caller = services.store, services.catalog, caller
         self._tokenizers: dict[str, JukeboxTokenizer | None] = {}
         self._rates: dict[str, Mapping[Stage, float]] = {}
+        self._url_secret: bytes | None = None
         self._root = root_path(request.scope)
 
     def view(self, job: Job) -> JobView:
@@ -138,7 +141,18 @@ class JobReader:
             eta_sec=eta_sec(job, rates, position),
             root=self._root,
             lyrics_as_read=self._lyrics_as_read(job),
+            signer=self._signer(),
         )
+
+    def _signer(self) -> UrlSigner | None:
+        """None where no key is needed, or who asks may not read, or not more than one URL."""
+        caller = self._caller
+        is_limited = caller.proof is Proof.SIGNATURE or not caller.may(Scope.READ)
+        if caller.owner is None or is_limited:
+            return None
+        if self._url_secret is None:
+            self._url_secret = self._store.url_secret()
+        return signer_for(caller.owner, self._url_secret)
 
     def _rates_of(self, model: str) -> Mapping[Stage, float]:
         """Asked once per model and request: a page of jobs is mostly of one model."""

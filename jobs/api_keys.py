@@ -70,6 +70,10 @@ class ApiKeyFile:
             return None
         return key
 
+    def with_id(self, key_id: str) -> ApiKey | None:
+        """The key of this id, unless it has been revoked. Raises ApiKeysUnreadable."""
+        return self._by_id().get(key_id)
+
     def has(self, key_id: str) -> bool:
         """Whether a key of this id has not been revoked. Raises ApiKeysUnreadable."""
         return key_id in self._by_id()

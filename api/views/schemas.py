@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from jobs.api_keys import Scope
 from jobs.files.assets import AssetKind
 from jobs.record.job import JobStatus, Stage
 from jobs.record.request import JobRequest, LevelName
@@ -42,6 +43,7 @@ class OutputView(BaseModel):
     level: LevelName
     sample: int
     url: str
+    signed_url: str | None = Field(description="The same, and needs no key; see `urls.signed`")
     format: str
     duration_seconds: float
     sample_rate_hz: int
@@ -101,6 +103,20 @@ class JobErrorView(BaseModel):
     retryable: bool
 
 
+class SignedUrls(BaseModel):
+    """URLs that need no key, for elements of a page that cannot send one.
+
+    Each is good for this resource of this job until `expires_at`, as long as the key is. More
+    parameters may be added, such as `&level=top`.
+    """
+
+    audio: str
+    codes: str
+    alignment: str
+    events: str
+    expires_at: datetime
+
+
 class JobUrls(BaseModel):
     """Where everything about a job is found: follow these, build none."""
 
@@ -114,6 +130,9 @@ class JobUrls(BaseModel):
     alignment: str
     lyrics: str
     children: str
+    signed: SignedUrls | None = Field(
+        description="null where no key is needed, and for a key that may not read"
+    )
 
 
 class JobView(BaseModel):
@@ -290,6 +309,15 @@ class WebhookBody(BaseModel):
     type: WebhookEvent
     timestamp: datetime = Field(description="Of the event, not of the attempt to tell it")
     data: WebhookData
+
+
+class SessionView(BaseModel):
+    """Who asks, and until when a session lasts."""
+
+    object: Literal["session"] = "session"
+    owner: str | None = Field(description="Id of the API key; null where none is needed")
+    scopes: list[Scope]
+    expires_at: datetime | None = Field(description="null when no session shows the key")
 
 
 class HealthView(BaseModel):

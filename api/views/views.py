@@ -1,7 +1,7 @@
 """From records to answers: pure functions, no store, no clock."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from api.views.schemas import (
     AssetUrls,
@@ -18,9 +18,11 @@ from api.views.schemas import (
     NameView,
     OutputView,
     ProgressView,
+    SignedUrls,
     WarningView,
     WorkerView,
 )
+from api.web.signed_urls import UrlSigner
 from jobs.files.assets import Asset
 from jobs.record.job import Job, JobStatus, LevelProgress, Output, Stage
 from jobs.record.request import LevelName
@@ -42,9 +44,10 @@ def job_view(
     eta_sec: float | None,
     root: str,
     lyrics_as_read: str | None = None,
+    signer: UrlSigner | None = None,
 ) -> JobView:
     """A record as its owner sees it; `root` is put before every path (a proxy's prefix)."""
-    urls = job_urls(job.id, root)
+    urls = job_urls(job.id, root, signer)
     error = job.error
     return JobView(
         id=job.id,
@@ -64,7 +67,7 @@ def job_view(
         parent_id=job.parent_id,
         root_id=job.root_id,
         owner=job.owner,
-        outputs=[_output_view(output, urls.audio) for output in job.outputs],
+        outputs=[_output_view(output, urls) for output in job.outputs],
         labels=dict(job.labels),
         lyrics_as_read=lyrics_as_read,
         warnings=[
@@ -81,7 +84,7 @@ def job_view(
     )
 
 
-def job_urls(job_id: str, root: str) -> JobUrls:
+def job_urls(job_id: str, root: str, signer: UrlSigner | None = None) -> JobUrls:
     """All paths of a job."""
     path = f"{root}/jobs/{job_id}"
     return JobUrls(
@@ -95,6 +98,21 @@ def job_urls(job_id: str, root: str) -> JobUrls:
         alignment=f"{path}/alignment",
         lyrics=f"{path}/lyrics",
         children=f"{path}/children",
+        signed=signer and _signed_urls(job_id, root, signer),
+    )
+
+
+def _signed_urls(job_id: str, root: str, signer: UrlSigner) -> SignedUrls:
+    def signed(kind: str) -> str:
+        path = f"/jobs/{job_id}/{kind}"
+        return f"{root}{path}?{signer.query(path)}"
+
+    return SignedUrls(
+        audio=signed("audio"),
+        codes=signed("codes"),
+        alignment=signed("alignment"),
+        events=signed("events"),
+        expires_at=datetime.fromtimestamp(signer.expires_at, UTC),
     )
 
 
@@ -126,13 +144,14 @@ def format_of(output: Output) -> str:
     return output.name.rpartition(".")[2].lower()
 
 
-def _output_view(output: Output, audio_path: str) -> OutputView:
+def _output_view(output: Output, urls: JobUrls) -> OutputView:
     audio_format = format_of(output)
-    query = f"?sample={output.sample}&level={output.level}&format={audio_format}"
+    query = f"sample={output.sample}&level={output.level}&format={audio_format}"
     return OutputView(
         level=_level_name(output.level),
         sample=output.sample,
-        url=audio_path + query,
+        url=f"{urls.audio}?{query}",
+        signed_url=urls.signed and f"{urls.signed.audio}&{query}",
         format=audio_format,
         duration_seconds=output.duration_sec,
         sample_rate_hz=output.sample_rate_hz,

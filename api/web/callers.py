@@ -1,6 +1,7 @@
-"""Who asks, as the door found out (`api/web/auth.py`), and what that caller may see."""
+"""Who asks, as authentication found out (`api/web/auth.py`), and what that caller may see."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -9,12 +10,22 @@ from starlette.types import Scope as Connection
 from jobs.api_keys import ApiKey, Scope
 
 
+class Proof(StrEnum):
+    """How a request showed its API key."""
+
+    KEY = "key"
+    SESSION = "session"
+    SIGNATURE = "signature"
+    """A signed URL, which is for one resource and must not lead to others."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """`owner` is the id of an API key; None where none is needed, and then everybody is one."""
 
     owner: str | None
     scopes: frozenset[Scope]
+    proof: Proof = Proof.KEY
 
     @property
     def sees_all(self) -> bool:
@@ -39,9 +50,9 @@ ANYBODY = Caller(owner=None, scopes=frozenset(Scope))
 """The one caller of a service that needs no keys."""
 
 
-def caller_with(key: ApiKey) -> Caller:
-    """The caller who showed this key."""
-    return Caller(owner=key.id, scopes=frozenset(key.scopes))
+def caller_with(key: ApiKey, proof: Proof = Proof.KEY) -> Caller:
+    """The caller who showed this key, in this way."""
+    return Caller(owner=key.id, scopes=frozenset(key.scopes), proof=proof)
 
 
 def let_in(connection: Connection, caller: Caller) -> None:
@@ -49,8 +60,14 @@ def let_in(connection: Connection, caller: Caller) -> None:
     connection.setdefault("state", {})["caller"] = caller
 
 
+def is_signed(connection: Connection) -> bool:
+    """Whether a signed URL has shown who asks."""
+    caller: Caller | None = connection.get("state", {}).get("caller")
+    return caller is not None and caller.proof is Proof.SIGNATURE
+
+
 def caller_of(request: Request) -> Caller:
-    """Who asks. The door has let nobody pass without noting it down."""
+    """Who asks. Authentication has let nobody pass without noting it down."""
     caller: Caller = request.state.caller
     return caller
 

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.web.callers import is_signed
 from api.web.errors import ApiError, send_problem
 from api.web.proxy import path_of
 from api.web.routing import has_endpoint
@@ -133,6 +134,9 @@ class SecurityHeaders:
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
+                if is_signed(scope):
+                    # Whoever has the URL may embed it, whichever site the page is of.
+                    headers["Cross-Origin-Resource-Policy"] = "cross-origin"
                 policy = _DOCS if path_of(scope) == "/docs" else _NOTHING
                 headers.setdefault("Content-Security-Policy", policy)
             await send(message)

@@ -8,8 +8,10 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api.views.schemas import EXAMPLE_ASSET_ID, EXAMPLE_ID
-from api.web.auth import OPEN_PATHS
+from api.web.auth import OPEN_PATHS, SESSION_COOKIE
 from api.web.errors import PROBLEM_JSON, Problem
+from api.web.signed_urls import PARAMETER as SIGNATURE
+from api.web.signed_urls import is_signable
 
 DESCRIPTION = """
 Post an artist, a genre and lyrics; some time later, download a song. Or begin with a recording, go
@@ -28,6 +30,7 @@ TAGS = [
     {"name": "files", "description": "What a job has made."},
     {"name": "models", "description": "What can sing."},
     {"name": "webhooks", "description": "Being told instead of asking."},
+    {"name": "session", "description": "A cookie in place of a key, for the service's own page."},
     {"name": "service", "description": "Is everything well?"},
 ]
 
@@ -95,10 +98,24 @@ def openapi_of(app: FastAPI, is_locked: Callable[[], bool]) -> Callable[[], dict
     return openapi
 
 
-_API_KEY = {
-    "type": "http",
-    "scheme": "bearer",
-    "description": "`jbx_...`; not needed by a service that serves only its own machine",
+_SECURITY_SCHEMES = {
+    "apiKey": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "`jbx_...`; not needed by a service that serves only its own machine",
+    },
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": SESSION_COOKIE,
+        "description": "From `POST /session`, for pages of this very service",
+    },
+    "signedUrl": {
+        "type": "apiKey",
+        "in": "query",
+        "name": SIGNATURE,
+        "description": "Part of the URLs in `urls.signed` and `signed_url` of a job",
+    },
 }
 
 
@@ -115,11 +132,14 @@ def _document(app: FastAPI, *, needs_key: bool) -> dict[str, Any]:
     components = document.setdefault("components", {}).setdefault("schemas", {})
     components.update(schema.pop("$defs", {}))
     components["Problem"] = schema
-    document["components"]["securitySchemes"] = {"apiKey": _API_KEY}
+    document["components"]["securitySchemes"] = _SECURITY_SCHEMES
     for path, methods in document["paths"].items():
         if path not in OPEN_PATHS:
-            for operation in methods.values():
-                operation["security"] = [{"apiKey": []}, *([] if needs_key else [{}])]
+            for method, operation in methods.items():
+                ways = ["apiKey", "session"]
+                if is_signable(path.replace("{job_id}", EXAMPLE_ID), method.upper()):
+                    ways.append("signedUrl")
+                operation["security"] = [{way: []} for way in ways] + ([] if needs_key else [{}])
     # Put in last: the framework drops every null from examples that it is given.
     components["JobView"]["examples"] = [EXAMPLE_JOB]
     return document
@@ -219,6 +239,7 @@ EXAMPLE_JOB: dict[str, Any] = {
             "level": "top",
             "sample": 0,
             "url": f"{_PATH}/audio?sample=0&level=top&format=wav",
+            "signed_url": None,
             "format": "wav",
             "duration_seconds": 10.0,
             "sample_rate_hz": 16_000,
@@ -251,6 +272,7 @@ EXAMPLE_JOB: dict[str, Any] = {
         "alignment": f"{_PATH}/alignment",
         "lyrics": f"{_PATH}/lyrics",
         "children": f"{_PATH}/children",
+        "signed": None,
     },
     "input": {
         **EXAMPLE_REQUEST,

@@ -26,7 +26,7 @@ MAX_VALUES = 1_000
 MAX_QUERY_BYTES = 8_192
 MAX_QUERY_PARAMETERS = 64
 _SEPARATORS = (b",", b"[", b"{")
-_MAKES_WORK = re.compile(r"/jobs|/assets|/jobs/[^/]+/retry")
+_MAKES_WORK = re.compile(r"/jobs|/assets|/session|/jobs/[^/]+/retry")
 
 
 class RequestCost:

@@ -1,6 +1,7 @@
 """The job store of API and workers, in Redis or Valkey."""
 
 from jobs.idempotency import KEPT_SEC
+from jobs.store.access import Access
 from jobs.store.claims import Claims
 from jobs.store.fleet import Fleet
 from jobs.store.records import Records
@@ -9,7 +10,7 @@ from jobs.store.submissions import Submissions
 from jobs.store.sweeps import Sweeps
 
 
-class JobStore(Records, Submissions, Claims, Sweeps, Fleet):
+class JobStore(Records, Submissions, Claims, Sweeps, Fleet, Access):
     """Everything that is done with records, over one connection. Made for threads.
 
     Each method that changes anything is one atomic step on the server, which also tells the time.

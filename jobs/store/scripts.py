@@ -15,6 +15,8 @@ All keys begin with `jukebox:`:
     bucket:{kind}:{owner}            hash    tokens left of one API key, and when they were counted
     rates:{model}                    hash    stage -> mean tokens per second
     webhooks, webhook:{id}, ...              messages to be sent (`lua/common/webhooks.lua`)
+    session:{hash}                   string  the API key of a browser's session, until its end
+    url_secret                       string  what signs URLs, in hex
     data_folder                      string  a token (`jobs/files/shared_folder.py`)
     untidy                           zset    ids whose files need a look, by the reason's moment
     audio:{owner}:{day}              string  milliseconds of music that one key asked for that day

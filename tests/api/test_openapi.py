@@ -37,6 +37,9 @@ OPERATION_IDS = {
     "searchArtists",
     "searchGenres",
     "getWebhookSecret",
+    "openSession",
+    "getSession",
+    "closeSession",
     "checkHealth",
     "checkReadiness",
     "getSystem",
@@ -153,10 +156,12 @@ async def test_a_key_is_declared_as_needed_where_it_is(service: Service):
         return document["paths"]["/jobs"]["get"]["security"]
 
     before = (await service.client.get("/openapi.json")).json()
-    assert security(before) == [{"apiKey": []}, {}]
+    assert security(before) == [{"apiKey": []}, {"session": []}, {}]
     ApiKeyFile(service.data_dir).create("me", [Scope.READ])
     after = (await service.client.get("/openapi.json")).json()
-    assert security(after) == [{"apiKey": []}]
+    assert security(after) == [{"apiKey": []}, {"session": []}]
+    events = after["paths"]["/jobs/{job_id}/events"]
+    assert events["get"]["security"] == [{"apiKey": []}, {"session": []}, {"signedUrl": []}]
     assert "security" not in after["paths"]["/healthz"]["get"]
 
 
