@@ -79,7 +79,9 @@ class ApiMetrics:
         error of a route would never be noticed.
         """
         for route in iter_route_contexts(routes):
-            for method in route.methods or ():
+            methods = set(route.methods or ())
+            # HEAD works wherever GET does (`api/web/routing.py`).
+            for method in methods | ({"HEAD"} if "GET" in methods else set()):
                 self._expect_server_errors(method, str(route.path))
         for method in (*_METHODS, _OTHER_METHOD):
             self._expect_server_errors(method, _NO_ROUTE)
