@@ -53,6 +53,11 @@ class Backend(ABC):
         return None
 
     @classmethod
+    def unsuited_because(cls, config: JukeboxConfig) -> str | None:
+        """Why it cannot compute this model anywhere, as a sentence; None if it can."""
+        return None
+
+    @classmethod
     def is_automatic(cls, config: JukeboxConfig) -> bool:
         """Whether `auto` takes it for a model where it can be used."""
         return False

@@ -58,21 +58,31 @@ def choose_backend(config: JukeboxConfig, target: Target, wanted: str = AUTO) ->
         return next(
             name
             for name in BACKENDS
-            if backend_class(name).is_automatic(config) and reason_against(name, target) is None
+            if backend_class(name).is_automatic(config)
+            and reason_against(name, target, config) is None
         )
-    reason = reason_against(wanted, target)
+    reason = reason_against(wanted, target, config)
     if reason is not None:
         raise ConfigError(reason)
     return wanted
 
 
-def reason_against(name: str, target: Target) -> str | None:
-    """Why this machine cannot use a backend, as a sentence; None if it can.
+def reason_against(name: str, target: Target, config: JukeboxConfig | None = None) -> str | None:
+    """Why this machine cannot use a backend, for a model or any, as a sentence; None if it can.
 
     Raises:
         ConfigError: there is no backend of that name.
     """
-    return backend_class(name).unavailable_because(target)
+    backend = backend_class(name)
+    reason = backend.unavailable_because(target)
+    return backend.unsuited_because(config) if reason is None and config is not None else reason
+
+
+def reason_against_scaling(name: str, config: JukeboxConfig) -> str | None:
+    """Why a backend that adds residual branches as they are cannot compute a model, or None."""
+    if all(prior.transformer.residual_scale == 1.0 for prior in config.priors):
+        return None
+    return f"the {name} backend does not scale residual branches, as this model does"
 
 
 def backend_of_steps(native: str | None, fused: str | None) -> str | None:

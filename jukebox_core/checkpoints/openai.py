@@ -56,8 +56,9 @@ VQVAE_NAMES: NameTable = (
 )
 
 
-# Upsamplers were trained with gradient checkpointing in the conditioner, which is why its residual
-# layers are named `blocks` where the VQ-VAE has `model`.
+# The released upsamplers were trained with gradient checkpointing in the conditioner, which is why
+# its residual layers are named `blocks` where the VQ-VAE has `model`. Without (`cond_c_res` is 0)
+# they are named alike.
 _CONDITIONER = "conditioner_blocks.0.cond.model."
 
 PRIOR_NAMES: NameTable = (
@@ -80,13 +81,13 @@ PRIOR_NAMES: NameTable = (
     ("prime_x_out.weight", "lyric_encoder.logits.weight"),
     ("conditioner_blocks.0.x_emb.weight", "conditioner.embedding.weight"),
     (_CONDITIONER + "0.{end}", "conditioner.input.{end}"),
-    (
-        _CONDITIONER + "{s+1}.0.blocks.{d}.model.1.{end}",
-        "conditioner.stages.{s}.blocks.{d}.dilated.{end}",
-    ),
-    (
-        _CONDITIONER + "{s+1}.0.blocks.{d}.model.3.{end}",
-        "conditioner.stages.{s}.blocks.{d}.pointwise.{end}",
+    *(
+        (
+            f"{_CONDITIONER}{{s+1}}.0.{layers}.{{d}}.model.{convolution}.{{end}}",
+            f"conditioner.stages.{{s}}.blocks.{{d}}.{ours}.{{end}}",
+        )
+        for layers in ("blocks", "model")
+        for convolution, ours in ((1, "dilated"), (3, "pointwise"))
     ),
     (_CONDITIONER + "{s+1}.1.{end}", "conditioner.stages.{s}.upsample.{end}"),
     ("conditioner_blocks.0.ln.{end}", "conditioner.norm.{end}"),

@@ -7,7 +7,12 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from jukebox_core.config.openai import prior_from_openai, vqvae_from_openai
+from jukebox_core.config.openai import (
+    level_from_openai,
+    prior_from_openai,
+    sample_rate_from_openai,
+    vqvae_from_openai,
+)
 from jukebox_core.config.prior import (
     ConditionerConfig,
     JukeboxPriorConfig,
@@ -81,19 +86,33 @@ class JukeboxConfig:
         priors: Sequence[Mapping[str, Any]],
         *,
         name: str = "jukebox",
-        sample_rate_hz: int = 44_100,
+        sample_rate_hz: int | None = None,
     ) -> "JukeboxConfig":
         """Read the original's hyperparameters (names of its `hparams.py`, or a checkpoint's `hps`).
 
         `priors` holds the three priors in any order; each names its own `level` (2 is the top).
+        `sample_rate_hz` None is the `sr` of the parts, 44,100 where they say nothing.
 
         Raises:
-            ConfigError: a key is missing, or the parts do not fit each other.
+            ConfigError: a hyperparameter is missing, unknown, of a wrong type, or asks for what
+                this library does not compute; or the parts do not fit each other.
         """
-        try:
-            return _config_from_openai(vqvae, priors, name, sample_rate_hz)
-        except KeyError as error:
-            raise ConfigError(f"hyperparameter {error.args[0]!r} is missing") from error
+        for hps in (vqvae, *priors):
+            if not isinstance(hps, Mapping):
+                raise ConfigError(
+                    f"the hyperparameters of a part are a {type(hps).__name__}, not a dictionary"
+                )
+        codec = vqvae_from_openai(vqvae, sample_rate_from_openai((vqvae, *priors), sample_rate_hz))
+        levels = sorted(int(level_from_openai(hps)) for hps in priors)
+        if levels != sorted(Level):
+            raise ConfigError(
+                f"one prior for each of the levels 2, 1 and 0 is needed, found {levels}"
+            )
+        top, middle, bottom = sorted(
+            (prior_from_openai(hps, codec) for hps in priors),
+            key=lambda prior: COARSE_TO_FINE.index(prior.level),
+        )
+        return cls(vqvae=codec, priors=(top, middle, bottom), name=name)
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dictionary from which `from_dict` makes an equal configuration."""
@@ -118,18 +137,6 @@ class JukeboxConfig:
 @cache
 def _type_checker() -> TypeAdapter[JukeboxConfig]:
     return TypeAdapter(JukeboxConfig)
-
-
-def _config_from_openai(
-    vqvae: Mapping[str, Any], priors: Sequence[Mapping[str, Any]], name: str, sample_rate_hz: int
-) -> JukeboxConfig:
-    codec = vqvae_from_openai(vqvae, sample_rate_hz)
-    by_level = {Level(hps["level"]): prior_from_openai(hps, codec) for hps in priors}
-    if set(by_level) != set(Level) or len(priors) != len(Level):
-        found = sorted(hps["level"] for hps in priors)
-        raise ConfigError(f"one prior for each of the levels 2, 1 and 0 is needed, found {found}")
-    top, middle, bottom = (by_level[level] for level in COARSE_TO_FINE)
-    return JukeboxConfig(vqvae=codec, priors=(top, middle, bottom), name=name)
 
 
 def _config_from_dict(values: Mapping[str, Any]) -> JukeboxConfig:

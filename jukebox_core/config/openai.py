@@ -1,121 +1,245 @@
-"""The original's hyperparameters (`hparams.py`, or the `hps` of a checkpoint) in our words."""
+"""The original's hyperparameters (`hparams.py`, or the `hps` of a checkpoint) in our words.
 
-from collections.abc import Mapping
+The original keeps those of all parts in one dictionary, so each part takes its own from it. None is
+passed over: a name is read (`openai_values.py`), or changes nothing, or is refused
+(`openai_names.py`).
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jukebox_core.config.openai_names import (
+    PRIOR_FIXED,
+    VQVAE_FIXED,
+    refuse_unknown,
+    refuse_variants,
+)
+from jukebox_core.config.openai_values import (
+    PRIOR_NAMES,
+    VQVAE_NAMES,
+    ConditionerValues,
+    EncoderValues,
+    LabelValues,
+    LyricValues,
+    PriorValues,
+    VQVAEValues,
+)
 from jukebox_core.config.prior import (
     ConditionerConfig,
     JukeboxPriorConfig,
     LabelConfig,
     LyricConfig,
 )
-from jukebox_core.config.transformer import TransformerConfig, attention_layers
+from jukebox_core.config.transformer import (
+    ROW_KINDS,
+    AttentionKind,
+    TransformerConfig,
+    attention_layers,
+)
 from jukebox_core.config.vqvae import JukeboxVQVAEConfig
+from jukebox_core.errors import ConfigError
 from jukebox_core.units import Level
 
+_DEFAULT_SAMPLE_RATE_HZ = 44_100
+_A_DAY_SEC = 86_400.0
 
-def vqvae_from_openai(vqvae: Mapping[str, Any], sample_rate_hz: int) -> JukeboxVQVAEConfig:
-    """The codec that a dictionary of hyperparameters describes. Raises KeyError, ConfigError."""
+
+def sample_rate_from_openai(parts: Sequence[Mapping[str, Any]], given_hz: int | None) -> int:
+    """The sample rate of a model: `given_hz`, or the `sr` of its parts, or the original's default.
+
+    Raises:
+        ConfigError: they contradict each other.
+    """
+    stated = [hps["sr"] for hps in parts if hps.get("sr") is not None]
+    stated = stated if given_hz is None else [*stated, given_hz]
+    if any(sample_rate_hz != stated[0] for sample_rate_hz in stated):
+        raise ConfigError(
+            f"hyperparameter 'sr': one model has one sample rate, and its parts have {stated}"
+        )
+    return stated[0] if stated else _DEFAULT_SAMPLE_RATE_HZ
+
+
+def vqvae_from_openai(hps: Mapping[str, Any], sample_rate_hz: int) -> JukeboxVQVAEConfig:
+    """The codec that a dictionary of hyperparameters describes.
+
+    Raises:
+        ConfigError: a hyperparameter is missing, unknown, of a wrong type, or asks for what this
+            library does not compute.
+    """
+    refuse_unknown(hps, VQVAE_NAMES | PRIOR_NAMES)
+    refuse_variants(hps, VQVAE_FIXED)
+    values = VQVAEValues.read(hps)
     return JukeboxVQVAEConfig(
         sample_rate_hz=sample_rate_hz,
-        downs=tuple(vqvae["downs_t"]),
-        strides=tuple(vqvae["strides_t"]),
-        num_codes=vqvae["l_bins"],
-        embedding_width=vqvae["emb_width"],
-        width=vqvae["width"],
-        depth=vqvae["depth"],
-        width_multipliers=tuple(vqvae["hvqvae_multipliers"]),
-        conv_width_ratio=vqvae.get("m_conv", 1.0),
-        dilation_growth_rate=vqvae["dilation_growth_rate"],
-        codebook_decay=vqvae.get("l_mu", 0.99),
-        commit_weight=vqvae.get("commit", 0.02),
-        spectral_weight=vqvae.get("spectral", 0.0),
-        multispectral_weight=vqvae.get("multispectral", 1.0),
+        downs=values.downs_t,
+        strides=values.strides_t,
+        num_codes=values.l_bins,
+        embedding_width=values.emb_width,
+        width=values.width,
+        depth=values.depth,
+        width_multipliers=values.hvqvae_multipliers or (1, 1, 1),
+        conv_width_ratio=values.m_conv,
+        dilation_growth_rate=values.dilation_growth_rate,
+        dilation_cycle=values.dilation_cycle,
+        reverse_decoder_dilations=values.vqvae_reverse_decoder_dilation,
+        codebook_decay=values.l_mu,
+        commit_weight=values.commit,
+        spectral_weight=values.spectral,
+        multispectral_weight=values.multispectral,
     )
 
 
 def prior_from_openai(hps: Mapping[str, Any], codec: JukeboxVQVAEConfig) -> JukeboxPriorConfig:
-    """The prior that a dictionary of hyperparameters describes. Raises KeyError, ConfigError."""
-    level = Level(hps["level"])
-    lyrics = _lyrics_from_openai(hps)
+    """The prior that a dictionary of hyperparameters describes. Raises as `vqvae_from_openai`."""
+    refuse_unknown(hps, VQVAE_NAMES | PRIOR_NAMES)
+    refuse_variants(hps, PRIOR_FIXED)
+    values = PriorValues.read(hps)
+    level = level_from_openai(hps)
+    lyrics = _lyrics(hps, values)
     merged = lyrics is not None and lyrics.encoder is None
     prefix_tokens = lyrics.num_tokens if lyrics is not None and merged else 0
     return JukeboxPriorConfig(
         level=level,
-        context_tokens=hps["n_ctx"],
+        context_tokens=values.n_ctx,
         num_codes=codec.num_codes,
         sample_rate_hz=codec.sample_rate_hz,
         samples_per_token=codec.samples_per_token[level],
-        transformer=TransformerConfig(
-            width=hps["prior_width"],
-            layers=attention_layers(hps["attn_order"], hps["prior_depth"]),
-            num_heads=hps["heads"],
-            num_blocks=hps["blocks"],
-            context_tokens=hps["n_ctx"] + prefix_tokens,
-            init_scale=hps.get("init_scale", 1.0),
-            attention_width_ratio=hps.get("m_attn", 0.25),
-            mlp_width_ratio=hps.get("m_mlp", 1.0),
-        ),
-        labels=_labels_from_openai(hps),
+        transformer=_transformer(values, values.n_ctx + prefix_tokens),
+        labels=_labels(hps, level, codec.sample_rate_hz) if values.labels else None,
         lyrics=lyrics,
-        conditioner=_conditioner_from_openai(hps, codec) if level.upper is not None else None,
-        tied_embeddings=not hps.get("merged_decoder", False),
-        half_weights=hps.get("fp16_params", False),
+        conditioner=_conditioner(hps, level, codec) if level.upper is not None else None,
+        # The original forgets `merged_decoder` where lyrics and music are one sequence.
+        tied_embeddings=values.single_enc_dec or not values.merged_decoder,
+        half_weights=values.fp16_params,
         default_hop_fraction=0.125 if level is Level.TOP else 0.5,
     )
 
 
-def _labels_from_openai(hps: Mapping[str, Any]) -> LabelConfig | None:
-    if not hps.get("labels", True):
-        return None
-    num_genres, num_artists = hps["y_bins"]
+def level_from_openai(hps: Mapping[str, Any]) -> Level:
+    """The level of a prior. Raises ConfigError if there is none, or no such level."""
+    number = PriorValues.read(hps).level
+    if number not in tuple(Level):
+        raise ConfigError(f"hyperparameter 'level' is {number!r}: it may be 0, 1 or 2, the top")
+    return Level(number)
+
+
+def _transformer(values: PriorValues, context_tokens: int) -> TransformerConfig:
+    layers = _layers("attn_order", values.attn_order, values.prior_depth)
+    return TransformerConfig(
+        width=values.prior_width,
+        layers=layers,
+        num_heads=values.heads,
+        num_blocks=_num_blocks("blocks", values.blocks, layers),
+        context_tokens=context_tokens,
+        init_scale=values.init_scale,
+        scale_residuals=values.res_scale,
+        attention_width_ratio=values.m_attn,
+        mlp_width_ratio=values.m_mlp,
+    )
+
+
+def _layers(name: str, attn_order: int, depth: int) -> tuple[AttentionKind, ...]:
+    try:
+        return attention_layers(attn_order, depth)
+    except ConfigError as error:
+        raise ConfigError(f"hyperparameter {name!r}: {error}") from error
+
+
+def _num_blocks(name: str, blocks: int | None, layers: tuple[AttentionKind, ...]) -> int:
+    if blocks is not None:
+        return blocks
+    if ROW_KINDS.intersection(layers):
+        raise ConfigError(f"hyperparameter {name!r} is None, and this attention is made of rows")
+    return 1
+
+
+def _labels(hps: Mapping[str, Any], level: Level, sample_rate_hz: int) -> LabelConfig:
+    values = LabelValues.read(hps)
+    num_genres, num_artists = values.y_bins
+    min_sec, max_sec = _durations(values, level, sample_rate_hz)
     return LabelConfig(
-        version="v3" if hps.get("labels_v3", False) else "v2",
+        version="v3" if values.labels_v3 else "v2",
         num_genres=num_genres,
         num_artists=num_artists,
-        max_genres=hps["max_bow_genre_size"],
-        num_time_bins=hps["t_bins"],
-        min_duration_sec=hps["min_duration"],
-        max_duration_sec=hps["max_duration"],
+        max_genres=values.max_bow_genre_size,
+        num_time_bins=values.t_bins,
+        min_duration_sec=min_sec,
+        max_duration_sec=max_sec,
     )
 
 
-def _lyrics_from_openai(hps: Mapping[str, Any]) -> LyricConfig | None:
-    if not hps.get("use_tokens", False):
-        return None
-    encoder = None
-    if not hps.get("single_enc_dec", False):
-        encoder = TransformerConfig(
-            width=hps["prime_width"],
-            layers=attention_layers(hps["prime_attn_order"], hps["prime_depth"]),
-            num_heads=hps["prime_heads"],
-            num_blocks=hps["prime_blocks"],
-            context_tokens=hps["n_tokens"],
-            init_scale=hps.get("prime_init_scale", 1.0),
-            attention_width_ratio=hps.get("prime_m_attn", 0.25),
-            mlp_width_ratio=hps.get("prime_m_mlp", 1.0),
+def _durations(values: LabelValues, level: Level, sample_rate_hz: int) -> tuple[float, float]:
+    """Shortest and longest song in seconds; only the top prior embeds them."""
+    min_sec, max_sec = values.min_duration, values.max_duration
+    if values.t_ranges is not None and min_sec is None and max_sec is None:
+        (min_samples, max_samples), *others = values.t_ranges
+        if others != [(0.0, max_samples), (0.0, 1.0)]:
+            raise ConfigError(
+                f"hyperparameter 't_ranges' is {values.t_ranges!r}: places in a song are supported "
+                "from 0 to the longest song, and relative ones from 0 to 1"
+            )
+        return min_samples / sample_rate_hz, max_samples / sample_rate_hz
+    if level is not Level.TOP:
+        return min_sec or 0.0, max_sec or _A_DAY_SEC
+    for name, duration in (("min_duration", min_sec), ("max_duration", max_sec)):
+        if duration is None:
+            raise ConfigError(
+                f"hyperparameter {name!r} is missing: the top prior embeds how long a song is"
+            )
+    return min_sec or 0.0, max_sec or 0.0
+
+
+def _lyrics(hps: Mapping[str, Any], values: PriorValues) -> LyricConfig | None:
+    if values.single_enc_dec and not (values.labels and values.n_tokens):
+        raise ConfigError(
+            "hyperparameter 'single_enc_dec' is True: lyrics in one sequence with the music need "
+            "'labels' and 'n_tokens'"
         )
+    # A merged sequence begins with lyrics whatever `use_tokens` says.
+    if not values.n_tokens or not (values.single_enc_dec or values.use_tokens):
+        return None
+    if not values.labels:
+        raise ConfigError(
+            "hyperparameter 'labels' is False: lyrics ('use_tokens') come with labels"
+        )
+    lyrics = LyricValues.read(hps)
     return LyricConfig(
-        num_tokens=hps["n_tokens"],
-        num_characters=hps["n_vocab"],
-        loss_weight=hps.get("prime_loss_fraction", 0.0),
-        encoder=encoder,
-        alignment_layer=hps.get("alignment_layer"),
-        alignment_head=hps.get("alignment_head"),
+        num_tokens=lyrics.n_tokens,
+        num_characters=lyrics.n_vocab,
+        loss_weight=lyrics.prime_loss_fraction,
+        encoder=None if values.single_enc_dec else _encoder(EncoderValues.read(hps)),
+        alignment_layer=lyrics.alignment_layer,
+        alignment_head=lyrics.alignment_head,
     )
 
 
-def _conditioner_from_openai(
-    hps: Mapping[str, Any], codec: JukeboxVQVAEConfig
+def _encoder(values: EncoderValues) -> TransformerConfig:
+    layers = _layers("prime_attn_order", values.prime_attn_order, values.prime_depth)
+    return TransformerConfig(
+        width=values.prime_width,
+        layers=layers,
+        num_heads=values.prime_heads,
+        num_blocks=_num_blocks("prime_blocks", values.prime_blocks, layers),
+        context_tokens=values.n_tokens,
+        init_scale=values.prime_init_scale,
+        scale_residuals=values.prime_res_scale,
+        attention_width_ratio=values.prime_m_attn,
+        mlp_width_ratio=values.prime_m_mlp,
+    )
+
+
+def _conditioner(
+    hps: Mapping[str, Any], level: Level, codec: JukeboxVQVAEConfig
 ) -> ConditionerConfig:
-    upper = Level(hps["level"] + 1)
+    values = ConditionerValues.read(hps)
+    upper = Level(level + 1)
     return ConditionerConfig(
-        width=hps["cond_width"],
-        depth=hps["cond_depth"],
-        dilation_growth_rate=hps["cond_dilation_growth_rate"],
-        dilation_cycle=hps["cond_dilation_cycle"],
-        scale_residuals=hps.get("cond_res_scale", False),
+        width=values.cond_width,
+        depth=values.cond_depth,
+        dilation_growth_rate=values.cond_dilation_growth_rate,
+        dilation_cycle=values.cond_dilation_cycle or values.cond_depth,
+        scale_residuals=values.cond_res_scale,
         down=codec.downs[upper],
         stride=codec.strides[upper],
-        conv_width_ratio=hps.get("cond_m_conv", 1.0),
+        conv_width_ratio=values.cond_m_conv,
     )

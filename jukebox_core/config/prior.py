@@ -9,6 +9,8 @@ from jukebox_core.units import Level
 
 LabelVersion = Literal["v2", "v3"]
 
+_LYRIC_KINDS = frozenset({AttentionKind.LYRIC_ENCODER, AttentionKind.LYRIC_PREFIX})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelConfig:
@@ -50,6 +52,12 @@ class ConditionerConfig:
     stride: int
     conv_width_ratio: float = 1.0
 
+    def __post_init__(self) -> None:
+        if self.dilation_cycle < 1:
+            raise ConfigError(f"{self.dilation_cycle=} must be positive")
+        if int(self.conv_width_ratio * self.width) < 1:
+            raise ConfigError(f"{self.conv_width_ratio=} leaves the convolutions without channels")
+
     @property
     def upsampling(self) -> int:
         """Tokens of this level under one code of the level above."""
@@ -80,6 +88,8 @@ class LyricConfig:
                 f"the lyric encoder reads {self.encoder.context_tokens} tokens, not "
                 f"{self.num_tokens}"
             )
+        if self.encoder is not None and _LYRIC_KINDS.intersection(self.encoder.layers):
+            raise ConfigError("a lyric encoder reads itself alone: it has no layers over lyrics")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +130,8 @@ class JukeboxPriorConfig:
         needs_encoder = AttentionKind.LYRIC_ENCODER in self.transformer.layers
         if needs_encoder != self.has_lyric_encoder:
             raise ConfigError("lyric encoder layers and a lyric encoder come together")
+        if AttentionKind.LYRIC_PREFIX in self.transformer.layers and not self.merged_vocabulary:
+            raise ConfigError("lyric prefix layers need lyrics in one sequence with the music")
 
     @property
     def merged_vocabulary(self) -> bool:

@@ -20,44 +20,57 @@ class AttentionKind(StrEnum):
     LYRIC_PREFIX = "lyric_prefix"  # (7) the first positions of the same sequence
 
 
-_FACTORED = (AttentionKind.ROW, AttentionKind.COLUMN, AttentionKind.PREVIOUS_ROW)
-_MERGED_LYRICS = (AttentionKind.LYRIC_PREFIX, AttentionKind.LYRIC_PREFIX, AttentionKind.ALL)
+ROW_KINDS = frozenset(AttentionKind) - {AttentionKind.ALL, AttentionKind.LYRIC_ENCODER}
+"""The kinds that depend on how a sequence is cut into rows."""
+
+_Cycle = tuple[AttentionKind, ...]
+_FACTORED: _Cycle = (AttentionKind.ROW, AttentionKind.COLUMN, AttentionKind.PREVIOUS_ROW)
+_ENCODER: _Cycle = (AttentionKind.LYRIC_ENCODER,)
+_PREFIX: _Cycle = (AttentionKind.LYRIC_PREFIX,)
+_ALL: _Cycle = (AttentionKind.ALL,)
 
 
-def _factored_layer(layer: int) -> AttentionKind:
-    return _FACTORED[layer % 3]
+def _with_every_sixteenth(special: _Cycle) -> _Cycle:
+    """48 factored layers, of which the last of every sixteen is one of three `special` kinds."""
+    return tuple(
+        special[layer % 3] if layer % 16 == 15 else _FACTORED[layer % 3] for layer in range(48)
+    )
 
 
-def _separate_lyrics_layer(layer: int) -> AttentionKind:
-    if layer % 10 == 8 and layer > 8:
-        return AttentionKind.LYRIC_ENCODER
-    # Nine layers, then seven times nine layers and a cross layer; the cycle starts anew each time.
-    return _FACTORED[(layer if layer < 9 else (layer - 9) % 10) % 3]
-
-
-def _merged_lyrics_layer(layer: int) -> AttentionKind:
-    return _MERGED_LYRICS[layer % 3] if layer % 16 == 15 else _FACTORED[layer % 3]
-
-
-_LAYER_BY_ATTN_ORDER = {2: _factored_layer, 10: _separate_lyrics_layer, 12: _merged_lyrics_layer}
+# Every order repeats from its first layer on, however deep the stack.
+_CYCLE_BY_ATTN_ORDER: dict[int, _Cycle] = {
+    0: _ALL,
+    1: _FACTORED[:2],
+    2: _FACTORED,
+    6: _FACTORED + _ENCODER,
+    7: _FACTORED * 5 + _ENCODER,
+    8: _FACTORED * 3 + _ENCODER,
+    9: _FACTORED + _ALL,
+    10: _FACTORED * 3 + (_FACTORED * 3 + _ENCODER) * 7,
+    11: _with_every_sixteenth(_ENCODER * 2 + _ALL),
+    12: _with_every_sixteenth(_PREFIX * 2 + _ALL),
+}
 
 
 def attention_layers(attn_order: int, depth: int) -> tuple[AttentionKind, ...]:
-    """The attention of every layer for one of the original's `attn_order` numbers (2, 10 or 12).
+    """The attention of every layer for one of the original's `attn_order` numbers.
 
     Raises:
-        ConfigError: for the orders that no released model uses.
+        ConfigError: for 3, 4 and 5, which look at summaries of rows, and for other numbers.
     """
-    if attn_order not in _LAYER_BY_ATTN_ORDER:
-        raise ConfigError(f"{attn_order=} is not supported: the released models use 2, 10 and 12")
-    return tuple(_LAYER_BY_ATTN_ORDER[attn_order](layer) for layer in range(depth))
+    if attn_order not in _CYCLE_BY_ATTN_ORDER:
+        supported = ", ".join(map(str, _CYCLE_BY_ATTN_ORDER))
+        raise ConfigError(f"{attn_order=} is not supported: it may be one of {supported}")
+    cycle = _CYCLE_BY_ATTN_ORDER[attn_order]
+    return tuple(cycle[layer % len(cycle)] for layer in range(depth))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransformerConfig:
     """A stack of residual attention blocks over `context_tokens` positions.
 
-    `init_scale` only matters for training from scratch.
+    `init_scale` only matters for training from scratch. `scale_residuals` multiplies what each
+    block adds by 1 / number of blocks; no released model does so.
     """
 
     width: int
@@ -66,20 +79,28 @@ class TransformerConfig:
     num_blocks: int
     context_tokens: int
     init_scale: float = 1.0
+    scale_residuals: bool = False
     attention_width_ratio: float = 0.25
     mlp_width_ratio: float = 1.0
 
     def __post_init__(self) -> None:
         if self.context_tokens % self.num_blocks:
             raise ConfigError(f"{self.context_tokens=} is not a multiple of {self.num_blocks=}")
-        if self.attention_width % self.num_heads:
+        if self.attention_width < 1 or self.attention_width % self.num_heads:
             raise ConfigError(f"{self.attention_width=} is not a multiple of {self.num_heads=}")
+        if self.mlp_width < 1:
+            raise ConfigError(f"{self.mlp_width=} must be positive")
         object.__setattr__(self, "layers", tuple(AttentionKind(kind) for kind in self.layers))
 
     @property
     def num_layers(self) -> int:
         """Residual blocks in the stack."""
         return len(self.layers)
+
+    @property
+    def residual_scale(self) -> float:
+        """What each block's output is multiplied by before it is added."""
+        return 1.0 / self.num_layers if self.scale_residuals else 1.0
 
     @property
     def block_tokens(self) -> int:

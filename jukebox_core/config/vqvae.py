@@ -13,6 +13,10 @@ class JukeboxVQVAEConfig:
     `downs[l]` convolutions of stride `strides[l]` are added by level l, so that level l takes
     `prod(strides[i] ** downs[i] for i <= l)` samples per token.
 
+    The residual layers of one stack are dilated by powers of `dilation_growth_rate`, from 0 on and
+    anew after every `dilation_cycle` layers (None: never); decoders have them in reverse unless
+    `reverse_decoder_dilations` is off, which no released model does.
+
     `codebook_width`, ours: codes are directions in so many dimensions, compared by angle; None:
     points in `embedding_width` dimensions, as in the released models.
     """
@@ -28,6 +32,8 @@ class JukeboxVQVAEConfig:
     width_multipliers: tuple[int, int, int] = (2, 1, 1)
     conv_width_ratio: float = 1.0
     dilation_growth_rate: int = 3
+    dilation_cycle: int | None = None
+    reverse_decoder_dilations: bool = True
     codebook_decay: float = 0.99
     commit_weight: float = 0.02
     spectral_weight: float = 0.0
@@ -39,6 +45,12 @@ class JukeboxVQVAEConfig:
             if len(values) != len(Level):
                 raise ConfigError(f"{name} needs three numbers, bottom first, and has {values}")
             object.__setattr__(self, name, values)
+        if any(value < 1 for value in (*self.downs, *self.strides, *self.width_multipliers)):
+            raise ConfigError("downs, strides and width_multipliers must be positive")
+        if self.dilation_cycle is not None and self.dilation_cycle < 1:
+            raise ConfigError(f"{self.dilation_cycle=} must be positive, or None")
+        if int(self.conv_width_ratio * self.width) < 1:
+            raise ConfigError(f"{self.conv_width_ratio=} leaves the convolutions without channels")
         if self.codebook_width is not None and self.codebook_width < 2:
             raise ConfigError(f"{self.codebook_width=}: directions need at least two dimensions")
         if any(stride % 2 for stride in self.strides):

@@ -33,7 +33,10 @@ class FeedForward(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """x + attention(norm(x)) + mlp(norm(x + attention(norm(x))))."""
+    """x + s (a + m) with a = attention(norm(x)) and m = mlp(norm(x + a)).
+
+    s is `TransformerConfig.residual_scale`: 1 in the released models.
+    """
 
     def __init__(
         self, config: TransformerConfig, kind: AttentionKind, prefix_positions: int
@@ -44,12 +47,14 @@ class TransformerLayer(nn.Module):
         self.attention = build_attention(config, kind, prefix_positions)
         self.mlp_norm = LayerNorm(config.width)
         self.mlp = FeedForward(config)
+        self._residual_scale = config.residual_scale
 
     def forward(self, x: Tensor, lyric_states: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Output [B, T, C], and keys with values [B, K, 2 A], for x [B, T, C]."""
         query, key_value = self.attention.project(self.attention_norm(x), lyric_states)
-        x = x + self.attention.output(self.attention.pattern.attend(query, key_value))
-        return x + self.mlp(self.mlp_norm(x)), key_value
+        attended = self.attention.output(self.attention.pattern.attend(query, key_value))
+        summed = x + attended
+        return self._add(x, summed, attended, self.mlp(self.mlp_norm(summed))), key_value
 
     def attention_weights(self, x: Tensor, lyric_states: Tensor | None = None) -> Tensor:
         """Softmax weights float32 [B, H, T, K] for the same input as `forward`."""
@@ -59,8 +64,15 @@ class TransformerLayer(nn.Module):
     def decode(self, x: Tensor, strips: Tensor, step: DecodeStep) -> Tensor:
         """One position of every row, x [B, C]."""
         # `.forward` and not a call: hooks cost as much as a kernel here, and are not supported.
-        x = x + self.attention.decode(self.attention_norm.forward(x), strips, step)
-        return x + self.mlp.forward(self.mlp_norm.forward(x))
+        attended = self.attention.decode(self.attention_norm.forward(x), strips, step)
+        summed = x + attended
+        return self._add(x, summed, attended, self.mlp.forward(self.mlp_norm.forward(summed)))
+
+    def _add(self, x: Tensor, summed: Tensor, attended: Tensor, fed: Tensor) -> Tensor:
+        """The output; `summed` is x + attended, which the norm has read as it is."""
+        if self._residual_scale == 1.0:
+            return summed + fed
+        return x + self._residual_scale * (attended + fed)
 
 
 class StackOutput(NamedTuple):

@@ -9,20 +9,25 @@ from torch import Tensor, nn
 from jukebox_core.config import JukeboxVQVAEConfig
 
 
-def dilations(depth: int, growth_rate: int) -> tuple[int, ...]:
-    """Dilation of each residual layer of an encoder; decoders take them in reverse."""
-    return tuple(growth_rate**layer for layer in range(depth))
-
-
 def level_width(config: JukeboxVQVAEConfig, level: int) -> int:
     """Channels inside the encoder and decoder of `level`."""
     return config.width * config.width_multipliers[level]
 
 
 def level_dilations(config: JukeboxVQVAEConfig, level: int) -> tuple[int, ...]:
-    """Dilations of one residual stack of `level`: the multiplier widens and deepens alike."""
+    """Dilations of one residual stack of an encoder of `level`, first layer first.
+
+    The multiplier widens and deepens alike.
+    """
     depth = config.depth * config.width_multipliers[level]
-    return dilations(depth, config.dilation_growth_rate)
+    cycle = config.dilation_cycle or depth
+    return tuple(config.dilation_growth_rate ** (layer % cycle) for layer in range(depth))
+
+
+def decoder_dilations(config: JukeboxVQVAEConfig, level: int) -> tuple[int, ...]:
+    """As `level_dilations`, of a decoder."""
+    forwards = level_dilations(config, level)
+    return forwards[::-1] if config.reverse_decoder_dilations else forwards
 
 
 class ResidualLayer(nn.Module):
@@ -106,7 +111,7 @@ class UpStage(nn.Module):
     def __init__(self, config: JukeboxVQVAEConfig, level: int, out_width: int, stride: int) -> None:
         super().__init__()
         width = level_width(config, level)
-        self.residuals = _residuals(config, level, level_dilations(config, level)[::-1])
+        self.residuals = _residuals(config, level, decoder_dilations(config, level))
         self.upsample = nn.ConvTranspose1d(
             width, out_width, 2 * stride, stride, padding=stride // 2
         )

@@ -1,5 +1,7 @@
 """Which backend computes a model: the rules, without weights."""
 
+import dataclasses
+
 import pytest
 
 from jukebox_core.backends import choose
@@ -47,6 +49,24 @@ def test_large_models_are_left_to_torch_unless_somebody_insists(compiles):
     config = released_config("5b_lyrics")
     assert chosen(config=config) == "torch"
     assert chosen("native", config=config) == "native"
+
+
+def scaled(config):
+    """As `res_scale` of the original has it."""
+    top, *others = config.priors
+    stack = dataclasses.replace(top.transformer, scale_residuals=True)
+    priors = (dataclasses.replace(top, transformer=stack), *others)
+    return dataclasses.replace(config, priors=priors)
+
+
+def test_a_model_that_scales_residual_branches_is_left_to_torch(compiles, monkeypatch):
+    monkeypatch.setattr(TRITON, lambda: None)
+    config = scaled(golden_config("prior_5b_lyrics"))
+    assert chosen(config=config) == "torch"
+    with pytest.raises(ConfigError, match="the native backend does not scale residual branches"):
+        chosen("native", config=config)
+    with pytest.raises(ConfigError, match="the triton backend does not scale residual branches"):
+        chosen("triton", config=config, device_type="cuda")
 
 
 def test_triton_is_taken_where_it_is_asked_for_and_never_by_itself(monkeypatch):

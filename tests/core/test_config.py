@@ -29,9 +29,10 @@ def test_every_sixteenth_layer_of_1b_lyrics_looks_at_the_lyrics_or_at_everything
     assert special == {15: prefix, 31: prefix, 47: AttentionKind.ALL, 63: prefix}
 
 
-def test_an_attention_order_of_no_released_model_is_refused():
-    with pytest.raises(ConfigError, match="attn_order=7 is not supported"):
-        attention_layers(7, 3)
+@pytest.mark.parametrize("attn_order", [3, 4, 5, 13])
+def test_attention_over_summaries_of_rows_is_refused(attn_order):
+    with pytest.raises(ConfigError, match=f"attn_order={attn_order} is not supported"):
+        attention_layers(attn_order, 3)
 
 
 @pytest.mark.parametrize("top", ["prior_1b_lyrics", "prior_5b_lyrics", "prior_5b"])

@@ -12,6 +12,7 @@ from jobs.setting_groups import InvalidSettings
 from jukebox_core.backends.choose import AUTO, Target
 from jukebox_core.models.placed_priors import decide_placement, prior_needs
 from jukebox_core.units import Level
+from tests.backends.test_choose import scaled
 from tests.worker.jobs_and_processes import (
     WorkerProcess,
     assert_codes,
@@ -88,6 +89,17 @@ def test_a_song_begun_with_a_backend_of_a_later_release_goes_on_here(job, config
         "another backend than the song was begun with: this worker has no of tomorrow backend"
         in caplog.text
     )
+
+
+@pytest.mark.redis
+def test_a_worker_that_insists_computes_what_its_backend_cannot_with_torch(
+    job, config, monkeypatch, caplog
+):
+    monkeypatch.setattr(NATIVE, lambda: None)
+    config = scaled(config)
+    assert choice("native").for_job(job, config) == "torch"
+    assert "with the torch backend: the native backend does not scale" in caplog.text
+    assert choice().for_job(replaced(job, step="native"), config) == "torch"
 
 
 def test_a_worker_that_insists_does_not_start_without_a_compiler(without_compiler):

@@ -67,11 +67,12 @@ class BackendChoice:
         self._note_other_weights(job)
         if job.step is None:
             # Codes without a word on their backend are from before there was a choice.
-            is_new = not job.windows
-            return choose_backend(config, self._target, self._wanted) if is_new else REFERENCE
+            return self._for_new_song(config) if not job.windows else REFERENCE
         begun = RENAMED.get(job.step, job.step)
         # One that is not known here is of a later release.
         reason = self._reasons.get(begun, f"this worker has no {begun} backend")
+        if reason is None:
+            reason = backend_class(begun).unsuited_because(config)
         if reason is None:
             return begun
         log.warning(
@@ -79,6 +80,15 @@ class BackendChoice:
             reason,
             extra={"job_id": job.id, "stage": job.stage},
         )
+        return REFERENCE
+
+    def _for_new_song(self, config: JukeboxConfig) -> str:
+        if self._wanted == AUTO:
+            return choose_backend(config, self._target)
+        reason = backend_class(self._wanted).unsuited_because(config)
+        if reason is None:
+            return self._wanted
+        log.warning("generating with the %s backend: %s", REFERENCE, reason)
         return REFERENCE
 
     def _note_other_weights(self, job: Job) -> None:

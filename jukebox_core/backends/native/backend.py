@@ -7,7 +7,7 @@ from torch import Tensor
 
 from jukebox_core.backends.backend import Backend
 from jukebox_core.backends.batch import Batch, SlotMemory
-from jukebox_core.backends.choose import Target, is_small
+from jukebox_core.backends.choose import Target, is_small, reason_against_scaling
 from jukebox_core.backends.native.library import reason_against_compiling
 from jukebox_core.backends.native.native_prior import (
     NativeGroup,
@@ -38,6 +38,11 @@ class NativeBackend(Backend):
         if target.device_type != "cpu" or not target.is_float32 or not target.weights_stay:
             return "the native backend is for float32 on a CPU"
         return reason_against_compiling()
+
+    @classmethod
+    def unsuited_because(cls, config: JukeboxConfig) -> str | None:
+        """Residual branches are added as they are."""
+        return reason_against_scaling("native", config)
 
     @classmethod
     def is_automatic(cls, config: JukeboxConfig) -> bool:

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from jukebox_core.backends.backend import Backend
 from jukebox_core.backends.batch import SlotMemory
-from jukebox_core.backends.choose import Target
+from jukebox_core.backends.choose import Target, reason_against_scaling
 from jukebox_core.backends.triton.kernels.tiles import padded_rows
+from jukebox_core.config import JukeboxConfig
 from jukebox_core.prior import JukeboxPrior
 
 if TYPE_CHECKING:
@@ -48,6 +49,11 @@ class TritonBackend(Backend):
         if target.device_type != "cuda" or not target.weights_stay:
             return "the triton backend is for weights that stay on a CUDA device"
         return reason_against_kernels()
+
+    @classmethod
+    def unsuited_because(cls, config: JukeboxConfig) -> str | None:
+        """Residual branches are added as they are."""
+        return reason_against_scaling("triton", config)
 
     def proof_key(self, num_rows: int) -> Hashable:
         """Kernels are compiled for a number of rows; and once more if weights move."""
