@@ -53,9 +53,14 @@ class WeightsSource(Protocol):
         """The VQ-VAE. Raises CheckpointError."""
 
     def load_prior(
-        self, level: Level, *, device: torch.device | str, dtype: torch.dtype | None
+        self,
+        level: Level,
+        *,
+        device: torch.device | str,
+        dtype: torch.dtype | None,
+        for_file: bool = False,
     ) -> JukeboxPrior:
-        """One prior; None keeps the dtype it is stored in. Raises CheckpointError."""
+        """One prior, see `build_prior`. Raises CheckpointError."""
 
     def read_vocabularies(self) -> Mapping[LabelVersion, Vocabulary]:
         """The label lists; empty if there are none. Raises LabelError or ConfigError."""
@@ -75,11 +80,21 @@ class OpenAIFiles:
         return load_openai_vqvae(self.vqvae, self.config.vqvae, device=device)
 
     def load_prior(
-        self, level: Level, *, device: torch.device | str, dtype: torch.dtype | None
+        self,
+        level: Level,
+        *,
+        device: torch.device | str,
+        dtype: torch.dtype | None,
+        for_file: bool = False,
     ) -> JukeboxPrior:
-        """One prior; see `build_prior` for `dtype`."""
-        prior_config = self.config.prior(level)
-        return load_openai_prior(self.priors[level], prior_config, device=device, dtype=dtype)
+        """One prior, see `build_prior`."""
+        return load_openai_prior(
+            self.priors[level],
+            self.config.prior(level),
+            device=device,
+            dtype=dtype,
+            for_file=for_file,
+        )
 
     def read_vocabularies(self) -> Mapping[LabelVersion, Vocabulary]:
         """The lists in `labels_dir` that the priors need."""
@@ -100,10 +115,17 @@ class NativeDirectory:
         return load_native_vqvae(self.directory, self.config, device=device)
 
     def load_prior(
-        self, level: Level, *, device: torch.device | str, dtype: torch.dtype | None
+        self,
+        level: Level,
+        *,
+        device: torch.device | str,
+        dtype: torch.dtype | None,
+        for_file: bool = False,
     ) -> JukeboxPrior:
-        """One prior; see `build_prior` for `dtype`."""
-        return load_native_prior(self.directory, self.config, level, device=device, dtype=dtype)
+        """One prior, see `build_prior`."""
+        return load_native_prior(
+            self.directory, self.config, level, device=device, dtype=dtype, for_file=for_file
+        )
 
     def read_vocabularies(self) -> Mapping[LabelVersion, Vocabulary]:
         """The lists in `labels/`."""
@@ -165,7 +187,8 @@ def convert(
         source: what to read.
         destination: the new model directory; its name is the model's.
         described_as: what `origin.json` calls the source.
-        dtype: of the transformer stacks; None keeps the one they are stored in.
+        dtype: of the weights of the transformer stacks; None keeps the one they are stored in, or
+            the half precision to which the original rounds them. Everything else is float32.
         on_part: called before each part.
 
     Raises:
@@ -186,9 +209,9 @@ def convert(
 
 
 def write_part(
-    source: WeightsSource, part: Level | None, directory: Path, dtype: torch.dtype | None
+    source: WeightsSource, part: Level | None, directory: Path, dtype: torch.dtype | None = None
 ) -> None:
-    """Write one part into a directory that has a `config.json`, in one step.
+    """Write one part into a directory that has a `config.json`, in one step; `dtype` as `convert`.
 
     Raises:
         CheckpointError: tensors are unknown, missing or misshapen.
@@ -198,7 +221,7 @@ def write_part(
     if part is None:
         write_tensors(unfinished, source.load_vqvae(device="cpu").state_dict())
     else:
-        prior = source.load_prior(part, device="cpu", dtype=dtype)
+        prior = source.load_prior(part, device="cpu", dtype=dtype, for_file=True)
         write_tensors(unfinished, prior.state_dict())
     os.replace(unfinished, file)
 

@@ -14,6 +14,7 @@ from jukebox_core.checkpoints.names import (
     prior_translator,
     translator,
     untie,
+    with_half_weights,
 )
 from jukebox_core.checkpoints.parts import LoadedParts, build_prior, build_vqvae
 from jukebox_core.checkpoints.tensor_files import StoredTensor, open_tensors
@@ -155,15 +156,28 @@ class HuggingFaceDirectory:
         return build_vqvae(self.config.vqvae, stored, where=where, unknown=unknown, device=device)
 
     def load_prior(
-        self, level: Level, *, device: torch.device | str, dtype: torch.dtype | None
+        self,
+        level: Level,
+        *,
+        device: torch.device | str,
+        dtype: torch.dtype | None,
+        for_file: bool = False,
     ) -> JukeboxPrior:
-        """One prior; see `build_prior` for `dtype`."""
+        """One prior; see `build_prior` for `dtype` and `for_file`."""
         config = self.config.prior(level)
         tensors = self._take(f"priors.{COARSE_TO_FINE.index(level)}.")
         stored, unknown = rename_tensors(tensors, prior_translator(PRIOR_NAMES, config))
         where = f"the {level.label} prior in {self.directory}"
         untie(stored, config, where)
-        return build_prior(config, stored, where=where, unknown=unknown, device=device, dtype=dtype)
+        return build_prior(
+            config,
+            with_half_weights(stored) if config.half_weights else stored,
+            where=where,
+            unknown=unknown,
+            device=device,
+            dtype=dtype,
+            for_file=for_file,
+        )
 
     def read_vocabularies(self) -> dict[LabelVersion, Vocabulary]:
         """The label lists; see `read_huggingface_vocabularies`."""

@@ -6,7 +6,7 @@ A row such as `("model.{s+1}.0.{end}", "stages.{s}.upsample.{end}")` translates 
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -133,3 +133,18 @@ def untie(tensors: dict[str, StoredTensor], config: JukeboxPriorConfig, where: s
             f"{where} does not fit the model: token_embedding.weight and logits.weight are one "
             "table by its configuration, but two different ones in the file"
         )
+
+
+_PROJECTION_WEIGHT = re.compile(
+    r"(lyric_encoder\.)?transformer\.layers\.\d+\."
+    r"(attention\.(qkv|query|lyric_key_value|output)|mlp\.(input|output))\.weight"
+    r"|lyric_encoder\.projection\.weight"
+)
+
+
+def with_half_weights(tensors: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
+    """The same, with the weights of all projections rounded to half, as `fp16_params` does."""
+    return {
+        name: tensor.rounded(torch.float16) if _PROJECTION_WEIGHT.fullmatch(name) else tensor
+        for name, tensor in tensors.items()
+    }

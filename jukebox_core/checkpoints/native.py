@@ -93,15 +93,21 @@ def load_native_prior(
     *,
     device: torch.device | str,
     dtype: torch.dtype | None,
+    for_file: bool = False,
 ) -> JukeboxPrior:
-    """One prior of a model directory; see `build_prior` for `dtype`.
+    """One prior of a model directory; see `build_prior` for `dtype` and `for_file`.
 
     Raises:
         CheckpointError: the file is not there, or does not fit.
     """
     file = directory / prior_file(level)
     return build_prior(
-        config.prior(level), open_tensors(file), where=str(file), device=device, dtype=dtype
+        config.prior(level),
+        open_tensors(file),
+        where=str(file),
+        device=device,
+        dtype=dtype,
+        for_file=for_file,
     )
 
 

@@ -4,6 +4,7 @@ Each is a `torch.save` of {"model": state dict, "hps", "step", ...}; the names i
 `module.` (`make_models.py` of the original strips it, too).
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from jukebox_core.checkpoints.names import (
     prior_translator,
     translator,
     untie,
+    with_half_weights,
 )
 from jukebox_core.checkpoints.parts import LoadedParts, build_prior, build_vqvae
 from jukebox_core.checkpoints.tensor_files import open_tensors
@@ -60,6 +62,7 @@ VQVAE_NAMES: NameTable = (
 # its residual layers are named `blocks` where the VQ-VAE has `model`. Without (`cond_c_res` is 0)
 # they are named alike.
 _CONDITIONER = "conditioner_blocks.0.cond.model."
+_UNCHECKPOINTED = re.compile(r"(conditioner_blocks\.0\.cond\.model\.\d+\.0\.)model\.")
 
 PRIOR_NAMES: NameTable = (
     ("y_emb.bow_genre_emb.emb.weight", "labels.genre.weight"),
@@ -81,13 +84,13 @@ PRIOR_NAMES: NameTable = (
     ("prime_x_out.weight", "lyric_encoder.logits.weight"),
     ("conditioner_blocks.0.x_emb.weight", "conditioner.embedding.weight"),
     (_CONDITIONER + "0.{end}", "conditioner.input.{end}"),
-    *(
-        (
-            f"{_CONDITIONER}{{s+1}}.0.{layers}.{{d}}.model.{convolution}.{{end}}",
-            f"conditioner.stages.{{s}}.blocks.{{d}}.{ours}.{{end}}",
-        )
-        for layers in ("blocks", "model")
-        for convolution, ours in ((1, "dilated"), (3, "pointwise"))
+    (
+        _CONDITIONER + "{s+1}.0.blocks.{d}.model.1.{end}",
+        "conditioner.stages.{s}.blocks.{d}.dilated.{end}",
+    ),
+    (
+        _CONDITIONER + "{s+1}.0.blocks.{d}.model.3.{end}",
+        "conditioner.stages.{s}.blocks.{d}.pointwise.{end}",
     ),
     (_CONDITIONER + "{s+1}.1.{end}", "conditioner.stages.{s}.upsample.{end}"),
     ("conditioner_blocks.0.ln.{end}", "conditioner.norm.{end}"),
@@ -112,22 +115,27 @@ def load_openai_prior(
     *,
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
+    for_file: bool = False,
 ) -> JukeboxPrior:
-    """The prior of a `prior_level_*.pth.tar`; see `build_prior` for `dtype`.
+    """The prior of a `prior_level_*.pth.tar`; see `build_prior` for `dtype` and `for_file`.
+
+    Weights that the original rounds to half are rounded, however they are stored.
 
     Raises:
         CheckpointError: the file is no checkpoint, or does not fit `config`.
     """
-    rename = _without_module(prior_translator(PRIOR_NAMES, config))
+    translate = prior_translator(PRIOR_NAMES, config)
+    rename = _without_module(lambda name: translate(_UNCHECKPOINTED.sub(r"\1blocks.", name)))
     stored, unknown = rename_tensors(open_tensors(path), rename)
     untie(stored, config, str(path))
     return build_prior(
         config,
-        stored,
+        with_half_weights(stored) if config.half_weights else stored,
         where=str(path),
         unknown=unknown,
         device=device,
         dtype=dtype,
+        for_file=for_file,
     )
 
 

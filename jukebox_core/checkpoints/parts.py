@@ -53,16 +53,23 @@ def build_prior(
     unknown: list[str] | None = None,
     device: torch.device | str,
     dtype: torch.dtype | None,
+    for_file: bool = False,
 ) -> JukeboxPrior:
     """A prior from tensors under our names, which are used up.
 
     `dtype` is that of the transformer stacks, None the one they are stored in. Embeddings, norms,
-    conditioner and logits are float32 always, as in the original.
+    conditioner and logits are float32 always, as in the original. With `for_file` it is that of
+    their weights alone: their biases are float32, too, and the prior is not to be computed with.
     """
     if dtype is None:
         dtype = stored[_A_PROJECTION].dtype if _A_PROJECTION in stored else torch.float32
+
+    def build() -> JukeboxPrior:
+        prior = JukeboxPrior(config)
+        return prior.set_weight_dtype(dtype) if for_file else prior.set_compute_dtype(dtype)
+
     return assemble(
-        lambda: JukeboxPrior(config).set_compute_dtype(dtype),
+        build,
         stored,
         where=where,
         unknown=unknown,

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import torch
-
 from jukebox_core.checkpoints.convert import (
     PARTS,
     OpenAIFiles,
@@ -243,7 +241,7 @@ def _write_parts(
         if origin.has(file, fetched_from=address):
             continue
         if not _link_from_other_models(file, address, models_dir):
-            _convert_part(supply, part, unfinished, _original_dtype(config, part), on_part)
+            _convert_part(supply, part, unfinished, on_part)
         origin.add(file, fetched_from=address)
 
 
@@ -273,13 +271,12 @@ def _convert_part(
     supply: Supply,
     part: Level | None,
     unfinished: Path,
-    dtype: torch.dtype,
     on_part: WritingPart,
 ) -> None:
     source = supply.fetch(part)
     on_part(part_file(part))
     try:
-        write_part(source, part, unfinished, dtype)
+        write_part(source, part, unfinished)
     except CheckpointError as error:
         supply.forget(part, is_broken=True)
         raise CheckpointError(f"{error} (what was fetched was thrown away)") from error
@@ -288,15 +285,6 @@ def _convert_part(
 
 def _silent(_: str) -> None:
     """Nobody wants to hear of it."""
-
-
-def _original_dtype(config: JukeboxConfig, part: Level | None) -> torch.dtype:
-    """The type in which the original keeps the stacks in memory; more digits would be lost there.
-
-    The VQ-VAE is float32 whatever is said here.
-    """
-    is_half = part is not None and config.prior(part).half_weights
-    return torch.float16 if is_half else torch.float32
 
 
 def _link_from_other_models(file: Path, address: str, models_dir: Path) -> bool:

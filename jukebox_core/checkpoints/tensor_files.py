@@ -45,6 +45,17 @@ class StoredTensor:
         tensor = self.read() if stays else self.read_in_passing()
         return tensor.to(device=device, dtype=dtype)
 
+    def rounded(self, dtype: torch.dtype) -> "StoredTensor":
+        """The same, as if it were stored in `dtype`."""
+        if not self.dtype.is_floating_point or dtype == self.dtype:
+            return self
+        return StoredTensor(
+            self.shape,
+            dtype,
+            lambda: self.read_in_passing().to(dtype),
+            lambda: self.read_in_passing().to(dtype),
+        )
+
 
 def open_tensors(path: Path) -> dict[str, StoredTensor]:
     """The tensors of a `.safetensors` file, or of a `torch.save` file of any suffix.

@@ -201,8 +201,8 @@ _HUB_REPOSITORIES: Mapping[str, str] = {
 }
 
 _NUM_BYTES: Mapping[str, int] = {
-    "5b": 18_143_840_524,
-    "5b_lyrics": 19_319_004_524,
+    "5b": 18_146_432_524,
+    "5b_lyrics": 19_322_021_324,
     "1b_lyrics": 11_628_474_124,
 }
 

@@ -1,7 +1,7 @@
 """One autoregressive model of the codes of one level."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Self
 
 import torch
@@ -75,10 +75,18 @@ class JukeboxPrior(nn.Module):
         This is the original's fp16 policy: projections, residual stream and cache are half;
         embeddings, norms, softmax, conditioner and logits are not. Also works on the meta device.
         """
-        for stack in self._stacks():
-            for module in stack.modules():
-                if isinstance(module, Projection):
-                    module.set_compute_dtype(dtype)
+        for projection in self._projections():
+            projection.set_compute_dtype(dtype)
+        return self
+
+    def set_weight_dtype(self, dtype: torch.dtype) -> Self:
+        """Keep the weights of the stacks' projections in `dtype`, and all else in float32.
+
+        So the original keeps a model of `fp16_params` (`config.half_weights`): biases lose no digit
+        where it is computed in float32. For files: such a prior is not to be computed with.
+        """
+        for projection in self._projections():
+            projection.set_weight_dtype(dtype)
         return self
 
     def use_int8_weights(self) -> Self:
@@ -95,6 +103,10 @@ class JukeboxPrior(nn.Module):
     def has_int8_weights(self) -> bool:
         """Whether `use_int8_weights` was called."""
         return isinstance(self.transformer.stack()[0].mlp.input, Int8Projection)
+
+    def _projections(self) -> Iterator[Projection]:
+        for stack in self._stacks():
+            yield from (module for module in stack.modules() if isinstance(module, Projection))
 
     def _stacks(self) -> list[Transformer]:
         if self.lyric_encoder is None:

@@ -31,6 +31,10 @@ class Projection(nn.Module):
         """Compute in `dtype`."""
         self.to(dtype)
 
+    def set_weight_dtype(self, dtype: torch.dtype) -> None:
+        """Keep the weight in `dtype` and the bias in float32: for files, not for computing."""
+        self.weight.data = self.weight.data.to(dtype)
+
     def forward(self, x: Tensor, *, alpha: float = 1.0, beta: float = 1.0) -> Tensor:
         """`alpha * (x @ weight) + beta * bias` for x [..., in] in the dtype of the weight."""
         return self.project(x, self.weight, alpha=alpha, beta=beta)

@@ -1,13 +1,18 @@
 """Every format into ours, and back to a sure answer whether it is whole."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from jukebox_core.checkpoints import load_directory
+from jukebox_core.checkpoints import load_directory, load_openai_prior, load_prior_of
 from jukebox_core.checkpoints.convert import convert, open_directory, open_openai_folder
 from jukebox_core.checkpoints.verify import verify
 from jukebox_core.errors import CheckpointError
+from jukebox_core.prior import JukeboxPrior
+from jukebox_core.prior.projection import Projection
+from jukebox_core.units import Level
 from tests.fixtures.released_models import GOLDEN, golden_files, small_model
 
 
@@ -51,6 +56,38 @@ def test_the_original_s_tree_becomes_a_model(original, tmp_path):
     assert [finding.part for finding in findings] == ["config.json", "labels", *written]
     assert all(finding.is_fine for finding in findings), findings
     assert sum("hash is right" in finding.detail for finding in findings) == 4
+
+
+@pytest.mark.parametrize("stored_as", ["half weights", "float32"])
+def test_half_weights_leave_biases_and_everything_else_whole(original, tmp_path, stored_as):
+    model, folder = original
+    top, *others = model.config.priors
+    config = replace(model.config, priors=(replace(top, half_weights=True), *others))
+    file = folder / model.prior_paths[Level.TOP]
+    stored = torch.load(file, weights_only=True)["model"]
+    rounded = {name: t.half() if name.endswith(".w") else t for name, t in stored.items()}
+    if stored_as == "half weights":
+        file.unlink()
+        torch.save({"model": rounded}, file)
+    convert(
+        open_openai_folder(folder, replace(model, config=config)),
+        tmp_path / "new",
+        described_as="half",
+    )
+    written = load_file(tmp_path / "new" / "prior_top.safetensors")
+    halves = {name for name, tensor in written.items() if tensor.dtype is torch.float16}
+    assert halves == {
+        f"{name}.weight"
+        for name, module in JukeboxPrior(top).named_modules()
+        if isinstance(module, Projection) and name != "lyric_encoder.projection"
+    }
+    loaded = load_prior_of(tmp_path / "new", Level.TOP, dtype=torch.float32)
+    torch.save({"model": {name: t.float() for name, t in rounded.items()}}, tmp_path / "wanted")
+    wanted = load_openai_prior(tmp_path / "wanted", top, dtype=torch.float32)
+    assert_same(loaded.state_dict(), wanted.state_dict())
+    # The library rounds alike when it reads the original's files itself.
+    read = load_openai_prior(file, config.priors[0], dtype=torch.float32)
+    assert_same(read.state_dict(), wanted.state_dict())
 
 
 def test_files_that_lie_flat_in_one_folder_are_found_too(original, tmp_path):

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from jukebox_core.checkpoints import load_directory, load_openai
+from jukebox_core.checkpoints.convert import OpenAIFiles, convert
 from jukebox_core.checkpoints.origin import Origin
 from jukebox_core.checkpoints.pull import OpenAIAddress, pull
 from jukebox_core.checkpoints.verify import verify
@@ -190,6 +191,30 @@ def test_weights_have_the_type_in_which_the_original_loads_them(server, folder):
         for prior in load_directory(directory).priors
     ]
     assert stacks == [torch.float16, torch.float32, torch.float32]
+
+
+def test_what_is_pulled_and_what_is_converted_are_the_same_bytes(server, folder, tmp_path):
+    model = small_model("5b_lyrics")
+    serve_original(server, model)
+    top, *rest = model.config.priors
+    halved = replace(top, half_weights=True)
+    model = replace(model, config=replace(model.config, priors=(halved, *rest)))
+    pulled = fetch(model, folder, server)
+    source = OpenAIFiles(
+        config=model.config,
+        vqvae=GOLDEN / "vqvae.pth.tar",
+        priors={
+            Level.TOP: GOLDEN / "prior_5b_lyrics.pth.tar",
+            Level.MIDDLE: GOLDEN / "upsampler_level_1.pth.tar",
+            Level.BOTTOM: GOLDEN / "upsampler_level_0.pth.tar",
+        },
+        labels_dir=GOLDEN / "labels",
+    )
+    convert(source, tmp_path / "converted", described_as="files")
+    files = sorted(pulled.glob("*.safetensors"))
+    assert len(files) == 4
+    for file in (*files, pulled / "config.json"):
+        assert file.read_bytes() == (tmp_path / "converted" / file.name).read_bytes(), file.name
 
 
 def test_progress_tells_name_bytes_and_size(model, server, folder):

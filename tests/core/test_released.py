@@ -43,7 +43,7 @@ def parts_without_weights(config):
     """The parts on the meta device, each in the type in which the original loads it."""
     with torch.device("meta"):
         priors = [
-            JukeboxPrior(prior).set_compute_dtype(
+            JukeboxPrior(prior).set_weight_dtype(
                 torch.float16 if prior.half_weights else torch.float32
             )
             for prior in config.priors
