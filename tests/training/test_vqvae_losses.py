@@ -9,8 +9,8 @@ from jukebox_core.training.codec.auxiliary_head import vowel_accuracy, vowel_los
 from jukebox_core.training.codec.measures import Reconstruction
 from jukebox_core.training.dataset.sung_vowels import UNKNOWN_VOWEL
 
-NO_BANDWIDTH = losses.Bandwidth(l1=1.0, l2=1.0, spectral=(1.0, 1.0, 1.0))
-BANDWIDTH = losses.Bandwidth(l1=0.5, l2=0.25, spectral=(2.0, 4.0, 5.0))
+NO_BANDWIDTH = losses.Bandwidth(l1=1.0, l2=1.0, spectral=1.0)
+BANDWIDTH = losses.Bandwidth(l1=0.5, l2=0.25, spectral=4.0)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_the_multispectral_loss_is_the_norm_of_the_difference_at_three_resolutio
         ]
         for sizes in ((2048, 240, 1200), (1024, 120, 600), (512, 50, 240))
     ]
-    expected = (np.mean(norms, axis=1) / np.array([2.0, 4.0, 5.0])).mean()
+    expected = np.mean(norms) / 4.0
     assert found.item() == pytest.approx(expected, rel=1e-3)
 
 
@@ -99,14 +99,36 @@ def test_commitment_moves_the_vectors_and_not_the_codes():
     assert quantised.grad is None
 
 
-def test_with_its_bandwidth_rendering_silence_costs_one():
+def test_the_bandwidth_is_the_original_s():
+    chance = np.random.default_rng(1)
+    audio = (0.3 + chance.normal(size=(3, 8192))).astype(np.float32)
+    bandwidth = losses.measure_bandwidth(torch.from_numpy(audio))
+    # `calculate_bandwidth` of the original, whose items are these rows.
+    mean = audio.sum(dtype=np.float64) / audio.size
+    assert bandwidth.l1 == pytest.approx(np.abs(audio).mean(), rel=1e-5)
+    assert bandwidth.l2 == pytest.approx((audio**2).mean() - mean**2, rel=1e-5)
+    norms = [np.linalg.norm(spectrogram(row, 2048, 256, 6 * 256)) for row in audio]
+    assert bandwidth.spectral == pytest.approx(np.mean(norms), rel=1e-5)
+
+
+def test_with_its_bandwidth_rendering_silence_costs_what_the_original_counts():
     audio = torch.randn(4, 8192) * 0.1
-    bandwidth = losses.measure_bandwidth(audio, losses.ORIGINAL_RESOLUTIONS)
+    audio = audio - audio.mean()
+    bandwidth = losses.measure_bandwidth(audio)
     silence = torch.zeros_like(audio)
     spectra = [losses.spectrograms(x, losses.ORIGINAL_RESOLUTIONS) for x in (audio, silence)]
     assert losses.l1_loss(audio, silence, bandwidth).item() == pytest.approx(1, rel=1e-4)
     assert losses.l2_loss(audio, silence, bandwidth).item() == pytest.approx(1, rel=1e-4)
-    assert losses.multispectral_loss(*spectra, bandwidth).item() == pytest.approx(1, rel=1e-3)
+    norms = [
+        np.linalg.norm(spectrogram(row.numpy(), *sizes))
+        for row in audio
+        for sizes in ((2048, 240, 1200), (1024, 120, 600), (512, 50, 240))
+    ]
+    expected = np.mean(norms) / bandwidth.spectral
+    assert losses.multispectral_loss(*spectra, bandwidth).item() == pytest.approx(
+        expected, rel=1e-3
+    )
+    assert 0.5 < expected < 1
 
 
 def test_spectral_losses_of_silence_have_gradients_that_are_numbers():

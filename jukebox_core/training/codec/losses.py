@@ -1,7 +1,7 @@
 """How far a rendered waveform is from the true one: the losses a VQ-VAE learns by.
 
 Waveforms are float32 [B, T]; every loss is float32 []. "Bandwidths" bring losses of different
-units to about 1: a constant rendering of silence would have a loss of 1.
+units to the same order: rendering silence has a loss of about 1.
 """
 
 from collections.abc import Sequence
@@ -27,17 +27,21 @@ ORIGINAL_RESOLUTIONS = (
 )
 """Those of the original's multispectral loss (`hparams.py`: STFT defaults)."""
 
+BANDWIDTH_RESOLUTION = SpectralResolution(2048, 256, 1536)
+"""At which the original measures how loud spectrograms are (`calculate_bandwidth`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bandwidth:
-    """What the data is like: mean |x|, mean x ** 2, and the mean norm of its spectrograms.
+    """What the data is like: mean |x|, the variance of x, and the mean norm of its spectrograms.
 
-    The original divides its losses by these constants, estimated once from the data.
+    The original divides its losses by these constants, estimated once from the data. There is one
+    for spectrograms of all resolutions.
     """
 
     l1: float
     l2: float
-    spectral: tuple[float, ...]
+    spectral: float
 
 
 def magnitudes(audio: Tensor, resolution: SpectralResolution) -> Tensor:
@@ -60,15 +64,13 @@ def spectrograms(audio: Tensor, resolutions: Sequence[SpectralResolution]) -> li
     return [magnitudes(audio, resolution) for resolution in resolutions]
 
 
-def measure_bandwidth(audio: Tensor, resolutions: Sequence[SpectralResolution]) -> Bandwidth:
+def measure_bandwidth(audio: Tensor) -> Bandwidth:
     """The bandwidth of example waveforms [B, T]; silence counts as barely audible."""
+    wide = audio.double()
     return Bandwidth(
-        l1=max(audio.abs().mean().item(), 1e-4),
-        l2=max(audio.square().mean().item(), 1e-8),
-        spectral=tuple(
-            max(_norms(spectrogram).mean().item(), 1e-3)
-            for spectrogram in spectrograms(audio, resolutions)
-        ),
+        l1=max(wide.abs().mean().item(), 1e-4),
+        l2=max(wide.var(correction=0).item(), 1e-8),
+        spectral=max(_norms(magnitudes(audio, BANDWIDTH_RESOLUTION)).mean().item(), 1e-3),
     )
 
 
@@ -78,14 +80,14 @@ def l1_loss(target: Tensor, output: Tensor, bandwidth: Bandwidth) -> Tensor:
 
 
 def l2_loss(target: Tensor, output: Tensor, bandwidth: Bandwidth) -> Tensor:
-    """mean (output - target) ** 2 / mean x ** 2."""
+    """mean (output - target) ** 2 / variance of x."""
     return (output - target).square().mean() / bandwidth.l2
 
 
 def linf_loss(
     target: Tensor, output: Tensor, bandwidth: Bandwidth, num_largest: int = 2048
 ) -> Tensor:
-    """The mean of the `num_largest` largest squared errors of each waveform / mean x ** 2."""
+    """The mean of the `num_largest` largest squared errors of each waveform / variance of x."""
     squares = (output - target).square()
     largest = squares.topk(min(num_largest, squares.shape[1]), dim=1).values
     return largest.mean() / bandwidth.l2
@@ -96,13 +98,12 @@ def multispectral_loss(
 ) -> Tensor:
     """The original's: ||output - target|| of each spectrogram, over all bins and frames.
 
-    Each is divided by the resolution's bandwidth; then the mean over batch and resolutions.
+    The mean over batch and resolutions, divided by the one bandwidth of spectrograms.
     """
     distances = [
-        _norms(output - target).mean() / width
-        for target, output, width in zip(targets, outputs, bandwidth.spectral, strict=True)
+        _norms(output - target).mean() for target, output in zip(targets, outputs, strict=True)
     ]
-    return torch.stack(distances).mean()
+    return torch.stack(distances).mean() / bandwidth.spectral
 
 
 def log_magnitude_loss(

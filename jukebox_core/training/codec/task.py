@@ -73,7 +73,7 @@ class VQVAETask:
             gradient_checkpointing=settings.gradient_checkpointing,
         )
         examples = self._crops.batch(64, EVALUATION_SEED)["audio"]
-        self._bandwidth = losses.measure_bandwidth(examples, losses.ORIGINAL_RESOLUTIONS)
+        self._bandwidth = losses.measure_bandwidth(examples)
         self._scale(examples[:16])
         self._seen: list[tuple[Tensor, Tensor]] = []
 
