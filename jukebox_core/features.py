@@ -5,6 +5,7 @@ normalised to its peak, encoded to top codes, read by the prior as a song of an 
 genre, without lyrics. They read one window of one clip; here the audio may be of any length.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,12 +26,16 @@ from jukebox_core.vqvae import JukeboxVQVAE
 from jukebox_core.vqvae.long_audio import encode_chunked
 
 Pool = Literal["none", "mean"]
+Resampling = Literal["mean", "fft"]
 
 UNKNOWN_SONG = SongLabels(artist_id=0, genre_ids=(0,))
 """A song of which nothing is known: id 0 is the unknown artist and the unknown genre."""
 
 _FORGIVEN = 1e-9
 """What binary fractions may take from the place of a token among the frames."""
+
+_FOURIER_COLUMNS = 256
+"""Columns resampled at a time: their spectrum is twice as large in float64 as they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,16 +44,20 @@ class FeatureParams:
 
     `layer` counts the layers that were run: 36 is the middle of the released models, as in
     jukemirlib. `pool` "mean" gives one vector for all of the audio; otherwise `rate_hz` says how
-    many vectors there are for a second, each the mean of the tokens that begin in its frame, and
-    None keeps one for each token. `hop_fraction` is the part of a window that is new: the smaller,
-    the more of the past each token has been read with, and the longer it takes.
-    `song_duration_sec` is the length of the imagined song; longer audio, and what the prior was
-    trained on, make it longer. `normalise` brings the peak of the audio to 1.
+    many vectors there are for a second, and None keeps one for each token. With `resampling`
+    "mean" each is the mean of the tokens that begin in its frame; "fft" is what jukemirlib does:
+    the frequencies above half the rate are cut off.
+
+    `hop_fraction` is the part of a window that is new: the smaller, the more of the past each token
+    has been read with, and the longer it takes. `song_duration_sec` is the length of the imagined
+    song; longer audio, and what the prior was trained on, make it longer. `normalise` brings the
+    peak of the audio to 1.
     """
 
     layer: int
     pool: Pool = "none"
     rate_hz: float | None = None
+    resampling: Resampling = "mean"
     hop_fraction: float = 0.5
     song_duration_sec: float = 62.0
     normalise: bool = True
@@ -58,7 +67,8 @@ class FeatureParams:
 class Features:
     """`values` float32 [frames, width]; `rate_hz` frames for each second, None if it is one mean.
 
-    Frame f covers the audio from f / rate_hz to (f + 1) / rate_hz seconds.
+    Frame f covers the audio from f / rate_hz to (f + 1) / rate_hz seconds; resampled by FFT, it is
+    the state at f / rate_hz seconds.
     """
 
     values: NDArray[np.float32]
@@ -86,7 +96,8 @@ def extract_features(
 ) -> Features:
     """Activations of one layer over `audio`, pooled while they are computed.
 
-    Besides the audio and the answer, memory is that of one window.
+    Besides the audio and the answer, memory is that of one window; resampling by FFT takes that of
+    one vector for each token as well.
 
     Args:
         vqvae: the encoder.
@@ -129,12 +140,13 @@ def extract_layers(
     token_rate_hz = prior.config.sample_rate_hz / prior.config.samples_per_token
     num_tokens = audio.shape[0] // prior.config.samples_per_token
     width = prior.config.transformer.width
-    frames: dict[int, _Frames] = {}
+    frames_of = _FourierFrames if params.resampling == "fft" else _Frames
+    frames: dict[int, _Frames | _FourierFrames] = {}
     for window, states in iter_layer_activations(vqvae, prior, audio, params, layers):
         for layer, state in zip(layers, states, strict=True):
             if layer not in frames:
                 place = partial(allocate, layer)
-                frames[layer] = _Frames(params, num_tokens, token_rate_hz, width, place)
+                frames[layer] = frames_of(params, num_tokens, token_rate_hz, width, place)
             frames[layer].add(window.first_new, state.cpu().numpy())
         on_tokens(window.end, num_tokens)
     return {layer: Features(frames[layer].means(), frames[layer].rate_hz) for layer in layers}
@@ -210,6 +222,8 @@ def check_features(prior: JukeboxPrior | JukeboxPriorConfig, params: FeaturePara
         )
     if params.pool == "mean" and params.rate_hz is not None:
         raise FeatureError("one mean of everything has no rate: give pool='mean' or rate_hz")
+    if params.resampling == "fft" and params.rate_hz is None:
+        raise FeatureError("resampling='fft' needs a rate: give rate_hz")
 
 
 def _check_audio(prior: JukeboxPrior, audio: Tensor) -> None:
@@ -224,10 +238,13 @@ def _check_audio(prior: JukeboxPrior, audio: Tensor) -> None:
 
 
 def _song_samples(prior: JukeboxPrior, params: FeatureParams, num_samples: int) -> int:
-    labels = prior.config.labels
-    shortest_sec = labels.min_duration_sec if labels is not None else 0.0
-    duration_sec = max(params.song_duration_sec, shortest_sec)
-    return max(round(duration_sec * prior.config.sample_rate_hz), num_samples)
+    config = prior.config
+    shortest_sec = config.labels.min_duration_sec if config.labels is not None else 0.0
+    # A whole number of tokens, as in the recipe.
+    imagined_samples = int(params.song_duration_sec * config.sample_rate_hz)
+    imagined_samples -= imagined_samples % config.samples_per_token
+    shortest_samples = math.ceil(shortest_sec * config.sample_rate_hz)
+    return max(imagined_samples, shortest_samples, num_samples)
 
 
 def _window_activations(
@@ -288,3 +305,39 @@ class _Frames:
             np.int64
         )
         return frames
+
+
+class _FourierFrames:
+    """All tokens, resampled at the end: `librosa.resample(..., res_type="fft")` along the time."""
+
+    def __init__(
+        self,
+        params: FeatureParams,
+        num_tokens: int,
+        token_rate_hz: float,
+        width: int,
+        allocate: Callable[[tuple[int, int]], NDArray[np.float32]],
+    ) -> None:
+        self.rate_hz = params.rate_hz or token_rate_hz
+        num_frames = math.ceil(num_tokens * (self.rate_hz / token_rate_hz))
+        self._states = np.empty((num_tokens, width), dtype=np.float32)
+        self._frames = allocate((num_frames, width))
+
+    def add(self, first_token: int, states: NDArray[np.float32]) -> None:
+        """Keep float32 [n, width], the states of tokens `first_token` and following."""
+        self._states[first_token : first_token + len(states)] = states
+
+    def means(self) -> NDArray[np.float32]:
+        """float32 [frames, width]"""
+        num_tokens, width = self._states.shape
+        num_frames = len(self._frames)
+        for first in range(0, width, _FOURIER_COLUMNS):
+            columns = slice(first, first + _FOURIER_COLUMNS)
+            spectrum = np.fft.rfft(self._states[:, columns].astype(np.float64), axis=0)
+            kept = spectrum[: num_frames // 2 + 1]
+            if num_frames % 2 == 0 and num_frames < num_tokens:
+                # What is left of the highest frequency stands for both of its signs.
+                kept[-1] *= 2.0
+            scale = num_frames / num_tokens
+            self._frames[:, columns] = np.fft.irfft(kept, num_frames, axis=0) * scale
+        return self._frames

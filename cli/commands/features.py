@@ -52,6 +52,10 @@ def features(
     rate: Annotated[
         float | None, typer.Option(help="Vectors for each second, with --pool none.")
     ] = None,
+    resampling: Annotated[
+        Literal["mean", "fft"],
+        typer.Option(help="How to get to --rate: mean of the tokens, or fft as in jukemirlib."),
+    ] = "mean",
     output: Annotated[
         OutputPath | None,
         typer.Option(
@@ -88,7 +92,13 @@ def features(
 
     config = read_config(directory).prior(Level.TOP)
     layers = tuple(dict.fromkeys(layer or [max(config.transformer.num_layers // 2, 1)]))
-    params = FeatureParams(layer=layers[0], pool=pool, rate_hz=rate, hop_fraction=hop_fraction)
+    params = FeatureParams(
+        layer=layers[0],
+        pool=pool,
+        rate_hz=rate,
+        resampling=resampling,
+        hop_fraction=hop_fraction,
+    )
     wish = _Wish(directory, params, layers, offset_sec=offset, duration_sec=seconds)
     for params_of_layer in wish.params_of_layers():
         check_features(config, params_of_layer)

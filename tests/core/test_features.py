@@ -262,3 +262,47 @@ def test_a_sound_shorter_than_one_token_is_told_in_seconds(vqvae):
     prior = golden_priors(TOP_PRIORS[0])[Level.TOP]
     with pytest.raises(AudioError, match=r"lasts 0\.000227 s .*one token takes 0\.0029 s"):
         extract_features(vqvae, prior, torch.ones(10, 1), FeatureParams(layer=1))
+
+
+def resampled_by_definition(states: np.ndarray, num_frames: int) -> np.ndarray:
+    """The band-limited periodic function through all states, at other places: sums of waves."""
+    num_tokens = len(states)
+    frequencies = np.fft.fftfreq(num_tokens, 1 / num_tokens).round().astype(int)
+    highest = num_frames / 2
+    tokens, frames = np.arange(num_tokens), np.arange(num_frames)
+    found = np.zeros((num_frames, states.shape[1]))
+    for frequency in frequencies[np.abs(frequencies) <= highest]:
+        part = np.exp(-2j * np.pi * frequency * tokens / num_tokens) @ states / num_tokens
+        wave = np.exp(2j * np.pi * frequency * frames / num_frames)
+        found += (wave[:, None] * part).real
+    return found
+
+
+@pytest.mark.parametrize(
+    ("num_tokens", "rate_hz"), [(64, 10.0), (63, 100.0), (40, 43.0), (50, 344)]
+)
+def test_resampling_by_fft_is_the_sum_of_the_slow_waves(vqvae, num_tokens, rate_hz):
+    prior, audio = golden_priors("prior_5b")[Level.TOP], noise(num_tokens)
+    states = extract_features(vqvae, prior, audio, FeatureParams(layer=3)).values
+    params = FeatureParams(layer=3, rate_hz=rate_hz, resampling="fft")
+    found = extract_features(vqvae, prior, audio, params)
+    num_frames = int(np.ceil(num_tokens * (rate_hz / (44_100 / HOP))))
+    assert found.values.dtype == np.float32
+    assert found.rate_hz == rate_hz
+    wanted = resampled_by_definition(states.astype(np.float64), num_frames)
+    np.testing.assert_allclose(found.values, wanted, atol=1e-5)
+
+
+def test_resampling_by_fft_takes_the_windows_of_longer_audio_as_one(vqvae):
+    prior, audio = golden_priors("prior_5b")[Level.TOP], noise(3 * CONTEXT)
+    states = extract_features(vqvae, prior, audio, FeatureParams(layer=2)).values
+    params = FeatureParams(layer=2, rate_hz=30.0, resampling="fft")
+    found = extract_features(vqvae, prior, audio, params).values
+    wanted = resampled_by_definition(states.astype(np.float64), len(found))
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_resampling_without_a_rate_is_refused():
+    prior = golden_priors("prior_5b")[Level.TOP]
+    with pytest.raises(FeatureError, match="needs a rate"):
+        check_features(prior, FeatureParams(layer=1, resampling="fft"))
