@@ -29,8 +29,9 @@ $(VENV)/.dev: $(VENV)/.local
 demo: $(VENV)/.local ## hear it: starts everything, sings ten seconds, stops everything
 	@$(BIN)/jukebox demo
 
-serve: $(VENV)/.local ## keep the same stack running until Ctrl-C
-	@$(BIN)/jukebox serve
+# Another port: make serve PORT=8001. A PORT that the shell has for something else is ignored.
+serve: $(VENV)/.local ## keep the same stack running until Ctrl-C (PORT=8001: on another port)
+	@$(BIN)/jukebox serve $(if $(filter command,$(firstword $(origin PORT))),--port $(PORT))
 
 # In so many processes at once: 0 is one test after the other, `auto` what cores and memory allow.
 TESTS_AT_ONCE ?= auto

@@ -8,6 +8,8 @@ CliError
 └── StackError            a process of the local stack did not start, or died
 """
 
+from jukebox_core.disk_errors import disk_reason
+
 
 class CliError(Exception):
     """Base of all errors of this package."""
@@ -41,3 +43,11 @@ class DownloadError(CliError):
 
 class StackError(CliError):
     """A process of the local stack did not start, or died."""
+
+
+def system_sentence(error: OSError) -> str:
+    """Why the system refused, with the file; a full disk is named as such."""
+    if error.strerror is None:
+        return str(error)
+    files = " and ".join(str(each) for each in (error.filename, error.filename2) if each)
+    return f"{disk_reason(error) or error.strerror}{f': {files}' if files else ''}"

@@ -4,6 +4,8 @@ from datetime import datetime
 
 from rich.table import Table
 
+from cli.option_names import in_options
+from cli.program import command
 from cli.service.client import JobView
 
 
@@ -59,5 +61,6 @@ def end_line(job: JobView) -> str:
         "message": "no reason was given",
         "retryable": False,
     }
-    again = " It may work if you submit it again." if error["retryable"] else ""
-    return f"job {job['id']} failed ({error['code']}): {error['message']}{again}"
+    retry = command(f"retry {job['id']}")
+    again = f" `{retry}` tries again." if error["retryable"] else ""
+    return f"job {job['id']} failed ({error['code']}): {in_options(error['message'])}{again}"

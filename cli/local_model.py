@@ -8,14 +8,20 @@ import typer
 
 from cli.console import notes
 from cli.errors import UsageError
+from cli.program import command
 from jukebox_core.backends.choose import AUTO, backend_of_steps
-from jukebox_core.models.catalog import BUNDLED_MODEL, BUNDLED_MODELS
+from jukebox_core.models.catalog import BUNDLED_MODEL, BUNDLED_MODELS, ModelCatalog
 
 if TYPE_CHECKING:
     import torch
 
 
-ModelName = Annotated[str, typer.Option("--model", help="A folder, or a name in --models-dir.")]
+ModelName = Annotated[
+    str | None,
+    typer.Option(
+        "--model", help="A folder, or a name in --models-dir; by default the only one there."
+    ),
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 ...")]
 
 
@@ -70,18 +76,25 @@ def default_model(names: Sequence[str]) -> str | None:
     return others[0] if others else BUNDLED_MODEL
 
 
-def model_directory(model: str, folder: Path) -> Path:
+def model_directory(model: str | None, folder: Path) -> Path:
     """The directory of a model: its path, its name in `folder`, or the name of a bundled one.
 
+    None is the only model beside the bundled one, or that.
+
     Raises:
-        UsageError: there is none.
+        UsageError: there is none, or none is named and there are several.
     """
+    if model is None:
+        names = ModelCatalog(folder, BUNDLED_MODELS).names()
+        model = default_model(names)
+        if model is None:
+            raise UsageError(f"say which model with --model: {', '.join(names) or 'none is there'}")
     for directory in (Path(model), folder / model, BUNDLED_MODELS / model):
         if (directory / "config.json").is_file():
             return directory
     raise UsageError(
         f"no model in {model!r}, nor a folder of that name in {folder}. "
-        f"`{BUNDLED_MODEL}` comes with this package; see `jukebox models`."
+        f"`{BUNDLED_MODEL}` comes with this package; see `{command('models')}`."
     )
 
 

@@ -1,5 +1,6 @@
 """The command `jukebox`: every command, put together."""
 
+import io
 import sys
 from collections.abc import Callable
 from typing import Annotated
@@ -24,11 +25,12 @@ from cli.commands import (
     webhooks,
 )
 from cli.console import escape, notes, results
-from cli.errors import CliError, UsageError
+from cli.errors import CliError, UsageError, system_sentence
 from cli.local.signals import Interrupted
+from cli.option_names import in_options
 from cli.optional_packages import JukeboxGroup
 from jobs.version import VERSION
-from jukebox_core.errors import JukeboxError
+from jukebox_core.errors import JukeboxError, SongError
 
 _MOVED = {"synth": "recipes.mini.synth", "eval": "recipes.mini.evaluate"}
 """Commands of earlier releases, and the module that each of them has become."""
@@ -109,6 +111,9 @@ def _options_of_jukebox(
 
 def main() -> None:
     """Run a command of `jukebox`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a title may have letters the terminal has not
     run(build_app())
 
 
@@ -116,12 +121,28 @@ def run(app: typer.Typer) -> None:
     """Run a command; an error that is raised on purpose is one sentence and exit status 1."""
     try:
         app()
-    except (CliError, JukeboxError, OSError) as error:  # OSError: no such folder, a full disk ...
-        notes().print(f"[bold red]error:[/] {escape(str(error))}")
+    except (CliError, JukeboxError, OSError, MemoryError, RuntimeError) as error:
+        sentence = _sentence(error)
+        if sentence is None:
+            raise
+        notes().print(f"[bold red]error:[/] {escape(sentence)}")
         sys.exit(1)
     except Interrupted as interrupted:
         notes().print("stopped")
         sys.exit(interrupted.exit_status)
+
+
+def _sentence(error: Exception) -> str | None:
+    """What to tell about an error that may happen to anybody; None for a fault of this program."""
+    if isinstance(error, SongError):
+        return in_options(str(error))
+    if isinstance(error, OSError):  # no such folder, a full disk ...
+        return system_sentence(error)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return (
+            f"there is not enough memory for this: {error or 'try fewer takes or a smaller model'}"
+        )
+    return str(error) if isinstance(error, CliError | JukeboxError) else None
 
 
 if __name__ == "__main__":

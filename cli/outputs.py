@@ -21,7 +21,7 @@ from typing import Annotated
 import typer
 
 from cli.console import escape, notes, results
-from cli.errors import CliError, UsageError
+from cli.errors import CliError, UsageError, system_sentence
 from jukebox_core.atomic_files import unfinished_path
 from jukebox_core.errors import JukeboxError
 
@@ -181,11 +181,9 @@ def move_into_place(finished: Path, target: Path, *, overwrite: bool) -> Path:
 
 
 def reason_of(error: BaseException) -> str:
-    """Why the system refused, in its own words: the cause's where the error wraps one."""
+    """Why something could not be written: what the system said, where the error wraps that."""
     cause = error if isinstance(error, OSError) else error.__cause__
-    if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror
-    return str(error)
+    return system_sentence(cause) if isinstance(cause, OSError) else str(error)
 
 
 def _write_whole(target: Path, write: Callable[[Path], object], *, overwrite: bool) -> Path:

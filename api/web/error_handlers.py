@@ -1,6 +1,5 @@
 """Every exception that can leave an endpoint becomes a problem document here, once."""
 
-import errno
 import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -40,10 +39,10 @@ from jobs.errors import (
 from jobs.record.bodies import MODES
 from jobs.record.job import JobStatus
 from jobs.record.request import MAX_SEED, JobRequest
+from jukebox_core.disk_errors import FULL_DISK_ERRNOS
 
 _log = logging.getLogger(__name__)
 
-FULL_DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 _SENTENCES: Mapping[str, str] = {
     "missing": "this field is required",
     "extra_forbidden": "no such field exists here; see /docs for those that do",
@@ -165,7 +164,7 @@ async def _os_error(request: Request, error: OSError) -> Response:
     if error.errno not in FULL_DISK_ERRNOS:
         return await _unexpected(request, error)
     _log.error("the disk refuses in %s %s: %s", request.method, request.scope["path"], error)
-    return problem_response(request, storage_failed())
+    return problem_response(request, storage_failed(error))
 
 
 async def _validation_error(request: Request, error: RequestValidationError) -> Response:

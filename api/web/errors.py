@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import Send
 
 from jobs.errors import LimitReached
+from jukebox_core.disk_errors import disk_reason
 
 PROBLEM_JSON = "application/problem+json"
 UNAVAILABLE_RETRY_SEC = 5
@@ -138,12 +139,13 @@ async def send_problem(send: Send, path: str, error: ApiError) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def storage_failed() -> ApiError:
-    """The 507 for a disk that is full, or takes nothing."""
+def storage_failed(error: OSError | None = None) -> ApiError:
+    """The 507 for a disk that is full, or takes nothing; `error` is what the system said."""
+    reason = (disk_reason(error) if error is not None else None) or "the disk is full"
     return ApiError(
         HTTPStatus.INSUFFICIENT_STORAGE,
         "storage_failed",
-        "The service's disk takes no more at the moment. Try again later.",
+        f"The service cannot store this: {reason}. Try again later.",
         headers={"Retry-After": str(DISK_RETRY_SEC)},
     )
 

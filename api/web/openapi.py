@@ -48,7 +48,7 @@ _PROBLEMS: dict[int, tuple[str, str, str]] = {
     422: ("invalid_request", "Something asked for cannot be", "/duration_seconds: must be ..."),
     429: ("rate_limited", "Too much at once", "This API key may post 120 times a minute: ..."),
     500: ("internal_error", "Something unforeseen", "Something went wrong that nobody foresaw ..."),
-    507: ("storage_failed", "The disk is full", "The service's disk takes no more at the ..."),
+    507: ("storage_failed", "The disk is full", "The service cannot store this: the disk ..."),
     503: ("store_unavailable", "The job store is away", "The job store cannot be reached ..."),
 }
 

@@ -19,6 +19,7 @@ from cli.local.stack import Stack, StackSettings, free_port, running_stack
 from cli.optional_packages import STACK_PACKAGES, require_packages
 from cli.outputs import OutputPath
 from cli.picture import read_mono, terminal_picture, write_spectrogram
+from cli.program import command
 from cli.service.client import JobView, JukeboxClient
 from jukebox_core.models.catalog import BUNDLED_MODEL
 
@@ -89,7 +90,9 @@ def _show(job: JobView, path: Path) -> None:
         notes().print(terminal_picture(audio, sample_rate_hz))
     results().print(escape(str(picture)))
     notes().print(MINI_IS_SMALL)
-    notes().print("Everything that was started has been stopped. Next: `jukebox serve`.")
+    notes().print(
+        f"Everything that was started has been stopped. Next: `{escape(command('serve'))}`."
+    )
 
 
 @contextmanager

@@ -37,7 +37,7 @@ def features(
             "such as 'music/**/*.mp3'.",
         ),
     ],
-    model: ModelName,
+    model: ModelName = None,
     layer: Annotated[
         list[int] | None,
         typer.Option(

@@ -1,8 +1,10 @@
 """Following a job on the screen; shared by `submit`, `watch` and `demo`."""
 
+import os
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import typer
 
@@ -11,6 +13,8 @@ from cli.commands.downloads import SoundTarget, download_all
 from cli.console import escape, notes
 from cli.errors import CliError
 from cli.figures import end_line, figures_table, total_line
+from cli.local.stack import LOGS_FOLDER
+from cli.program import command
 from cli.progress import LevelDisplay, level_display, states_of_job
 from cli.service.client import JobView, JukeboxClient
 
@@ -43,6 +47,14 @@ def show_end(job: JobView) -> None:
     if job["status"] == "succeeded":
         show_figures(job)
     notes().print(escape(end_line(job)))
+    if job["status"] == "failed" and (log := local_worker_log()).is_file():
+        notes().print(escape(f"The log of the worker on this machine: {log}"))
+
+
+def local_worker_log() -> Path:
+    """The log of the worker that `jukebox serve` starts in this folder, if it does."""
+    data_dir = Path(os.environ.get("JUKEBOX_DATA_DIR") or options.DEFAULT_DATA_DIR)
+    return data_dir / LOGS_FOLDER / "worker.log"
 
 
 def wait_for_end(client: JukeboxClient, job_id: str, target: SoundTarget | None) -> None:
@@ -56,14 +68,14 @@ def wait_for_end(client: JukeboxClient, job_id: str, target: SoundTarget | None)
         job = follow_on_screen(client, job_id)
     except KeyboardInterrupt:
         notes().print(
-            f"The job goes on. `jukebox watch {job_id}{where}` shows it again, "
-            f"`jukebox cancel {job_id}{where}` stops it."
+            f"The job goes on. `{command(f'watch {job_id}{where}')}` shows it again, "
+            f"`{command(f'cancel {job_id}{where}')}` stops it."
         )
         raise
     show_end(job)
     if job["status"] != "succeeded":
         raise typer.Exit(1)
-    fetch = f"`jukebox download {job_id}{where}`"
+    fetch = f"`{command(f'download {job_id}{where}')}`"
     if target is None:
         notes().print(f"{fetch} fetches the sound.")
         return

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 
 def generate(
-    model: ModelName,
+    model: ModelName = None,
     output: Annotated[
         OutputPath | None,
         typer.Option(

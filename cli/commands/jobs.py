@@ -7,11 +7,10 @@ import typer
 from cli import options, raw_ids
 from cli.commands.downloads import SoundTarget, download_all
 from cli.commands.follow import show_figures, wait_for_end
-from cli.commands.song_request import audio_asset, present, show_what_is_sung
+from cli.commands.song_request import audio_asset, default_model_of, present, show_what_is_sung
 from cli.console import notes, print_fitted, print_json, results
 from cli.errors import UsageError
 from cli.job_lines import job_details, jobs_table
-from cli.local_model import default_model
 from cli.outputs import Overwrite
 from cli.service.client import JobView, JukeboxClient
 from cli.service.job_ids import for_job
@@ -88,7 +87,7 @@ def submit(
     if temperature is not None:
         request["sampling"] = {level: {"temperature": temperature} for level in request["levels"]}
     with JukeboxClient(url) as client:
-        request["model"] = model if model is not None else _default_model(client)
+        request["model"] = model if model is not None else default_model_of(client)
         if prompt is not None:
             part = {"start_seconds": prompt_start, "seconds": prompt_seconds}
             request |= {
@@ -215,12 +214,3 @@ def download(
     with JukeboxClient(url) as client:
         job = for_job(client, job_id, client.get)
         download_all(client, job, target, level=level, take=take, may_refuse=True)
-
-
-def _default_model(client: JukeboxClient) -> str:
-    names = [str(model["name"]) for model in client.models()]
-    name = default_model(names)
-    if name is None:
-        known = ", ".join(names) or "none; see `jukebox models`"
-        raise UsageError(f"say which model with --model; the service has: {known}")
-    return name

@@ -9,7 +9,7 @@ import typer
 from cli import options
 from cli.commands.downloads import SoundTarget
 from cli.commands.follow import wait_for_end
-from cli.commands.song_request import origin, present, show_what_is_sung, upload
+from cli.commands.song_request import default_model_of, origin, present, show_what_is_sung, upload
 from cli.console import print_fitted, print_json, results
 from cli.job_lines import family_trees
 from cli.outputs import Overwrite
@@ -20,7 +20,8 @@ Song = Annotated[
     str, typer.Argument(metavar="SONG", help="Id of a job, or a file of codes (.safetensors).")
 ]
 Model = Annotated[
-    str | None, typer.Option("--model", help="Needed with codes; a job's own otherwise.")
+    str | None,
+    typer.Option("--model", help="By default that of the job; with codes the only one there is."),
 ]
 OtherArtist = Annotated[
     str | None, typer.Option("--artist", help="Another one than before; needed with codes.")
@@ -168,7 +169,10 @@ def _go_on(
     song: str, request: Mapping[str, Any], url: str, target: SoundTarget | None, *, no_wait: bool
 ) -> None:
     with JukeboxClient(url) as client:
-        job = client.submit({**present(request), **origin(client, song)})
+        begun = origin(client, song)
+        if "parent_id" not in begun and request["model"] is None:
+            begun["model"] = default_model_of(client)
+        job = client.submit({**present(request), **begun})
         show_what_is_sung(job, request)
         results().print(job["id"])
         if not no_wait:

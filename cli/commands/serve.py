@@ -1,6 +1,7 @@
 """`jukebox serve`: the whole service on this machine until Ctrl-C."""
 
 import json
+import shlex
 import time
 from typing import Annotated
 
@@ -13,6 +14,8 @@ from cli.local.signals import Interrupted, StopSignals
 from cli.local.stack import LOGS_FOLDER, StackSettings, running_stack
 from cli.local_model import default_model
 from cli.optional_packages import STACK_PACKAGES, require_packages
+from jobs.api_keys import ApiKeyFile
+from jukebox_core.errors import JukeboxError
 from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
 
 _CHECK_SEC = 0.5
@@ -59,16 +62,37 @@ def serve(
 
 
 def _show_addresses(settings: StackSettings) -> None:
-    names = ModelCatalog(settings.models_dir, BUNDLED_MODELS).names()
-    model = default_model(names) or names[0]
-    song = {"model": model, "artist": "anyone", "genre": "anything", "duration_seconds": 10}
-    body = json.dumps(song)
+    catalog = ModelCatalog(settings.models_dir, BUNDLED_MODELS)
+    names = catalog.names()
+    body = json.dumps(_example_song(catalog), ensure_ascii=False)
     results().print(f"API      {settings.url}")
     results().print(f"docs     {settings.url}/docs")
     results().print(f"models   {escape(', '.join(names))}")
     results().print(f"files    {escape(str(settings.data_dir))}")
     results().print(f"logs     {escape(str(settings.data_dir / LOGS_FOLDER))}")
+    key = ""
+    if ApiKeyFile(settings.data_dir).exists:
+        key = ' -H "Authorization: Bearer $JUKEBOX_API_KEY"'
+        results().print("keys     needed: export JUKEBOX_API_KEY=...")
     results().print(
-        escape(f"try      curl -H 'Content-Type: application/json' -d '{body}' {settings.url}/jobs")
+        escape(
+            f"try      curl -H 'Content-Type: application/json'{key} -d {shlex.quote(body)} "
+            f"{settings.url}/jobs"
+        )
     )
     notes().print("Ctrl-C stops everything.")
+
+
+def _example_song(catalog: ModelCatalog) -> dict[str, object]:
+    """A request that works: with names that the model knows."""
+    names = catalog.names()
+    model = default_model(names) or names[0]
+    song: dict[str, object] = {"model": model, "artist": "", "genre": "", "duration_seconds": 10}
+    try:
+        tokenizer = catalog.get(model).tokenizer
+    except JukeboxError:  # a broken model, which the list of models tells
+        return song
+    for vocabulary in tokenizer.vocabularies.values() if tokenizer is not None else ():
+        song["artist"] = next((name for name, id_ in vocabulary.artists.items() if id_), "")
+        song["genre"] = next((name for name, id_ in vocabulary.genres.items() if id_), "")
+    return song

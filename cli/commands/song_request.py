@@ -7,6 +7,8 @@ from typing import Any
 
 from cli.console import escape, notes
 from cli.errors import UsageError
+from cli.local_model import default_model
+from cli.program import command
 from cli.service.client import JobView, JukeboxClient
 from cli.service.job_ids import for_job, is_whole_id, looks_like_a_job
 
@@ -66,6 +68,20 @@ def origin(client: JukeboxClient, song: str) -> dict[str, Any]:
     if is_whole_id(song):
         return {"parent_id": song}
     return {"parent_id": for_job(client, song, client.get)["id"]}
+
+
+def default_model_of(client: JukeboxClient) -> str:
+    """The model that is meant where none is named: the only one that the service has.
+
+    Raises:
+        UsageError: there are several, or none.
+    """
+    names = [str(model["name"]) for model in client.models()]
+    name = default_model(names)
+    if name is None:
+        known = ", ".join(names) or f"none; see `{command('models')}`"
+        raise UsageError(f"say which model with --model; the service has: {known}")
+    return name
 
 
 def upload(client: JukeboxClient, path: Path) -> str:

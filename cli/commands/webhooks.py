@@ -7,6 +7,7 @@ import typer
 from cli import options
 from cli.console import notes, results
 from cli.errors import UsageError
+from cli.program import command
 from jobs.api_keys import ApiKeyFile
 from jobs.errors import JobsError
 from jobs.webhooks.signing import WebhookSecrets
@@ -52,4 +53,4 @@ def _owner(keys: ApiKeyFile, name: str | None) -> str | None:
     for key in keys.all_keys():
         if key.name == name:
             return key.id
-    raise UsageError(f"no key is called {name!r}; see `jukebox keys list`")
+    raise UsageError(f"no key is called {name!r}; see `{command('keys list')}`")

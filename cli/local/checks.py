@@ -12,7 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from cli.errors import CliError, ServiceProblem, UsageError
-from cli.local.stack import LOGS_FOLDER, require_free_port
+from cli.local.stack import LOGS_FOLDER, other_free_port, require_free_port
+from cli.program import command, serve_on
 from cli.service.client import JukeboxClient
 from jukebox_core.child_processes import TORCH_VARIABLES, child_environment
 from jukebox_core.errors import JukeboxError
@@ -181,7 +182,7 @@ def check_logs(place: Surroundings) -> Finding:
     """Where are the logs of `jukebox serve`?"""
     folder = place.data_dir / LOGS_FOLDER
     if not folder.is_dir():
-        return Finding("logs", Verdict.FINE, f"`jukebox serve` will write them to {folder}")
+        return Finding("logs", Verdict.FINE, f"`{command('serve')}` will write them to {folder}")
     names = ", ".join(sorted(path.name for path in folder.glob("*.log"))) or "none yet"
     return Finding("logs", Verdict.FINE, f"{folder}: {names}")
 
@@ -205,7 +206,9 @@ def check_port(place: Surroundings) -> Finding:
     try:
         require_free_port(place.host, place.port)
     except UsageError as error:
-        return Finding("port", Verdict.MISSING, str(error), "jukebox serve --port NUMBER")
+        return Finding(
+            "port", Verdict.MISSING, str(error), serve_on(other_free_port(place.host, place.port))
+        )
     return Finding("port", Verdict.FINE, f"{place.host}:{place.port} is free")
 
 
@@ -218,7 +221,9 @@ def check_service(place: Surroundings) -> Finding:
         remedy = "export JUKEBOX_API_KEY=..., a key that may read"
         return Finding("service", Verdict.NOTE, f"{place.url}: {problem}", remedy)
     except CliError:
-        return Finding("service", Verdict.NOTE, f"none at {place.url}", "jukebox serve starts one")
+        return Finding(
+            "service", Verdict.NOTE, f"none at {place.url}", f"{command('serve')} starts one"
+        )
     if not workers:
         remedy = "start one with the service's REDIS_URL: python -m worker"
         return Finding("service", Verdict.MISSING, f"{place.url} has no worker", remedy)

@@ -1,5 +1,6 @@
 """The local stack: an embedded server, a worker and the API, each a process of its own."""
 
+import errno
 import random
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from cli.errors import ServiceProblem, ServiceUnreachable, StackError, UsageErro
 from cli.local.child_settings import INHERITED
 from cli.local.processes import ChildProcess
 from cli.local.signals import StopSignals
+from cli.program import serve_on
 from cli.service.client import JukeboxClient
 from jobs.setting_groups import PREFIX, read_group
 from jukebox_core.child_processes import child_environment, python_command
@@ -237,18 +239,37 @@ def free_port(host: str = "127.0.0.1") -> int:
         return int(probe.getsockname()[1])
 
 
-def require_free_port(host: str, port: int) -> None:
-    """Raise UsageError when `port` cannot be listened on."""
+def other_free_port(host: str, port: int) -> int:
+    """A port near `port` that can be listened on, or `port` + 1 where none is."""
+    first = max(port + 1, 1024)  # those below are for root
+    for other in range(first, min(first + 50, 65_536)):
+        with suppress(OSError):
+            _bind(host, other)
+            return other
+    return min(first, 65_535)
+
+
+def _bind(host: str, port: int) -> None:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         # As servers do: a port whose last connections are still fading away is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
+        probe.bind((host, port))
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Raise UsageError when `port` cannot be listened on."""
+    try:
+        _bind(host, port)
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise UsageError(
-                f"cannot listen on {host}:{port} ({error.strerror}). Choose another port with "
-                "--port, or stop what uses this one."
+                f"cannot listen on {host}:{port} ({error.strerror}). --host is an address of this "
+                "machine, such as 127.0.0.1, or 0.0.0.0 for all of them"
             ) from error
+        raise UsageError(
+            f"cannot listen on {host}:{port} ({error.strerror}). Stop what uses this port, or "
+            f"choose another: `{serve_on(other_free_port(host, port))}`"
+        ) from error
 
 
 def _has_worker(client: JukeboxClient) -> bool:

@@ -14,6 +14,7 @@ from uuid import uuid4
 import httpx
 
 from cli.errors import ServiceProblem, ServiceUnreachable, UsageError
+from cli.option_names import in_options, option_of_pointer
 from cli.service.connection import open_http, unreachable
 from cli.service.sse import ServerEvent, parse_events
 
@@ -319,7 +320,7 @@ def retry_after_sec(response: httpx.Response) -> float:
 
 
 def problem_of(response: httpx.Response) -> ServiceProblem:
-    """The sentence of a problem document (RFC 9457), with the fields at fault one per line."""
+    """The sentence of a problem document (RFC 9457), with the options at fault one per line."""
     try:
         body = response.json()
     except ValueError:
@@ -333,9 +334,10 @@ def problem_of(response: httpx.Response) -> ServiceProblem:
             retry_after_sec=retry_after_sec(response),
         )
     faults = [
-        f"  {fault.get('pointer')}: {fault.get('detail')}" for fault in body.get("errors", ())
+        f"  {option_of_pointer(str(fault.get('pointer')))}: {in_options(str(fault.get('detail')))}"
+        for fault in body.get("errors", ())
     ]
-    sentence = str(body.get("detail") or body.get("title") or response.reason_phrase)
+    sentence = in_options(str(body.get("detail") or body.get("title") or response.reason_phrase))
     return ServiceProblem(
         "\n".join(["the service refuses this:", *faults]) if faults else sentence,
         status=response.status_code,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import httpx
 
 from cli.errors import UsageError
+from cli.program import command
 
 
 def open_http(base_url: str, *, headers: Mapping[str, str], timeout_sec: float) -> httpx.Client:
@@ -55,7 +56,7 @@ def unreachable(base_url: str, error: httpx.TransportError) -> str:
             "HTTPS_PROXY and ALL_PROXY, or list the host in NO_PROXY."
         )
     if is_loopback(httpx.URL(base_url).host):
-        remedy = "Start one with `jukebox serve`, or name another with --url."
+        remedy = f"Start one with `{command('serve')}`, or name another with --url."
     else:
         remedy = "Check --url or JUKEBOX_URL, and HTTP_PROXY and NO_PROXY where there is a proxy."
     return f"no service answers at {base_url} ({reason}). {remedy}"

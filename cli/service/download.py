@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import httpx
 
-from cli.errors import DownloadError, ServiceProblem, UsageError
+from cli.errors import DownloadError, ServiceProblem, UsageError, system_sentence
 from cli.outputs import move_into_place
 from cli.service.client import JobView, JukeboxClient, job_path
 
@@ -182,7 +182,7 @@ class _Fetch:
         except httpx.TransportError:
             return False
         except OSError as error:
-            reason = error.strerror or error
+            reason = system_sentence(error)
             raise DownloadError(
                 f"{self._path} cannot be written: {reason}. Try again to go on from what is there"
             ) from error

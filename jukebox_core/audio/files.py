@@ -12,6 +12,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from jukebox_core.disk_errors import FULL_DISK_ERRNOS
 from jukebox_core.errors import AudioError
 
 BLOCK_FRAMES = 16_384
@@ -20,7 +21,7 @@ minute of Vorbis was written in one call."""
 
 DISK_REFUSED_STATUS = 74
 """Exit status (`EX_IOERR`) of the programs that write sound, when the disk is full or broken."""
-_DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO})
+_DISK_ERRNOS = FULL_DISK_ERRNOS | {errno.EIO}
 
 PcmBlock = NDArray[np.int16]
 FloatBlock = NDArray[np.float32]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub.constants import ENDPOINT
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.hf_api import RepoSibling
 
@@ -25,7 +26,7 @@ class HubRepository:
 
     def __str__(self) -> str:
         at = f"@{self.revision}" if self.revision else ""
-        return f"hub {self.endpoint or ''}{self.name}{at}"
+        return f"{(self.endpoint or ENDPOINT).rstrip('/')}/{self.name}{at}"
 
 
 def fetch_repository(
@@ -51,8 +52,18 @@ def fetch_repository(
             if progress is not None:
                 progress(sibling.rfilename, size, size)
     except (HfHubHTTPError, HFValidationError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DownloadError(f"{repository} cannot be fetched: {reason}") from error
+        raise DownloadError(f"{repository} cannot be fetched: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an error; of one of the connection what lies at its bottom."""
+    inner = error.args[0] if error.args else None
+    if isinstance(inner, Exception):  # urllib3's, within an error of requests
+        inner = getattr(inner, "reason", inner)  # of a MaxRetryError, why it gave up
+        what = str(inner).rpartition("): ")[2]
+        return f"{what}. Check the network and HTTPS_PROXY; the same command resumes the download"
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def _wanted(siblings: Sequence[RepoSibling], repository: HubRepository) -> list[RepoSibling]:

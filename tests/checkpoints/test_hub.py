@@ -123,8 +123,13 @@ def test_an_unknown_repository_is_one_sentence(hub, tmp_path):
 
 def test_a_hub_that_is_away_is_one_sentence(tmp_path):
     repository = HubRepository(name=NAME, endpoint="http://127.0.0.1:9")
-    with pytest.raises(DownloadError, match="cannot be fetched"):
+    with pytest.raises(DownloadError) as caught:
         fetch_repository(repository, tmp_path)
+    assert str(caught.value) == (
+        f"http://127.0.0.1:9/{NAME} cannot be fetched: Failed to establish a new connection: "
+        "[Errno 111] Connection refused. Check the network and HTTPS_PROXY; the same command "
+        "resumes the download"
+    )
 
 
 def test_weights_that_do_not_fit_the_released_model_are_thrown_away(

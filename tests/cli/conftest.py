@@ -11,6 +11,12 @@ from cli.service.client import JukeboxClient
 from tests.cli.scripted import ScriptedService
 
 
+@pytest.fixture(autouse=True)
+def not_called_by_make(monkeypatch):
+    """`make test` runs this, and no hint may depend on that."""
+    monkeypatch.delenv("MAKELEVEL", raising=False)
+
+
 @pytest.fixture
 def service() -> Iterator[ScriptedService]:
     with ScriptedService() as service:

@@ -32,3 +32,14 @@ def test_a_folder_of_one_s_own_comes_before_the_bundled_model(tmp_path):
 def test_a_model_that_is_nowhere_is_refused_with_the_one_that_is_there(tmp_path):
     with pytest.raises(UsageError, match="`mini` comes with this package"):
         model_directory("maxi", tmp_path)
+
+
+def test_no_model_need_be_named_where_there_is_one(tmp_path):
+    assert model_directory(None, tmp_path) == BUNDLED_MODELS / "mini"
+    for name in ("mine", "5b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+        if name == "mine":
+            assert model_directory(None, tmp_path) == tmp_path / "mine"
+    with pytest.raises(UsageError, match="--model: 5b, mine, mini"):
+        model_directory(None, tmp_path)

@@ -78,7 +78,7 @@ def test_a_file_that_the_service_does_not_take_is_its_own_sentence(service, run,
     fault = {"in": "body", "pointer": "/file", "detail": "the sound is silent"}
     service.on("POST", "/assets", problem(422, "invalid_request", "no", [fault]))
     (tmp_path / "mine.wav").write_bytes(b"RIFF sound")
-    with pytest.raises(ServiceProblem, match="/file: the sound is silent"):
+    with pytest.raises(ServiceProblem, match="FILE: the sound is silent"):
         run("upload", "mine.wav")
 
 
@@ -122,6 +122,17 @@ def test_a_file_of_codes_stands_in_for_a_job(service, run, tmp_path):
     request = json.loads(bodies(service, "/jobs")[0])
     assert (request["prompt"], request["artist"]) == ({"asset_id": ASSET}, "")
     assert "parent_id" not in request
+
+
+def test_the_only_model_is_meant_with_codes_too(service, run, tmp_path):
+    script_a_song(service)
+    service.on("POST", "/assets", asset("codes", num_samples=2, tokens={"top": 1250}))
+    (tmp_path / "draft.safetensors").write_bytes(b"codes")
+    run("upsample", "draft.safetensors", "--artist", "", "--genre", "polka", "--no-wait")
+    assert json.loads(bodies(service, "/jobs")[0])["model"] == "tiny"
+    service.on("GET", "/models", json_answer({"data": [{"name": "a"}, {"name": "b"}]}))
+    with pytest.raises(UsageError, match=r"--model.*a, b"):
+        run("upsample", "draft.safetensors", "--artist", "", "--genre", "polka", "--no-wait")
 
 
 def test_what_is_neither_a_job_nor_a_file_is_refused(service, run):

@@ -80,6 +80,6 @@ def test_figures_name_levels_and_the_real_time_factor():
 def test_the_end_of_a_failed_job_says_why_and_whether_to_try_again():
     failed = job("failed", error={"code": "oom", "message": "No memory.", "retryable": True})
     assert end_line(failed) == (
-        "job job_1 failed (oom): No memory. It may work if you submit it again."
+        "job job_1 failed (oom): No memory. `jukebox retry job_1` tries again."
     )
     assert end_line(job("canceled")) == "job job_1: canceled"

@@ -4,6 +4,7 @@ import torch
 
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
 from jobs.record.job import FailureCode, JobError
+from jukebox_core.disk_errors import disk_reason
 from jukebox_core.errors import (
     AudioError,
     CheckpointError,
@@ -37,7 +38,7 @@ def to_job_error(error: Exception) -> JobError:
         message = "The worker's memory is too small for this song next to the others it sings."
         return JobError(code=FailureCode.OUT_OF_MEMORY, message=message, retryable=True)
     if _is_refused_by_disk(error):
-        message = "The worker could not read or write its files."
+        message = f"The worker could not read or write its files: {_disk_words(error)}."
         return JobError(code=FailureCode.STORAGE_FAILED, message=message, retryable=True)
     for kind, code, retryable in _CODES:
         if isinstance(error, kind):
@@ -51,6 +52,12 @@ def _is_refused_by_disk(error: Exception) -> bool:
         cause = error.__cause__
         return isinstance(cause, OSError) or getattr(cause, "code", None) == _SYSTEM_ERROR
     return isinstance(error, OSError)
+
+
+def _disk_words(error: Exception) -> str:
+    cause = error.__cause__ if isinstance(error, AudioError) else error
+    strerror = cause.strerror if isinstance(cause, OSError) else None
+    return disk_reason(error) or strerror or "the disk refuses"
 
 
 def _sentence(text: str) -> str:

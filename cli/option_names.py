@@ -1,0 +1,75 @@
+"""The options of the command line for the fields of requests that errors are about."""
+
+import re
+from collections.abc import Mapping
+
+_OPTIONS: Mapping[str, str] = {
+    "model": "--model",
+    "mode": "--mode",
+    "artist": "--artist",
+    "genre": "--genre",
+    "artist_id": "--artist-id",
+    "genre_ids": "--genre-ids",
+    "lyrics": "--lyrics",
+    "lyrics_format": "--lyrics-format",
+    "duration_seconds": "--seconds",
+    "song_duration_seconds": "--song-seconds",
+    "offset_seconds": "--offset",
+    "cut_seconds": "--cut",
+    "num_samples": "--takes",
+    "sample": "--take",
+    "seed": "--seed",
+    "sampling": "--temperature",
+    "levels": "--stop-after",
+    "speed": "--speed",
+    "audio_format": "--format",
+    "webhook_url": "--webhook",
+    "timeout_seconds": "--timeout",
+    "prompt": "--prompt",
+    "prompt/asset_id": "--prompt",
+    "prompt/start_seconds": "--prompt-start",
+    "prompt/seconds": "--prompt-seconds",
+    "parent_id": "SONG",
+    "file": "FILE",
+    "format": "--format",
+    "level": "--level",
+    "status": "--status",
+    "limit": "--limit",
+}
+"""By the beginning of the JSON pointer in `errors` of the service, or the query parameter."""
+
+_WORDS: Mapping[str, str] = {
+    **{name: option for name, option in _OPTIONS.items() if "_" in name and "/" not in name},
+    "duration_sec": "--seconds",
+    "song_duration_sec": "--song-seconds",
+    "offset_sec": "--offset",
+    "keep_sec": "--cut",
+    "n_samples": "--takes",
+}
+"""Names that no sentence holds by chance."""
+_VALUES: Mapping[str, str] = {
+    **{name: option for name, option in _OPTIONS.items() if "/" not in name},
+    **_WORDS,
+    "row": "--take",
+    "temperature": "--temperature",
+}
+"""Names that are meant where `name=value` stands."""
+
+_VALUE = re.compile(rf"\b(?:self\.)?({'|'.join(_VALUES)})=")
+_WORD = re.compile(rf"`?\b({'|'.join(sorted(_WORDS, key=len, reverse=True))})\b`?")
+
+
+def option_of_pointer(pointer: str) -> str:
+    """The option for a JSON pointer such as `/prompt/seconds`; the pointer where there is none."""
+    steps = pointer.strip("/").split("/")
+    for length in (2, 1):
+        option = _OPTIONS.get("/".join(steps[:length]))
+        if option is not None:
+            return option
+    return pointer
+
+
+def in_options(sentence: str) -> str:
+    """A sentence of the service or the library with options for the names of fields."""
+    sentence = _VALUE.sub(lambda found: f"{_VALUES[found[1]]} ", sentence)
+    return _WORD.sub(lambda found: _WORDS[found[1]], sentence)
