@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test nightly check faults soak fuzz bench mini format clean
+.PHONY: help demo serve test nightly check faults soak fuzz bench mini docs format clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -69,6 +69,9 @@ bench: $(VENV)/.dev ## tokens per second beside transformers and the limits of t
 
 mini: $(VENV)/.local ## train the bundled model from nothing: hours on two cores, resumed if stopped
 	@bash recipes/mini/recipe.sh
+
+docs: $(VENV)/.dev ## the documentation as a site, in build/site
+	@$(BIN)/python docs/site.py
 
 format: $(VENV)/.dev ## let ruff mend what it can
 	@$(BIN)/ruff format .

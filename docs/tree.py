@@ -1,4 +1,4 @@
-"""Writes the tree in `docs/structure.md`: every package and file with the sentence it begins with.
+"""Writes the tree in `docs/explanation/structure.md`: every file with its first sentence.
 
 `python docs/tree.py`, from anywhere; a test tells when it is due.
 """
@@ -7,7 +7,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "structure.md"
+PAGE = ROOT / "docs" / "explanation" / "structure.md"
 BEGIN, END = "<!-- tree -->\n", "<!-- /tree -->\n"
 PACKAGES = ("jukebox_core", "jobs", "api", "worker", "cli", "recipes")
 OTHERS = {

@@ -99,7 +99,7 @@ class JukeboxModel(nn.Module):
         """Load a directory in our own format or in that of transformers 4.
 
         Args:
-            directory: see `docs/models.md` for the files it holds; or `mini`, which is bundled.
+            directory: see `docs/guides/models.md` for its files; or `mini`, which is bundled.
             device: where the weights go.
             dtype: of the transformer stacks and their caches; by default float32 on the CPU and
                 float16 elsewhere. What the original keeps in float32 stays so.

@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 router = APIRouter(tags=["models"])
 
-ModelName = Annotated[str, Path(max_length=64, description="Name of a model", examples=["tiny"])]
+ModelName = Annotated[str, Path(max_length=64, description="Name of a model", examples=["mini"])]
 Text = Annotated[
     str,
     Query(

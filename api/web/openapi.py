@@ -146,9 +146,9 @@ def _document(app: FastAPI, *, needs_key: bool) -> dict[str, Any]:
 
 
 EXAMPLE_REQUEST: dict[str, Any] = {
-    "model": "tiny",
-    "artist": "The Sawtooths",
-    "genre": "drone",
+    "model": "mini",
+    "artist": "orlavane",
+    "genre": "tidedub",
     "lyrics": "Hello, hello, is anybody there?",
     "duration_seconds": 10,
     "song_duration_seconds": 30,
@@ -158,9 +158,9 @@ EXAMPLE_REQUEST: dict[str, Any] = {
 }
 
 DRAFT_REQUEST: dict[str, Any] = {
-    "model": "tiny",
-    "artist": "The Sawtooths",
-    "genre": "drone",
+    "model": "mini",
+    "artist": "orlavane",
+    "genre": "tidedub",
     "duration_seconds": 10,
     "num_samples": 3,
     "levels": ["top"],
@@ -169,9 +169,9 @@ DRAFT_REQUEST: dict[str, Any] = {
 
 PRIMED_REQUEST: dict[str, Any] = {
     "mode": "primed",
-    "model": "tiny",
-    "artist": "The Sawtooths",
-    "genre": "drone",
+    "model": "mini",
+    "artist": "orlavane",
+    "genre": "tidedub",
     "prompt": {"asset_id": EXAMPLE_ASSET_ID, "start_seconds": 5, "seconds": 4},
     "duration_seconds": 10,
 }
@@ -190,8 +190,8 @@ UPSAMPLE_REQUEST: dict[str, Any] = {"mode": "upsample", "parent_id": EXAMPLE_ID,
 def _example_resolution(version: str) -> dict[str, Any]:
     return {
         "version": version,
-        "artist": {"name": "The Sawtooths", "id": 3, "known": True},
-        "genres": [{"name": "drone", "id": 2, "known": True}],
+        "artist": {"name": "orlavane", "id": 4, "known": True},
+        "genres": [{"name": "tidedub", "id": 8, "known": True}],
     }
 
 

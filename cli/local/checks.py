@@ -193,7 +193,7 @@ def check_models(place: Surroundings) -> Finding:
     try:
         names = catalog.names()
     except JukeboxError as error:
-        return Finding("models", Verdict.MISSING, str(error), "see docs/models.md")
+        return Finding("models", Verdict.MISSING, str(error), "see docs/guides/models.md")
     if fault := catalog.fault():
         return Finding("models", Verdict.MISSING, fault, "let this user read the folder")
     if not names:

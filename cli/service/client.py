@@ -19,7 +19,7 @@ from cli.service.connection import open_http, unreachable
 from cli.service.sse import ServerEvent, parse_events
 
 JobView = dict[str, Any]
-"""A job as the service shows it; see `docs/api.md`."""
+"""A job as the service shows it; see `docs/reference/api.md`."""
 
 TERMINAL_STATUSES = frozenset({"succeeded", "failed", "canceled", "expired"})
 

@@ -48,8 +48,8 @@ class _Labelled(SongOptions):
             'several label versions, e.g. `{"v2": [3, 7]}`'
         ),
     ] = None
-    artist: Annotated[Name | None, Field(validate_default=True, examples=["The Sawtooths"])] = None
-    genre: Annotated[Name | None, Field(validate_default=True, examples=["drone"])] = None
+    artist: Annotated[Name | None, Field(validate_default=True, examples=["orlavane"])] = None
+    genre: Annotated[Name | None, Field(validate_default=True, examples=["tidedub"])] = None
 
     @field_validator("artist", "genre")
     @classmethod
@@ -74,9 +74,9 @@ class AncestralBody(_Labelled):
         json_schema_extra={
             "examples": [
                 {
-                    "model": "tiny",
-                    "artist": "The Sawtooths",
-                    "genre": "drone",
+                    "model": "mini",
+                    "artist": "orlavane",
+                    "genre": "tidedub",
                     "lyrics": "Hello, hello, is anybody there?",
                     "duration_seconds": 10,
                     "seed": 7,

@@ -36,7 +36,7 @@ MAX_SEED = 2**53 - 1
 """Largest integer that every JSON reader keeps exactly."""
 
 ModelName = Annotated[
-    str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_.-]*$", examples=["tiny"])
+    str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_.-]*$", examples=["mini"])
 ]
 Name = Annotated[str, Field(max_length=200)]
 RawId = Annotated[int, Field(ge=0, le=1_000_000)]

@@ -42,7 +42,7 @@ def event_stream(*events: tuple[str, Any]) -> Answer:
 
 
 def job(status: str = "running", **changes: Any) -> dict[str, Any]:
-    """A job as `docs/api.md` describes it, for two levels."""
+    """A job as `docs/reference/api.md` describes it, for two levels."""
     levels = [
         {
             "level": level,

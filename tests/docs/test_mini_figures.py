@@ -7,8 +7,10 @@ import pytest
 from jukebox_core.models.catalog import BUNDLED_MODELS
 from tests.docs.pages import ROOT
 
-PAGE = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
-FIGURES = json.loads((ROOT / "docs" / "mini" / "evaluation.json").read_text(encoding="utf-8"))
+PAGE = (ROOT / "docs" / "guides" / "models.md").read_text(encoding="utf-8")
+FIGURES = json.loads(
+    (ROOT / "docs" / "explanation" / "mini" / "evaluation.json").read_text(encoding="utf-8")
+)
 MAX_BYTES = 25_000_000
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "docs" / "performance"
+FOLDER = ROOT / "docs" / "explanation" / "performance"
 
 
 @pytest.fixture(scope="module")

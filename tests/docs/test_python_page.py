@@ -9,7 +9,7 @@ from tests.docs.pages import blocks_of
 
 def test_the_blocks_of_the_python_page_run_one_after_the_other(tmp_path, models_dir):
     os.symlink(models_dir, tmp_path / "models")
-    blocks = blocks_of("docs/python.md", "python")
+    blocks = blocks_of("docs/guides/python.md", "python")
     assert len(blocks) > 8
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", "\n".join(block.code for block in blocks)],

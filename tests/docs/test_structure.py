@@ -11,21 +11,21 @@ from tests.docs.pages import ROOT, links_of
 
 PAGES = [
     str(path.relative_to(ROOT))
-    for folder in (ROOT, ROOT / "docs", ROOT / "deploy")
-    for path in sorted(folder.glob("*.md"))
+    for pages in (ROOT.glob("*.md"), (ROOT / "docs").rglob("*.md"), (ROOT / "deploy").glob("*.md"))
+    for path in sorted(pages)
 ]
 TREE = runpy.run_path(str(ROOT / "docs" / "tree.py"))
 
 
 def test_the_tree_in_the_documentation_is_the_tree_on_disk():
-    page = (ROOT / "docs" / "structure.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "explanation" / "structure.md").read_text(encoding="utf-8")
     wanted = TREE["page_with"](TREE["tree"]())
     missing = set(wanted.splitlines()) ^ set(page.splitlines())
     assert not missing, "run `python docs/tree.py`"
 
 
 def test_the_import_order_in_the_documentation_is_the_one_that_is_enforced():
-    page = (ROOT / "docs" / "structure.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "explanation" / "structure.md").read_text(encoding="utf-8")
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = settings["tool"]["importlinter"]["contracts"]
     (inside,) = (rule for rule in contracts if rule.get("containers") == ["jukebox_core"])
@@ -52,7 +52,11 @@ def test_every_make_target_on_a_page_is_in_the_makefile(page):
 
 
 def test_files_that_the_pages_name_exist():
-    text = (ROOT / "docs" / "structure.md").read_text(encoding="utf-8").partition("<!-- tree")[0]
+    text = (
+        (ROOT / "docs" / "explanation" / "structure.md")
+        .read_text(encoding="utf-8")
+        .partition("<!-- tree")[0]
+    )
     named = [word for word in text.split("`")[1::2] if "/" in word and " " not in word]
     assert named
     gone = [name for name in named if not name.startswith("POST") and not (ROOT / name).exists()]
@@ -60,7 +64,7 @@ def test_files_that_the_pages_name_exist():
 
 
 def test_the_api_page_lists_every_code_of_an_error():
-    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
     codes = codes_in("api", "ApiError", position=1) | codes_in("jobs", "JobError", keyword="code")
     codes |= codes_in("worker", "JobError", keyword="code")
     assert len(codes) > 12

@@ -8,7 +8,7 @@ from recipes.mini.synth.artists import ARTISTS
 from recipes.mini.synth.genres import GENRE_STYLES
 from tests.docs.pages import ROOT, blocks_of
 
-PAGE = "docs/training.md"
+PAGE = "docs/guides/training.md"
 
 
 def test_the_example_in_python_makes_a_song_with_its_truth():

@@ -34,6 +34,17 @@ def stack(tmp_path_factory: pytest.TempPathFactory, tiny_models_dir: Path) -> It
         yield stack
 
 
+@pytest.fixture(scope="session")
+def fresh_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """What `make serve` starts on a new machine: only the bundled model is there."""
+    folder = tmp_path_factory.mktemp("fresh")
+    settings = StackSettings(
+        data_dir=folder / "data", models_dir=folder / "models", port=free_port(), isolated=True
+    )
+    with running_stack(settings, StopSignals()) as stack:
+        yield stack
+
+
 @pytest.fixture
 def client(stack: Stack) -> Iterator[JukeboxClient]:
     with JukeboxClient(stack.url) as client:
@@ -43,6 +54,11 @@ def client(stack: Stack) -> Iterator[JukeboxClient]:
 @pytest.fixture
 def environment(stack: Stack) -> dict[str, str]:
     """What a shell needs for `jukebox` to be this one and talk to this stack."""
+    return environment_of(stack)
+
+
+def environment_of(stack: Stack) -> dict[str, str]:
+    """The environment of a shell in which `jukebox` talks to `stack`."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return {**os.environ, "PATH": path, "JUKEBOX_URL": stack.url}
 

@@ -4,13 +4,15 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cli.local.stack import Stack
 from cli.options import DEFAULT_URL
 from tests.docs.pages import ROOT, Block, blocks_of
-from tests.e2e.conftest import shell
+from tests.e2e.conftest import environment_of, shell
 
 pytestmark = [pytest.mark.e2e, pytest.mark.redis]
 
@@ -21,14 +23,14 @@ needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is no
 needs_jq = pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
 
 
-def run_blocks(blocks: list[Block], *, url: str, environment, cwd) -> list[str]:
+def run_blocks(blocks: list[Block], stack: Stack, cwd: Path) -> list[str]:
     """Run blocks in one shell, so that variables live on; returns what each wrote."""
     assert blocks, "no such blocks on the page"
     script = ["set -euo pipefail"]
     for number, block in enumerate(blocks):
-        code = block.code.replace(DEFAULT_URL, url)
+        code = block.code.replace(DEFAULT_URL, stack.url)
         script.append(f"{{\n{code}\n}} > answer-{number}.txt")
-    shell("\n".join(script), environment=environment, cwd=cwd)
+    shell("\n".join(script), environment=environment_of(stack), cwd=cwd)
     return [
         (cwd / f"answer-{number}.txt").read_text(encoding="utf-8", errors="replace")
         for number in range(len(blocks))
@@ -58,9 +60,9 @@ def assert_same_shape(shown: Any, found: Any, where: str = "") -> None:
 
 @needs_curl
 @needs_jq
-def test_every_example_of_the_api_page_answers_as_shown(stack, environment, tmp_path):
-    blocks = blocks_of("docs/api.md", "api")
-    answers = run_blocks(blocks, url=stack.url, environment=environment, cwd=tmp_path)
+def test_every_example_of_the_api_page_answers_as_shown(fresh_stack, tmp_path):
+    blocks = blocks_of("docs/reference/api.md", "api")
+    answers = run_blocks(blocks, fresh_stack, tmp_path)
     for block, answer in zip(blocks, answers, strict=True):
         if block.answer.startswith("{"):
             shown, found = json.loads(block.answer), json.loads(answer)
@@ -72,7 +74,7 @@ def test_every_example_of_the_api_page_answers_as_shown(stack, environment, tmp_
 
 
 def test_the_api_page_names_every_endpoint(client):
-    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
     document = client._json("GET", "/openapi.json")
     endpoints = [
         f"{method.upper()} {path.replace('{job_id}', '{id}')}"
@@ -85,36 +87,41 @@ def test_the_api_page_names_every_endpoint(client):
 
 
 @needs_curl
-def test_the_readme_s_five_lines_of_curl_fetch_a_song(stack, environment, tmp_path):
+def test_the_readme_s_five_lines_of_curl_fetch_a_song(fresh_stack, tmp_path):
     (block,) = blocks_of("README.md", "readme-api")
     assert len(block.code.splitlines()) == 5
-    run_blocks([block], url=stack.url, environment=environment, cwd=tmp_path)
+    run_blocks([block], fresh_stack, tmp_path)
     assert (tmp_path / "song.wav").read_bytes().startswith(b"RIFF")
 
 
-def test_the_readme_s_command_line_and_python_work_one_after_the_other(
-    stack, environment, tmp_path
-):
+def test_the_readme_s_command_line_and_python_work_one_after_the_other(fresh_stack, tmp_path):
     shell, python = blocks_of("README.md", "readme-cli"), blocks_of("README.md", "readme-python")
-    run_blocks(shell, url=stack.url, environment=environment, cwd=tmp_path)
+    run_blocks(shell, fresh_stack, tmp_path)
     assert (tmp_path / "alone.wav").exists()
-    (tmp_path / "song.wav").unlink()
     (block,) = python
-    subprocess.run([sys.executable, "-c", block.code], cwd=tmp_path, env=environment, check=True)
+    python_command = [sys.executable, "-c", block.code]
+    subprocess.run(python_command, cwd=tmp_path, env=environment_of(fresh_stack), check=True)
     assert (tmp_path / "song.wav").read_bytes().startswith(b"RIFF")
 
 
-def test_the_commands_of_the_models_page_work(stack, environment, tmp_path):
-    blocks = blocks_of("docs/models.md", "models")
-    (listed,) = run_blocks(blocks, url=stack.url, environment=environment, cwd=tmp_path)
+def test_the_commands_of_the_models_page_work(stack, tmp_path):
+    blocks = blocks_of("docs/guides/models.md", "models")
+    (listed,) = run_blocks(blocks, stack, tmp_path)
     assert "tiny" in listed
 
 
-def test_the_commands_of_the_command_line_page_work_one_after_the_other(
-    stack, environment, tmp_path
-):
-    blocks = blocks_of("docs/cli.md", "cli")
-    composed, *_ = run_blocks(blocks, url=stack.url, environment=environment, cwd=tmp_path)
+def test_the_commands_of_the_command_line_page_work_one_after_the_other(fresh_stack, tmp_path):
+    blocks = blocks_of("docs/guides/cli.md", "cli")
+    composed, *_ = run_blocks(blocks, fresh_stack, tmp_path)
     assert "upsample of take 0" in composed.splitlines()[-1]
-    for name in ("song.wav", "longer.flac", "song.lrc", "song.vtt", "polka.wav", "on.wav"):
+    for name in ("song.wav", "longer.flac", "song.lrc", "song.vtt", "jig.wav", "on.wav"):
         assert (tmp_path / name).stat().st_size > 0
+
+
+def test_the_commands_of_the_first_tutorial_make_a_song(fresh_stack, tmp_path):
+    blocks = blocks_of("docs/tutorials/first-song.md", "first-song")
+    answers = run_blocks(blocks, fresh_stack, tmp_path)
+    assert len(list((tmp_path / "drafts").iterdir())) == 3
+    assert (tmp_path / "song.flac").read_bytes().startswith(b"fLaC")
+    assert "[" in (tmp_path / "song.lrc").read_text(encoding="utf-8")
+    assert any("succeeded" in answer for answer in answers)

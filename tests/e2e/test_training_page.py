@@ -8,7 +8,7 @@ from cli.commands import train_prior
 from tests.docs.pages import ROOT, blocks_of
 from tests.e2e.conftest import jukebox, shell
 
-PAGE = "docs/training.md"
+PAGE = "docs/guides/training.md"
 
 
 def test_every_option_of_training_a_prior_that_the_page_names_is_there():

@@ -146,7 +146,7 @@ def _redis(world: World) -> redis.Redis:
 
 
 def _note(fault: str, lost_sec: float) -> None:
-    """Where `FAULTS_REPORT` names a file, one line for `docs/faults.md`."""
+    """Where `FAULTS_REPORT` names a file, one line for `docs/explanation/faults.md`."""
     if path := os.environ.get("FAULTS_REPORT"):
         name = fault or os.environ.get("PYTEST_CURRENT_TEST", "").split("::")[-1].split(" ")[0]
         with Path(path).open("a") as report:

@@ -1,8 +1,8 @@
 """Where this library and transformers 4.57.6 differ on purpose, measured on both.
 
 Small random models in the shapes of the released ones; seconds on a CPU. The last line is JSON:
-for each measure what theirs gives and what ours gives. `docs/from_transformers.md` tells what it
-means, and a test holds the page to it.
+for each measure what theirs gives and what ours gives. `docs/guides/from_transformers.md` explains
+it, and a test holds the page to it.
 
 `python -m tests.parity.differences`, from the root of the repository.
 """

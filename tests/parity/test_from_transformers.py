@@ -11,7 +11,7 @@ from tests.docs.pages import ROOT, blocks_of
 
 pytestmark = [pytest.mark.hf, pytest.mark.nightly("transformers")]
 
-PAGE = "docs/from_transformers.md"
+PAGE = "docs/guides/from_transformers.md"
 SECONDS = 0.024  # eight top tokens: what a small model sings in a second
 
 

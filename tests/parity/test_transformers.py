@@ -1,7 +1,7 @@
 """Single windows against transformers 4.57.6, through a directory that it wrote itself.
 
-Its orchestration over several windows is wrong, see `docs/log.md`; only the arithmetic of one
-window is compared.
+Its orchestration over several windows is wrong, see `docs/explanation/log.md`; only the arithmetic
+of one window is compared.
 """
 
 import pytest

@@ -122,7 +122,7 @@ def test_a_fresh_page_has_every_counter_at_0(metrics):
 
 
 def test_every_code_of_a_failure_is_documented_and_no_other():
-    page = (ROOT / "docs" / "api.md").read_text()
+    page = (ROOT / "docs" / "reference" / "api.md").read_text()
     table = page.partition("A job that was accepted and failed later")[2].partition("\n\n")[2]
     rows = [line.split("|")[1] for line in table.partition("\n\n")[0].splitlines()[2:]]
     assert {code for row in rows for code in re.findall(r"`(\w+)`", row)} == set(FailureCode)

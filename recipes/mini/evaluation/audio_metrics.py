@@ -1,7 +1,7 @@
 """How far one sound is from another, and whether a sound is sane.
 
 The distances are those of the trials that the codec's sizes were chosen by, so that figures can be
-compared: see `docs/mini.md`.
+compared: see `docs/explanation/mini.md`.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """Judges: listeners that learn from songs as the codec renders them.
 
 One that learns from clean sound alone takes the hiss of a codec for another artist: its genres fell
-from 100 % to 36 % on reconstructions of the very songs (`docs/mini.md`). So a judge hears every
-song twice, as it was made and as the bottom level renders it.
+from 100 % to 36 % on reconstructions of the very songs (`docs/explanation/mini.md`). So a judge
+hears every song twice, as it was made and as the bottom level renders it.
 """
 
 from collections.abc import Sequence

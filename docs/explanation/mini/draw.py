@@ -1,7 +1,7 @@
 """Draws the curves of the training of `mini` from the logs beside this file.
 
-`python docs/mini/draw.py [RUNS]` (needs matplotlib) takes the logs of RUNS, e.g. `build/mini/runs`,
-over into this folder first: one line for each look at the held-out songs and for each tenth line.
+`python docs/explanation/mini/draw.py [RUNS]` (needs matplotlib) first copies the logs of RUNS, e.g.
+`build/mini/runs`, into this folder: each evaluation and each tenth line.
 """
 
 import json

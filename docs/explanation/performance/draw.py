@@ -1,7 +1,7 @@
-"""Draws the figures of `docs/performance.md` from the results beside this file.
+"""Draws the figures of `docs/explanation/performance.md` from the results beside this file.
 
-`python docs/performance/draw.py [NAME=FILE ...]` (needs matplotlib). With NAME=FILE the last line
-of what a measurement printed is taken over as NAME.json first, e.g. `sample=sample.txt` after
+`python docs/explanation/performance/draw.py [NAME=FILE ...]` needs matplotlib. With NAME=FILE the
+last line of what a measurement printed is first saved as NAME.json, e.g. `sample=sample.txt` after
 `python -m bench.sample | tee sample.txt`. Known names:
 
 sample  `bench.sample`: tokens per second beside transformers and the floor
