@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from jukebox_core.alignment.attention import align_lyrics
 from jukebox_core.backends.choose import AUTO as AUTO_BACKEND
 from jukebox_core.backends.choose import REFERENCE, Target, choose_backend
+from jukebox_core.casts import Conversion, device_only, requested_dtype
 from jukebox_core.checkpoints import LoadedParts, load_directory, load_openai, save_directory
 from jukebox_core.checkpoints.load import read_directory_config
 from jukebox_core.config import JukeboxConfig
@@ -19,7 +20,7 @@ from jukebox_core.engine.level_run import LevelRun
 from jukebox_core.engine.local import generate_windows
 from jukebox_core.engine.overlap import finest_to_begin
 from jukebox_core.engine.song_run import Codes, SongInputs, SongRun, WindowRun
-from jukebox_core.errors import ConfigError, LabelError
+from jukebox_core.errors import ConfigError, LabelError, SongError
 from jukebox_core.labels import JukeboxTokenizer, Labels
 from jukebox_core.models.catalog import locate_model
 from jukebox_core.models.placed_priors import HOST, PlacedPriors, decide_placement, home_device
@@ -82,7 +83,7 @@ class JukeboxModel(nn.Module):
             self._loaded_prior, device=torch.device(device or "cpu"), placement=placement
         )
         self._tokenizer: JukeboxTokenizer | None = parts.tokenizer
-        self.backend = REFERENCE
+        self.backend = self._wanted_backend = REFERENCE
         """What computes the tokens, see `use_backend`."""
 
     @classmethod
@@ -190,7 +191,34 @@ class JukeboxModel(nn.Module):
             weights_stay=self._placed.placement is Placement.RESIDENT,
         )
         self.backend = choose_backend(self.config, target, wanted)
+        self._wanted_backend = wanted
         return self.backend
+
+    def _apply(self, fn: Conversion, recurse: bool = True) -> Self:
+        """`.to(...)`, `.half()` and their kin: the stacks of the priors change their dtype.
+
+        Everything around them stays float32, as with `dtype=` of `from_pretrained`, and the
+        backend is chosen again.
+
+        Raises:
+            ConfigError: no stack computes in that dtype, or the weights have no fixed place.
+        """
+        if self._placed.placement is not Placement.RESIDENT:
+            raise ConfigError(
+                f"with placement {self._placed.placement.value!r} weights move by themselves: give "
+                "device= and dtype= to from_pretrained instead of moving or casting the model"
+            )
+        dtype = requested_dtype(fn)
+        if dtype not in (None, *_COMPUTE_DTYPES):
+            known = ", ".join(str(each) for each in _COMPUTE_DTYPES)
+            raise ConfigError(f"the model cannot compute in {dtype}: choose one of {known}")
+        convert = fn if dtype is None else device_only(fn)
+        super()._apply(convert, recurse)  # type: ignore[no-untyped-call]
+        if dtype is not None:
+            for prior in self.priors:
+                cast(JukeboxPrior, prior).set_compute_dtype(dtype)
+        self.use_backend(self._wanted_backend)
+        return self
 
     def save_pretrained(self, directory: str | Path) -> None:
         """Write our own format: `config.json`, one safetensors file per part, the label lists.
@@ -218,8 +246,11 @@ class JukeboxModel(nn.Module):
         return self._tokenizer
 
     def prior(self, level: Level) -> JukeboxPrior:
-        """The prior of one level, ready on the device; asking for another may take it away."""
-        return self._placed[level]
+        """The prior of one level, ready on the device; asking for another may take it away.
+
+        Raises ValueError for what is no level.
+        """
+        return self._placed[Level(level)]
 
     def _loaded_prior(self, level: Level, _: torch.device) -> JukeboxPrior:
         return cast(JukeboxPrior, self.priors[COARSE_TO_FINE.index(level)])
@@ -279,9 +310,24 @@ class JukeboxModel(nn.Module):
             SongError: the model cannot sing that, or the prompt is longer than the song.
         """
         prompt = whole_tokens(raw_audio, self.config.time_base.samples_per_token[Level.TOP])
+        self._check_prompt(prompt.shape[1], duration_sec)
         device = next(self.vqvae.parameters()).device
         codes = self.vqvae.encode(prompt.to(device))[::-1][: len(levels_of(options))]
         return self._sample(codes, labels, n_samples, duration_sec=duration_sec, **options)
+
+    def _check_prompt(self, num_samples: int, duration_sec: float) -> None:
+        """Raises SongError, which names the rate: a tensor does not know its own."""
+        time_base = self.config.time_base
+        rate_hz = time_base.sample_rate_hz
+        if num_samples > time_base.seconds_to_samples(duration_sec):
+            shortest_sec = -(-num_samples * 1000 // rate_hz) / 1000
+            raise SongError(
+                f"duration_sec={duration_sec:.10g} is the whole length, and the prompt alone lasts "
+                f"{num_samples / rate_hz:.6g} s at the {rate_hz:,} Hz of this model: ask for at "
+                f"least {shortest_sec:.10g} s, or cut the prompt; a recording with another rate is "
+                f"read with sample_rate_hz={rate_hz}",
+                field="duration_sec",
+            )
 
     def continue_sample(
         self,
@@ -541,6 +587,9 @@ class JukeboxModel(nn.Module):
             align_lyrics(prior, codes, song[0], timing, hop)
             for codes, song in zip(repeat_codes([top_codes], num_rows)[0], songs, strict=True)
         ]
+
+
+_COMPUTE_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def default_dtype(device: torch.device | str) -> torch.dtype:

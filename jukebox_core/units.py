@@ -13,6 +13,16 @@ class Level(IntEnum):
     MIDDLE = 1
     TOP = 2
 
+    @classmethod
+    def _missing_(cls, value: object) -> "Level":
+        """`Level("top")` is the top. Raises ValueError for what is no level."""
+        if isinstance(value, str) and value.upper() in cls.__members__:
+            return cls[value.upper()]
+        raise ValueError(
+            f"{value!r} is no level: Level.TOP, Level.MIDDLE or Level.BOTTOM, or their names top, "
+            "middle and bottom"
+        )
+
     @property
     def label(self) -> str:
         """The word used in JSON, file names and messages: `top`, `middle` or `bottom`."""

@@ -29,6 +29,7 @@ from jukebox_core.models.catalog import (
     LABELS_FOLDER,
     read_config,
     read_config_values,
+    why_no_model,
 )
 from jukebox_core.models.released import ReleasedModel
 from jukebox_core.prior import JukeboxPrior
@@ -144,7 +145,7 @@ def open_directory(directory: Path) -> WeightsSource:
     """
     file = directory / CONFIG_FILE
     if not file.is_file():
-        raise CheckpointError(f"{directory} is no model directory: it has no {CONFIG_FILE}")
+        raise CheckpointError(why_no_model(directory))
     if read_config_values(file).get("format") == FORMAT:
         return NativeDirectory(directory, read_config(directory))
     return HuggingFaceDirectory(directory)

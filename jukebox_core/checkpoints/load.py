@@ -19,6 +19,7 @@ from jukebox_core.models.catalog import (
     locate_model,
     read_config,
     read_config_values,
+    why_no_model,
 )
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.units import Level
@@ -88,7 +89,7 @@ def _is_native(directory: Path) -> bool:
     """Whether `config.json` is ours; False for transformers'. Raises CheckpointError for others."""
     file = directory / CONFIG_FILE
     if not file.is_file():
-        raise CheckpointError(f"{directory} is no model directory: it has no {CONFIG_FILE}")
+        raise CheckpointError(why_no_model(directory))
     values = read_config_values(file)
     if values.get("format") == FORMAT:
         return True

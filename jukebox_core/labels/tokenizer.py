@@ -234,12 +234,18 @@ def _broadcast(*columns: str | Sequence[str]) -> list[list[str]]:
 def _read_config(file: Path) -> JukeboxConfig:
     try:
         values = json.loads(read_small_text(file))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"cannot read {file}, which is not there: give the folder of a model on this machine. "
+            "`jukebox models pull` fetches the released ones"
+        ) from None
     except OSError as error:
         raise ConfigError(f"cannot read {file}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file} is not JSON: {error}") from error
     if not isinstance(values, dict) or values.get("format") != "jukebox" or "config" not in values:
         raise ConfigError(
-            f'{file} is not a model of this library: it lacks "format": "jukebox" or "config"'
+            f'{file} is not a model of this library: it lacks "format": "jukebox" or "config"; '
+            "directories of transformers give their tokenizer through JukeboxModel.from_pretrained"
         )
     return JukeboxConfig.from_dict(values["config"])

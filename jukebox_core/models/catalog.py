@@ -164,6 +164,40 @@ def locate_model(model: str | Path) -> Path:
     return bundled if is_bundled and not Path(model).exists() else Path(model)
 
 
+def why_no_model(directory: Path) -> str:
+    """What to do where `directory`, which somebody named, holds no model."""
+    sentence = f"{directory} is no model directory: it has no {CONFIG_FILE}"
+    if directory.is_dir():
+        inside = sorted(folder.name for folder in _model_folders(directory))
+        return f"{sentence}; it holds the models {', '.join(inside)}" if inside else sentence
+    released = _released_name(directory.name)
+    repository = str(directory)
+    steps = []
+    if released is not None:
+        repository = released_model(released).hub_repository or ""
+        steps.append(
+            f"`jukebox models pull {released} --accept-license` fetches and converts it into a "
+            f"folder that can be loaded (jukebox-data/models/{released} by default)"
+        )
+    if len(Path(repository).parts) == 2 and not Path(repository).is_absolute():
+        steps.append(
+            f"`hf download {repository} --local-dir {directory}` fetches a repository of the "
+            "Hugging Face hub, which can be loaded as it is"
+        )
+    if not steps:
+        steps.append(
+            f"give the path of a folder, or {BUNDLED_MODEL!r} for the model that comes with this "
+            f"package; `jukebox models pull` fetches {', '.join(RELEASED_MODELS)}"
+        )
+    return f"{sentence}. There is no such folder, and nothing is fetched here: {'; '.join(steps)}"
+
+
+def _released_name(name: str) -> str | None:
+    """The released model that is meant by `5b_lyrics`, `jukebox-5b-lyrics` and the like."""
+    plain = name.lower().replace("-", "_").removeprefix("jukebox_")
+    return plain if plain in RELEASED_MODELS else None
+
+
 def read_card(directory: Path) -> ModelCard:
     """Read the card of one model directory.
 

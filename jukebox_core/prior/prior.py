@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from jukebox_core.casts import Conversion, device_only, requested_dtype
 from jukebox_core.config import JukeboxPriorConfig
 from jukebox_core.prior.conditioner import UpperConditioner
 from jukebox_core.prior.int8_weights import Int8Projection, use_int8_weights
@@ -88,6 +89,13 @@ class JukeboxPrior(nn.Module):
         for projection in self._projections():
             projection.set_weight_dtype(dtype)
         return self
+
+    def _apply(self, fn: Conversion, recurse: bool = True) -> Self:
+        """Half precision is for the stacks alone, also when `.half()` or `.to(dtype)` asks."""
+        dtype = requested_dtype(fn)
+        is_half = dtype in (torch.float16, torch.bfloat16)
+        super()._apply(device_only(fn) if is_half else fn, recurse)  # type: ignore[no-untyped-call]
+        return self.set_compute_dtype(dtype) if is_half and dtype is not None else self
 
     def use_int8_weights(self) -> Self:
         """Keep the weights of the transformer stacks as int8, for good (see `int8_weights.py`).

@@ -1,7 +1,7 @@
 """What the modes of `JukeboxModel` have in common: options, and the rows of one batch, checked."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypedDict, cast
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ class SongOptions(TypedDict, total=False):
                        when a song will be continued, and the same each time.
     offset_sec         where in that song the drawn part, kept codes included, begins
     sampling           per level; temperature 0.99 and no filter where absent
-    levels             `(Level.TOP,)` alone makes a draft; all three when absent
+    levels             `[Level.TOP]` or `["top"]` alone makes a draft; all three when absent
     seed               of the default noise: the same seed gives the same song
     first_sample       number of the first row for the noise, 0 when absent: take 5 of a seed can
                        be drawn alone, with the codes that it has as the sixth row
@@ -39,8 +39,8 @@ class SongOptions(TypedDict, total=False):
 
     song_duration_sec: float | None
     offset_sec: float
-    sampling: Mapping[Level, SamplingParams] | None
-    levels: Sequence[Level]
+    sampling: Mapping[Level, SamplingParams] | Mapping[str, SamplingParams] | None
+    levels: Sequence[Level | str]
     seed: int
     first_sample: int
     noise: NoiseSource | None
@@ -69,7 +69,7 @@ def song_from_options(
         offset_sec=offset_sec,
         num_samples=num_samples,
         seed=options.get("seed", 0),
-        sampling={**default_sampling(), **(options.get("sampling") or {})},
+        sampling=_sampling_of(options),
         levels=levels_of(options),
         speed=_speed_of(options),
     )
@@ -85,8 +85,37 @@ def _speed_of(options: SongOptions) -> Speed:
 
 
 def levels_of(options: SongOptions) -> tuple[Level, ...]:
-    """The levels to draw, coarsest first."""
-    return tuple(Level(level) for level in options.get("levels", COARSE_TO_FINE))
+    """The levels to draw, coarsest first; names stand for levels, and one level for a list of it.
+
+    Raises:
+        SongError: something in it is no level.
+    """
+    wanted: object = options.get("levels", COARSE_TO_FINE)
+    levels = [wanted] if isinstance(wanted, str | int) else wanted
+    if not isinstance(levels, Iterable):
+        raise SongError(f"levels={wanted!r} is no list of levels", field="levels")
+    return tuple(_level(each, "levels") for each in levels)
+
+
+def _sampling_of(options: SongOptions) -> dict[Level, SamplingParams]:
+    """Raises SongError."""
+    given = options.get("sampling") or {}
+    sampling = {_level(level, "sampling"): params for level, params in given.items()}
+    for level, params in sampling.items():
+        if not isinstance(params, SamplingParams):
+            raise SongError(
+                f"sampling of the {level.label} level is {params!r}: give "
+                "SamplingParams(temperature=...)",
+                field="sampling",
+            )
+    return {**default_sampling(), **sampling}
+
+
+def _level(level: object, field: str) -> Level:
+    try:
+        return Level(cast(int, level))
+    except ValueError as error:
+        raise SongError(f"{field}: {error}", field=field) from None
 
 
 def count_rows(n_samples: int, labels: Labels, codes: Sequence[Tensor] = ()) -> int:

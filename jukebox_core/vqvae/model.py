@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from jukebox_core.casts import Conversion, requested_dtype
 from jukebox_core.config import JukeboxVQVAEConfig
-from jukebox_core.errors import AudioError
+from jukebox_core.errors import AudioError, ConfigError
 from jukebox_core.units import Level
 from jukebox_core.vqvae.chunks import decoder_reach_tokens, near_chunk_tokens, plan_chunks
 from jukebox_core.vqvae.codebook import Codebook, build_codebook
@@ -45,6 +47,15 @@ class JukeboxVQVAE(nn.Module):
         self.encoders = nn.ModuleList(Encoder(config, level) for level in Level)
         self.decoders = nn.ModuleList(Decoder(config, level) for level in Level)
         self.codebooks = nn.ModuleList(build_codebook(config) for _ in Level)
+
+    def _apply(self, fn: Conversion, recurse: bool = True) -> Self:
+        dtype = requested_dtype(fn)
+        if dtype not in (None, torch.float32):
+            raise ConfigError(
+                f"the VQ-VAE computes in float32 and cannot be cast to {dtype}; the priors can"
+            )
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     @torch.no_grad()
     def encode(

@@ -1,6 +1,7 @@
 """Our own directories: written whole or not at all, read back exactly."""
 
 import json
+import re
 import stat
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from jukebox_core import JukeboxModel, JukeboxTokenizer
 from jukebox_core.checkpoints import (
     load_directory,
     load_prior_of,
@@ -200,3 +202,31 @@ def test_loading_fills_nothing_that_it_will_replace(tiny_model_dir):
         "sys.exit('torch._dynamo' in sys.modules)\n"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("openai/jukebox-5b-lyrics", "jukebox models pull 5b_lyrics --accept-license"),
+        ("openai/jukebox-5b-lyrics", "hf download openai/jukebox-5b-lyrics"),
+        ("1b_lyrics", "hf download openai/jukebox-1b-lyrics --local-dir 1b_lyrics"),
+        ("5b", "jukebox models pull 5b --accept-license"),
+        ("somebody/their-model", "hf download somebody/their-model"),
+        ("nobody", "'mini' for the model that comes with this package"),
+        ("models", "it holds the models tiny"),
+    ],
+)
+def test_a_name_that_is_no_folder_is_told_with_what_to_do(
+    monkeypatch, tmp_path, tiny_model_dir, name, told
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "tiny").symlink_to(tiny_model_dir)
+    for load in (load_directory, JukeboxModel.from_pretrained):
+        with pytest.raises(
+            CheckpointError, match=re.escape(f"{name} is no model directory")
+        ) as caught:
+            load(name)
+        assert told in str(caught.value)
+    with pytest.raises(ConfigError, match="jukebox models pull"):
+        JukeboxTokenizer.from_pretrained(name)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jukebox_core.errors import AudioError, LabelError, SongError
+from jukebox_core.song import SamplingParams
 from jukebox_core.units import COARSE_TO_FINE, Level
 from tests.parity.golden import expected, labels_of_both_songs, model_with, top_seconds
 
@@ -245,7 +246,9 @@ def test_a_prompt_that_is_no_sound_is_refused(audio):
 
 
 def test_a_prompt_longer_than_the_song_is_refused():
-    with pytest.raises(SongError, match="10 codes of the top level are there already") as caught:
+    with pytest.raises(
+        SongError, match=r"prompt alone lasts 0.029\d+ s.*at least 0.03 s"
+    ) as caught:
         model().primed_sample(
             prompt(1280), labels(), duration_sec=top_seconds(9), **options(levels=TOP)
         )
@@ -306,6 +309,11 @@ def test_rows_labels_and_takes_that_do_not_go_together_are_refused():
         ({"song_duration_sec": 700.0}, "song_duration_sec"),
         ({"seed": -1}, "seed"),
         ({"levels": (Level.TOP, Level.BOTTOM)}, "levels"),
+        ({"levels": ["top", "bottom"]}, "levels"),
+        ({"levels": ["upper"]}, "levels"),
+        ({"levels": 2.5}, "levels"),
+        ({"sampling": {"upper": SamplingParams()}}, "sampling"),
+        ({"sampling": {"top": 0.9}}, "sampling"),
     ],
 )
 def test_what_cannot_be_sung_on_names_the_field_at_fault(changes, field):
@@ -319,6 +327,22 @@ def test_the_arrays_of_the_hugging_face_tokenizer_sing_the_same_song():
     for given_ids in (input_ids, [torch.as_tensor(ids) for ids in input_ids]):
         found = model().ancestral_sample(given_ids, duration_sec=top_seconds(SHORT), **options())
         assert_equal(found, wanted)
+
+
+def test_a_name_that_is_no_level_is_told_with_those_that_are():
+    _, message = refusal(song_of(SHORT), levels=["upper"])
+    assert "'upper' is no level" in message
+    assert "top, middle and bottom" in message
+
+
+def test_a_prompt_longer_than_the_song_is_told_with_its_length_at_the_rate_of_the_model():
+    """A tensor has no rate: what was read at another one is longer here than it was."""
+    rate_hz = model().config.vqvae.sample_rate_hz
+    prompt = torch.zeros(1, 3 * rate_hz, 1)
+    with pytest.raises(
+        SongError, match=rf"lasts 2.99828 s at the {rate_hz:,} Hz of this model.*={rate_hz}"
+    ):
+        model().primed_sample(prompt, labels(), duration_sec=2.0)
 
 
 def test_arrays_that_are_no_labels_are_refused():
