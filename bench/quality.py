@@ -18,7 +18,8 @@ from bench.machine import describe_machine, print_table, tell
 from bench.priors import PRECISIONS, in_precision
 from jukebox_core.model import JukeboxModel
 from jukebox_core.prior import JukeboxPrior
-from jukebox_core.sampling.window_inputs import SongTiming, window_label_rows, window_upper_codes
+from jukebox_core.sampling.cascade import SongTiming
+from jukebox_core.sampling.window_inputs import window_label_rows, window_upper_codes
 from jukebox_core.units import COARSE_TO_FINE, Level
 from jukebox_core.vqvae.long_audio import encode_chunked
 from recipes.mini.synth import compose

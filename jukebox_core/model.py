@@ -34,14 +34,15 @@ from jukebox_core.sampling.options import (
     SongOptions,
     checked_codes,
     count_rows,
+    given_timings,
     lengths_of,
     levels_of,
     repeat_codes,
     repeat_songs,
     song_from_options,
+    timings_of,
     whole_tokens,
 )
-from jukebox_core.sampling.window_inputs import SongTiming
 from jukebox_core.sampling.windows import hop_tokens
 from jukebox_core.units import COARSE_TO_FINE, Level
 from jukebox_core.vqvae import JukeboxVQVAE
@@ -448,14 +449,16 @@ class JukeboxModel(nn.Module):
         """The song with all levels open. Raises SongError."""
         labels = self._labels_of(labels)
         kept = checked_codes(self.config, codes)
-        num_rows = count_rows(n_samples, labels, kept)
+        num_rows = count_rows(n_samples, labels, kept, options)
         song = song_from_options(self.config, duration_sec, num_rows, options)
+        done = lengths_of(kept)
         noise = options.get("noise")
         run = SongRun(
             SongInputs(
                 id="song",
                 config=self.config,
-                plan=plan_song(self.config, song, lengths_of(kept), lead_out=True),
+                plan=plan_song(self.config, song, done, lead_out=True),
+                timings=timings_of(self.config, duration_sec, num_rows, options, done),
                 sampling=song.sampling,
                 labels=repeat_songs(labels, num_rows),
                 noise=CounterNoise(song.seed) if noise is None else noise,
@@ -553,8 +556,8 @@ class JukeboxModel(nn.Module):
         top_codes: Tensor,
         labels: Labels | InputIds,
         *,
-        song_duration_sec: float,
-        offset_sec: float = 0.0,
+        song_duration_sec: float | Sequence[float],
+        offset_sec: float | Sequence[float] = 0.0,
         hop_fraction: float | None = None,
     ) -> list[Tensor]:
         """When each character is sung, from the attention of the top prior's alignment head.
@@ -562,8 +565,8 @@ class JukeboxModel(nn.Module):
         Args:
             top_codes: int64 [B, T].
             labels: what the songs were sung with.
-            song_duration_sec: as in sampling.
-            offset_sec: as in sampling.
+            song_duration_sec: as in sampling, for all songs or one each.
+            offset_sec: as in sampling, for all songs or one each.
             hop_fraction: distance of the windows; the prior's own default when absent.
 
         Returns:
@@ -574,18 +577,15 @@ class JukeboxModel(nn.Module):
             SongError: the hop is none that the prior can make.
         """
         prior = self.prior(Level.TOP)
-        time_base = self.config.time_base
-        timing = SongTiming(
-            total_samples=time_base.seconds_to_samples(song_duration_sec),
-            offset_samples=time_base.seconds_to_samples(offset_sec),
-        )
         hop = hop_tokens(prior.config, hop_fraction, 1)
         labels = self._labels_of(labels)
-        num_rows = count_rows(1, labels, [top_codes])
+        options = SongOptions(song_duration_sec=song_duration_sec, offset_sec=offset_sec)
+        num_rows = count_rows(1, labels, [top_codes], options)
+        (rows,) = repeat_codes([top_codes], num_rows)
         songs = repeat_songs(labels, num_rows)
         return [
-            align_lyrics(prior, codes, song[0], timing, hop)
-            for codes, song in zip(repeat_codes([top_codes], num_rows)[0], songs, strict=True)
+            align_lyrics(prior, rows[row], songs[row][0], timing, hop)
+            for row, timing in enumerate(given_timings(self.config.time_base, options, num_rows))
         ]
 
 

@@ -17,7 +17,7 @@ from jukebox_core.engine.level_run import LevelRun, SegmentRun
 from jukebox_core.engine.overlap import LevelState, upper_tokens_needed
 from jukebox_core.engine.sequence import Sequence
 from jukebox_core.labels import SongLabels, window_labels
-from jukebox_core.sampling.cascade import SongPlan
+from jukebox_core.sampling.cascade import SongPlan, SongTiming
 from jukebox_core.sampling.windows import Window
 from jukebox_core.song import SamplingParams
 from jukebox_core.units import COARSE_TO_FINE, Level
@@ -34,6 +34,7 @@ class SongInputs:
 
     id            begins the ids of its sequences
     labels        of each row, as top, middle and bottom read them
+    timings       of each row; None: the plan's for all
     noise         the numbers by which its codes are chosen
     first_sample  the number of the first row for the noise
     backend       computes its tokens; None leaves that to the engine
@@ -45,6 +46,7 @@ class SongInputs:
     sampling: Mapping[Level, SamplingParams]
     labels: Rows[tuple[SongLabels, ...]]
     noise: "NoiseSource"
+    timings: Rows[SongTiming] | None = None
     first_sample: int = 0
     backend: str | None = None
 
@@ -151,17 +153,20 @@ class SongRun:
 
     def _label_vectors(self, level: Level, window: Window) -> list[tuple[int, ...]]:
         """What each row's prior is told about a window; the same songs are told the same."""
-        vectors: dict[SongLabels, tuple[int, ...]] = {}
-        rows = [labels[COARSE_TO_FINE.index(level)] for labels in self.inputs.labels]
-        for labels in set(rows):
-            vectors[labels] = window_labels(
-                self.inputs.config.prior(level),
+        inputs = self.inputs
+        labels_of_rows = [labels[COARSE_TO_FINE.index(level)] for labels in inputs.labels]
+        timings = inputs.timings or [inputs.plan.timing] * len(labels_of_rows)
+        rows = list(zip(labels_of_rows, timings, strict=True))
+        vectors: dict[tuple[SongLabels, SongTiming], tuple[int, ...]] = {}
+        for labels, timing in set(rows):
+            vectors[labels, timing] = window_labels(
+                inputs.config.prior(level),
                 labels,
-                total_samples=self.inputs.plan.total_samples,
-                offset_samples=self.inputs.plan.offset_samples,
+                total_samples=timing.total_samples,
+                offset_samples=timing.offset_samples,
                 start_token=window.start,
             )
-        return [vectors[labels] for labels in rows]
+        return [vectors[row] for row in rows]
 
     def _slice_above(self, level: Level, window: Window) -> slice:
         config = self.inputs.config

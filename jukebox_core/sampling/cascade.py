@@ -21,6 +21,14 @@ _FORGIVEN_SAMPLES = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SongTiming:
+    """Where the sampled part lies in the whole imagined song, in audio samples."""
+
+    total_samples: int
+    offset_samples: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LevelPlan:
     """The windows of one level; all numbers are tokens of that level, per sample.
 
@@ -50,6 +58,11 @@ class SongPlan:
     total_samples: int
     offset_samples: int
     num_audio_samples: int
+
+    @property
+    def timing(self) -> SongTiming:
+        """What windows are timed by."""
+        return SongTiming(total_samples=self.total_samples, offset_samples=self.offset_samples)
 
 
 def plan_song(

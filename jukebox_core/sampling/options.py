@@ -9,10 +9,10 @@ from torch import Tensor
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import AudioError, SongError
 from jukebox_core.labels import Labels, SongLabels
-from jukebox_core.sampling.cascade import default_song_duration_sec
+from jukebox_core.sampling.cascade import SongTiming, default_song_duration_sec, plan_song
 from jukebox_core.sampling.noise import NoiseSource
 from jukebox_core.song import SamplingParams, Song, Speed, default_sampling
-from jukebox_core.units import COARSE_TO_FINE, Level
+from jukebox_core.units import COARSE_TO_FINE, Level, TimeBase
 
 LevelProgress = Callable[[Level, int, int], None]
 """Called with (level, tokens done, tokens total) of one song, after every token or every few."""
@@ -23,8 +23,10 @@ class SongOptions(TypedDict, total=False):
 
     song_duration_sec  length of the whole imagined song, which paces the lyrics; the shortest that
                        holds what is drawn and that the model was trained on when absent. Give it
-                       when a song will be continued, and the same each time.
-    offset_sec         where in that song the drawn part, kept codes included, begins
+                       when a song will be continued, and the same each time. One for all rows, or
+                       a list with one for each.
+    offset_sec         where in that song the drawn part, kept codes included, begins; one for all
+                       rows, or a list with one for each
     sampling           per level; temperature 0.99 and no filter where absent
     levels             `[Level.TOP]` or `["top"]` alone makes a draft; all three when absent
     seed               of the default noise: the same seed gives the same song
@@ -37,8 +39,8 @@ class SongOptions(TypedDict, total=False):
     progress           called after every token
     """
 
-    song_duration_sec: float | None
-    offset_sec: float
+    song_duration_sec: float | Sequence[float | None] | None
+    offset_sec: float | Sequence[float]
     sampling: Mapping[Level, SamplingParams] | Mapping[str, SamplingParams] | None
     levels: Sequence[Level | str]
     seed: int
@@ -50,15 +52,21 @@ class SongOptions(TypedDict, total=False):
 
 
 def song_from_options(
-    config: JukeboxConfig, duration_sec: float, num_samples: int, options: SongOptions
+    config: JukeboxConfig,
+    duration_sec: float,
+    num_samples: int,
+    options: SongOptions,
+    row: int = 0,
 ) -> Song:
-    """The options as a `Song`; its words stay empty, since labels are ids already.
+    """The options as a `Song` with the timing of `row`.
+
+    Its words stay empty, since labels are ids already.
 
     Raises:
         SongError: an option makes no sense for any model.
     """
-    offset_sec = options.get("offset_sec", 0.0)
-    song_duration_sec = options.get("song_duration_sec")
+    offset_sec = _of_row(options.get("offset_sec", 0.0), row) or 0.0
+    song_duration_sec = _of_row(options.get("song_duration_sec"), row)
     if song_duration_sec is None:
         song_duration_sec = default_song_duration_sec(config, duration_sec, offset_sec)
     return Song(
@@ -73,6 +81,52 @@ def song_from_options(
         levels=levels_of(options),
         speed=_speed_of(options),
     )
+
+
+def _of_row(seconds: float | Sequence[float | None] | None, row: int) -> float | None:
+    """What is given for one row: a single number is for all."""
+    if not isinstance(seconds, Sequence):
+        return seconds
+    return seconds[row] if len(seconds) > 1 else seconds[0]
+
+
+def given_timings(time_base: TimeBase, options: SongOptions, num_rows: int) -> list[SongTiming]:
+    """Of every row, as they are given, for codes that are there already."""
+    return [
+        SongTiming(
+            total_samples=time_base.seconds_to_samples(
+                _of_row(options.get("song_duration_sec"), row) or 0.0
+            ),
+            offset_samples=time_base.seconds_to_samples(
+                _of_row(options.get("offset_sec"), row) or 0.0
+            ),
+        )
+        for row in range(num_rows)
+    ]
+
+
+def timings_of(
+    config: JukeboxConfig,
+    duration_sec: float,
+    num_rows: int,
+    options: SongOptions,
+    done_tokens: Mapping[Level, int],
+) -> list[SongTiming]:
+    """Of every row. Raises SongError where the model cannot sing one of them."""
+    songs = [
+        song_from_options(config, duration_sec, num_rows, options, row) for row in range(num_rows)
+    ]
+    timings: dict[tuple[float, float], SongTiming] = {}
+    for row, song in enumerate(songs):
+        if (song.song_duration_sec, song.offset_sec) in timings:
+            continue
+        try:
+            plan = plan_song(config, song, done_tokens, lead_out=True)
+        except SongError as error:
+            # The first stands for all where there is one timing, and is checked before.
+            raise SongError(f"row {row}: {error}", field=error.field) from error
+        timings[song.song_duration_sec, song.offset_sec] = plan.timing
+    return [timings[song.song_duration_sec, song.offset_sec] for song in songs]
 
 
 def _speed_of(options: SongOptions) -> Speed:
@@ -118,18 +172,27 @@ def _level(level: object, field: str) -> Level:
         raise SongError(f"{field}: {error}", field=field) from None
 
 
-def count_rows(n_samples: int, labels: Labels, codes: Sequence[Tensor] = ()) -> int:
+def count_rows(
+    n_samples: int,
+    labels: Labels,
+    codes: Sequence[Tensor] = (),
+    options: SongOptions | None = None,
+) -> int:
     """How many songs are drawn: what there is one of serves all of them.
 
     Raises:
         SongError: several of one kind meet another number of another kind.
     """
     kept_rows = len(codes[0]) if codes else 1
-    num_rows = max(n_samples, len(labels), kept_rows)
-    if not {n_samples, len(labels), kept_rows} <= {1, num_rows}:
+    given = {name: (options or {}).get(name) for name in ("song_duration_sec", "offset_sec")}
+    listed = {name: len(value) for name, value in given.items() if isinstance(value, Sequence)}
+    counts = {n_samples, len(labels), kept_rows, *listed.values()}
+    num_rows = max(counts)
+    if not counts <= {1, num_rows}:
+        lists = "".join(f", {count} of {name}" for name, count in listed.items())
         raise SongError(
-            f"{n_samples=}, {len(labels)} songs to sing and {kept_rows} rows of codes do not go "
-            f"together: each must be 1 or {num_rows}",
+            f"{n_samples=}, {len(labels)} songs to sing and {kept_rows} rows of codes{lists} do "
+            f"not go together: each must be 1 or {num_rows}",
             field="num_samples",
         )
     return num_rows

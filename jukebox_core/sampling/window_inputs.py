@@ -1,21 +1,13 @@
 """What a prior reads besides the codes of a window: the labels, and the codes above, as tensors."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from jukebox_core.labels import SongLabels, window_labels
 from jukebox_core.prior import JukeboxPrior
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SongTiming:
-    """Where the sampled part lies in the whole imagined song, in audio samples."""
-
-    total_samples: int
-    offset_samples: int = 0
+from jukebox_core.sampling.cascade import SongTiming
 
 
 def window_upper_codes(

@@ -350,3 +350,104 @@ def test_arrays_that_are_no_labels_are_refused():
         model().ancestral_sample([np.zeros((1, 12), dtype=np.int64)], duration_sec=1.0)
     with pytest.raises(LabelError, match=r"have the shape \(12,\)"):
         model().ancestral_sample([np.zeros(12, dtype=np.int64)] * 3, duration_sec=1.0)
+
+
+# A place of its own in a song of its own for every row -------------------------------------------
+
+DURATIONS_SEC, OFFSETS_SEC = [62.0, 300.0, 599.0], [3.0, 200.0, 12.5]
+
+
+def alone(how, row, *first, song_labels=None, **given):
+    """Row `row` of a batch, in a run of its own."""
+    one = labels().song(0) if song_labels is None else song_labels
+    return how(
+        *first,
+        one,
+        **options(
+            song_duration_sec=DURATIONS_SEC[row],
+            offset_sec=OFFSETS_SEC[row],
+            first_sample=row,
+            **given,
+        ),
+    )
+
+
+def assert_rows(codes, singles):
+    assert len(codes[0]) == len(singles)
+    for row, single in enumerate(singles):
+        assert_equal([stream[row : row + 1] for stream in codes], single)
+
+
+def own_places(**changes):
+    return options(song_duration_sec=DURATIONS_SEC, offset_sec=OFFSETS_SEC, **changes)
+
+
+@pytest.mark.parametrize("num_top_tokens", [WHOLE, SHORT])
+def test_rows_of_a_batch_may_lie_anywhere_in_songs_of_any_length(num_top_tokens):
+    given = {"duration_sec": top_seconds(num_top_tokens), "levels": COARSE_TO_FINE[:2]}
+    codes = model().ancestral_sample(labels().song(0), 3, **own_places(**given))
+    singles = [alone(model().ancestral_sample, row, **given) for row in range(3)]
+    assert_rows(codes, singles)
+    # It makes a difference where they lie.
+    together = model().ancestral_sample(labels().song(0), 3, **options(**given))
+    assert not torch.equal(together[0], codes[0])
+
+
+def test_each_row_may_have_its_own_labels_as_well():
+    given = {"duration_sec": top_seconds(SHORT), "levels": TOP}
+    places = {"song_duration_sec": DURATIONS_SEC[:2], "offset_sec": OFFSETS_SEC[:2]}
+    codes = model().ancestral_sample(labels(), **options(**given, **places))
+    sample = model().ancestral_sample
+    singles = [alone(sample, row, song_labels=labels().song(row), **given) for row in range(2)]
+    assert_rows(codes, singles)
+
+
+def test_the_number_of_places_is_the_number_of_rows_where_there_is_one_song():
+    codes = model().ancestral_sample(
+        labels().song(0), **own_places(duration_sec=top_seconds(SHORT), levels=TOP)
+    )
+    assert len(codes[0]) == 3
+
+
+def test_a_continued_batch_and_an_upsampled_one_keep_their_places():
+    kept, longer = song_of(SHORT, TOP), top_seconds(SHORT + 4)
+    draft = [kept[0][:1]]
+    codes = model().continue_sample(
+        draft, labels().song(0), **own_places(duration_sec=longer, levels=TOP)
+    )
+    proceed = model().continue_sample
+    singles = [alone(proceed, row, draft, duration_sec=longer, levels=TOP) for row in range(3)]
+    assert_rows(codes, singles)
+    whole = model().upsample(codes, labels().song(0), **own_places(levels=COARSE_TO_FINE[:2]))
+    singles = [
+        alone(model().upsample, row, [codes[0][row : row + 1]], levels=COARSE_TO_FINE[:2])
+        for row in range(3)
+    ]
+    assert_rows(whole, singles)
+
+
+def test_alignments_have_their_places_too():
+    codes = song_of(SHORT, TOP)[0][:1]
+    song = labels().song(0)
+    places = {"song_duration_sec": DURATIONS_SEC, "offset_sec": OFFSETS_SEC}
+    found = model().align(codes, song, **places)
+    for row in range(3):
+        (wanted,) = model().align(
+            codes, song, song_duration_sec=DURATIONS_SEC[row], offset_sec=OFFSETS_SEC[row]
+        )
+        assert torch.equal(found[row], wanted)
+
+
+def test_places_that_do_not_go_with_the_rows_are_refused():
+    given = {"duration_sec": top_seconds(SHORT), "levels": TOP}
+    with pytest.raises(SongError, match="2 of song_duration_sec, 3 of offset_sec"):
+        model().ancestral_sample(
+            labels().song(0),
+            **options(song_duration_sec=DURATIONS_SEC[:2], offset_sec=OFFSETS_SEC, **given),
+        )
+    with pytest.raises(SongError, match="each must be 1 or 2"):
+        model().ancestral_sample(labels(), **options(offset_sec=[], **given))
+    with pytest.raises(SongError, match=r"row 1: offset_sec=61 and duration_sec=.* end after"):
+        model().ancestral_sample(
+            labels(), **options(song_duration_sec=61.0, offset_sec=[0.0, 61.0], **given)
+        )
