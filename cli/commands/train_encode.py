@@ -1,27 +1,67 @@
 """`jukebox train encode`: the codes of all songs, computed once."""
 
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cli.commands import train_options as options
 from cli.commands.train_new import DataFolder, ModelFolder
+from cli.commands.train_steps import after_encode, say_next
 from cli.console import escape, notes
+from cli.errors import CliError
 from cli.local_model import Device, device_and_dtype
+
+if TYPE_CHECKING:
+    from jukebox_core.training.dataset.code_use import CodeUse
 
 
 def encode(data: DataFolder, model: ModelFolder, device: Device = "auto") -> None:
     """Turn all songs in DATA into codes with the VQ-VAE of MODEL, and keep them for the priors.
 
     They lie in DATA and are found again as long as neither the sound nor the VQ-VAE changes.
-    Training a prior does this too, for the levels that it needs.
+    Training a prior does this too, for the levels that it needs. A level that uses hardly any of
+    its codes is reported, and refused where a prior could learn nothing from it.
     """
+    options.begin(f"encoding the songs of {data}")
     # Imported here: torch takes seconds to load, and most commands do not need it.
     from jukebox_core.checkpoints import load_vqvae_of
+    from jukebox_core.training.dataset.code_use import code_use
     from jukebox_core.training.dataset.codes_cache import encode_all
     from jukebox_core.training.dataset.data import TrainingData
 
-    def report(line: str) -> None:
-        notes().print(escape(line))
-
     chosen, _ = device_and_dtype(device)
     vqvae = load_vqvae_of(model, device=chosen)
-    songs = TrainingData(data, vqvae.config.sample_rate_hz, report=report)
-    for level, codes in encode_all(songs, vqvae, report=report).items():
-        used = len(set(codes.flat[:: max(len(codes.flat) // 1_000_000, 1)].tolist()))
-        notes().print(f"{level.label:<7}{len(codes.flat):>14,} codes, about {used:,} different")
+    songs = TrainingData(data, vqvae.config.sample_rate_hz, report=options.report)
+    uses = []
+    for level, codes in encode_all(songs, vqvae, report=options.report).items():
+        use = code_use(codes, vqvae.config.num_codes)
+        notes().print(
+            f"{level.label:<7}{len(codes.flat):>12,} codes, {use.used:,} of {use.num_codes:,} "
+            f"different"
+        )
+        uses.append(use)
+    check_use(uses, data, model)
+    say_next(after_encode(data, model))
+
+
+def check_use(uses: "list[CodeUse]", data: Path, model: Path) -> None:
+    """Warn of levels that use few of their codes, and refuse those that use hardly more than one.
+
+    Raises:
+        CliError: a level has collapsed.
+    """
+    collapsed = [use for use in uses if use.is_collapsed]
+    for use in uses:
+        if use.is_poor and not use.is_collapsed:
+            notes().print(
+                f"[yellow]warning:[/] {escape(use.sentence)}: songs will sound dull. More songs or "
+                "more steps of `jukebox train vqvae` help."
+            )
+    if collapsed:
+        command = shlex.join(["jukebox", "train", "vqvae", str(data), str(model)])
+        raise CliError(
+            "; ".join(use.sentence for use in collapsed)
+            + ". A prior can learn nothing from a level that is untrained or has collapsed. Train "
+            f"it: {command} --level {collapsed[0].level.label} (if that was done, longer, or anew "
+            "with --fresh and half the --lr)"
+        )

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cli.commands.train_steps import after_new, say_next
 from cli.console import escape, notes, results
 from cli.errors import UsageError
 
@@ -42,6 +43,7 @@ def new(
     """
     if source is None and (keep or keep_all):
         raise UsageError("--keep and --keep-all need --from: names are kept from another model")
+    notes().print("making the model: loading torch ...")
     # Imported here: torch takes seconds to load, and most commands do not need it.
     from jukebox_core.training.dataset.fine_tuning import model_from
     from jukebox_core.training.dataset.new_model import new_model
@@ -64,3 +66,4 @@ def new(
         notes().print(f"{part:<7}{number:>12,} parameters")
     notes().print(f"{'all':<7}{sum(made.num_parameters.values()):>12,}")
     results().print(escape(str(model)))
+    say_next(after_new(data, model))

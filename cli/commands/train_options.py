@@ -1,25 +1,40 @@
 """Options that all commands share which train, and what runs them."""
 
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.commands.train_presets import LEAST_FITTED_STEPS
 from cli.console import escape, notes, results
+from cli.errors import UsageError
+from cli.training_display import TrainingDisplay, duration
 from jukebox_core.training.settings import Decay, Precision
 
 if TYPE_CHECKING:
-    from jukebox_core.training.progress import TrainingProgress
     from jukebox_core.training.settings import TrainingSettings
     from jukebox_core.training.task import TrainingTask
+
+    MakeTask = Callable[[TrainingSettings], TrainingTask]
+
+_PATIENCE = 1.5
+"""A run whose steps were fitted into some minutes is stopped after so many times these minutes."""
 
 Steps = Annotated[int, typer.Option(min=1, help="Steps of the whole run.")]
 RunDir = Annotated[
     Path, typer.Option("--run-dir", help="Folder for the run's state, log and samples.")
+]
+RunDirOrDefault = Annotated[
+    Path | None,
+    typer.Option(
+        "--run-dir",
+        help="Folder for the run's state, log and samples; runs/MODEL/... by default.",
+    ),
 ]
 Batch = Annotated[int, typer.Option("--batch", min=1, help="Examples in one process at a time.")]
 Accumulate = Annotated[int, typer.Option(min=1, help="Batches that make one step.")]
@@ -36,56 +51,141 @@ Checkpointing = Annotated[
     bool,
     typer.Option("--gradient-checkpointing", help="Compute twice what there is no memory for."),
 ]
-Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 leaves it to torch.")]
+Threads = Annotated[
+    int, typer.Option(min=0, help="CPU threads; 0 measures which number is fastest.")
+]
 LogEvery = Annotated[int, typer.Option(min=1, help="Steps between two lines of the log.")]
 EvaluateEvery = Annotated[int, typer.Option(min=0, help="Steps between looks at held-out songs.")]
 SampleEvery = Annotated[int, typer.Option(min=0, help="Steps between samples; 0: none.")]
 SaveEvery = Annotated[int, typer.Option(min=0, help="Steps between saved states.")]
 MaxMinutes = Annotated[
-    float | None, typer.Option(help="Stop after that time; the same command goes on.")
+    float | None,
+    typer.Option(help="Stop after that time, with the weights written; the same command goes on."),
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Begin anew instead of resuming.")]
 
 
+def begin(what: str) -> None:
+    """Say at once what is being done: loading torch alone takes seconds."""
+    notes().print(escape(f"{what}: loading torch ..."))
+
+
+def report(line: str) -> None:
+    """One line about something that takes long."""
+    notes().print(escape(line))
+
+
+def report_once() -> Callable[[str], None]:
+    """As `report`, for what may be done twice: the same line is shown once."""
+    shown = set[str]()
+
+    def report_new(line: str) -> None:
+        if line not in shown:
+            shown.add(line)
+            report(line)
+
+    return report_new
+
+
+def run_dir_of(run_dir: Path | None, model: Path, part: str) -> Path:
+    """The folder of a run: that of `--run-dir`, or `runs/MODEL/PART`."""
+    return run_dir or Path("runs") / model.absolute().name / part
+
+
 def run_training(
-    task: "TrainingTask",
+    make_task: "MakeTask",
     settings: "TrainingSettings",
     run_dir: Path,
     *,
     fresh: bool,
     max_minutes: float | None,
-) -> bool:
-    """Train with lines about it on the screen; whether it came to the end.
+    minutes: float | None = None,
+) -> None:
+    """Train with lines about it on the screen.
 
-    Ctrl-C or SIGTERM stops after the step, with the state saved.
+    Ctrl-C or SIGTERM stops after the step, with the state saved and the weights written.
+
+    Args:
+        make_task: makes the task with some settings; called twice if its steps are measured first.
+        settings: of the run. On a CPU `threads` 0 means the number that is fastest.
+        run_dir: the folder of the run.
+        fresh: begin anew.
+        max_minutes: stop after that time.
+        minutes: do as many steps as fit into that time, at most `settings.steps`.
     """
     # Imported here: torch takes seconds to load, and most commands do not need it.
     from jukebox_core.training.loop import train
 
+    if max_minutes is None and minutes is not None:
+        max_minutes = _PATIENCE * minutes
+    settings = _measured(make_task, settings, run_dir, fresh=fresh, minutes=minutes)
     with stop_wish() as stop_wished:
-        result = train(
-            task,
-            settings,
-            run_dir,
-            resume=not fresh,
-            max_seconds=None if max_minutes is None else 60 * max_minutes,
-            watch=show_progress,
-            should_stop=stop_wished,
-        )
+        display = TrainingDisplay(notes(), settings.steps)
+        task = make_task(settings)
+        with display.shown():
+            result = train(
+                task,
+                settings,
+                run_dir,
+                resume=not fresh,
+                max_seconds=None if max_minutes is None else 60 * max_minutes,
+                watch=display.log_line,
+                on_step=display.step,
+                should_stop=stop_wished,
+            )
     if not result.finished:
-        notes().print(f"stopped at step {result.step:,}; the same command goes on from there")
+        notes().print(
+            f"stopped at step {result.step:,} of {settings.steps:,}. The model has the weights of "
+            "this step; the same command goes on from it."
+        )
     results().print(escape(str(run_dir)))
-    return result.finished
 
 
-def show_progress(progress: "TrainingProgress") -> None:
-    """One line per line of the log, and one for held-out songs."""
-    share = f"{progress.step:>7,}/{progress.steps:,}"
-    line = f"{share}  loss {progress.loss:.4f}{_figures(progress.metrics)}"
-    speed = f"{progress.tokens_per_sec:,.0f} tokens/s"
-    notes().print(escape(f"{line}  {speed}, {_duration(progress.seconds_left)} left"))
-    if progress.evaluation:
-        notes().print(escape(f"{'':>{len(share)}}  held out:{_figures(progress.evaluation)}"))
+def _measured(
+    make_task: "MakeTask",
+    settings: "TrainingSettings",
+    run_dir: Path,
+    *,
+    fresh: bool,
+    minutes: float | None,
+) -> "TrainingSettings":
+    """`settings` with the number of threads, and of steps where `minutes` tell it."""
+    import torch
+    from accelerate import PartialState
+
+    from jukebox_core.training.pace import fitting_steps, measure_pace
+    from jukebox_core.training.run_files import RunFiles
+
+    files = RunFiles(run_dir)
+    planned = None if fresh or minutes is None else files.planned_steps()
+    if planned is not None:
+        settings, minutes = replace(settings, steps=planned), None
+    if minutes is not None and PartialState().num_processes > 1:
+        raise UsageError("steps are fitted into minutes in one process only: give --steps")
+    device, max_threads = PartialState().device, torch.get_num_threads()
+    # Making a task computes too: waiting threads must not slow that down before it is measured.
+    torch.set_num_threads(settings.threads or 1)
+    is_settled = settings.threads or device.type != "cpu" or max_threads == 1
+    if (is_settled and minutes is None) or PartialState().num_processes > 1:
+        return settings
+    notes().print("measuring a few steps ...")
+    pace = measure_pace(make_task(settings), settings, device, max_threads=max_threads)
+    if minutes is not None:
+        most = settings.steps
+        steps = fitting_steps(pace, 60 * minutes, least=LEAST_FITTED_STEPS, most=most)
+        settings = replace(settings, steps=steps)
+        files.save_plan(steps)
+    if device.type == "cpu":
+        settings = replace(settings, threads=pace.threads)
+        threads = f" with {pace.threads} of {max_threads} CPU threads, the fastest number"
+        threads = " on one CPU thread" if max_threads == 1 else threads
+    else:
+        threads = f" on {device}"
+    notes().print(f"{pace.sec_per_step:.3g} s per step{threads}")
+    notes().print(
+        f"{settings.steps:,} steps take about {duration(settings.steps * pace.sec_per_step)}"
+    )
+    return settings
 
 
 @contextmanager
@@ -106,20 +206,3 @@ def stop_wish() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _figures(figures: Mapping[str, float]) -> str:
-    return "".join(
-        f"  {name.replace('_', ' ')} {value:,.{_decimals(value)}f}"
-        for name, value in figures.items()
-    )
-
-
-def _decimals(value: float) -> int:
-    return 0 if abs(value) >= 100 else 3
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"

@@ -1,23 +1,33 @@
 """`jukebox train prior`: the prior of one level."""
 
 from dataclasses import replace
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.commands import train_options as options
+from cli.commands.train_encode import check_use
 from cli.commands.train_new import DataFolder, ModelFolder
-from cli.console import escape, notes
+from cli.commands.train_presets import Minutes, Preset, PresetName, StepsOfPreset, with_preset
+from cli.commands.train_steps import after_prior, say_next
 from cli.errors import CliError
 from jukebox_core.training.settings import Decay, Precision, TrainingSettings
 
+if TYPE_CHECKING:
+    from jukebox_core.training.dataset.data import TrainingData
+    from jukebox_core.units import Level
+
 
 def prior(
+    context: typer.Context,
     data: DataFolder,
     model: ModelFolder,
     level: Annotated[str, typer.Option(help="top, middle or bottom: each is a run of its own.")],
-    steps: options.Steps,
-    run_dir: options.RunDir,
+    preset: Preset = PresetName.FULL,
+    steps: StepsOfPreset = None,
+    minutes: Minutes = None,
+    run_dir: options.RunDirOrDefault = None,
     batch: options.Batch = 8,
     accumulate: options.Accumulate = 1,
     lr: options.LearningRate = 1e-3,
@@ -73,6 +83,7 @@ def prior(
     The codes of the songs are computed first if they are not there yet: so the VQ-VAE must be
     finished. Lyrics are found with a guide where DATA tells when each character is sung.
     """
+    options.begin(f"training the {level} prior of {model}")
     # Imported here: torch takes seconds to load, and most commands do not need it.
     from jukebox_core.models.catalog import read_config
     from jukebox_core.training.dataset.data import TrainingData
@@ -80,19 +91,27 @@ def prior(
     from jukebox_core.training.priors.task import PriorTask
     from jukebox_core.units import Level
 
-    def report(line: str) -> None:
-        notes().print(escape(line))
-
     try:
         chosen = Level.from_label(level)
     except ValueError as error:
         raise CliError(str(error)) from error
+    asked_of_run = {
+        "steps": steps,
+        "minutes": minutes,
+        "batch": batch,
+        "lr": lr,
+        "warmup": warmup,
+        "log_every": log_every,
+        "evaluate_every": evaluate_every,
+        "save_every": save_every,
+    }
+    run = with_preset(context, preset, "prior", level, asked_of_run)
     settings = TrainingSettings(
-        steps=steps,
-        batch_size=batch,
+        steps=run["steps"],
+        batch_size=run["batch"],
         accumulate=accumulate,
-        learning_rate=lr,
-        warmup_steps=warmup,
+        learning_rate=run["lr"],
+        warmup_steps=run["warmup"],
         decay=decay,
         hold_fraction=hold,
         weight_decay=weight_decay,
@@ -102,10 +121,10 @@ def prior(
         seed=seed,
         gradient_checkpointing=gradient_checkpointing,
         threads=threads,
-        log_every=log_every,
-        evaluate_every=evaluate_every,
+        log_every=run["log_every"],
+        evaluate_every=run["evaluate_every"],
         sample_every=sample_every,
-        save_every=save_every,
+        save_every=run["save_every"],
     )
     asked = {
         "start_share": start_share,
@@ -123,6 +142,27 @@ def prior(
         default_prior_settings(config.prior(chosen)),
         **{name: value for name, value in asked.items() if value is not None},  # type: ignore[arg-type]
     )
-    songs = TrainingData(data, config.vqvae.sample_rate_hz, report=report)
-    task = PriorTask(chosen, songs, model, settings, prior_settings, report=report)
-    options.run_training(task, settings, run_dir, fresh=fresh, max_minutes=max_minutes)
+    songs = TrainingData(data, config.vqvae.sample_rate_hz, report=options.report)
+    _check_codes(songs, data, model, chosen)
+    report = options.report_once()
+    options.run_training(
+        lambda settings: PriorTask(chosen, songs, model, settings, prior_settings, report=report),
+        settings,
+        options.run_dir_of(run_dir, model, f"prior-{level}"),
+        fresh=fresh,
+        max_minutes=max_minutes,
+        minutes=run["minutes"],
+    )
+    say_next(after_prior(data, model, level, preset))
+
+
+def _check_codes(songs: "TrainingData", data: Path, model: Path, level: "Level") -> None:
+    """Compute the codes that the prior needs, and make sure that they can teach it something."""
+    from jukebox_core.checkpoints import load_vqvae_of
+    from jukebox_core.training.dataset.code_use import code_use
+    from jukebox_core.training.dataset.codes_cache import song_codes
+
+    vqvae = load_vqvae_of(model)
+    levels = [level] if level.upper is None else [level.upper, level]
+    codes = [song_codes(songs, vqvae, each, report=options.report) for each in levels]
+    check_use([code_use(each, vqvae.config.num_codes) for each in codes], data, model)

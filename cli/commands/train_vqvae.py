@@ -7,7 +7,8 @@ import typer
 
 from cli.commands import train_options as options
 from cli.commands.train_new import DataFolder, ModelFolder
-from cli.console import notes
+from cli.commands.train_presets import Minutes, Preset, PresetName, StepsOfPreset, with_preset
+from cli.commands.train_steps import after_vqvae, say_next
 from cli.errors import CliError
 from jukebox_core.training.settings import Decay, TrainingSettings
 
@@ -15,11 +16,14 @@ Weight = Annotated[float | None, typer.Option(min=0, help="Weight of this loss."
 
 
 def vqvae(
+    context: typer.Context,
     data: DataFolder,
     model: ModelFolder,
     level: Annotated[str, typer.Option(help="bottom, middle or top: each is a run of its own.")],
-    steps: options.Steps,
-    run_dir: options.RunDir,
+    preset: Preset = PresetName.FULL,
+    steps: StepsOfPreset = None,
+    minutes: Minutes = None,
+    run_dir: options.RunDirOrDefault = None,
     batch: options.Batch = 8,
     accumulate: options.Accumulate = 1,
     lr: options.LearningRate = 1e-3,
@@ -56,6 +60,7 @@ def vqvae(
     that is only there in training, and makes the codes keep what is sung and by whom. All three
     levels can be trained at the same time; each writes only its own part of the model.
     """
+    options.begin(f"training the {level} level of the codec of {model}")
     # Imported here: torch takes seconds to load, and most commands do not need it.
     from jukebox_core.models.catalog import read_config
     from jukebox_core.training.codec.settings import default_level_settings
@@ -67,12 +72,23 @@ def vqvae(
         chosen = Level.from_label(level)
     except ValueError as error:
         raise CliError(str(error)) from error
+    asked_of_run = {
+        "steps": steps,
+        "minutes": minutes,
+        "batch": batch,
+        "lr": lr,
+        "warmup": warmup,
+        "log_every": log_every,
+        "evaluate_every": evaluate_every,
+        "save_every": save_every,
+    }
+    run = with_preset(context, preset, "vqvae", level, asked_of_run)
     settings = TrainingSettings(
-        steps=steps,
-        batch_size=batch,
+        steps=run["steps"],
+        batch_size=run["batch"],
         accumulate=accumulate,
-        learning_rate=lr,
-        warmup_steps=warmup,
+        learning_rate=run["lr"],
+        warmup_steps=run["warmup"],
         decay=decay,
         hold_fraction=hold,
         weight_decay=weight_decay,
@@ -81,10 +97,10 @@ def vqvae(
         seed=seed,
         gradient_checkpointing=gradient_checkpointing,
         threads=threads,
-        log_every=log_every,
-        evaluate_every=evaluate_every,
+        log_every=run["log_every"],
+        evaluate_every=run["evaluate_every"],
         sample_every=sample_every,
-        save_every=save_every,
+        save_every=run["save_every"],
     )
     asked = {
         "crop_samples": crop_samples,
@@ -102,6 +118,13 @@ def vqvae(
         default_level_settings(chosen),
         **{name: value for name, value in asked.items() if value is not None},  # type: ignore[arg-type]
     )
-    songs = TrainingData(data, config.sample_rate_hz, report=notes().print)
-    task = VQVAETask(chosen, config, songs, model, settings, level_settings)
-    options.run_training(task, settings, run_dir, fresh=fresh, max_minutes=max_minutes)
+    songs = TrainingData(data, config.sample_rate_hz, report=options.report)
+    options.run_training(
+        lambda settings: VQVAETask(chosen, config, songs, model, settings, level_settings),
+        settings,
+        options.run_dir_of(run_dir, model, f"vqvae-{level}"),
+        fresh=fresh,
+        max_minutes=max_minutes,
+        minutes=run["minutes"],
+    )
+    say_next(after_vqvae(data, model, level, preset))

@@ -38,21 +38,25 @@ def train(
     resume: bool = True,
     max_seconds: float | None = None,
     watch: Watcher | None = None,
+    on_step: Callable[[int], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> TrainingResult:
     """Train until the last step, and write the weights into the model directory.
 
+    A run that is stopped before writes the weights that it has then, and its state, to be resumed.
+
     resume       go on with the run in `run_dir` if there is one: the losses are those of a run
                  that was never stopped. False begins anew and replaces it.
-    max_seconds  stop after that time with the state saved, to be resumed
+    max_seconds  stop after that time
     watch        called with every line of the log, in the main process
+    on_step      called with the number of steps that are done: before the first and after each
     should_stop  asked after every step; True stops as `max_seconds` does
 
     Raises:
         TrainingError: the run in `run_dir` was begun with other settings, or the loss is no
             longer a number.
     """
-    return _Run(task, settings, run_dir, watch).go(resume, max_seconds, should_stop)
+    return _Run(task, settings, run_dir, watch, on_step).go(resume, max_seconds, should_stop)
 
 
 class _LossModule(nn.Module):
@@ -76,12 +80,13 @@ class _Run:
         settings: TrainingSettings,
         run_dir: Path,
         watch: Watcher | None,
+        on_step: Callable[[int], None] | None = None,
     ) -> None:
         if settings.threads:
             torch.set_num_threads(settings.threads)
         self.task, self.settings = task, settings
         self.files = RunFiles(run_dir)
-        self._watch = watch
+        self._watch, self._on_step = watch, on_step
         # accelerate keeps the precision for the whole process, and another run may want another.
         AcceleratorState._reset_state()
         self.accelerator = Accelerator(mixed_precision=_MIXED_PRECISION[settings.precision])
@@ -117,17 +122,20 @@ class _Run:
             self._board = Board(self.files.directory, first)
         self._stopwatch = Stopwatch()
         self.task.modules.train()
+        self._tell_step(first)
         for step in range(first, self.settings.steps):
             self._step(step)
             done = step + 1
             self._between_steps(done)
+            self._tell_step(done)
             out_of_time = max_seconds is not None and time.monotonic() - began >= max_seconds
             if done < self.settings.steps and self._agree(
                 out_of_time or (should_stop is not None and should_stop())
             ):
                 self._save(done)
+                self._export()
                 return self._result(done)
-        self._finish()
+        self._export()
         return self._result(max(first, self.settings.steps))
 
     def _step(self, step: int) -> None:
@@ -217,7 +225,11 @@ class _Run:
             if self._watch is not None:
                 self._watch(progress)
 
-    def _finish(self) -> None:
+    def _tell_step(self, done: int) -> None:
+        if self._on_step is not None and self.accelerator.is_main_process:
+            self._on_step(done)
+
+    def _export(self) -> None:
         if self.accelerator.is_main_process:
             with self.ema.in_place(self.task.modules):
                 self.task.modules.eval()

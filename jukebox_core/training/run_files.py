@@ -14,6 +14,7 @@ from jukebox_core.errors import TrainingError
 
 STATE_FILE = "state.pt"
 LOG_FILE = "log.jsonl"
+PLAN_FILE = "plan.json"
 
 
 class RunFiles:
@@ -21,6 +22,7 @@ class RunFiles:
 
     `state.pt`   everything a resumed run needs, replaced as a whole
     `log.jsonl`  one JSON object per logged step
+    `plan.json`  the number of steps, where it was chosen by the time they take
     `samples/`   one folder per step that was listened to
     """
 
@@ -50,6 +52,19 @@ class RunFiles:
         except (OSError, RuntimeError, EOFError, ValueError, UnpicklingError) as error:
             raise TrainingError(f"{self._state} cannot be resumed from: {error}") from error
         return state
+
+    def save_plan(self, steps: int) -> None:
+        """Keep the number of steps for when the run is resumed."""
+        with whole_file(self.directory / PLAN_FILE) as unfinished:
+            unfinished.write_text(json.dumps({"steps": steps}), encoding="utf-8")
+
+    def planned_steps(self) -> int | None:
+        """The number of steps of a run that has begun; None if it has not, or was given one."""
+        plan = self.directory / PLAN_FILE
+        if not self._state.exists() or not plan.exists():
+            return None
+        steps: int = json.loads(plan.read_bytes())["steps"]
+        return steps
 
     def begin_log(self, step: int) -> None:
         """Forget what was logged after `step`: a resumed run will log it again."""

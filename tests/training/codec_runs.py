@@ -29,12 +29,12 @@ LEVEL_SETTINGS = VQVAELevelSettings(
 )
 
 
-def write_tones(folder, *, num_songs=6, num_held_out=1):
+def write_tones(folder, *, num_songs=6, num_held_out=1, seconds=0.5):
     """Songs of half a second: two singers, who sing "la le" on different tones."""
     folder.mkdir()
     rows = []
     for number in range(num_songs):
-        times = np.arange(8000) / 16_000
+        times = np.arange(int(seconds * 16_000)) / 16_000
         tone = np.sin(2 * np.pi * 110 * (1 + number % 2) * (1 + number // 2) * times)
         write_audio(folder / f"{number}.wav", (0.3 * tone).astype(np.float32), 16_000)
         rows.append(

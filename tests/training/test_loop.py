@@ -162,6 +162,8 @@ def test_a_run_that_is_stopped_goes_on_as_if_it_had_not_been(tmp_path):
     asked = iter([False] * 16 + [True])
     stopped = train(parts, plan, tmp_path / "parts", should_stop=lambda: next(asked))
     assert (stopped.step, stopped.finished) == (17, False)
+    assert parts.exported is not None
+    assert not torch.equal(whole.exported, parts.exported)
     parts = Line()
     train(parts, plan, tmp_path / "parts")
     assert parts.batches[0] == (17, 0, 0)
@@ -170,9 +172,19 @@ def test_a_run_that_is_stopped_goes_on_as_if_it_had_not_been(tmp_path):
 
 
 def test_a_run_stops_when_its_time_is_over(tmp_path):
-    result = train(Line(), settings(steps=100_000), tmp_path, max_seconds=0.2)
+    task = Line()
+    result = train(task, settings(steps=100_000), tmp_path, max_seconds=0.2)
     assert not result.finished
+    assert torch.equal(task.exported, task.modules.weight)
     assert RunFiles(tmp_path).load_state()["step"] == result.step
+
+
+def test_every_step_is_told_from_the_first_that_is_missing(tmp_path):
+    steps = []
+    train(Line(), settings(), tmp_path, max_seconds=0.0, on_step=steps.append)
+    assert steps == [0, 1]
+    train(Line(), settings(), tmp_path, on_step=steps.append)
+    assert steps[2:] == list(range(1, 41))
 
 
 def test_the_end_may_be_brought_nearer_when_a_run_goes_on(tmp_path):

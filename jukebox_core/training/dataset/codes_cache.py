@@ -1,7 +1,6 @@
 """The codes of all songs, computed once for each encoder and mapped from files after that."""
 
 import hashlib
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,15 +13,20 @@ from numpy.typing import NDArray
 
 from jukebox_core.atomic_files import whole_file
 from jukebox_core.config import JukeboxVQVAEConfig
-from jukebox_core.training.dataset.data import Report, TrainingData, TrainingSong, locked, silent
+from jukebox_core.training.dataset.data import (
+    Countdown,
+    Report,
+    TrainingData,
+    TrainingSong,
+    locked,
+    silent,
+)
 from jukebox_core.units import COARSE_TO_FINE, Level
 from jukebox_core.vqvae import JukeboxVQVAE
 from jukebox_core.vqvae.long_audio import encode_chunked
 
 _CHUNK_SAMPLES = 65_536
 """Audio encoded at a time: its activations stay near the processor."""
-
-_REPORT_EVERY_SEC = 10.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +97,7 @@ def _encode_into(
     starts: NDArray[np.int64],
     report: Report,
 ) -> None:
-    tell = _Countdown(len(songs), report)
+    tell = Countdown(len(songs), report)
     with whole_file(file) as unfinished:
         flat = np.lib.format.open_memmap(
             unfinished, mode="w+", dtype=np.int16, shape=(int(starts[-1]),)
@@ -135,19 +139,3 @@ def _a_thread_for_each_song(vqvae: JukeboxVQVAE) -> Iterator[MapSongs]:
             yield pool.map
     finally:
         torch.set_num_threads(num_threads)
-
-
-class _Countdown:
-    """Says now and then how many songs are left, and how long they will take."""
-
-    def __init__(self, total: int, report: Report) -> None:
-        self._total, self._report, self._done = total, report, 0
-        self._began = self._told = time.monotonic()
-
-    def one_more(self) -> None:
-        self._done += 1
-        now = time.monotonic()
-        if now - self._told > _REPORT_EVERY_SEC and self._done < self._total:
-            left_sec = (now - self._began) / self._done * (self._total - self._done)
-            self._report(f"{self._done:,} of {self._total:,} songs, about {left_sec:.0f} s left")
-            self._told = now

@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from jukebox_core.training.dataset.manifest import CharacterTimes, ManifestEntry
 CACHE_FOLDER = ".jukebox-cache"
 """Inside the data folder: sound at the model's rate, and codes. It may be deleted at any time."""
 
+_REPORT_EVERY_SEC = 5.0
 _SONGS_AT_A_TIME = 32
 """Read ahead of the file that is written: bounds the memory."""
 
@@ -30,6 +32,23 @@ Report = Callable[[str], None]
 
 def silent(line: str) -> None:
     """Tell nobody."""
+
+
+class Countdown:
+    """Says now and then how many songs are left, and how long they will take."""
+
+    def __init__(self, total: int, report: Report) -> None:
+        self._total, self._report, self._done = total, report, 0
+        self._began = self._told = time.monotonic()
+
+    def one_more(self) -> None:
+        """A song is done."""
+        self._done += 1
+        now = time.monotonic()
+        if now - self._told > _REPORT_EVERY_SEC and self._done < self._total:
+            left_sec = (now - self._began) / self._done * (self._total - self._done)
+            self._report(f"{self._done:,} of {self._total:,} songs, about {left_sec:.0f} s left")
+            self._told = now
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -140,7 +159,7 @@ def _cached_sound(
     with locked(folder / f"{stem}.lock"):
         if not index_file.is_file():
             report(f"reading {len(entries):,} songs of {directory} once at {sample_rate_hz:,} Hz")
-            lengths = _write_sound(file, entries, sample_rate_hz)
+            lengths = _write_sound(file, entries, sample_rate_hz, report)
             # What an interrupted process left unfinished is hidden, and goes too.
             for old in folder.glob(f"*{stem}-*.*"):
                 if old.stem != file.stem:
@@ -161,7 +180,9 @@ def _fingerprint(entries: Sequence[ManifestEntry]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _write_sound(file: Path, entries: Sequence[ManifestEntry], sample_rate_hz: int) -> list[int]:
+def _write_sound(
+    file: Path, entries: Sequence[ManifestEntry], sample_rate_hz: int, report: Report
+) -> list[int]:
     """All songs one after the other, as float32; their lengths in samples."""
 
     def read(entry: ManifestEntry) -> NDArray[np.float32]:
@@ -172,6 +193,7 @@ def _write_sound(file: Path, entries: Sequence[ManifestEntry], sample_rate_hz: i
         return sound[:, 0].numpy()
 
     lengths = []
+    countdown = Countdown(len(entries), report)
     with (
         whole_file(file) as unfinished,
         unfinished.open("wb") as stream,
@@ -181,4 +203,5 @@ def _write_sound(file: Path, entries: Sequence[ManifestEntry], sample_rate_hz: i
             for sound in pool.map(read, entries[start : start + _SONGS_AT_A_TIME]):
                 stream.write(sound.tobytes())
                 lengths.append(len(sound))
+                countdown.one_more()
     return lengths
