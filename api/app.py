@@ -27,6 +27,7 @@ from api.routes import assets as assets_routes
 from api.routes import webhooks as webhooks_routes
 from api.settings import ApiSettings
 from api.web.auth import Authentication
+from api.web.cors import Cors
 from api.web.error_handlers import install_error_handlers
 from api.web.files import Transcoder
 from api.web.middleware import BodyLimit, SecurityHeaders
@@ -138,7 +139,14 @@ def create_app(
     )
     app.add_middleware(EndWithKey, keys=keys)
     always_locked = not is_loopback(settings.host)
-    app.add_middleware(Authentication, keys=keys, store=store, always_locked=always_locked)
+    app.add_middleware(
+        Authentication,
+        keys=keys,
+        store=store,
+        always_locked=always_locked,
+        origins=settings.cors_origins,
+    )
+    app.add_middleware(Cors, origins=settings.cors_origins)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(CountRequests, metrics=metrics)
     app.add_middleware(

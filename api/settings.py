@@ -1,11 +1,13 @@
 """What the API process takes from its environment."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
+from api.web.cors import read_origins
 from api.web.proxy import prefix_of_url
 from jobs.limits import JobLimits
 from jobs.record.request import MAX_TIMEOUT_SECONDS
@@ -31,9 +33,7 @@ class ApiSettings(ServiceSettings):
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     public_url: Annotated[str, AfterValidator(_check_public_url)] = ""
-    trusted_proxies: Annotated[str, Field(validation_alias="FORWARDED_ALLOW_IPS", min_length=1)] = (
-        "127.0.0.1"
-    )
+    cors_origins: Annotated[frozenset[str], NoDecode, BeforeValidator(read_origins)] = frozenset()
     webhooks: Literal["on", "off"] = "off"
     webhook_allowed_hosts: Annotated[frozenset[str], NoDecode, BeforeValidator(read_hosts)] = (
         frozenset()
@@ -62,6 +62,11 @@ class ApiSettings(ServiceSettings):
     keep_codes_sec: Annotated[float, Field(ge=0.0, le=_MAX_KEPT_SEC)] = 0.0
     keep_assets_sec: Annotated[float, Field(ge=0.0, le=_MAX_KEPT_SEC)] = _THIRTY_DAYS_SEC
     sweep_sec: Annotated[float, Field(gt=0.0, le=3600.0)] = 5.0
+
+    @property
+    def trusted_proxies(self) -> str:
+        """Addresses and networks of proxies whose headers are believed: uvicorn's own variable."""
+        return os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")
 
     @property
     def sends_webhooks(self) -> bool:

@@ -122,9 +122,11 @@ async def test_a_prefix_that_is_a_name_of_the_service_works_too(
             assert (await service.client.get(path)).json()["id"] == job["id"]
 
 
-async def test_only_a_trusted_proxy_may_name_a_prefix(clean_redis_url, models_dir, tmp_path):
-    settings = {"trusted_proxies": "10.0.0.0/8"}
-    async with serving(clean_redis_url, models_dir, tmp_path, **settings) as service:
+async def test_only_a_trusted_proxy_may_name_a_prefix(
+    clean_redis_url, models_dir, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "10.0.0.0/8")
+    async with serving(clean_redis_url, models_dir, tmp_path) as service:
         _, token = ApiKeyFile(tmp_path).create("me", [Scope.READ, Scope.SUBMIT])
         headers = HEADER | {"Authorization": f"Bearer {token}"}
         for address, root in (("10.1.2.3", "/jukebox"), ("192.0.2.1", "")):

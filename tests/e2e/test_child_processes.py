@@ -192,5 +192,5 @@ def test_every_child_has_named_variables_only_and_decoders_no_address_of_the_sto
 )
 def test_children_of_the_stack_inherit_every_setting_of_theirs_by_name(settings, names):
     assert settings.variables() == {
-        name for name in names if name.startswith(("JUKEBOX_", "REDIS_", "FORWARDED_"))
+        name for name in names if name.startswith(("JUKEBOX_", "REDIS_"))
     }
