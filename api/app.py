@@ -26,12 +26,12 @@ from api.routes import (
 from api.routes import assets as assets_routes
 from api.routes import webhooks as webhooks_routes
 from api.settings import ApiSettings
+from api.views.openapi import DESCRIPTION, TAGS, openapi_of
 from api.web.auth import Authentication
 from api.web.cors import Cors
 from api.web.error_handlers import install_error_handlers
 from api.web.files import Transcoder
 from api.web.middleware import BodyLimit, SecurityHeaders
-from api.web.openapi import DESCRIPTION, TAGS, openapi_of
 from api.web.origins import is_loopback
 from api.web.proxy import BehindProxy, prefix_of_url
 from api.web.request_cost import RequestCost, RequestRate, refuse_repeated_parameters

@@ -10,9 +10,9 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.dependencies import JobId, Services, ServicesDep
+from api.views.openapi import problems
 from api.web.errors import ApiError
 from api.web.files import has_already
-from api.web.openapi import problems
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
 from jobs.record.job import Job
 from jobs.record.request import MAX_SAMPLES

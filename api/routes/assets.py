@@ -14,12 +14,12 @@ from api.dependencies import Services, ServicesDep, check_data_folder
 from api.media import FileRefused, IngestFailed
 from api.submission.policy import asset_expires_at
 from api.submission.storage import check_room
+from api.views.openapi import problems
 from api.views.schemas import EXAMPLE_ASSET_ID, AssetView
 from api.views.views import asset_view
 from api.web.callers import Caller, CallerDep
 from api.web.errors import ApiError, InvalidRequest, invalid_field
 from api.web.idempotency import IdempotencyHeader, named_request
-from api.web.openapi import problems
 from api.web.proxy import root_path
 from jobs.errors import AssetNotFound
 from jobs.files.assets import Asset, is_asset_id, new_asset_id

@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.dependencies import JobId, ServicesDep
 from api.submission.policy import are_codes_expired
+from api.views.openapi import problems
 from api.views.views import format_of
 from api.web.callers import CallerDep
 from api.web.errors import ApiError
 from api.web.files import MEDIA_TYPES, file_response, sha256_of
-from api.web.openapi import problems
 from jobs.record.job import Job, Output
 from jobs.record.request import LEVEL_NAMES, MAX_SAMPLES, AudioFormat, LevelName
 

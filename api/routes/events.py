@@ -18,8 +18,8 @@ from api.dependencies import (
     ServicesDep,
     stream_place,
 )
+from api.views.openapi import problems
 from api.views.schemas import JobView
-from api.web.openapi import problems
 from api.web.waiting import ServiceStopping, next_events
 from jobs.errors import JobNotFound, RecordUnreadable, StoreUnavailable
 from jobs.record.job import TERMINAL_STATUSES, Job
@@ -124,7 +124,9 @@ async def _events(
     value = job.progress_value
     while True:
         timeout_sec = 0.05 if job.is_terminal else _WAIT_SEC
-        events = await next_events(services, job.id, last_event_id, timeout_sec=timeout_sec)
+        events = await next_events(
+            services.watcher, services.stopping, job.id, last_event_id, timeout_sec=timeout_sec
+        )
         view = None
         if not events or any(event.kind != "progress" for event in events):
             job, view = await reader.read(job.id)

@@ -4,9 +4,9 @@ from fastapi import APIRouter, Response
 
 from api.dependencies import ServicesDep
 from api.metrics import METRICS_TYPE
+from api.views.openapi import problems
 from api.views.schemas import HealthView, SystemView
 from api.views.views import worker_view
-from api.web.openapi import problems
 from jobs.version import VERSION
 
 router = APIRouter(tags=["service"])

@@ -15,12 +15,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 
 from api.dependencies import JobId, JobReader, JobReaderDep, Services, ServicesDep
 from api.submission.create_job import create, forget_files
-from api.views.schemas import JobList, JobView
-from api.views.views import poll_after_sec
-from api.web.callers import Caller, CallerDep
-from api.web.disconnect import client_leaving
-from api.web.idempotency import IdempotencyHeader, idempotency_of, named_request
-from api.web.openapi import (
+from api.views.openapi import (
     CONTINUE_REQUEST,
     DRAFT_REQUEST,
     EXAMPLE_REQUEST,
@@ -28,6 +23,11 @@ from api.web.openapi import (
     UPSAMPLE_REQUEST,
     problems,
 )
+from api.views.schemas import JobList, JobView
+from api.views.views import poll_after_sec
+from api.web.callers import Caller, CallerDep
+from api.web.disconnect import client_leaving
+from api.web.idempotency import IdempotencyHeader, idempotency_of, named_request
 from api.web.waiting import ClientLeft, ServiceStopping, next_events
 from jobs.errors import QueueUnavailable, StoreUnavailable
 from jobs.idempotency import ANYONE, IdempotencyKey
@@ -282,7 +282,12 @@ async def _next_change(
     while (timeout_sec := deadline - time.monotonic()) > 0.01:
         try:
             events = await next_events(
-                services, job_id, last_event_id, timeout_sec=timeout_sec, leaving=leaving
+                services.watcher,
+                services.stopping,
+                job_id,
+                last_event_id,
+                timeout_sec=timeout_sec,
+                leaving=leaving,
             )
         except ClientLeft:
             return False

@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.dependencies import JobId, ServicesDep
 from api.routes.models import ModelName, card_of
 from api.submission.admission import request_field
+from api.views.openapi import problems
 from api.views.schemas import LyricsView, LyricsWindowView
 from api.web.errors import invalid_field
-from api.web.openapi import problems
 from jobs.record.request import JobRequest, LyricsFormat, Seconds, SecondsFromZero
 from jobs.record.songs import PlannedSong, complete_request, plan_job, plan_request
 from jukebox_core.errors import LabelError, SongError

@@ -8,10 +8,10 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from api.dependencies import ServicesDep
+from api.views.openapi import problems
 from api.views.schemas import ModelList, ModelView, NameList
 from api.views.views import broken_view, model_view, name_view, released_view
 from api.web.errors import ApiError
-from api.web.openapi import problems
 from jukebox_core.errors import JukeboxError, ModelNotFound
 from jukebox_core.labels.search import LabelSearch, NameMatch
 from jukebox_core.models.catalog import ModelCard, ModelCatalog, ModelState

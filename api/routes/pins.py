@@ -3,8 +3,8 @@
 from fastapi import APIRouter
 
 from api.dependencies import JobId, JobReaderDep, ServicesDep
+from api.views.openapi import problems
 from api.views.schemas import JobView
-from api.web.openapi import problems
 
 router = APIRouter(tags=["jobs"])
 

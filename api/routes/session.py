@@ -7,11 +7,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from api.dependencies import ServicesDep
+from api.views.openapi import problems
 from api.views.schemas import SessionView
 from api.web.auth import SESSION_COOKIE, SESSION_PATH
 from api.web.callers import Caller, CallerDep, Proof
 from api.web.errors import ApiError
-from api.web.openapi import problems
 from api.web.proxy import root_path
 
 router = APIRouter(tags=["session"])

@@ -5,10 +5,10 @@ from http import HTTPStatus
 from fastapi import APIRouter
 
 from api.dependencies import ServicesDep
+from api.views.openapi import problems
 from api.views.schemas import WebhookBody, WebhookSecretView
 from api.web.callers import CallerDep
 from api.web.errors import ApiError
-from api.web.openapi import problems
 from jobs.webhooks.signing import WebhookSecrets
 
 router = APIRouter(tags=["webhooks"])

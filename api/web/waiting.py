@@ -3,8 +3,7 @@
 import asyncio
 from typing import Any
 
-from api.dependencies import Services
-from jobs.store import JobEvent
+from jobs.store import JobEvent, JobWatcher
 
 
 class ServiceStopping(Exception):
@@ -16,7 +15,8 @@ class ClientLeft(Exception):
 
 
 async def next_events(
-    services: Services,
+    watcher: JobWatcher,
+    stopping: asyncio.Event,
     job_id: str,
     last_event_id: str,
     *,
@@ -25,7 +25,8 @@ async def next_events(
 ) -> list[JobEvent]:
     """Events newer than `last_event_id`; waits for the first at most `timeout_sec`.
 
-    Whoever stops waiting gives the connection to the store back at once.
+    Setting `stopping` ends all waiting. Whoever stops waiting gives the connection to the store
+    back at once.
 
     Raises:
         ServiceStopping: the process is stopping.
@@ -33,18 +34,18 @@ async def next_events(
         StoreUnavailable: the store went away.
     """
     events = asyncio.ensure_future(
-        services.watcher.events_after(job_id, last_event_id, timeout_sec=timeout_sec)
+        watcher.events_after(job_id, last_event_id, timeout_sec=timeout_sec)
     )
-    stopping = asyncio.ensure_future(services.stopping.wait())
-    reasons: set[asyncio.Future[Any]] = {events, stopping}
+    stop = asyncio.ensure_future(stopping.wait())
+    reasons: set[asyncio.Future[Any]] = {events, stop}
     if leaving is not None:
         reasons.add(leaving)
     try:
         await asyncio.wait(reasons, return_when=asyncio.FIRST_COMPLETED)
         if not events.done():
-            raise ServiceStopping if stopping.done() else ClientLeft
+            raise ServiceStopping if stop.done() else ClientLeft
         return events.result()
     finally:
-        for task in (events, stopping):
+        for task in (events, stop):
             task.cancel()
-        await asyncio.gather(events, stopping, return_exceptions=True)
+        await asyncio.gather(events, stop, return_exceptions=True)
