@@ -51,14 +51,22 @@ def vqvae(
     multispectral_weight: Weight = None,
     log_magnitude_weight: Weight = None,
     vowel_weight: Weight = None,
+    pitch_weight: Weight = None,
+    chroma_weight: Weight = None,
     artist_weight: Weight = None,
     genre_weight: Weight = None,
+    warm_start: Annotated[
+        bool,
+        typer.Option("--warm-start", help="Begin with the level's weights in MODEL."),
+    ] = False,
 ) -> None:
-    """Train one level of the VQ-VAE in MODEL on the songs in DATA, from nothing.
+    """Train one level of the VQ-VAE in MODEL on the songs in DATA.
 
-    The weights of the losses are by default what suits the level. The last three are of a head
-    that is only there in training, and makes the codes keep what is sung and by whom. All three
-    levels can be trained at the same time; each writes only its own part of the model.
+    It begins from nothing, or with --warm-start from where it is. The weights of the losses are by
+    default what suits the level. Those of vowel, pitch, chroma (bass and chords), artist and genre
+    are of a head that is only there in training, and makes the codes keep what is sung, on which
+    note and by whom, as far as DATA tells it. All three levels can be trained at the same time;
+    each writes only its own part of the model.
     """
     options.begin(f"training the {level} level of the codec of {model}")
     # Imported here: torch takes seconds to load, and most commands do not need it.
@@ -110,6 +118,8 @@ def vqvae(
         "multispectral_weight": multispectral_weight,
         "log_magnitude_weight": log_magnitude_weight,
         "vowel_weight": vowel_weight,
+        "pitch_weight": pitch_weight,
+        "chroma_weight": chroma_weight,
         "artist_weight": artist_weight,
         "genre_weight": genre_weight,
     }
@@ -120,7 +130,9 @@ def vqvae(
     )
     songs = TrainingData(data, config.sample_rate_hz, report=options.report)
     options.run_training(
-        lambda settings: VQVAETask(chosen, config, songs, model, settings, level_settings),
+        lambda settings: VQVAETask(
+            chosen, config, songs, model, settings, level_settings, warm_start=warm_start
+        ),
         settings,
         options.run_dir_of(run_dir, model, f"vqvae-{level}"),
         fresh=fresh,

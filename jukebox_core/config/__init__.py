@@ -13,7 +13,7 @@ from jukebox_core.config.prior import (
     LyricConfig,
 )
 from jukebox_core.config.transformer import AttentionKind, TransformerConfig, attention_layers
-from jukebox_core.config.vqvae import JukeboxVQVAEConfig
+from jukebox_core.config.vqvae import JukeboxVQVAEConfig, PostFilterConfig
 
 __all__ = [
     "AttentionKind",
@@ -24,6 +24,7 @@ __all__ = [
     "LabelConfig",
     "LabelVersion",
     "LyricConfig",
+    "PostFilterConfig",
     "TransformerConfig",
     "attention_layers",
 ]

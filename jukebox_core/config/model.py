@@ -21,7 +21,7 @@ from jukebox_core.config.prior import (
     LyricConfig,
 )
 from jukebox_core.config.transformer import TransformerConfig
-from jukebox_core.config.vqvae import JukeboxVQVAEConfig
+from jukebox_core.config.vqvae import JukeboxVQVAEConfig, PostFilterConfig
 from jukebox_core.errors import ConfigError
 from jukebox_core.units import COARSE_TO_FINE, Level, TimeBase
 
@@ -117,6 +117,9 @@ class JukeboxConfig:
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dictionary from which `from_dict` makes an equal configuration."""
         values = asdict(self)
+        # Left out where there is none: earlier versions do not know the field.
+        if self.vqvae.post_filter is None:
+            del values["vqvae"]["post_filter"]
         return values
 
     @classmethod
@@ -141,7 +144,10 @@ def _type_checker() -> TypeAdapter[JukeboxConfig]:
 
 def _config_from_dict(values: Mapping[str, Any]) -> JukeboxConfig:
     fields = dict(values)
-    vqvae = JukeboxVQVAEConfig(**fields.pop("vqvae"))
+    codec = dict(fields.pop("vqvae"))
+    if codec.get("post_filter") is not None:
+        codec["post_filter"] = PostFilterConfig(**codec["post_filter"])
+    vqvae = JukeboxVQVAEConfig(**codec)
     top, middle, bottom = (_prior_from_dict(prior) for prior in fields.pop("priors"))
     return JukeboxConfig(vqvae=vqvae, priors=(top, middle, bottom), **fields)
 

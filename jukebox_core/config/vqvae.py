@@ -7,6 +7,43 @@ from jukebox_core.units import Level, TimeBase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PostFilterConfig:
+    """A gain for every bin of a short-time Fourier transform, found by convolutions over it.
+
+    n_fft, hop      of the transform, in samples; the window is a Hann window as long as `n_fft`
+    width           channels between the convolutions
+    time_dilations  one for each convolution, in frames
+    bin_dilations   as many, in bins
+    """
+
+    n_fft: int = 1024
+    hop: int = 256
+    width: int = 24
+    time_dilations: tuple[int, ...] = (1, 1, 1, 2, 2, 1, 1, 1)
+    bin_dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 4, 2, 1)
+
+    def __post_init__(self) -> None:
+        for name in ("time_dilations", "bin_dilations"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.n_fft < 4 or self.n_fft % 4 or not 0 < self.hop <= self.n_fft // 4:
+            raise ConfigError(
+                f"a post-filter with {self.n_fft=} and {self.hop=}: windows must be a multiple of "
+                "4 samples and begin every quarter of one or more often"
+            )
+        if self.n_fft % self.hop:
+            raise ConfigError(f"a post-filter with {self.n_fft=} and {self.hop=}: no whole number")
+        if len(self.time_dilations) != len(self.bin_dilations) or len(self.time_dilations) < 2:
+            raise ConfigError("a post-filter needs a dilation in both directions for each layer")
+        if self.width < 1 or min(*self.time_dilations, *self.bin_dilations) < 1:
+            raise ConfigError("width and dilations of a post-filter must be at least 1")
+
+    @property
+    def reach_samples(self) -> int:
+        """Samples to either side that one filtered sample depends on."""
+        return self.n_fft + sum(self.time_dilations) * self.hop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JukeboxVQVAEConfig:
     """Three separate encoders and decoders, each over the raw audio; level l has l + 1 blocks.
 
@@ -19,6 +56,9 @@ class JukeboxVQVAEConfig:
 
     `codebook_width`, ours: codes are directions in so many dimensions, compared by angle; None:
     points in `embedding_width` dimensions, as in the released models.
+
+    `post_filter`, ours: what the sound of the bottom decoder passes through; None in the released
+    models.
     """
 
     sample_rate_hz: int = 44_100
@@ -38,6 +78,7 @@ class JukeboxVQVAEConfig:
     commit_weight: float = 0.02
     spectral_weight: float = 0.0
     multispectral_weight: float = 1.0
+    post_filter: PostFilterConfig | None = None
 
     def __post_init__(self) -> None:
         for name in ("downs", "strides", "width_multipliers"):

@@ -12,9 +12,16 @@ from jukebox_core.casts import Conversion, requested_dtype
 from jukebox_core.config import JukeboxVQVAEConfig
 from jukebox_core.errors import AudioError, ConfigError
 from jukebox_core.units import Level
-from jukebox_core.vqvae.chunks import decoder_reach_tokens, near_chunk_tokens, plan_chunks
+from jukebox_core.vqvae.chunks import (
+    decoder_grid_tokens,
+    decoder_reach_tokens,
+    near_chunk_tokens,
+    on_grid,
+    plan_chunks,
+)
 from jukebox_core.vqvae.codebook import Codebook, build_codebook
 from jukebox_core.vqvae.conv import Decoder, Encoder
+from jukebox_core.vqvae.post_filter import PostFilter
 
 DECODE_CHUNK_SAMPLES = 2**19
 """Audio decoded at a time unless told otherwise: 12 s at 44.1 kHz, 128 MiB per layer."""
@@ -47,6 +54,7 @@ class JukeboxVQVAE(nn.Module):
         self.encoders = nn.ModuleList(Encoder(config, level) for level in Level)
         self.decoders = nn.ModuleList(Decoder(config, level) for level in Level)
         self.codebooks = nn.ModuleList(build_codebook(config) for _ in Level)
+        self.post_filter = None if config.post_filter is None else PostFilter(config.post_filter)
 
     def _apply(self, fn: Conversion, recurse: bool = True) -> Self:
         dtype = requested_dtype(fn)
@@ -94,7 +102,8 @@ class JukeboxVQVAE(nn.Module):
 
         codes         int64 [B, T] of `level`
         chunk_tokens  new tokens per piece; None: some 2 s on a CPU, 12 s elsewhere
-        returns       float32 [B, T * samples_per_token, 1], equal to `decode` to 1e-6
+        returns       float32 [B, T * samples_per_token, 1], equal to `decode` to 1e-6 (1e-5
+                      with a post-filter)
         """
         hop = self.config.samples_per_token[level]
         batch, num_tokens = codes.shape
@@ -116,7 +125,8 @@ class JukeboxVQVAE(nn.Module):
         hop = self.config.samples_per_token[level]
         reach_tokens = decoder_reach_tokens(self.config, level)
         size = chunk_tokens or self._chunk_tokens(codes.device, level)
-        for chunk in plan_chunks(codes.shape[1], size, reach_tokens):
+        grid_tokens = decoder_grid_tokens(self.config, level)
+        for chunk in plan_chunks(codes.shape[1], size, reach_tokens, grid_tokens):
             keep = slice(
                 (chunk.keep_start - chunk.start) * hop, (chunk.keep_end - chunk.start) * hop
             )
@@ -133,11 +143,12 @@ class JukeboxVQVAE(nn.Module):
         """The part of `decode` that belongs to tokens [start, end): float32 [B, samples, 1].
 
         Codes that come after `end` and `decoder_reach_tokens` more make no difference, so a song
-        may be decoded while it grows.
+        may be decoded while it grows. Codes that are a part of a song begin at a multiple of
+        `decoder_grid_tokens` of it.
         """
         hop = self.config.samples_per_token[level]
         reach_tokens = decoder_reach_tokens(self.config, level)
-        first = max(start - reach_tokens, 0)
+        first = on_grid(start - reach_tokens, decoder_grid_tokens(self.config, level))
         rows = torch.split(codes[:, first : end + reach_tokens], 1)
         keep = slice((start - first) * hop, (end - first) * hop)
         return torch.cat([self._render(row, level)[:, keep] for row in rows])
@@ -160,12 +171,18 @@ class JukeboxVQVAE(nn.Module):
             compared, quantised = codebook.compare(vectors), codebook.look_up(chosen)
             commit_loss = commit_loss + functional.mse_loss(compared, quantised)
             passed_through = codebook.expand(compared + (quantised - compared).detach())
-            reconstructions.append(self.decoders[level](passed_through).transpose(1, 2))
+            reconstructions.append(self._sound(passed_through, level))
             codes.append(chosen)
         return VQVAEOutput(reconstructions, codes, commit_loss)
 
     def _render(self, codes: Tensor, level: int) -> Tensor:
-        audio: Tensor = self.decoders[level](self._codebook(level).decode(codes))
+        return self._sound(self._codebook(level).decode(codes), level)
+
+    def _sound(self, vectors: Tensor, level: int) -> Tensor:
+        """float32 [B, width, T] -> [B, T * samples_per_token, 1], filtered if it is the bottom."""
+        audio: Tensor = self.decoders[level](vectors)
+        if self.post_filter is not None and level == Level.BOTTOM:
+            audio = self.post_filter(audio.squeeze(1)).unsqueeze(1)
         return audio.transpose(1, 2)
 
     def _codebook(self, level: int) -> Codebook:

@@ -88,6 +88,17 @@ def test_a_list_or_lyrics_in_another_encoding_are_refused_with_what_to_do(tmp_pa
             "ends before it starts",
         ),
         ({"file": "a.wav", "bar_start_sec": "often"}, "list of seconds"),
+        ({"file": "a.wav", "notes": 3}, "a note is"),
+        ({"file": "a.wav", "notes": [[0.0, 1.0]]}, "a note is"),
+        ({"file": "a.wav", "notes": [[0.0, 1.0, "c"]]}, "a note is"),
+        ({"file": "a.wav", "notes": [[0.0, 1.0, 128]]}, "MIDI"),
+        ({"file": "a.wav", "notes": [[1.0, 0.5, 60]]}, "order of time"),
+        ({"file": "a.wav", "notes": [[1.0, 2.0, 60], [0.0, 1.0, 60]]}, "order of time"),
+        ({"file": "a.wav", "chords": [[0.0, 1.0]]}, "a chord is"),
+        ({"file": "a.wav", "chords": [[0.0, 1.0, []]]}, "a chord is"),
+        ({"file": "a.wav", "chords": [[0.0, 1.0, [0, 12]]]}, "a chord is"),
+        ({"file": "a.wav", "chords": [[0.0, 1.0, [0.5]]]}, "a chord is"),
+        ({"file": "a.wav", "chords": [[2.0, 1.0, [0]]]}, "order of time"),
         ({"file": "a.wav", "bar_start_sec": 1.5}, "list of seconds"),
         ({"file": "a.wav", "bar_start_sec": [0.0, None]}, "each after the last"),
         ({"file": "a.wav", "bar_start_sec": [0.0, 2.0, 2.0]}, "each after the last"),
@@ -168,3 +179,18 @@ def test_character_times_keep_null_as_not_sung(tmp_path):
     }
     times = read_manifest(write_songs(tmp_path, [row]))[0].character_times
     assert np.isnan(times.start_sec).tolist() == [False, True, False]
+
+
+def test_notes_and_chords_of_the_list_are_those_of_the_song(tmp_path):
+    rows = [
+        {"file": "a.wav", "notes": [[0.0, 0.5, 60, "a"]], "chords": [[0, 1, [9, 0, 4]]]},
+        {"file": "b.wav"},
+        {"file": "c.wav", "notes": [], "chords": []},
+    ]
+    known, unknown, silent = TrainingData(write_songs(tmp_path, rows), 16_000).all_songs()
+    assert known.melody.midi.tolist() == [60.0]
+    assert known.chords.bass.tolist() == [9]
+    assert known.chords.members[0].nonzero()[0].tolist() == [0, 4, 9]
+    assert unknown.melody is None
+    assert unknown.chords is None
+    assert len(silent.melody.midi) == len(silent.chords.bass) == 0

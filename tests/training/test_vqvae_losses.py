@@ -5,7 +5,11 @@ import pytest
 import torch
 
 from jukebox_core.training.codec import losses
-from jukebox_core.training.codec.auxiliary_head import vowel_accuracy, vowel_loss
+from jukebox_core.training.codec.auxiliary_head import (
+    chroma_loss,
+    class_accuracy,
+    class_loss,
+)
 from jukebox_core.training.codec.measures import Reconstruction
 from jukebox_core.training.dataset.sung_vowels import UNKNOWN_VOWEL
 
@@ -148,16 +152,16 @@ def test_the_vowel_loss_is_cross_entropy_over_the_tokens_whose_vowel_is_known():
     vowels = torch.tensor([[0, 5, UNKNOWN_VOWEL], [UNKNOWN_VOWEL, 1, UNKNOWN_VOWEL]])
     logs = logits.log_softmax(dim=1)
     expected = -(logs[0, 0, 0] + logs[0, 5, 1] + logs[1, 1, 1]) / 3
-    assert vowel_loss(logits, vowels).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert class_loss(logits, vowels).item() == pytest.approx(expected.item(), rel=1e-5)
     unknown = torch.full_like(vowels, UNKNOWN_VOWEL)
-    assert vowel_loss(logits, unknown).item() == 0
+    assert class_loss(logits, unknown).item() == 0
 
 
 def test_vowels_are_judged_only_where_one_is_sung():
     logits = torch.zeros(1, 6, 3)
     logits[0, 0] = 9.0  # "none" everywhere: the best of the vowels still counts
     logits[0, 2, 0] = logits[0, 3, 1] = 1.0
-    assert vowel_accuracy(logits, torch.tensor([[2, 4, 0]])).item() == 0.5
+    assert class_accuracy(logits, torch.tensor([[2, 4, 0]])).item() == 0.5
 
 
 def test_a_perfect_rendering_has_no_distance_and_codes_used_alike_a_full_perplexity():
@@ -177,3 +181,13 @@ def test_signal_to_noise_is_told_in_decibels():
     measured = Reconstruction(num_codes=2)
     measured.add(audio, audio * 0.9, torch.zeros(1, 4, dtype=torch.int64))
     assert measured.figures()["snr_db"] == pytest.approx(20, abs=1e-3)
+
+
+def test_the_chroma_loss_counts_tokens_whose_chord_is_known():
+    logits = torch.zeros(1, 12, 3)
+    chroma = torch.zeros(1, 12, 3)
+    chroma[:, [0, 4, 7]] = 1.0
+    logits[0, :, 2] = 50.0  # wrong, and unknown
+    bass = torch.tensor([[1, 0, -100]])
+    assert chroma_loss(logits, chroma, bass).item() == pytest.approx(0.6931, abs=1e-3)
+    assert chroma_loss(logits, chroma, torch.full((1, 3), -100)).item() == 0

@@ -12,6 +12,7 @@ from jukebox_core.audio.files import PcmBlock, to_pcm
 from jukebox_core.units import Level
 from jukebox_core.vqvae.chunks import (
     Chunk,
+    decoder_grid_tokens,
     decoder_reach_tokens,
     near_chunk_tokens,
     plan_chunks,
@@ -68,7 +69,8 @@ class LevelSound:
         if worker.device_name == "cpu":
             chunk_tokens = near_chunk_tokens(config, level)
         reach_tokens = decoder_reach_tokens(config, level)
-        self._waiting = list(plan_chunks(num_tokens, chunk_tokens, reach_tokens))
+        grid_tokens = decoder_grid_tokens(config, level)
+        self._waiting = list(plan_chunks(num_tokens, chunk_tokens, reach_tokens, grid_tokens))
         self._begun: list[list[SlicedWork]] = []
         self._num_spooled = 0
         self._sounds: list[SpooledSound] = []

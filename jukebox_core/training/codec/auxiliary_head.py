@@ -1,7 +1,8 @@
 """A head on quantised vectors that predicts what the codes must keep; dropped after training.
 
 A prior can obey no better than its top codes can tell: the upsamplers get no lyrics, and see the
-artist only in what they are conditioned by. Where the truth is known, asking for it directly
+artist only in what they are conditioned by; a pitch that the top codes do not hold is sung at
+random. Where the truth is known, asking for it directly
 teaches the codes to keep it.
 """
 
@@ -11,16 +12,28 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from jukebox_core.training.dataset.sung_vowels import NUM_VOWEL_CLASSES, UNKNOWN_VOWEL
+from jukebox_core.training.dataset.notes import (
+    NUM_BASS_CLASSES,
+    NUM_CHROMA,
+    NUM_PITCH_CLASSES,
+    UNKNOWN,
+)
+from jukebox_core.training.dataset.sung_vowels import NUM_VOWEL_CLASSES
 
 HIDDEN_WIDTH = 128
 
 
 @dataclass(frozen=True, slots=True)
 class AuxiliaryLogits:
-    """`vowel` float32 [B, classes, T], per token; `artist` and `genre` [B, names], per crop."""
+    """Per token `vowel`, `pitch` and `bass` float32 [B, classes, T] and `chroma` [B, 12, T].
+
+    Per crop `artist` and `genre` [B, names].
+    """
 
     vowel: Tensor
+    pitch: Tensor
+    bass: Tensor
+    chroma: Tensor
     artist: Tensor
     genre: Tensor
 
@@ -32,6 +45,9 @@ class AuxiliaryHead(nn.Module):
         super().__init__()
         self.hidden = nn.Conv1d(width, HIDDEN_WIDTH, 3, padding=1)
         self.vowel = nn.Conv1d(HIDDEN_WIDTH, NUM_VOWEL_CLASSES, 1)
+        self.pitch = nn.Conv1d(HIDDEN_WIDTH, NUM_PITCH_CLASSES, 1)
+        self.bass = nn.Conv1d(HIDDEN_WIDTH, NUM_BASS_CLASSES, 1)
+        self.chroma = nn.Conv1d(HIDDEN_WIDTH, NUM_CHROMA, 1)
         self.artist = nn.Linear(HIDDEN_WIDTH, num_artists)
         self.genre = nn.Linear(HIDDEN_WIDTH, num_genres)
 
@@ -39,22 +55,44 @@ class AuxiliaryHead(nn.Module):
         """float32 [B, width, T] -> logits."""
         hidden = self.hidden(quantised).relu()
         mean = hidden.mean(dim=2)
-        return AuxiliaryLogits(self.vowel(hidden), self.artist(mean), self.genre(mean))
+        return AuxiliaryLogits(
+            vowel=self.vowel(hidden),
+            pitch=self.pitch(hidden),
+            bass=self.bass(hidden),
+            chroma=self.chroma(hidden),
+            artist=self.artist(mean),
+            genre=self.genre(mean),
+        )
 
 
-def vowel_loss(logits: Tensor, vowels: Tensor) -> Tensor:
-    """Cross-entropy per token; tokens whose vowel is not known do not count.
+def class_loss(logits: Tensor, classes: Tensor) -> Tensor:
+    """Cross-entropy per token, or per crop; what is not known does not count.
 
-    logits  float32 [B, classes, T]
-    vowels  int64 [B, T]
+    logits   float32 [B, classes, T] or [B, classes]
+    classes  int64 [B, T] or [B]
     """
-    known = (vowels != UNKNOWN_VOWEL).sum().clamp_min(1)
-    total = functional.cross_entropy(logits, vowels, ignore_index=UNKNOWN_VOWEL, reduction="sum")
+    known = (classes != UNKNOWN).sum().clamp_min(1)
+    total = functional.cross_entropy(logits, classes, ignore_index=UNKNOWN, reduction="sum")
     return total / known
 
 
-def vowel_accuracy(logits: Tensor, vowels: Tensor) -> Tensor:
-    """Share of tokens with a vowel on which the best of the vowels is the true one."""
-    sung = vowels > 0
+def chroma_loss(logits: Tensor, chroma: Tensor, bass: Tensor) -> Tensor:
+    """Binary cross-entropy of the pitch classes that sound, where the chords are known.
+
+    logits, chroma  float32 [B, 12, T]
+    bass            int64 [B, T], `UNKNOWN` where the chords are not known
+    """
+    wrong = functional.binary_cross_entropy_with_logits(logits, chroma, reduction="none")
+    known = (bass != UNKNOWN)[:, None]
+    return (wrong * known).sum() / (NUM_CHROMA * known.sum()).clamp_min(1)
+
+
+def class_accuracy(logits: Tensor, classes: Tensor) -> Tensor:
+    """Share of tokens with a class above 0 on which the best of those is the true one.
+
+    logits  float32 [B, classes, T]
+    """
+    sounding = classes > 0
     best = logits[:, 1:].argmax(dim=1) + 1
-    return (best[sung] == vowels[sung]).float().mean() if sung.any() else torch.zeros(())
+    right = (best[sounding] == classes[sounding]).float()
+    return right.mean() if sounding.any() else torch.zeros((), device=logits.device)

@@ -19,6 +19,10 @@ REVIVED_SHARE = 0.2
 unchosen."""
 
 
+_NO_LONGER_YOUNG = 1_000
+"""Updates after which the averages have their full length."""
+
+
 class CodebookLearner(nn.Module):
     """The moving averages behind one codebook.
 
@@ -53,6 +57,16 @@ class CodebookLearner(nn.Module):
         codebook.place(_random_rows(vectors, len(self.counts)))
         self.counts.fill_(mean_use)
         self.sums.copy_(codebook.codes * mean_use)
+
+    @torch.no_grad()
+    def begin_with(self, codebook: Codebook) -> None:
+        """Averages for codes that were learned before: all equally used, and none young.
+
+        They count as little as one use each, so that what the first steps choose decides.
+        """
+        self.counts.fill_(1.0)
+        self.sums.copy_(codebook.codes)
+        self.steps.fill_(_NO_LONGER_YOUNG)
 
     @torch.no_grad()
     def update(self, codebook: Codebook, vectors: Tensor, chosen: Tensor) -> dict[str, Tensor]:

@@ -1,12 +1,13 @@
-"""Writing one trained level into a model directory, beside what others wrote there."""
+"""Writing one trained level into a model directory, and reading one to train it further."""
 
 from pathlib import Path
 
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from jukebox_core.atomic_files import whole_file
 from jukebox_core.checkpoints.native import VQVAE_FILE, write_tensors
+from jukebox_core.errors import TrainingError
 from jukebox_core.models.catalog import read_config
 from jukebox_core.training.codec.level import VQVAELevel
 from jukebox_core.training.dataset.data import locked
@@ -34,13 +35,42 @@ def export_level(model_dir: Path, level: Level, trained: VQVAELevel) -> None:
 
 def level_tensors(level: Level, trained: VQVAELevel) -> dict[str, Tensor]:
     """The tensors of one level under the names of the whole VQ-VAE, on the CPU in float32."""
-    parts = {
+    return {
+        f"{part}.{level.value}.{name}": tensor.detach().float().cpu().contiguous()
+        for part, module in _parts(trained).items()
+        for name, tensor in module.state_dict().items()
+    }
+
+
+def _parts(trained: VQVAELevel) -> dict[str, nn.Module]:
+    """What is kept, by the names of the whole VQ-VAE."""
+    return {
         "encoders": trained.encoder,
         "decoders": trained.decoder,
         "codebooks": trained.codebook,
     }
-    return {
-        f"{part}.{level.value}.{name}": tensor.detach().float().cpu().contiguous()
-        for part, module in parts.items()
-        for name, tensor in module.state_dict().items()
-    }
+
+
+def load_level(model_dir: Path, level: Level, trained: VQVAELevel) -> None:
+    """Begin with the level that the directory holds: its weights, and averages that fit its codes.
+
+    Raises:
+        TrainingError: the directory has no such weights.
+    """
+    file = model_dir / VQVAE_FILE
+    if not file.is_file():
+        raise TrainingError(f"{model_dir} has no {VQVAE_FILE} to begin with")
+    tensors = load_file(file)
+    for part, module in _parts(trained).items():
+        prefix = f"{part}.{level.value}."
+        try:
+            module.load_state_dict(
+                {
+                    name.removeprefix(prefix): tensor.float()
+                    for name, tensor in tensors.items()
+                    if name.startswith(prefix)
+                }
+            )
+        except RuntimeError as error:
+            raise TrainingError(f"{file} holds another kind of level: {error}") from error
+    trained.learner.begin_with(trained.codebook)

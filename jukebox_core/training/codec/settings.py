@@ -12,8 +12,9 @@ class VQVAELevelSettings:
     """Weights of the losses of one level, and the length of what it hears at a time.
 
     The original: l2 1, linf 0.02, multispectral 1, and the commitment of the configuration. The
-    log-magnitude loss is ours, and so is the auxiliary head (`vowel`, `artist`, `genre`: see
-    `auxiliary_head.py`), which is used in training only.
+    log-magnitude loss is ours, and so is the auxiliary head (`vowel`, `pitch`, `chroma`, `artist`,
+    `genre`: see `auxiliary_head.py`), which is used in training only. `chroma` is of the bass and
+    of the chords.
     """
 
     crop_samples: int = 8192
@@ -23,6 +24,8 @@ class VQVAELevelSettings:
     multispectral_weight: float = 1.0
     log_magnitude_weight: float = 0.0
     vowel_weight: float = 0.0
+    pitch_weight: float = 0.0
+    chroma_weight: float = 0.0
     artist_weight: float = 0.0
     genre_weight: float = 0.0
 
@@ -39,7 +42,15 @@ class VQVAELevelSettings:
     @property
     def uses_head(self) -> bool:
         """Whether there is an auxiliary head."""
-        return bool(self.vowel_weight or self.artist_weight or self.genre_weight)
+        return any(
+            (
+                self.vowel_weight,
+                self.pitch_weight,
+                self.chroma_weight,
+                self.artist_weight,
+                self.genre_weight,
+            )
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -66,6 +77,8 @@ _DEFAULTS = {
         multispectral_weight=1.0,
         log_magnitude_weight=0.5,
         vowel_weight=0.3,
+        pitch_weight=0.5,
+        chroma_weight=0.2,
         artist_weight=0.3,
         genre_weight=0.1,
     ),

@@ -6,21 +6,24 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from jukebox_core.audio import write_audio
 from jukebox_core.config import JukeboxVQVAEConfig
 from jukebox_core.training.codec import losses
-from jukebox_core.training.codec.auxiliary_head import AuxiliaryHead, vowel_accuracy, vowel_loss
+from jukebox_core.training.codec.auxiliary_head import (
+    AuxiliaryHead,
+    chroma_loss,
+    class_accuracy,
+    class_loss,
+)
 from jukebox_core.training.codec.codebook_learning import rows_of
 from jukebox_core.training.codec.crops import Crops
 from jukebox_core.training.codec.data_init import scale_decoder, scale_encoder
-from jukebox_core.training.codec.export import export_level
+from jukebox_core.training.codec.export import export_level, load_level
 from jukebox_core.training.codec.level import LevelOutput, VQVAELevel
 from jukebox_core.training.codec.measures import Reconstruction
 from jukebox_core.training.codec.settings import VQVAELevelSettings
 from jukebox_core.training.dataset.data import TrainingData
-from jukebox_core.training.dataset.sung_vowels import UNKNOWN_VOWEL
 from jukebox_core.training.settings import TrainingSettings
 from jukebox_core.training.task import Batch
 from jukebox_core.units import Level
@@ -31,7 +34,9 @@ SAMPLE_SECONDS = 6.0
 
 
 class VQVAETask:
-    """One level, from nothing: levels share no weights, so each is a run of its own.
+    """One level: levels share no weights, so each is a run of its own.
+
+    It begins from nothing, or with `warm_start` from the weights that the model directory has.
 
     Raises:
         TrainingError: there are no songs, or the pieces are no whole number of tokens.
@@ -45,6 +50,8 @@ class VQVAETask:
         model_dir: Path,
         settings: TrainingSettings,
         level_settings: VQVAELevelSettings,
+        *,
+        warm_start: bool = False,
     ) -> None:
         self.level, self.config, self.level_settings = level, config, level_settings
         self._settings = settings
@@ -74,7 +81,10 @@ class VQVAETask:
         )
         examples = self._crops.batch(64, EVALUATION_SEED)["audio"]
         self._bandwidth = losses.measure_bandwidth(examples)
-        self._scale(examples[:16])
+        if warm_start:
+            load_level(model_dir, level, self._modules)
+        else:
+            self._scale(examples[:16])
         self._seen: list[tuple[Tensor, Tensor]] = []
 
     @property
@@ -198,9 +208,15 @@ class VQVAETask:
         weights = self.level_settings
         logits = head(output.passed)
         return {
-            "vowel": (weights.vowel_weight, vowel_loss(logits.vowel, batch["vowels"])),
-            "artist": (weights.artist_weight, _name_loss(logits.artist, batch["artist"])),
-            "genre": (weights.genre_weight, _name_loss(logits.genre, batch["genre"])),
+            "vowel": (weights.vowel_weight, class_loss(logits.vowel, batch["vowels"])),
+            "pitch": (weights.pitch_weight, class_loss(logits.pitch, batch["pitches"])),
+            "bass": (weights.chroma_weight, class_loss(logits.bass, batch["bass"])),
+            "chroma": (
+                weights.chroma_weight,
+                chroma_loss(logits.chroma, batch["chroma"], batch["bass"]),
+            ),
+            "artist": (weights.artist_weight, class_loss(logits.artist, batch["artist"])),
+            "genre": (weights.genre_weight, class_loss(logits.genre, batch["genre"])),
         }
 
     def _heard(self, batch: Batch, output: LevelOutput) -> dict[str, Tensor]:
@@ -208,11 +224,9 @@ class VQVAETask:
             return {}
         logits = self._modules.head(output.passed)
         return {
-            "vowel_accuracy": vowel_accuracy(logits.vowel, batch["vowels"]),
+            "vowel_accuracy": class_accuracy(logits.vowel, batch["vowels"]),
+            "pitch_accuracy": class_accuracy(logits.pitch, batch["pitches"]),
+            "bass_accuracy": class_accuracy(logits.bass, batch["bass"]),
             "artist_accuracy": (logits.artist.argmax(1) == batch["artist"]).float().mean(),
             "genre_accuracy": (logits.genre.argmax(1) == batch["genre"]).float().mean(),
         }
-
-
-def _name_loss(logits: Tensor, names: Tensor) -> Tensor:
-    return functional.cross_entropy(logits, names, ignore_index=UNKNOWN_VOWEL)

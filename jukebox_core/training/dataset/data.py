@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 from jukebox_core.atomic_files import whole_file
 from jukebox_core.audio import read_audio
 from jukebox_core.errors import AudioError, TrainingError
-from jukebox_core.training.dataset.manifest import CharacterTimes, ManifestEntry, read_manifest
+from jukebox_core.training.dataset.manifest import (
+    CharacterTimes,
+    Chords,
+    ManifestEntry,
+    Melody,
+    read_manifest,
+)
 
 CACHE_FOLDER = ".jukebox-cache"
 """Inside the data folder: sound at the model's rate, and codes. It may be deleted at any time."""
@@ -56,8 +62,8 @@ class TrainingSong:
     """One song: what it is called, and its sound at the model's rate.
 
     `index` is its place in the whole list, held-out songs counted. `character_times` tells when
-    each character of `lyrics` is sung, and `bar_start_sec`, float64, when each bar begins; None
-    where that is not known.
+    each character of `lyrics` is sung, and `bar_start_sec`, float64, when each bar begins; like
+    `melody` and `chords` they are None where that is not known.
     """
 
     index: int
@@ -68,6 +74,8 @@ class TrainingSong:
     held_out: bool
     character_times: CharacterTimes | None
     bar_start_sec: NDArray[np.float64] | None
+    melody: Melody | None
+    chords: Chords | None
     sample_rate_hz: int
     samples: NDArray[np.float32]
 
@@ -116,6 +124,8 @@ class TrainingData:
                 held_out=entry.held_out,
                 character_times=entry.character_times,
                 bar_start_sec=entry.bar_start_sec,
+                melody=entry.melody,
+                chords=entry.chords,
                 sample_rate_hz=sample_rate_hz,
                 samples=samples,
             )

@@ -9,6 +9,10 @@ Each song has
     held_out  whether it is kept from training, to measure with; absent everywhere: about 2 % are
     character_start_sec, character_end_sec
               when each character of the lyrics is sung, null for one that is not (JSON only)
+    bar_start_sec
+              when each bar begins (JSON only)
+    notes     the melody: [start_sec, end_sec, midi, ...] each (JSON only)
+    chords    [start_sec, end_sec, [pitch classes 0 to 11, the bass first]] each (JSON only)
 
 Other fields are left aside.
 """
@@ -33,6 +37,9 @@ CSV_FILE = "songs.csv"
 UNKNOWN_NAME = "unknown"
 HELD_OUT_SHARE = 0.02
 
+_HIGHEST_MIDI = 127
+_NUM_PITCH_CLASSES = 12
+
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -47,6 +54,32 @@ class CharacterTimes:
     end_sec: NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Melody:
+    """Notes of one voice: when each sounds, and its pitch as a MIDI number (60 is middle C).
+
+    float64 [notes] each.
+    """
+
+    start_sec: NDArray[np.float64]
+    end_sec: NDArray[np.float64]
+    midi: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chords:
+    """Chords: when each sounds (float64 [chords]), and what it is made of.
+
+    bass     int64 [chords], the pitch class of its lowest tone, 0 (C) to 11
+    members  bool [chords, 12], the pitch classes that it holds
+    """
+
+    start_sec: NDArray[np.float64]
+    end_sec: NDArray[np.float64]
+    bass: NDArray[np.int64]
+    members: NDArray[np.bool_]
+
+
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class ManifestEntry:
     """One song of the list; `file` is a path that can be opened, `name` as the list gives it."""
@@ -59,6 +92,8 @@ class ManifestEntry:
     held_out: bool
     character_times: CharacterTimes | None = None
     bar_start_sec: NDArray[np.float64] | None = None
+    melody: Melody | None = None
+    chords: Chords | None = None
 
 
 def read_manifest(directory: Path) -> tuple[ManifestEntry, ...]:
@@ -136,6 +171,8 @@ def _entry(directory: Path, row: Mapping[str, Any], where: str) -> ManifestEntry
         held_out=_held_out(row, where),
         character_times=_character_times(row, len(lyrics), where),
         bar_start_sec=_bar_starts(row, where),
+        melody=_melody(row, where),
+        chords=_chords(row, where),
     )
 
 
@@ -207,6 +244,51 @@ def _bar_starts(row: Mapping[str, Any], where: str) -> NDArray[np.float64] | Non
     if starts_sec.ndim != 1 or not np.all(np.diff(starts_sec) > 0):
         raise TrainingError(f"{where}: bar_start_sec is a list of seconds, each after the last")
     return starts_sec
+
+
+def _melody(row: Mapping[str, Any], where: str) -> Melody | None:
+    given = row.get("notes")
+    if given is None:
+        return None
+    try:
+        columns = np.array([note[:3] for note in given], dtype=np.float64).reshape(len(given), 3)
+    except (TypeError, ValueError) as error:
+        raise TrainingError(f"{where}: a note is [start_sec, end_sec, midi, ...]") from error
+    start_sec, end_sec, midi = columns.T
+    _check_spans(start_sec, end_sec, f"{where}: notes")
+    if not np.all((midi >= 0) & (midi <= _HIGHEST_MIDI)):
+        raise TrainingError(f"{where}: the pitch of a note is a MIDI number, 0 to {_HIGHEST_MIDI}")
+    return Melody(start_sec, end_sec, midi)
+
+
+def _chords(row: Mapping[str, Any], where: str) -> Chords | None:
+    given = row.get("chords")
+    if given is None:
+        return None
+    wrong = f"{where}: a chord is [start_sec, end_sec, [pitch classes 0 to 11, the bass first]]"
+    try:
+        spans = np.array([chord[:2] for chord in given], dtype=np.float64).reshape(len(given), 2)
+        classes = [np.array(chord[2]).reshape(-1) for chord in given]
+    except (TypeError, ValueError, IndexError) as error:
+        raise TrainingError(wrong) from error
+    members = np.zeros((len(given), _NUM_PITCH_CLASSES), dtype=np.bool_)
+    for row_members, of_chord in zip(members, classes, strict=True):
+        is_integer = np.issubdtype(of_chord.dtype, np.integer)
+        if not (is_integer and np.all((of_chord >= 0) & (of_chord < _NUM_PITCH_CLASSES))):
+            raise TrainingError(wrong)
+        row_members[of_chord] = True
+    if not all(len(of_chord) for of_chord in classes):
+        raise TrainingError(wrong)
+    start_sec, end_sec = spans.T
+    _check_spans(start_sec, end_sec, f"{where}: chords")
+    bass = np.array([of_chord[0] for of_chord in classes], dtype=np.int64)
+    return Chords(start_sec, end_sec, bass, members)
+
+
+def _check_spans(start_sec: NDArray[np.float64], end_sec: NDArray[np.float64], what: str) -> None:
+    is_span = np.isfinite(start_sec) & np.isfinite(end_sec) & (end_sec >= start_sec)
+    if not is_span.all() or np.any(np.diff(start_sec) < 0):
+        raise TrainingError(f"{what} are listed in order of time, each with its start and its end")
 
 
 def _refuse_doubles(entries: list[ManifestEntry], places: list[str]) -> None:

@@ -12,7 +12,7 @@ from recipes.mini.synth import band, drums, voice
 from recipes.mini.synth.artists import ARTIST_STYLES, ARTISTS, Artist
 from recipes.mini.synth.genres import GENRE_STYLES, GENRES, Genre
 from recipes.mini.synth.oscillator import Clock, Floats, Tone
-from recipes.mini.synth.song import SungNote, SyntheticSong
+from recipes.mini.synth.song import SoundingChord, SungNote, SyntheticSong
 from recipes.mini.synth.tune import Slot, Tune, write_tune
 from recipes.mini.synth.voice import SungSyllable
 from recipes.mini.synth.words import make_line
@@ -102,6 +102,7 @@ def compose(
             for s in sung
         )
         + tuple(SungNote(slot.start_sec, slot.end_sec, slot.midi, None) for slot in unsung),
+        chords=_sounding_chords(tune, genre_style),
         bar_start_sec=np.array(
             [bar * genre_style.steps_per_bar * tune.step_sec for bar in range(len(tune.chords))]
         ),
@@ -218,6 +219,18 @@ def _character_times(
                 edges = np.linspace(start_sec, end_sec, len(indices) + 1)
                 starts[list(indices)], ends[list(indices)] = edges[:-1], edges[1:]
     return starts, ends
+
+
+def _sounding_chords(tune: Tune, genre: Genre) -> tuple[SoundingChord, ...]:
+    """One chord to a bar, and the last from the end of the last bar on."""
+    bar_sec = genre.steps_per_bar * tune.step_sec
+    *bars, _ = tune.chords
+    starts_sec = [bar * bar_sec for bar in range(len(bars))] + [tune.end_sec]
+    ends_sec = [*starts_sec[1:], tune.duration_sec]
+    return tuple(
+        SoundingChord(start_sec, end_sec, tuple((tune.key_midi + tone) % 12 for tone in chord))
+        for start_sec, end_sec, chord in zip(starts_sec, ends_sec, tune.chords, strict=True)
+    )
 
 
 def _perform(

@@ -141,6 +141,10 @@ def _write_song(
             [round(note.start_sec, 4), round(note.end_sec, 4), note.midi, note.vowel]
             for note in song.notes
         ],
+        "chords": [
+            [round(chord.start_sec, 4), round(chord.end_sec, 4), list(chord.pitch_classes)]
+            for chord in song.chords
+        ],
     }
 
 

@@ -19,6 +19,16 @@ class SungNote:
 
 
 @dataclass(frozen=True)
+class SoundingChord:
+    """One chord of the accompaniment."""
+
+    start_sec: float
+    end_sec: float
+    pitch_classes: tuple[int, ...]
+    """0 (C) to 11; the first is the bass's."""
+
+
+@dataclass(frozen=True)
 class SyntheticSong:
     """A song made by `compose`."""
 
@@ -33,6 +43,8 @@ class SyntheticSong:
     """float64 [len(lyrics)]; nan for characters that are not sung."""
     character_end_sec: NDArray[np.float64]
     notes: tuple[SungNote, ...]
+    """In order of time."""
+    chords: tuple[SoundingChord, ...]
     """In order of time."""
     bar_start_sec: NDArray[np.float64]
     """float64, ascending: when each bar begins; the last is the end of the last bar."""

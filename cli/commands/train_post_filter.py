@@ -1,0 +1,105 @@
+"""`jukebox train post-filter`: what takes haze from the sound of a model."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.commands import train_options as options
+from cli.commands.train_new import ModelFolder
+from cli.console import escape, notes
+from cli.local_model import Device, device_and_dtype
+from jukebox_core.training.settings import Decay, TrainingSettings
+
+Weight = Annotated[float | None, typer.Option(min=0, help="Weight of this loss.")]
+
+
+def post_filter(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Folder with sound files, listed or not.")
+    ],
+    model: ModelFolder,
+    run_dir: options.RunDir,
+    steps: options.Steps = 400,
+    batch: options.Batch = 4,
+    lr: options.LearningRate = 2e-3,
+    warmup: options.Warmup = 20,
+    decay: options.DecayOption = Decay.LINEAR,
+    hold: options.Hold = 0.3,
+    seed: options.Seed = 0,
+    threads: options.Threads = 0,
+    log_every: options.LogEvery = 20,
+    evaluate_every: options.EvaluateEvery = 200,
+    sample_every: options.SampleEvery = 0,
+    save_every: options.SaveEvery = 50,
+    max_minutes: options.MaxMinutes = None,
+    fresh: options.Fresh = False,
+    pieces: Annotated[
+        int | None, typer.Option(min=2, help="Pieces of songs to learn from and measure with.")
+    ] = None,
+    piece_sec: Annotated[float | None, typer.Option(min=0.1, help="Seconds of one.")] = None,
+    drawn_share: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Of examples that the bottom prior drew; 0: none."),
+    ] = None,
+    crop_samples: Annotated[int | None, typer.Option(min=1, help="Samples of an example.")] = None,
+    waveform_weight: Weight = None,
+    convergence_weight: Weight = None,
+    log_magnitude_weight: Weight = None,
+    mel_weight: Weight = None,
+    device: Device = "auto",
+) -> None:
+    """Train a filter behind the bottom decoder of MODEL, which takes haze from all its sound.
+
+    It hears songs of DATA as the model sounds them: rendered from their own codes, and drawn by the
+    bottom prior under true codes of the middle level. Train it last: it goes by how that prior
+    errs. The codes, and so the songs, stay what they are.
+    """
+    # Imported here: torch takes seconds to load, and most commands do not need it.
+    from jukebox_core.config import PostFilterConfig
+    from jukebox_core.model import JukeboxModel
+    from jukebox_core.training.post_filter.material import folder_songs, make_pieces
+    from jukebox_core.training.post_filter.settings import PostFilterSettings
+    from jukebox_core.training.post_filter.task import PostFilterTask
+
+    def report(line: str) -> None:
+        notes().print(escape(line))
+
+    settings = TrainingSettings(
+        steps=steps,
+        batch_size=batch,
+        learning_rate=lr,
+        warmup_steps=warmup,
+        decay=decay,
+        hold_fraction=hold,
+        weight_decay=0.0,
+        seed=seed,
+        threads=threads,
+        log_every=log_every,
+        evaluate_every=evaluate_every,
+        sample_every=sample_every,
+        save_every=save_every,
+    )
+    asked = {
+        "pieces": pieces,
+        "piece_sec": piece_sec,
+        "drawn_share": drawn_share,
+        "crop_samples": crop_samples,
+        "waveform_weight": waveform_weight,
+        "convergence_weight": convergence_weight,
+        "log_magnitude_weight": log_magnitude_weight,
+        "mel_weight": mel_weight,
+    }
+    filter_settings = replace(
+        PostFilterSettings(),
+        **{name: value for name, value in asked.items() if value is not None},  # type: ignore[arg-type]
+    )
+    chosen, dtype = device_and_dtype(device)
+    sounding = JukeboxModel.from_pretrained(model, device=chosen, dtype=dtype)
+    songs = folder_songs(data, sounding.config.vqvae.sample_rate_hz, report=report)
+    made = make_pieces(
+        sounding, songs, filter_settings, run_dir / "pieces", seed=seed, report=report
+    )
+    task = PostFilterTask(PostFilterConfig(), made, model, settings, filter_settings)
+    options.run_training(task, settings, run_dir, fresh=fresh, max_minutes=max_minutes)
