@@ -8,7 +8,6 @@ import typer
 
 from cli.commands import train_options as options
 from cli.commands.train_new import ModelFolder
-from cli.console import escape, notes
 from cli.local_model import Device, device_and_dtype
 from jukebox_core.training.settings import Decay, TrainingSettings
 
@@ -20,8 +19,8 @@ def post_filter(
         Path, typer.Argument(metavar="DATA", help="Folder with sound files, listed or not.")
     ],
     model: ModelFolder,
-    run_dir: options.RunDir,
     steps: options.Steps = 400,
+    run_dir: options.RunDirOrDefault = None,
     batch: options.Batch = 4,
     lr: options.LearningRate = 2e-3,
     warmup: options.Warmup = 20,
@@ -56,15 +55,13 @@ def post_filter(
     bottom prior under true codes of the middle level. Train it last: it goes by how that prior
     errs. The codes, and so the songs, stay what they are.
     """
+    options.begin(f"training a post-filter for {model}")
     # Imported here: torch takes seconds to load, and most commands do not need it.
     from jukebox_core.config import PostFilterConfig
     from jukebox_core.model import JukeboxModel
     from jukebox_core.training.post_filter.material import folder_songs, make_pieces
     from jukebox_core.training.post_filter.settings import PostFilterSettings
     from jukebox_core.training.post_filter.task import PostFilterTask
-
-    def report(line: str) -> None:
-        notes().print(escape(line))
 
     settings = TrainingSettings(
         steps=steps,
@@ -97,9 +94,17 @@ def post_filter(
     )
     chosen, dtype = device_and_dtype(device)
     sounding = JukeboxModel.from_pretrained(model, device=chosen, dtype=dtype)
-    songs = folder_songs(data, sounding.config.vqvae.sample_rate_hz, report=report)
+    songs = folder_songs(data, sounding.config.vqvae.sample_rate_hz, report=options.report)
+    folder = options.run_dir_of(run_dir, model, "post-filter")
     made = make_pieces(
-        sounding, songs, filter_settings, run_dir / "pieces", seed=seed, report=report
+        sounding, songs, filter_settings, folder / "pieces", seed=seed, report=options.report
     )
-    task = PostFilterTask(PostFilterConfig(), made, model, settings, filter_settings)
-    options.run_training(task, settings, run_dir, fresh=fresh, max_minutes=max_minutes)
+    options.run_training(
+        lambda settings: PostFilterTask(
+            PostFilterConfig(), made, model, settings, filter_settings
+        ),
+        settings,
+        folder,
+        fresh=fresh,
+        max_minutes=max_minutes,
+    )

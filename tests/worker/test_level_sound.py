@@ -154,7 +154,7 @@ def test_however_many_pieces_a_level_has_few_are_in_memory_at_a_time(tmp_path):
             most_alive = max(most_alive, len(made))
 
     artifacts = LocalArtifacts(tmp_path)
-    vqvae = SimpleNamespace(samples_per_token={Level.TOP: 128})
+    vqvae = SimpleNamespace(samples_per_token={Level.TOP: 128}, post_filter=None)
     card = SimpleNamespace(config=SimpleNamespace(vqvae=vqvae))
     engine = SimpleNamespace(run_beside=lambda *_: Work(), cancel=lambda _: None)
     worker = SimpleNamespace(

@@ -10,7 +10,8 @@ from jukebox_core.training.codec.losses import SpectralResolution, magnitudes
 
 NUM_MELS = 80
 _MEL_N_FFT = 1024
-_FLOOR = 0.01
+_FLOOR = 0.003
+"""Magnitudes below it are alike: higher, and the filter would gate what is only quiet."""
 
 
 def resolutions(sample_rate_hz: int) -> tuple[SpectralResolution, ...]:
