@@ -100,9 +100,7 @@ def post_filter(
         sounding, songs, filter_settings, folder / "pieces", seed=seed, report=options.report
     )
     options.run_training(
-        lambda settings: PostFilterTask(
-            PostFilterConfig(), made, model, settings, filter_settings
-        ),
+        lambda settings: PostFilterTask(PostFilterConfig(), made, model, settings, filter_settings),
         settings,
         folder,
         fresh=fresh,
