@@ -57,6 +57,18 @@ class Service:
     worker_url: str
     model_dir: Path
 
+    def request(self, seconds: float, seed: int, **others: object) -> Figures:
+        """One song; seeds tell songs apart."""
+        return {
+            "model": self.model_dir.name,
+            "artist": "The Sawtooths",
+            "genre": "drone",
+            "lyrics": "hello hello is anybody there",
+            "duration_seconds": seconds,
+            "seed": seed,
+            **others,
+        }
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and print one line of JSON."""
@@ -96,25 +108,12 @@ def _service(data_dir: Path, model_dir: Path, options: argparse.Namespace) -> It
         )
 
 
-def _request(service: Service, seconds: float, seed: int, **others: object) -> Figures:
-    """One song; seeds tell songs apart."""
-    return {
-        "model": service.model_dir.name,
-        "artist": "The Sawtooths",
-        "genre": "drone",
-        "lyrics": "hello hello is anybody there",
-        "duration_seconds": seconds,
-        "seed": seed,
-        **others,
-    }
-
-
 # ---- batch: songs together against songs one after the other ----
 
 
 def measure_batch(service: Service, options: argparse.Namespace) -> Figures:
     """Songs one after the other, then as many at once, through one worker; round after round."""
-    _sing(service, _request(service, options.seconds, 0))  # loads the model
+    _sing(service, service.request(options.seconds, 0))  # loads the model
     rounds = [_sing_round(service, options, turn) for turn in range(options.rounds)]
     medians = {name: _median(each[name] for each in rounds) for name in rounds[0]}
     return {
@@ -132,7 +131,7 @@ def _sing_round(service: Service, options: argparse.Namespace, turn: int) -> dic
     """Every song of a round has a seed of its own, the same in every run."""
     first = 1 + 2 * options.songs * turn
     requests = [
-        _request(service, options.seconds, seed) for seed in range(first, first + 2 * options.songs)
+        service.request(options.seconds, seed) for seed in range(first, first + 2 * options.songs)
     ]
     cpu = [_worker_figures(service)[_CPU]]
     alone = [_sing(service, request) for request in requests[: options.songs]]
@@ -196,7 +195,7 @@ def measure_overhead(service: Service, options: argparse.Namespace) -> Figures:
     ) as pool:
         for seed in range(options.repeats + 1):
             for speed, songs in found.items():
-                request = _request(service, options.seconds, seed, speed=speed)
+                request = service.request(options.seconds, seed, speed=speed)
                 before = _worker_figures(service)
                 job = _sing(service, request)
                 after = _worker_figures(service)
@@ -227,32 +226,22 @@ _library: Any = None
 
 
 def _sing_in_library(request: Figures) -> dict[str, float]:
-    """Seconds of sampling, of the finest level's sound and of that of those above."""
-    moments, began_cpu = [time.perf_counter()], time.process_time()
-    codes = _library.ancestral_sample(
-        _library.tokenizer(request["artist"], request["genre"], request["lyrics"]),
-        duration_sec=request["duration_seconds"],
-        seed=request["seed"],
-        speed=request["speed"],
-    )
-    moments.append(time.perf_counter())
-    _library.decode(codes)
-    moments.append(time.perf_counter())
-    cpu = time.process_time() - began_cpu
-    for num_levels in range(1, len(codes)):
-        _library.decode(codes[:num_levels])
-    moments.append(time.perf_counter())
-    spent = [later - earlier for earlier, later in itertools.pairwise(moments)]
-    return dict(zip(("draw", "decode", "previews"), spent, strict=True)) | {"cpu": cpu}
+    """Seconds of sampling and of the finest level's sound, and of processors."""
+    from bench.song import sing
+
+    labels = _library.tokenizer(request["artist"], request["genre"], request["lyrics"])
+    seconds, seed, speed = (request[name] for name in ("duration_seconds", "seed", "speed"))
+    take = sing(_library, seconds, seed, speed, labels)
+    return {"draw": take.sampling_sec, "decode": take.decoding_sec, "cpu": take.cpu_sec}
 
 
 def _compared(
     job: Figures, before: Mapping[str, float], after: Mapping[str, float], spent: dict[str, float]
 ) -> Figures:
-    service, library = _seconds_of(job), spent["draw"] + spent["decode"]
+    library_cpu = spent.pop("cpu")
+    service, library = _seconds_of(job), sum(spent.values())
     drawing = sum(level["seconds"] for level in job["metrics"]["levels"].values())
     waiting = job["metrics"]["queue_seconds"]
-    library_cpu = spent.pop("cpu")
     return {
         "service_seconds": service,
         "library_seconds": library,
@@ -440,7 +429,7 @@ class _Load:
 
     async def _post(self, timings: Timings) -> None:
         """A song of one level, so that the queue lasts and every song is sung alike."""
-        request = _request(self._service, 10.0, next(self._seeds), levels=["top"])
+        request = self._service.request(10.0, next(self._seeds), levels=["top"])
         response = await timings.time(partial(self._client.post, "/jobs", json=request))
         if response.is_success:
             self._ids.append(response.json()["id"])

@@ -49,10 +49,11 @@ class Joins:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Take:
-    """A song of the library: seconds of each part, sound float32 [samples], its joins."""
+    """A song of the library: seconds of its parts, sound float32 [samples], and its joins."""
 
     sampling_sec: float
     decoding_sec: float
+    cpu_sec: float
     sound: Tensor
     joins: Mapping[Level, Joins]
 
@@ -100,20 +101,21 @@ def _open(options: argparse.Namespace, device: torch.device, tiny: Path) -> Juke
     )
 
 
-def sing(model: JukeboxModel, seconds: float, seed: int, speed: str) -> Take:
+def sing(
+    model: JukeboxModel, seconds: float, seed: int, speed: str, labels: Labels | None = None
+) -> Take:
     """One song through the public methods of the library."""
-    device = next(model.vqvae.parameters()).device
-    moments = [time.perf_counter()]
+    device, labels = next(model.vqvae.parameters()).device, labels or some_labels(model)
+    moments, began_cpu = [time.perf_counter()], time.process_time()
     with watched_joins() as joins:
-        codes = model.ancestral_sample(
-            some_labels(model), duration_sec=seconds, seed=seed, speed=speed
-        )
+        codes = model.ancestral_sample(labels, duration_sec=seconds, seed=seed, speed=speed)
     wait_for(device)
     moments.append(time.perf_counter())
     sound = model.decode(codes)[0, :, 0]
     wait_for(device)
     moments.append(time.perf_counter())
-    return Take(moments[1] - moments[0], moments[2] - moments[1], sound.cpu(), joins)
+    cpu_sec = time.process_time() - began_cpu
+    return Take(moments[1] - moments[0], moments[2] - moments[1], cpu_sec, sound.cpu(), joins)
 
 
 def some_labels(model: JukeboxModel) -> Labels:
