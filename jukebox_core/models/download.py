@@ -9,23 +9,25 @@ import json
 import os
 import shutil
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
-from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
+
+import httpx
 
 from jukebox_core.errors import DownloadError
 
-CHUNK_BYTES = 1 << 20
+ROOM_BYTES = 1 << 20
+"""Free on the disk at every moment while a file of unknown length comes."""
 PATIENCE = 5
 """How often a server may fail in a row, without one more byte, before we give up."""
 
 _PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+# No compression: ranges and sizes would count other bytes than ours.
+_HEADERS = {"User-Agent": "jukebox-service", "Accept-Encoding": "identity"}
 
 Progress = Callable[[str, int, int | None], None]
 """Called with a file's name, the bytes there are, and the bytes there will be where known."""
@@ -83,7 +85,24 @@ def download(
         raise DownloadError(f"{remote.url!r} is no address: it should begin with https://")
     destination.parent.mkdir(parents=True, exist_ok=True)
     part = destination.with_name(f"{destination.name}.part")
-    attempt = _Attempt(remote, part, progress, timeout_sec)
+    with _client(timeout_sec) as client:
+        _fetch(_Attempt(client, remote, part, progress), remote, pause)
+    _check(remote, part)
+    os.replace(part, destination)
+    _note_of(part).unlink(missing_ok=True)
+
+
+def _client(timeout_sec: float) -> httpx.Client:
+    """One that gives up on a server that is silent for so long, at any moment."""
+    try:
+        return httpx.Client(headers=_HEADERS, timeout=timeout_sec, follow_redirects=True)
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        raise DownloadError(
+            f"the proxy that the environment names is of no use: {error}"
+        ) from error
+
+
+def _fetch(attempt: "_Attempt", remote: RemoteFile, pause: Callable[[float], None]) -> None:
     failures = 0
     while not attempt.is_complete:
         before_bytes = attempt.num_bytes_there
@@ -97,19 +116,16 @@ def download(
                     f"are kept; the same command goes on from there): {error}"
                 ) from error
             pause(min(2.0 ** (failures - 1), 30.0))
-    _check(remote, part)
-    os.replace(part, destination)
-    _note_of(part).unlink(missing_ok=True)
 
 
 class _Attempt:
     """A file on its way, over as many connections as it takes."""
 
     def __init__(
-        self, remote: RemoteFile, part: Path, progress: Progress | None, timeout_sec: float
+        self, client: httpx.Client, remote: RemoteFile, part: Path, progress: Progress | None
     ) -> None:
-        self._remote, self._part = remote, part
-        self._progress, self._timeout_sec = progress, timeout_sec
+        self._client, self._remote, self._part = client, remote, part
+        self._progress = progress
         self._version = _read_version(part)
         self.is_complete = False
         if self._version is None or self._version.url != remote.url:
@@ -133,29 +149,28 @@ class _Attempt:
             self.is_complete = True
             return
         try:
-            with closing(self._ask()) as response:
+            with self._client.stream("GET", self._remote.url, headers=self._range()) as response:
+                if not response.is_success:
+                    self._refuse_answer(response)
                 self._take(response)
-        except urllib.error.HTTPError as error:
-            self._refused(error)
-        except (OSError, HTTPException) as error:
-            reason = getattr(error, "reason", error)
-            raise _Interrupted(str(reason) or type(error).__name__) from error
+        except (httpx.UnsupportedProtocol, httpx.TooManyRedirects, httpx.InvalidURL) as error:
+            raise DownloadError(f"{self._remote.url} leads nowhere: {error}") from error
+        except (httpx.HTTPError, OSError) as error:
+            raise _Interrupted(str(error) or type(error).__name__) from error
 
-    def _ask(self) -> HTTPResponse:
-        # No compression: ranges and sizes would count other bytes than ours.
-        headers = {"User-Agent": "jukebox-service", "Accept-Encoding": "identity"}
+    def _range(self) -> dict[str, str]:
+        """Headers that ask for what is not there."""
         there = self.num_bytes_there
-        if there and self._version is not None:
-            headers["Range"] = f"bytes={there}-"
-            if self._version.etag:
-                headers["If-Range"] = self._version.etag
-        request = urllib.request.Request(self._remote.url, headers=headers)
-        response: HTTPResponse = urllib.request.urlopen(request, timeout=self._timeout_sec)
-        return response
+        if not there or self._version is None:
+            return {}
+        headers = {"Range": f"bytes={there}-"}
+        if self._version.etag:
+            headers["If-Range"] = self._version.etag
+        return headers
 
-    def _take(self, response: HTTPResponse) -> None:
+    def _take(self, response: httpx.Response) -> None:
         there = self.num_bytes_there
-        goes_on = response.status == HTTPStatus.PARTIAL_CONTENT
+        goes_on = response.status_code == HTTPStatus.PARTIAL_CONTENT
         total = _total_bytes(response, there if goes_on else 0)
         version = _Version(url=self._remote.url, etag=_strong_etag(response), num_bytes=total)
         if goes_on and not self._fits(response, version, there):
@@ -175,9 +190,9 @@ class _Attempt:
             raise _Interrupted(f"the connection broke after {received:,} of {total:,} bytes")
         self.is_complete = True
 
-    def _fits(self, response: HTTPResponse, version: _Version, there: int) -> bool:
+    def _fits(self, response: httpx.Response, version: _Version, there: int) -> bool:
         """Whether the rest that is offered belongs to what is there."""
-        begins = str(response.headers.get("Content-Range", "")).startswith(f"bytes {there}-")
+        begins = response.headers.get("Content-Range", "").startswith(f"bytes {there}-")
         known = self._version
         return (
             begins
@@ -190,14 +205,15 @@ class _Attempt:
         )
 
     def _copy(
-        self, response: HTTPResponse, file: BinaryIO, received: int, total: int | None
+        self, response: httpx.Response, file: BinaryIO, received: int, total: int | None
     ) -> int:
         name = self._part.name.removesuffix(".part")
-        while chunk := response.read(CHUNK_BYTES):
+        # As it comes: in chunks of a size, the last would be lost when the connection breaks.
+        for chunk in response.iter_raw():
             received += len(chunk)
             self._refuse_excess(received)
             if total is None:
-                _refuse_small_disk(self._part, self._remote.url, CHUNK_BYTES)
+                _refuse_small_disk(self._part, self._remote.url, ROOM_BYTES)
             file.write(chunk)
             if self._progress is not None:
                 self._progress(name, received, total)
@@ -221,16 +237,14 @@ class _Attempt:
                 f"{self._remote.url} has {total:,} bytes there, and the right file has {wanted:,}"
             )
 
-    def _refused(self, error: urllib.error.HTTPError) -> None:
-        error.close()
-        if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+    def _refuse_answer(self, response: httpx.Response) -> NoReturn:
+        if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             self._forget()
-            raise _Interrupted("the server has less than we do, so it is fetched anew") from error
-        if error.code in _PASSING_STATUS:
-            raise _Interrupted(f"the server answered {error.code} {error.reason}") from error
-        raise DownloadError(
-            f"{self._remote.url} cannot be fetched: the server answered {error.code} {error.reason}"
-        ) from error
+            raise _Interrupted("the server has less than we do, so it is fetched anew")
+        answer = f"the server answered {response.status_code} {response.reason_phrase}".strip()
+        if response.status_code in _PASSING_STATUS:
+            raise _Interrupted(answer)
+        raise DownloadError(f"{self._remote.url} cannot be fetched: {answer}")
 
     def _forget(self) -> None:
         self._version = None
@@ -264,12 +278,12 @@ def _read_version(part: Path) -> _Version | None:
         return None
 
 
-def _total_bytes(response: HTTPResponse, there: int) -> int | None:
+def _total_bytes(response: httpx.Response, there: int) -> int | None:
     length = response.headers.get("Content-Length")
     return there + int(length) if length is not None and length.isdigit() else None
 
 
-def _strong_etag(response: HTTPResponse) -> str | None:
+def _strong_etag(response: httpx.Response) -> str | None:
     # A weak one says "means the same", which is not enough to go on in the middle of a byte row.
     etag: str | None = response.headers.get("ETag")
     return None if etag is None or etag.startswith("W/") else etag

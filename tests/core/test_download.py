@@ -4,6 +4,7 @@ import hashlib
 import random
 import shutil
 from collections import namedtuple
+from dataclasses import replace
 
 import pytest
 
@@ -178,3 +179,43 @@ def test_a_file_without_a_length_ends_when_the_disk_is_nearly_full(server, place
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9, 1000))
     with pytest.raises(DownloadError, match="has room for 1,000"):
         fetch(RemoteFile(url=f"{server.url}/file.bin"), place)
+
+
+def test_a_redirect_is_followed_also_in_the_middle_of_a_file(server, remote, place):
+    server.redirects["/old.bin"] = f"{server.url}/file.bin"
+    server.break_after["/file.bin"] = 1_000_000
+    fetch(replace(remote, url=f"{server.url}/old.bin"), place)
+    assert place.read_bytes() == CONTENT
+    assert server.asked("/file.bin") == [None, "bytes=1000000-"]
+
+
+@pytest.mark.parametrize("location", ["/loop.bin", "file:///etc/passwd", "ftp://host/file"])
+def test_a_redirect_that_leads_nowhere_is_refused_at_once(server, place, location):
+    server.redirects["/loop.bin"] = location
+    with pytest.raises(DownloadError, match="leads nowhere"):
+        fetch(RemoteFile(url=f"{server.url}/loop.bin"), place)
+    assert left_beside(place) == []
+
+
+def test_a_server_that_falls_silent_is_asked_again(server, remote, place):
+    server.stalled = {"/file.bin"}
+
+    def wake(_):
+        server.stalled = set()
+        server.go_on.set()
+
+    download(remote, place, pause=wake, timeout_sec=0.5)
+    assert place.read_bytes() == CONTENT
+    assert server.asked("/file.bin") == [None, f"bytes={len(CONTENT) // 2}-"]
+
+
+@pytest.mark.parametrize("url", ["http://host:port/file", "http://[::1/file", "http://"])
+def test_an_address_that_is_none_is_one_sentence(url, place):
+    with pytest.raises(DownloadError):
+        fetch(RemoteFile(url=url), place)
+
+
+def test_a_proxy_of_no_known_kind_is_one_sentence(remote, place, monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", "gopher://127.0.0.1:9")
+    with pytest.raises(DownloadError, match="the proxy in the environment is of no use"):
+        fetch(remote, place)
