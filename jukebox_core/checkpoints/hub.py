@@ -1,10 +1,11 @@
 """Repositories on the Hugging Face hub, or a mirror of it, through huggingface_hub."""
 
+import glob
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.constants import ENDPOINT
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.hf_api import RepoSibling
@@ -13,6 +14,7 @@ from jukebox_core.errors import DownloadError
 from jukebox_core.models.download import Progress, sha256_of
 
 _WEIGHTS = (("model", ".safetensors"), ("pytorch_model", ".bin"))
+_MAX_CONNECTIONS = 4
 _DESCRIPTIONS = ("config.json", "tokenizer_config.json", "artists.json", "genres.json")
 
 
@@ -46,11 +48,12 @@ def fetch_repository(
         info = api.model_info(
             repository.name, revision=repository.revision, files_metadata=True, timeout=60
         )
-        for sibling in _wanted(info.siblings or [], repository):
-            _fetch(repository, info.sha, sibling, folder)
-            size = (folder / sibling.rfilename).stat().st_size
+        wanted = _wanted(info.siblings or [], repository)
+        _fetch(repository, info.sha, wanted, folder)
+        for sibling in wanted:
+            num_bytes = _check(repository, sibling, folder / sibling.rfilename)
             if progress is not None:
-                progress(sibling.rfilename, size, size)
+                progress(sibling.rfilename, num_bytes, num_bytes)
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise DownloadError(f"{repository} cannot be fetched: {_reason(error)}") from error
 
@@ -67,6 +70,10 @@ def _reason(error: Exception) -> str:
 
 
 def _wanted(siblings: Sequence[RepoSibling], repository: HubRepository) -> list[RepoSibling]:
+    # Models of transformers lie in no folder; a name with one could lead anywhere.
+    siblings = [
+        sibling for sibling in siblings if Path(sibling.rfilename).name == sibling.rfilename
+    ]
     for stem, suffix in _WEIGHTS:
         weights = [
             sibling
@@ -80,21 +87,31 @@ def _wanted(siblings: Sequence[RepoSibling], repository: HubRepository) -> list[
 
 
 def _fetch(
-    repository: HubRepository, commit: str | None, sibling: RepoSibling, folder: Path
+    repository: HubRepository, commit: str | None, wanted: Sequence[RepoSibling], folder: Path
 ) -> None:
-    file = Path(
-        hf_hub_download(
-            repository.name,
-            sibling.rfilename,
-            revision=commit,
-            local_dir=folder,
-            endpoint=repository.endpoint,
-        )
+    snapshot_download(
+        repository.name,
+        revision=commit,
+        local_dir=folder,
+        endpoint=repository.endpoint,
+        allow_patterns=[glob.escape(sibling.rfilename) for sibling in wanted],
+        max_workers=_MAX_CONNECTIONS,
     )
+
+
+def _check(repository: HubRepository, sibling: RepoSibling, file: Path) -> int:
+    """The size of a fetched file. Raises DownloadError if it is not there or not the right one."""
+    # Where the hub vanishes in between, its library is content with what is there.
+    if not file.is_file():
+        raise DownloadError(
+            f"{sibling.rfilename} of {repository} cannot be fetched. Check the network and "
+            "HTTPS_PROXY; the same command resumes the download"
+        )
     fault = _fault(file, sibling)
     if fault is not None:
         file.unlink()
         raise DownloadError(f"{sibling.rfilename} of {repository} {fault}; it was thrown away")
+    return file.stat().st_size
 
 
 def _fault(file: Path, sibling: RepoSibling) -> str | None:

@@ -53,8 +53,14 @@ def hub(file_server, written):
         file_server.etags[path] = f'"{sha256}"'
         file_server.headers[path] = {"X-Repo-Commit": COMMIT}
     info = {"id": NAME, "sha": COMMIT, "siblings": siblings}
-    file_server.files[f"/api/models/{NAME}"] = json.dumps(info).encode()
+    set_info(file_server, info)
     return file_server
+
+
+def set_info(hub, info):
+    """What the hub says of its newest commit, and of this commit by its name."""
+    for path in (f"/api/models/{NAME}", f"/api/models/{NAME}/revision/{COMMIT}"):
+        hub.files[path] = json.dumps(info).encode()
 
 
 @pytest.fixture
@@ -140,7 +146,7 @@ def test_weights_that_do_not_fit_the_released_model_are_thrown_away(
     hub.etags[f"/{NAME}/resolve/{COMMIT}/artists.json"] = '"other"'
     info = json.loads(hub.files[f"/api/models/{NAME}"])
     next(s for s in info["siblings"] if s["rfilename"] == "artists.json")["size"] = 11
-    hub.files[f"/api/models/{NAME}"] = json.dumps(info).encode()
+    set_info(hub, info)
     with pytest.raises(CheckpointError, match=r"misshapen: .*thrown away"):
         pull(other, tmp_path, repository, licence_accepted=True)
     assert not list(tmp_path.rglob("*.bin"))
@@ -149,7 +155,7 @@ def test_weights_that_do_not_fit_the_released_model_are_thrown_away(
 def test_a_repository_without_label_lists_is_refused(hub, repository, model, tmp_path):
     info = json.loads(hub.files[f"/api/models/{NAME}"])
     info["siblings"] = [s for s in info["siblings"] if s["rfilename"] != "genres.json"]
-    hub.files[f"/api/models/{NAME}"] = json.dumps(info).encode()
+    set_info(hub, info)
     with pytest.raises(LabelError, match=r"no artists.json and genres.json"):
         pull(model, tmp_path, repository, licence_accepted=True)
 
@@ -157,3 +163,25 @@ def test_a_repository_without_label_lists_is_refused(hub, repository, model, tmp
 def test_a_directory_of_transformers_is_converted(written, tmp_path):
     convert(open_directory(written), tmp_path / "new", described_as=str(written))
     assert_same_weights(tmp_path / "new", written)
+
+
+def test_names_that_lead_elsewhere_are_not_fetched(hub, repository, model, written, tmp_path):
+    info = json.loads(hub.files[f"/api/models/{NAME}"])
+    for name in ("pytorch_model/../../out.bin", "pytorch_model*.bin"):
+        info["siblings"].append({"rfilename": name, "size": 3, "lfs": None})
+        path = f"/{NAME}/resolve/{COMMIT}/{name}"
+        hub.files[path], hub.headers[path] = b"bad", {"X-Repo-Commit": COMMIT}
+    set_info(hub, info)
+    folder = tmp_path / "in" / "here"
+    with pytest.raises(DownloadError):  # the second is a file's name like any other, and is absent
+        fetch_repository(repository, folder)
+    assert not list(tmp_path.rglob("out.bin"))
+    assert "out.bin" not in fetched(hub)
+
+
+def test_a_hub_that_vanishes_in_between_is_one_sentence(hub, repository, tmp_path):
+    fetch_repository(repository, tmp_path)
+    next(tmp_path.glob(f"{SHARD}*")).unlink()
+    del hub.files[f"/api/models/{NAME}/revision/{COMMIT}"]
+    with pytest.raises(DownloadError, match="cannot be fetched"):
+        fetch_repository(repository, tmp_path)
