@@ -97,9 +97,7 @@ def _client(timeout_sec: float) -> httpx.Client:
     try:
         return httpx.Client(headers=_HEADERS, timeout=timeout_sec, follow_redirects=True)
     except (ImportError, ValueError, httpx.InvalidURL) as error:
-        raise DownloadError(
-            f"the proxy that the environment names is of no use: {error}"
-        ) from error
+        raise DownloadError(f"the proxy in the environment is of no use: {error}") from error
 
 
 def _fetch(attempt: "_Attempt", remote: RemoteFile, pause: Callable[[float], None]) -> None:
