@@ -11,7 +11,7 @@ from cli.service.client import JobView
 
 def figures_table(job: JobView) -> Table:
     """Per level: tokens, seconds, tokens per second; below, the whole job against its sound."""
-    table = Table(show_edge=False, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("", "tokens", "seconds", "tokens/s"):
         table.add_column(heading, justify="left" if not heading else "right")
     measured = job["metrics"]["levels"]

@@ -114,7 +114,8 @@ def _tree_line(job: JobView, shown_id: str, *, is_marked: bool) -> Text:
     finest = job["progress"]["levels"][-1]["level"]
     line = Text(no_wrap=True, overflow="ellipsis", style="bold" if is_marked else "")
     line.append(f"{shown_id}  ").append_text(status_text(job))
-    line.append(f"  {wanted['mode']}{chosen}{cut}: {job['duration_seconds']:g} s{takes}, {finest}")
+    length = f"{job['duration_seconds']:g} s"
+    line.append(f"  {wanted['mode']}{chosen}{cut}: {length} down to {finest}{takes}")
     return line.append(f"  {clean(title_of(job)).plain}", style="dim")
 
 

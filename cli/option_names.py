@@ -44,6 +44,7 @@ _WORDS: Mapping[str, str] = {
     "song_duration_sec": "--song-seconds",
     "offset_sec": "--offset",
     "keep_sec": "--cut",
+    "keep_seconds": "--cut",
     "n_samples": "--takes",
 }
 """Names that no sentence holds by chance."""

@@ -110,6 +110,25 @@ HERE = OutputPath(Path(), is_folder=True)
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 
 
+def check_new_folder(folder: Path, *, overwrite: bool, mark: str = "config.json") -> None:
+    """Make sure that a folder, such as that of a model, can be written as a whole.
+
+    Only a folder that holds a file called `mark` is ever replaced.
+
+    Raises:
+        UsageError: there is something else, or it is not to be replaced, or cannot be written.
+    """
+    is_empty = folder.is_dir() and not any(folder.iterdir())
+    if os.path.lexists(folder) and not is_empty:
+        if not (folder / mark).is_file():
+            raise UsageError(f"{folder} exists already and is no model: name another folder")
+        if not overwrite:
+            raise UsageError(
+                f"{folder} exists already: name another folder, or add --overwrite to replace it"
+            )
+    _try_writing(folder)
+
+
 def _try_writing(file: Path) -> None:
     folder = file.absolute().parent
     while not os.path.lexists(folder):
@@ -143,7 +162,7 @@ class FilesWriter:
             JukeboxError: likewise.
         """
         try:
-            place = _write_whole(target, write, overwrite=self._overwrite)
+            place = write_whole(target, write, overwrite=self._overwrite)
         except (OSError, JukeboxError) as error:
             kept = keep(target.name, write)
             if kept is None:
@@ -165,7 +184,7 @@ def keep(name: str, write: Callable[[Path], object]) -> Path | None:
     short = name[-100:]  # that a name is too long may be why it could not be written
     for folder in ("", os.path.expanduser("~"), tempfile.gettempdir()):
         try:
-            return _write_whole(Path(folder) / short, write, overwrite=False)
+            return write_whole(Path(folder) / short, write, overwrite=False)
         except (OSError, JukeboxError):
             continue
     return None
@@ -186,7 +205,11 @@ def reason_of(error: BaseException) -> str:
     return system_sentence(cause) if isinstance(cause, OSError) else str(error)
 
 
-def _write_whole(target: Path, write: Callable[[Path], object], *, overwrite: bool) -> Path:
+def write_whole(target: Path, write: Callable[[Path], object], *, overwrite: bool) -> Path:
+    """Write a file that is there as a whole or not at all; returns where it is.
+
+    `write` is given an unfinished path with the suffix of `target`.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = unfinished_path(target)
     try:

@@ -13,6 +13,7 @@ from cli.outputs import (
     OutputPath,
     Overwrite,
     output_path,
+    write_whole,
 )
 from cli.service.client import JukeboxClient, job_path
 from cli.service.download import download
@@ -71,8 +72,9 @@ def import_codes(
     # Imported here: torch takes seconds to load, and most commands do not need it.
     from jukebox_core.checkpoints.openai_codes import import_openai_codes
 
-    target.parent.mkdir(parents=True, exist_ok=True)
-    num_tokens = import_openai_codes(source, target)
-    for level, (num_songs, tokens) in num_tokens.items():
-        notes().print(f"{level}: {num_songs} x {tokens:,}")
-    results().print(escape(str(target)))
+    def write(path: Path) -> None:
+        for level, (num_songs, tokens) in import_openai_codes(source, path).items():
+            notes().print(f"{level}: {num_songs} x {tokens:,}")
+
+    place = write_whole(target, write, overwrite=overwrite)
+    results().print(escape(str(place)))

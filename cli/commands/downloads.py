@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from cli.console import escape, results
+from cli.console import escape, notes, results
 from cli.errors import UsageError
 from cli.outputs import HERE, SOUND_FORMATS, OutputPath
 from cli.service.client import JobView, JukeboxClient
@@ -81,6 +81,7 @@ def download_all(
     level: str | None = None,
     take: int | None = None,
     may_refuse: bool = False,
+    are_paths_results: bool = True,
 ) -> list[Path]:
     """Fetch the takes of one level, or one take; print and return the paths.
 
@@ -111,7 +112,7 @@ def download_all(
                 audio_format=audio_format,
                 overwrite=target.overwrite,
             )
-        results().print(escape(str(place)))
+        (results() if are_paths_results else notes()).print(escape(str(place)))
         paths.append(place)
     return paths
 

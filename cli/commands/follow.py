@@ -10,7 +10,7 @@ import typer
 
 from cli import options
 from cli.commands.downloads import SoundTarget, download_all
-from cli.console import escape, notes
+from cli.console import escape, notes, print_json, results
 from cli.errors import CliError
 from cli.figures import end_line, figures_table, total_line
 from cli.local.stack import LOGS_FOLDER
@@ -57,8 +57,33 @@ def local_worker_log() -> Path:
     return data_dir / LOGS_FOLDER / "worker.log"
 
 
-def wait_for_end(client: JukeboxClient, job_id: str, target: SoundTarget | None) -> None:
+def follow_new_job(
+    client: JukeboxClient,
+    job: JobView,
+    target: SoundTarget | None,
+    *,
+    no_wait: bool,
+    as_json: bool,
+) -> None:
+    """Print the id of a job that was posted, and see it to its end; with `as_json` the job itself.
+
+    Raises:
+        typer.Exit: it did not succeed.
+    """
+    if not as_json:
+        results().print(job["id"])
+    elif no_wait:
+        print_json(job)
+    if not no_wait:
+        wait_for_end(client, job["id"], target, as_json=as_json)
+
+
+def wait_for_end(
+    client: JukeboxClient, job_id: str, target: SoundTarget | None, *, as_json: bool = False
+) -> None:
     """Show a job until it is over and, where that is wanted, download it.
+
+    With `as_json` the job as it ended is the only result, and paths are notes.
 
     Raises:
         typer.Exit: it did not succeed.
@@ -73,6 +98,8 @@ def wait_for_end(client: JukeboxClient, job_id: str, target: SoundTarget | None)
         )
         raise
     show_end(job)
+    if as_json:
+        print_json(job)
     if job["status"] != "succeeded":
         raise typer.Exit(1)
     fetch = f"`{command(f'download {job_id}{where}')}`"
@@ -80,7 +107,7 @@ def wait_for_end(client: JukeboxClient, job_id: str, target: SoundTarget | None)
         notes().print(f"{fetch} fetches the sound.")
         return
     try:
-        download_all(client, job, target)
+        download_all(client, job, target, are_paths_results=not as_json)
     except (CliError, OSError):
         notes().print(f"The song is done and stays in the service: {fetch} fetches it.")
         raise

@@ -6,7 +6,7 @@ import typer
 
 from cli import options, raw_ids
 from cli.commands.downloads import SoundTarget, download_all
-from cli.commands.follow import show_figures, wait_for_end
+from cli.commands.follow import follow_new_job, show_figures, wait_for_end
 from cli.commands.song_request import audio_asset, default_model_of, present, show_what_is_sung
 from cli.console import notes, print_fitted, print_json, results
 from cli.errors import UsageError
@@ -56,6 +56,7 @@ def submit(
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Only print the job's id.")] = False,
     output: options.Output = None,
     overwrite: Overwrite = False,
+    as_json: options.AsJson = False,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
     """Post a song and wait for it; --seconds is its whole length, the prompt included."""
@@ -96,15 +97,14 @@ def submit(
             }
         job = client.submit(present(request))
         show_what_is_sung(job, request)
-        results().print(job["id"])
-        if not no_wait:
-            wait_for_end(client, job["id"], target)
+        follow_new_job(client, job, target, no_wait=no_wait, as_json=as_json)
 
 
 def watch(
     job_id: options.JobId,
     output: options.Output = None,
     overwrite: Overwrite = False,
+    as_json: options.AsJson = False,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
     """Show a job's progress until it is over."""
@@ -112,7 +112,8 @@ def watch(
     if output is not None and not output.is_folder:
         output.check_writable([output.path], overwrite=overwrite)
     with JukeboxClient(url) as client:
-        wait_for_end(client, for_job(client, job_id, client.get)["id"], target)
+        whole_id = for_job(client, job_id, client.get)["id"]
+        wait_for_end(client, whole_id, target, as_json=as_json)
 
 
 def list_jobs(

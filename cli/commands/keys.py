@@ -30,6 +30,7 @@ def create(
         str,
         typer.Option(help="submit, read and admin (everything, with everybody's jobs), by commas."),
     ] = "submit,read",
+    as_json: options.AsJson = False,
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
 ) -> None:
     """Make a key and print it, this once; a running service knows it at once."""
@@ -37,7 +38,10 @@ def create(
         key, token = ApiKeyFile(data_dir).create(name, _scopes(scopes))
     except (JobsError, ValueError) as error:
         raise UsageError(str(error)) from error
-    results().print(token)
+    if as_json:
+        print_json(_as_dict(key) | {"key": token})
+    else:
+        results().print(token)
     notes().print(
         f"{escape(key.name)} may {', '.join(key.scopes)}. Keep the key: it is stored nowhere. "
         "Clients send it as `Authorization: Bearer ...`; `jukebox` takes it from JUKEBOX_API_KEY. "

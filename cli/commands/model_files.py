@@ -1,14 +1,16 @@
 """`jukebox models pull`, `convert` and `verify`: models from elsewhere; are they whole?"""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from cli import options
-from cli.console import escape, notes, results
+from cli.console import escape, notes, print_json, results
 from cli.errors import CliError, UsageError
+from cli.outputs import Overwrite, check_new_folder
 from cli.service.transfer import TransferLines, transfer_display
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.models.catalog import ModelCatalog
@@ -126,14 +128,17 @@ def convert(
         Path | None, typer.Option(help="Folder with v2_artist_ids.txt and so on.")
     ] = None,
     dtype: Annotated[Dtype, typer.Option(help="Precision of the transformers' weights.")] = "keep",
+    overwrite: Overwrite = False,
 ) -> None:
     """Write a model from elsewhere, or one of ours in another precision, in our own format."""
     import torch
 
     from jukebox_core.checkpoints.convert import convert as convert_model
 
+    weights = _source(source, destination.name, model, config, labels)
+    check_new_folder(destination, overwrite=overwrite)
     convert_model(
-        _source(source, destination.name, model, config, labels),
+        weights,
         destination,
         described_as=str(source),
         dtype=None if dtype == "keep" else getattr(torch, dtype),
@@ -179,6 +184,7 @@ def verify(
     models: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME]...", help="Names or folders; all if none.")
     ] = None,
+    as_json: options.AsJson = False,
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
     models_dir: options.ModelsDir = None,
 ) -> None:
@@ -187,14 +193,18 @@ def verify(
 
     folder = options.models_folder(data_dir, models_dir)
     directories = [_directory(model, folder) for model in models or ModelCatalog(folder).names()]
-    broken = set()
+    broken, parts = set(), []
     for directory in directories:
         for finding in findings_of(directory):
+            parts.append({"model": directory.name, **asdict(finding)})
             mark = "[green]fine[/]" if finding.is_fine else "[bold red]broken[/]"
             line = escape(f"{directory.name} {finding.part}: {finding.detail}")
-            results().print(f"{mark} {line}")
+            if not as_json:
+                results().print(f"{mark} {line}")
             if not finding.is_fine:
                 broken.add(directory.name)
+    if as_json:
+        print_json(parts)
     if broken:
         raise CliError(f"not whole: {', '.join(sorted(broken))}. Fetch or convert them again")
     if not directories:

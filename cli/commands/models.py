@@ -11,6 +11,7 @@ from cli.commands import model_files
 from cli.console import escape, notes, print_fitted, print_json, results
 from cli.errors import CliError
 from cli.optional_packages import require_packages
+from cli.outputs import Overwrite, check_new_folder
 from cli.tables import Column, fitted_table
 from jukebox_core.child_processes import TORCH_VARIABLES, child_environment, python_command
 from jukebox_core.config import JukeboxConfig
@@ -86,8 +87,10 @@ def list_models(
 @models_app.command("tiny")
 def tiny(
     directory: Annotated[Path, typer.Argument(help="Where to write it, e.g. models/tiny.")],
+    overwrite: Overwrite = False,
 ) -> None:
     """Write the tiny model: random weights, made on the spot in a few seconds."""
+    check_new_folder(directory, overwrite=overwrite)
     write_tiny(directory)
     notes().print(TINY_IS_NOISE)
     results().print(escape(str(directory)))

@@ -8,7 +8,7 @@ import typer
 
 from cli import options
 from cli.commands.downloads import SoundTarget
-from cli.commands.follow import wait_for_end
+from cli.commands.follow import follow_new_job
 from cli.commands.song_request import default_model_of, origin, present, show_what_is_sung, upload
 from cli.console import print_fitted, print_json, results
 from cli.job_lines import family_trees
@@ -65,6 +65,7 @@ def continue_song(
     no_wait: NoWait = False,
     output: options.Output = None,
     overwrite: Overwrite = False,
+    as_json: options.AsJson = False,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
     """Draw more of a song that is over; what is kept of it is not changed."""
@@ -89,7 +90,7 @@ def continue_song(
         "speed": speed,
         "audio_format": audio_format if target is None else target.audio_format,
     }
-    _go_on(song, request, url, target, no_wait=no_wait)
+    _go_on(song, request, url, target, no_wait=no_wait, as_json=as_json)
 
 
 def upsample(
@@ -110,6 +111,7 @@ def upsample(
     no_wait: NoWait = False,
     output: options.Output = None,
     overwrite: Overwrite = False,
+    as_json: options.AsJson = False,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
     """Draw the finer levels of a draft, as long as it is."""
@@ -132,16 +134,21 @@ def upsample(
         "speed": speed,
         "audio_format": audio_format if target is None else target.audio_format,
     }
-    _go_on(song, request, url, target, no_wait=no_wait)
+    _go_on(song, request, url, target, no_wait=no_wait, as_json=as_json)
 
 
 def upload_file(
     file: Annotated[Path, typer.Argument(help="WAV, FLAC, OGG or MP3; or codes in safetensors.")],
+    as_json: options.AsJson = False,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
     """Send a file to begin songs with; prints the id of the asset that it becomes."""
     with JukeboxClient(url) as client:
-        results().print(upload(client, file))
+        asset = upload(client, file)
+    if as_json:
+        print_json(asset)
+    else:
+        results().print(asset["id"])
 
 
 def tree(
@@ -166,7 +173,13 @@ def _sampling(temperature: float | None) -> dict[str, Any] | None:
 
 
 def _go_on(
-    song: str, request: Mapping[str, Any], url: str, target: SoundTarget | None, *, no_wait: bool
+    song: str,
+    request: Mapping[str, Any],
+    url: str,
+    target: SoundTarget | None,
+    *,
+    no_wait: bool,
+    as_json: bool,
 ) -> None:
     with JukeboxClient(url) as client:
         begun = origin(client, song)
@@ -174,6 +187,4 @@ def _go_on(
             begun["model"] = default_model_of(client)
         job = client.submit({**present(request), **begun})
         show_what_is_sung(job, request)
-        results().print(job["id"])
-        if not no_wait:
-            wait_for_end(client, job["id"], target)
+        follow_new_job(client, job, target, no_wait=no_wait, as_json=as_json)

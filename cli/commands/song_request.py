@@ -46,7 +46,7 @@ def audio_asset(client: JukeboxClient, prompt: str) -> str:
         return prompt
     if not Path(prompt).is_file():
         raise UsageError(f"{prompt!r} is no file, and no id of an asset")
-    return upload(client, Path(prompt))
+    return str(upload(client, Path(prompt))["id"])
 
 
 def origin(client: JukeboxClient, song: str) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def origin(client: JukeboxClient, song: str) -> dict[str, Any]:
         ServiceProblem: the service does not take the file.
     """
     if Path(song).is_file():
-        return {"prompt": {"asset_id": upload(client, Path(song))}}
+        return {"prompt": {"asset_id": upload(client, Path(song))["id"]}}
     if _ASSET_ID.fullmatch(song):
         return {"prompt": {"asset_id": song}}
     if not looks_like_a_job(song):
@@ -84,8 +84,8 @@ def default_model_of(client: JukeboxClient) -> str:
     return name
 
 
-def upload(client: JukeboxClient, path: Path) -> str:
-    """Send a file and say what it was found to be; returns the asset's id."""
+def upload(client: JukeboxClient, path: Path) -> dict[str, Any]:
+    """Send a file and say what it was found to be; returns the asset."""
     asset = client.upload(path)
     if asset["kind"] == "audio":
         about = f"{asset['duration_seconds']:.2f} s at {asset['sample_rate_hz']:,} Hz"
@@ -93,4 +93,4 @@ def upload(client: JukeboxClient, path: Path) -> str:
         tokens = ", ".join(f"{number:,} {level}" for level, number in asset["tokens"].items())
         about = f"codes of {asset['num_samples']} ({tokens} tokens)"
     notes().print(escape(f"{path}: {about}"))
-    return str(asset["id"])
+    return asset

@@ -7,13 +7,16 @@ import typer
 
 from cli.commands.train_new import ModelFolder
 from cli.console import escape, notes, results
+from cli.outputs import Overwrite, check_new_folder
 
 
 def pack(
     model: ModelFolder,
     destination: Annotated[Path, typer.Argument(metavar="DST", help="The new model directory.")],
+    overwrite: Overwrite = False,
 ) -> None:
     """Copy MODEL with all weights kept as 16-bit numbers, to be handed on."""
+    check_new_folder(destination, overwrite=overwrite)
     # Imported here: torch takes seconds to load, and most commands do not need it.
     from jukebox_core.training.dataset.packing import pack_model
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cli import options
-from cli.console import notes, results
+from cli.console import notes, print_json, results
 from cli.errors import UsageError
 from cli.program import command
 from jobs.api_keys import ApiKeyFile
@@ -22,6 +22,7 @@ def secret(
     name: Annotated[
         str | None, typer.Argument(help="Name of an API key; none where no keys are needed.")
     ] = None,
+    as_json: options.AsJson = False,
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
 ) -> None:
     """Print the secret that the receivers of one API key check webhooks with."""
@@ -30,7 +31,10 @@ def secret(
         newest = WebhookSecrets(data_dir).of(owner)[0]
     except JobsError as error:
         raise UsageError(str(error)) from error
-    results().print(newest)
+    if as_json:
+        print_json({"secret": newest})
+    else:
+        results().print(newest)
 
 
 @webhooks_app.command("rotate")

@@ -8,12 +8,13 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from cli.errors import CliError, ServiceProblem, UsageError
-from cli.local.stack import LOGS_FOLDER, other_free_port, require_free_port
-from cli.program import command, serve_on
+from cli.local.stack import LOGS_FOLDER, require_free_port
+from cli.program import command
 from cli.service.client import JukeboxClient
 from jukebox_core.child_processes import TORCH_VARIABLES, child_environment
 from jukebox_core.errors import JukeboxError
@@ -206,9 +207,8 @@ def check_port(place: Surroundings) -> Finding:
     try:
         require_free_port(place.host, place.port)
     except UsageError as error:
-        return Finding(
-            "port", Verdict.MISSING, str(error), serve_on(other_free_port(place.host, place.port))
-        )
+        found, remedy = str(error).split(". ", 1)
+        return Finding("port", Verdict.MISSING, found, remedy)
     return Finding("port", Verdict.FINE, f"{place.host}:{place.port} is free")
 
 
@@ -218,7 +218,10 @@ def check_service(place: Surroundings) -> Finding:
         with JukeboxClient(place.url, timeout_sec=5.0) as client:
             workers = client.system()["workers"]
     except ServiceProblem as problem:
-        remedy = "export JUKEBOX_API_KEY=..., a key that may read"
+        needs_key = problem.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+        remedy = "check that --url is that of the service"
+        if needs_key:
+            remedy = "export JUKEBOX_API_KEY=..., a key that may read"
         return Finding("service", Verdict.NOTE, f"{place.url}: {problem}", remedy)
     except CliError:
         return Finding(

@@ -263,8 +263,8 @@ def require_free_port(host: str, port: int) -> None:
     except OSError as error:
         if error.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise UsageError(
-                f"cannot listen on {host}:{port} ({error.strerror}). --host is an address of this "
-                "machine, such as 127.0.0.1, or 0.0.0.0 for all of them"
+                f"cannot listen on {host}:{port} ({error.strerror}). Give --host an address of "
+                "this machine, such as 127.0.0.1, or 0.0.0.0 for all of them"
             ) from error
         raise UsageError(
             f"cannot listen on {host}:{port} ({error.strerror}). Stop what uses this port, or "

@@ -83,7 +83,7 @@ def test_a_tree_shows_id_and_status_first_at_any_width(run, monkeypatch, listed,
         ["c" * 8, "running"],
         ["d" * 8, "failed"],
     ]
-    assert "ancestral: 120.5 s, 3" in lines[0]
+    assert "ancestral: 120.5 s down to" in lines[0]
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])
@@ -120,6 +120,26 @@ def test_models_keys_and_doctor_print_json(run):
     run("keys", "create", "studio")
     (key,) = json.loads(run("keys", "list", "--json").stdout)
     assert (key["name"], key["scopes"]) == ("studio", ["submit", "read"])
+
+
+def test_new_jobs_are_json_when_posted_or_when_they_have_ended(run, service, tmp_path):
+    script_a_song(service)
+    posted = json.loads(run("submit", "--no-wait", "--json").stdout)
+    assert posted["status"] == "queued"
+    for command in (["submit"], ["upsample", IDS["a"]], ["watch", "job_1"]):
+        ended = run(*command, "-o", "new/", "--json")
+        assert json.loads(ended.stdout)["status"] == "succeeded"
+        assert "new/job_1-top-0.wav" in ended.stderr
+
+
+def test_an_upload_and_keys_are_json_too(run, service, tmp_path):
+    facts = {"id": "asset_1", "kind": "audio", "duration_seconds": 1.0, "sample_rate_hz": 16000}
+    service.on("POST", "/assets", json_answer(facts, 201))
+    (tmp_path / "mine.wav").write_bytes(b"RIFF")
+    assert json.loads(run("upload", "mine.wav", "--json").stdout) == facts
+    assert json.loads(run("keys", "create", "me", "--json").stdout)["key"].startswith("jbx_")
+    assert json.loads(run("webhooks", "secret", "--json").stdout)["secret"].startswith("whsec_")
+    assert json.loads(run("models", "verify", "--json").stdout) == []
 
 
 @pytest.mark.parametrize("typed", ["bbbbbbbb", "job_bbbbbbbb", "b", "BBBB", IDS["b"]])

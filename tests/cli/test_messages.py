@@ -143,7 +143,7 @@ def test_a_taken_port_is_answered_with_a_command_that_works(monkeypatch):
 
 
 def test_an_address_of_another_machine_is_no_question_of_the_port():
-    with pytest.raises(UsageError, match="--host is an address of this machine"):
+    with pytest.raises(UsageError, match="--host an address of this machine"):
         require_free_port("192.0.2.1", free_port())
 
 

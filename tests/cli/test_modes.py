@@ -174,7 +174,7 @@ def test_tree_shows_the_whole_line_whichever_of_it_is_named(service, run):
     service.on("GET", "/jobs", pages)
     lines = run("tree", "job_4").stdout.splitlines()
     assert [line.split("job_")[1][0] for line in lines] == ["1", "2", "4", "3"]
-    assert "succeeded  ancestral: 2 s, 3 takes, middle" in lines[0]
+    assert "succeeded  ancestral: 2 s down to middle, 3 takes" in lines[0]
     assert "succeeded  continue of take 2: 2 s" in lines[1]
     assert "succeeded  continue cut at 1.5 s: 2 s" in lines[3]
     assert "root=job_1" in service.requests[-1][1]

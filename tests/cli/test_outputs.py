@@ -5,6 +5,7 @@ import os
 
 import pytest
 import soundfile
+import torch
 from safetensors.torch import load_file
 
 from cli import outputs
@@ -115,14 +116,14 @@ def test_generate_writes_the_format_of_the_suffix_and_files_of_a_folder(generate
 
 
 def test_a_song_that_its_disk_refuses_is_kept_elsewhere_and_said(generate, tmp_path, monkeypatch):
-    written = outputs._write_whole
+    written = outputs.write_whole
 
     def full(target, write, *, overwrite):
         if target.parent.name == "full":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
         return written(target, write, overwrite=overwrite)
 
-    monkeypatch.setattr(outputs, "_write_whole", full)
+    monkeypatch.setattr(outputs, "write_whole", full)
     with pytest.raises(CliError, match=r"full/x.wav could not.*No space left.*kept in x.wav"):
         generate("-o", "full/x.wav")
     assert soundfile.info("x.wav").duration == pytest.approx(1.0, abs=0.1)
@@ -230,6 +231,39 @@ def test_a_format_that_is_unknown_is_refused_before_the_service_is_asked(service
     with pytest.raises(UsageError, match=r"\.m4a cannot be written"):
         run(*command, "job_1", "-o", "z.m4a")
     assert service.requests == []
+
+
+def test_a_folder_that_is_no_model_is_never_replaced(run, tmp_path, tiny_model_dir):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/song.wav").write_bytes(b"mine")
+    source = str(tiny_model_dir)
+    for command in (["models", "tiny"], ["models", "convert", source], ["train", "pack", source]):
+        for overwrite in ([], ["--overwrite"]):
+            with pytest.raises(UsageError, match="mine exists already and is no model"):
+                run(*command, "mine", *overwrite)
+    assert (tmp_path / "mine/song.wav").read_bytes() == b"mine"
+
+
+def test_a_model_is_replaced_only_when_that_is_wanted(run, tmp_path, tiny_model_dir):
+    (tmp_path / "made").mkdir()
+    command = ["models", "convert", str(tiny_model_dir), "made"]
+    run(*command)
+    before = (tmp_path / "made/config.json").stat().st_ino
+    with pytest.raises(UsageError, match=r"made exists already.*--overwrite"):
+        run(*command)
+    assert (tmp_path / "made/config.json").stat().st_ino == before
+    run(*command, "--overwrite")
+    assert (tmp_path / "made/config.json").stat().st_ino != before
+
+
+def test_imported_codes_replace_nothing(run, tmp_path):
+    torch.save({"zs": [torch.zeros(1, n, dtype=torch.int64) for n in (64, 16, 4)]}, "data.pth.tar")
+    assert run("codes", "import", "data.pth.tar", "new/").stdout == "new/data.safetensors\n"
+    assert run("codes", "import", "data.pth.tar", "new/").stdout == "new/data-2.safetensors\n"
+    with pytest.raises(UsageError, match="exists already"):
+        run("codes", "import", "data.pth.tar", "new/data.safetensors")
+    with pytest.raises(UsageError, match=r"\.npz cannot be written"):
+        run("codes", "import", "data.pth.tar", "codes.npz")
 
 
 def test_codes_and_lyric_times_follow_the_same_rules(service, run, tmp_path):

@@ -100,9 +100,9 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_find_it(environment, tmp_
     assert list(client.follow(job_id))[-1]["status"] == "canceled"
 
 
-def test_what_a_model_cannot_sing_is_refused_with_the_field_at_fault(environment, tmp_path):
+def test_what_a_model_cannot_sing_is_refused_with_the_option_at_fault(environment, tmp_path):
     done = jukebox("submit", "--seconds", "601", environment=environment, cwd=tmp_path, status=1)
-    assert "/duration_seconds:" in done.stderr
+    assert "--seconds:" in done.stderr
     assert "Traceback" not in done.stderr
 
 
