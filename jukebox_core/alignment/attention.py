@@ -102,6 +102,6 @@ def _window_attention(
     padded = torch.zeros(1, prior.config.context_tokens, dtype=torch.int64, device=device)
     padded[0, : len(codes)] = codes
     labels = window_label_rows(prior, [song], timing, start_token).to(device)
-    output = prior(padded, labels, record_attention=lyrics.alignment_layer)
-    weights: Tensor = output.attention[0, lyrics.alignment_head].float().cpu()
+    attention = prior.attention_of_window(padded, labels, lyrics.alignment_layer)
+    weights = attention[0, lyrics.alignment_head].float().cpu()
     return weights[prior.config.num_prefix_tokens :, : lyrics.num_tokens]

@@ -202,10 +202,7 @@ class JukeboxPrior(nn.Module):
         Raises:
             ValueError: a shape does not fit this prior.
         """
-        if codes.shape[1] != self.config.context_tokens:
-            raise ValueError(
-                f"a window holds {self.config.context_tokens} codes, and got {codes.shape[1]}"
-            )
+        self._check_window(codes)
         conditioning = self.condition(labels, upper_codes)
         ids = self._sequence_ids(codes, conditioning)
         added = self._sequence_conditioning(conditioning, ids.shape[1])
@@ -220,6 +217,31 @@ class JukeboxPrior(nn.Module):
             lyric_loss=lyric_loss,
             attention=output.attention,
         )
+
+    def attention_of_window(self, codes: Tensor, labels: Tensor, layer: int) -> Tensor:
+        """The softmax weights of one layer for whole windows, as `forward` records them.
+
+        Layers after it are not run, nor are logits computed: for `mini`, whose head for the lyrics
+        is in the third of twelve layers, a fraction of the work.
+
+        codes     int64 [B, context_tokens]
+        labels    int64 [B, W], see `condition`
+
+        Raises:
+            ValueError: a shape does not fit this prior.
+        """
+        self._check_window(codes)
+        conditioning = self.condition(labels)
+        ids = self._sequence_ids(codes, conditioning)
+        added = self._sequence_conditioning(conditioning, ids.shape[1])
+        x = self._embed(ids[:, :-1], conditioning, added)
+        return self.transformer.attention_in(x, conditioning.lyric_states, layer)
+
+    def _check_window(self, codes: Tensor) -> None:
+        if codes.shape[1] != self.config.context_tokens:
+            raise ValueError(
+                f"a window holds {self.config.context_tokens} codes, and got {codes.shape[1]}"
+            )
 
     def activations(self, codes: Tensor, conditioning: Conditioning, num_layers: int) -> Tensor:
         """What `num_layers` layers make of the beginning of a window, float32 [B, n, C].

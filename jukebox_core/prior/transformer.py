@@ -126,6 +126,16 @@ class Transformer(nn.Module):
                 x, _ = layer(x, lyric_states)
         return StackOutput(x.float(), attention)
 
+    def attention_in(self, x: Tensor, lyric_states: Tensor | None, layer: int) -> Tensor:
+        """The softmax weights of one layer, as `forward` records them; no layer after it is run.
+
+        x  float32 [B, T, C]
+        """
+        x = x.to(self.compute_dtype)
+        for before in self.stack()[:layer]:
+            x, _ = before(x, lyric_states)
+        return self.stack()[layer].attention_weights(x, lyric_states)
+
     def states_after(
         self, x: Tensor, lyric_states: Tensor | None, layers: Sequence[int]
     ) -> list[Tensor]:

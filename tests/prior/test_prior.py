@@ -45,6 +45,17 @@ def test_the_alignment_layer_shows_where_the_music_looks_in_the_lyrics(name):
 
 
 @pytest.mark.parametrize("name", ["prior_5b_lyrics", "prior_1b_lyrics"])
+def test_the_attention_of_one_layer_is_that_of_a_whole_pass_to_the_bit(name):
+    prior, golden = golden_prior(name), expected()
+    codes, labels = golden[f"{name}.z_0"], golden[f"{name}.y_0"]
+    for layer in range(prior.config.transformer.num_layers):
+        whole = prior(codes, labels, record_attention=layer).attention
+        assert prior.attention_of_window(codes, labels, layer).equal(whole)
+    with pytest.raises(ValueError, match="a window holds 64 codes, and got 63"):
+        prior.attention_of_window(codes[:, :-1], labels, 0)
+
+
+@pytest.mark.parametrize("name", ["prior_5b_lyrics", "prior_1b_lyrics"])
 def test_the_alignment_head_has_the_attention_of_the_original(name):
     # The first window of a drawn song: where windows overlap, the original keeps the earlier one.
     prior, golden = golden_prior(name), expected()

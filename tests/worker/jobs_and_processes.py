@@ -123,7 +123,7 @@ def random_codes(num_rows, **num_tokens):
     return {level: random.integers(0, 256, (num_rows, n)) for level, n in num_tokens.items()}
 
 
-def make_job(catalog: ModelCatalog, *, codes=None, recording=None, **wanted) -> Job:
+def make_job(catalog: ModelCatalog, *, codes=None, recording=None, parent=None, **wanted) -> Job:
     """A job of any mode; `duration_seconds` is the whole length here."""
     values = {
         "model": "tiny",
@@ -149,6 +149,9 @@ def make_job(catalog: ModelCatalog, *, codes=None, recording=None, **wanted) -> 
         created_at=datetime.now(UTC),
         prompt_codes_name=_prompt_name(codes) if codes is not None else None,
         prompt_audio_name="prompt.wav" if recording is not None else None,
+        parent_id=parent.id if parent is not None else None,
+        root_id=parent.root_id if parent is not None else "",
+        parent_sample=request.sample if parent is not None else None,
     )
     return _with_plan(job, card.config, _prompt_tokens(job, card.config, codes, recording))
 

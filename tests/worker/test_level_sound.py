@@ -2,15 +2,19 @@
 
 import threading
 import weakref
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import redis
 import soundfile
 import torch
 
 from jobs.files.artifacts import LocalArtifacts
-from jobs.record.job import JobStatus, Stage
+from jobs.record.codec import output_field, to_json
+from jobs.record.job import JobStatus, Stage, new_job_id
+from jobs.store.scripts import record_key
 from jukebox_core.units import Level
 from tests.worker.jobs_and_processes import decode_alone, run_stage, sing_alone
 from worker.song.level_audio import LevelSound
@@ -45,6 +49,91 @@ def test_a_level_becomes_sound_while_it_is_drawn(service, worker, models_dir, be
         sound, _ = soundfile.read(service.artifacts.path(job.id, output.name), dtype="float32")
         alone = decode_alone(models_dir, codes, "top")[output.sample]
         np.testing.assert_allclose(sound, alone, atol=2 / 2**15)
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """(first token, last) of every piece that is decoded, with small pieces."""
+    monkeypatch.setattr("jukebox_core.vqvae.chunks.NEAR_SAMPLES", 4096)
+    pieces = []
+    real = LevelSound._decode_row
+
+    def decode_row(sound, row, chunk):
+        pieces.append((chunk.keep_start, chunk.keep_end))
+        return real(sound, row, chunk)
+
+    monkeypatch.setattr(LevelSound, "_decode_row", decode_row)
+    return pieces
+
+
+def sung_draft(service, worker, **changes):
+    draft = service.admit(levels=("top",), duration_seconds=12.0, **changes)
+    run_stage(worker, draft.id, Stage.TOP)
+    return service.store.get(draft.id)
+
+
+def longer(service, worker, draft, num_kept, *, parent, sample=0, **changes):
+    """The same draft and one second more, as 16-bit samples of its first take."""
+    rows = service.artifacts.read_all_codes(draft.id, draft.codes_name)["top"]
+    job = service.admit(
+        parent=parent,
+        codes={"top": rows[sample : sample + 1, :num_kept]},
+        sample=sample,
+        levels=("top",),
+        duration_seconds=13.0,
+        **changes,
+    )
+    run_stage(worker, job.id, Stage.TOP)
+    (output, *_) = service.store.get(job.id).outputs
+    return soundfile.read(service.artifacts.path(job.id, output.name), dtype="int16")[0]
+
+
+@pytest.mark.parametrize("num_samples", [1, 2])
+def test_what_a_parent_has_is_not_decoded_again_and_sounds_the_same(
+    service, worker, decoded, num_samples
+):
+    draft = sung_draft(service, worker, num_samples=2)
+    decoded.clear()
+    alone = longer(service, worker, draft, 700, parent=None, sample=1, num_samples=num_samples)
+    all_pieces = set(decoded)
+    decoded.clear()
+    sound = longer(service, worker, draft, 700, parent=draft, sample=1, num_samples=num_samples)
+    np.testing.assert_array_equal(sound, alone)
+    again = set(decoded)
+    assert len(again) <= len(all_pieces) / 2
+    assert min(again)[0] == 0, "the first piece is compared"
+    assert all(end > 600 for start, end in again if start)
+
+
+@pytest.mark.parametrize("trouble", ["other sound", "damaged", "deleted", "no record"])
+def test_a_parent_whose_sound_cannot_be_used_is_decoded_again(service, worker, decoded, trouble):
+    draft = sung_draft(service, worker)
+    alone = longer(service, worker, draft, 700, parent=None)
+    all_pieces = len(decoded)
+    (output,) = draft.outputs
+    path = service.artifacts.path(draft.id, output.name)
+    parent = draft
+    if trouble == "other sound":
+        samples, rate_hz = soundfile.read(path, dtype="int16")
+        soundfile.write(path, samples // 2, rate_hz)
+        sha256, num_bytes = service.artifacts.fingerprint(draft.id, output.name)
+        changed = replace(output, sha256=sha256, num_bytes=num_bytes)
+        parent = replaced_outputs(service, draft, changed)
+    elif trouble == "damaged":
+        path.write_bytes(path.read_bytes()[:-100])
+    elif trouble == "deleted":
+        path.unlink()
+    else:
+        parent = replace(draft, id=new_job_id())
+    decoded.clear()
+    np.testing.assert_array_equal(longer(service, worker, draft, 700, parent=parent), alone)
+    assert len(decoded) >= all_pieces / 2
+
+
+def replaced_outputs(service, job, output):
+    with redis.Redis.from_url(service.redis_url, decode_responses=True) as client:
+        client.hset(record_key(job.id), output_field(output), to_json(output))
+    return service.store.get(job.id)
 
 
 def test_segments_become_sound_when_they_are_joined(service, worker, models_dir, begun):
@@ -162,7 +251,7 @@ def test_however_many_pieces_a_level_has_few_are_in_memory_at_a_time(tmp_path):
     )
     request = SimpleNamespace(model="tiny")
     hold = SimpleNamespace(
-        claim=SimpleNamespace(job=SimpleNamespace(request=request)),
+        claim=SimpleNamespace(job=SimpleNamespace(request=request, parent_id=None)),
         wait=lambda _, work: work.make(),
     )
     with pytest.MonkeyPatch.context() as patch:

@@ -1,6 +1,9 @@
 """The sound of one level, made while the level is still being drawn."""
 
+import logging
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from typing import IO
 
 import numpy as np
@@ -9,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jukebox_core.audio.files import PcmBlock, to_pcm
+from jukebox_core.errors import AudioError
 from jukebox_core.units import Level
 from jukebox_core.vqvae.chunks import (
     Chunk,
@@ -21,6 +25,9 @@ from worker.device.engine_thread import SlicedWork
 from worker.device.models import LoadedModel
 from worker.lease.lease import Hold
 from worker.parts import WorkerParts
+from worker.song.parent_sound import open_parent_sound
+
+log = logging.getLogger(__name__)
 
 _SPOOL_BLOCK_BYTES = 1 << 20
 SLICE_SAMPLES = 2**17
@@ -50,6 +57,18 @@ class SpooledSound:
         self._file.close()
 
 
+@dataclass(slots=True, eq=False)
+class _Piece:
+    """A piece of every sample, from codes int64 [chunk.end - chunk.start] of each.
+
+    `works` decode it; there are none for a piece that is read from the parent's sound.
+    """
+
+    chunk: Chunk
+    rows: list[Tensor]
+    works: list[SlicedWork] = field(default_factory=list)
+
+
 class LevelSound:
     """Decodes a level of a claimed job piece by piece; a context manager that lets go of the rest.
 
@@ -58,6 +77,9 @@ class LevelSound:
     so is the sound. What is made lies on the disk, not in memory, however long the level and many
     the samples are.
 
+    What a job shares with its parent is read from the parent's files. Its first piece is decoded
+    all the same: unless it is the parent's to the bit, so are all others.
+
     num_tokens  of the level that are heard
     """
 
@@ -65,13 +87,20 @@ class LevelSound:
         self._worker, self._hold, self._level = worker, hold, level
         self._num_tokens = num_tokens
         config = worker.catalog.get(hold.claim.job.request.model).config.vqvae
-        chunk_tokens = max(SLICE_SAMPLES // config.samples_per_token[level], 1)
+        hop_samples = config.samples_per_token[level]
+        chunk_tokens = max(SLICE_SAMPLES // hop_samples, 1)
         if worker.device_name == "cpu":
             chunk_tokens = near_chunk_tokens(config, level)
         reach_tokens = decoder_reach_tokens(config, level)
-        grid_tokens = decoder_grid_tokens(config, level)
-        self._waiting = list(plan_chunks(num_tokens, chunk_tokens, reach_tokens, grid_tokens))
-        self._begun: list[list[SlicedWork]] = []
+        cut = partial(
+            plan_chunks,
+            chunk_tokens=chunk_tokens,
+            reach_tokens=reach_tokens,
+            grid_tokens=decoder_grid_tokens(config, level),
+        )
+        self._waiting = list(cut(num_tokens))
+        self._parent = open_parent_sound(worker, hold.claim.job, level, cut, hop_samples)
+        self._begun: list[_Piece] = []
         self._num_spooled = 0
         self._sounds: list[SpooledSound] = []
 
@@ -79,8 +108,10 @@ class LevelSound:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for work in [work for piece in self._begun for work in piece]:
+        for work in [work for piece in self._begun for work in piece.works]:
             self._worker.engine.cancel(work)
+        if self._parent is not None:
+            self._parent.close()
         for sound in self._sounds:
             sound.close()
 
@@ -96,7 +127,10 @@ class LevelSound:
             chunk = self._waiting.pop(0)
             # Copies: the rest of the array is still being written to.
             rows = [torch.tensor(row[: chunk.end][chunk.start :]) for row in codes]
-            self._begun.append([self._decode(row, chunk) for row in rows])
+            piece = _Piece(chunk, rows)
+            if not self._begun or not self._is_parents(chunk):
+                self._decode(piece)
+            self._begun.append(piece)
 
     def finish(self, codes: NDArray[np.int64]) -> list[SpooledSound]:
         """The sound of every sample of codes int64 [num_samples, heard], until the block ends.
@@ -105,7 +139,7 @@ class LevelSound:
         """
         self.begin(codes, self._num_tokens)
         while self._num_spooled < len(self._begun):
-            for work in self._begun[self._num_spooled]:
+            for work in self._begun[self._num_spooled].works:
                 self._hold.wait(self._worker.engine, work)
             self._spool_next()
         return self._sounds
@@ -113,20 +147,59 @@ class LevelSound:
     def _is_next_made(self) -> bool:
         if self._num_spooled == len(self._begun):
             return False
-        return all(work.has_ended and not work.error for work in self._begun[self._num_spooled])
+        works = self._begun[self._num_spooled].works
+        return all(work.has_ended and not work.error for work in works)
 
     def _spool_next(self) -> None:
         """Write the first piece that is still in memory behind those before it."""
-        works = self._begun[self._num_spooled]
-        while len(self._sounds) < len(works):
+        piece = self._begun[self._num_spooled]
+        while len(self._sounds) < len(piece.rows):
             self._sounds.append(SpooledSound(self._worker.artifacts.nameless_file()))
-        for sound, work in zip(self._sounds, works, strict=True):
-            for piece in work.pieces():
-                sound.append(piece)
-        self._begun[self._num_spooled] = []
+        made = self._read(piece)
+        if not self._num_spooled:
+            self._compare(piece.chunk, made)
+        for sound, samples in zip(self._sounds, made, strict=True):
+            sound.append(samples)
+        self._begun[self._num_spooled] = _Piece(piece.chunk, [])
         self._num_spooled += 1
 
-    def _decode(self, row: Tensor, chunk: Chunk) -> SlicedWork:
+    def _is_parents(self, chunk: Chunk) -> bool:
+        return self._parent is not None and chunk in self._parent.shared
+
+    def _read(self, piece: "_Piece") -> list[Tensor]:
+        """The piece float32 [samples, 1] of every sample, decoded or from the parent."""
+        if self._parent is not None and not piece.works:
+            try:
+                return [self._parent.piece(n, piece.chunk) for n in range(len(piece.rows))]
+            except AudioError as error:
+                extra = {"job_id": self._hold.claim.job.id}
+                log.warning("decoding what the parent's files had: %s", error, extra=extra)
+                self._give_up_parent()
+                for work in piece.works:
+                    self._hold.wait(self._worker.engine, work)
+        return [torch.cat(work.pieces()) for work in piece.works]
+
+    def _compare(self, chunk: Chunk, made: list[Tensor]) -> None:
+        """Decode everything if the first piece is not the parent's."""
+        parent = self._parent
+        if parent is None or not self._is_parents(chunk):
+            return
+        if not all(parent.agrees(sample, chunk, each) for sample, each in enumerate(made)):
+            self._give_up_parent()
+
+    def _give_up_parent(self) -> None:
+        if self._parent is None:
+            return
+        self._parent.close()
+        self._parent = None
+        for piece in self._begun[self._num_spooled :]:
+            if not piece.works:
+                self._decode(piece)
+
+    def _decode(self, piece: "_Piece") -> None:
+        piece.works = [self._decode_row(row, piece.chunk) for row in piece.rows]
+
+    def _decode_row(self, row: Tensor, chunk: Chunk) -> SlicedWork:
         """Begin one piece of one sample, from codes int64 [chunk.end - chunk.start]."""
         level, start = self._level, chunk.keep_start - chunk.start
 

@@ -1,0 +1,114 @@
+"""The sound of a job's parent, as far as the job begins with the same codes.
+
+A song that goes on keeps codes of its parent, and with them all the sound that no new code can
+change. To decode that again takes much longer than to draw one second more.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from jobs.errors import ArtifactNotFound, JobNotFound, RecordUnreadable, StoreUnavailable
+from jobs.record.job import Job, Output
+from jukebox_core.audio.files import open_sound, to_pcm
+from jukebox_core.errors import AudioError
+from jukebox_core.units import Level
+from jukebox_core.vqvae.chunks import Chunk
+from worker.parts import WorkerParts
+
+log = logging.getLogger(__name__)
+
+Cut = Callable[[int], Iterable[Chunk]]
+"""Cuts a number of tokens into the pieces that are decoded one by one."""
+
+
+class ParentSound:
+    """Pieces of a parent's sound files, which stay open; a file may be deleted meanwhile.
+
+    sounds  an open `soundfile.SoundFile` for each sample of the job
+    shared  the pieces whose codes are the same in both songs
+    """
+
+    def __init__(
+        self, sounds: Sequence[Any], shared: Iterable[Chunk], hop_samples: int, files: ExitStack
+    ) -> None:
+        self.shared = frozenset(shared)
+        self._sounds, self._hop_samples, self._files = sounds, hop_samples, files
+
+    def piece(self, sample: int, chunk: Chunk) -> Tensor:
+        """Float32 [samples, 1]. Raises AudioError when the file is damaged."""
+        num_samples = (chunk.keep_end - chunk.keep_start) * self._hop_samples
+        sound = self._sounds[sample]
+        try:
+            sound.seek(chunk.keep_start * self._hop_samples)
+            piece = torch.from_numpy(sound.read(num_samples, dtype="float32", always_2d=True))
+        except RuntimeError as error:  # of libsndfile
+            raise AudioError(f"the sound of the parent cannot be read: {error}") from error
+        if piece.shape != (num_samples, 1):
+            raise AudioError("the sound of the parent is not that of its codes")
+        return piece
+
+    def agrees(self, sample: int, chunk: Chunk, decoded: Tensor) -> bool:
+        """Whether a piece that was decoded here is the parent's to the last bit of the file.
+
+        It is not where another device, release or codec made it.
+        """
+        try:
+            stored = self.piece(sample, chunk)
+        except AudioError:
+            return False
+        return bool((to_pcm(decoded.numpy()) == to_pcm(stored.numpy())).all())
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._files.close()
+
+
+def open_parent_sound(
+    worker: WorkerParts, job: Job, level: Level, cut: Cut, hop_samples: int
+) -> ParentSound | None:
+    """The sound of the parent at one level; None where there is none that could be used."""
+    if job.parent_id is None or not job.plan[level.label].prompt_tokens:
+        return None
+    num_kept = job.plan[level.label].prompt_tokens
+    try:
+        parent = worker.store.get(job.parent_id)
+        outputs = _outputs_of_samples(parent, job, level)
+        shared = {
+            chunk for chunk in cut(parent.plan[level.label].heard_tokens) if chunk.end <= num_kept
+        }
+        with ExitStack() as stack:
+            sounds = [
+                stack.enter_context(open_sound(_checked_path(worker, parent, output)))
+                for output in outputs
+            ]
+            return ParentSound(sounds, shared, hop_samples, stack.pop_all())
+    except (ArtifactNotFound, AudioError, JobNotFound, KeyError, RecordUnreadable) as error:
+        reason = f"{type(error).__name__}: {error}"
+    except StoreUnavailable as error:
+        reason = str(error)
+    log.info("the sound of the parent is decoded again: %s", reason, extra={"job_id": job.id})
+    return None
+
+
+def _outputs_of_samples(parent: Job, job: Job, level: Level) -> list[Output]:
+    """The parent's file for each sample of the job. Raises KeyError where there is none."""
+    by_sample = {output.sample: output for output in parent.outputs if output.level == level.label}
+    rows: Iterable[int] = range(job.request.num_samples)
+    if job.parent_sample is not None:
+        rows = [job.parent_sample] * job.request.num_samples
+    elif parent.request.num_samples == 1:
+        rows = [0] * job.request.num_samples
+    return [by_sample[row] for row in rows]
+
+
+def _checked_path(worker: WorkerParts, parent: Job, output: Output) -> Path:
+    """Raises AudioError, ArtifactNotFound."""
+    if worker.artifacts.fingerprint(parent.id, output.name)[0] != output.sha256:
+        raise AudioError(f"{output.name} of {parent.id} was changed")
+    return worker.artifacts.path(parent.id, output.name)
