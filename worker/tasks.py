@@ -66,13 +66,6 @@ def run_song(
         # It may have ended by this very claim: as one that workers died with too often.
         tidy(worker, job_id)
         return
-    try:
-        _run_claimed(worker, claim, following)
-    finally:
-        worker.suspects.leave(job_id)
-
-
-def _run_claimed(worker: WorkerParts, claim: Claim, following: frozenset[Stage]) -> None:
     hold = Hold(
         worker.store,
         claim,
@@ -81,10 +74,16 @@ def _run_claimed(worker: WorkerParts, claim: Claim, following: frozenset[Stage])
         heartbeat_sec=worker.settings.heartbeat_sec,
         draining=worker.draining,
     )
-    job_id = claim.job.id
+    with _settled(worker, hold), hold:
+        _work(worker, hold, following)
+
+
+@contextmanager
+def _settled(worker: WorkerParts, hold: Hold) -> Iterator[None]:
+    """However the work on a claim ends, the store and the files say so afterwards."""
+    claim, job_id = hold.claim, hold.claim.job.id
     try:
-        with hold:
-            _work(worker, hold, following)
+        yield
     except WorkerDraining:
         _last_word(worker, hold.claim, worker.store.release)
         _publish(worker, job_id, hold.claim.job.stage)
@@ -101,6 +100,8 @@ def _run_claimed(worker: WorkerParts, claim: Claim, following: frozenset[Stage])
         if _last_word(worker, hold.claim, lambda claim: worker.store.fail(claim, reason)):
             worker.metrics.end_job("failed", reason.code)
         tidy(worker, job_id)
+    finally:
+        worker.suspects.leave(job_id)
 
 
 def _extra(hold: Hold) -> dict[str, object]:

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from api.dependencies import JobId, JobReader, JobReaderDep, Services, ServicesDep
-from api.submission.create_job import create, forget_files
+from api.submission.create_job import create, forget_files, publish
 from api.views.openapi import (
     CONTINUE_REQUEST,
     DRAFT_REQUEST,
@@ -25,12 +25,12 @@ from api.views.openapi import (
 )
 from api.views.schemas import JobList, JobView
 from api.views.views import poll_after_sec
-from api.web.callers import Caller, CallerDep
+from api.web.callers import CallerDep
 from api.web.disconnect import client_leaving
 from api.web.idempotency import IdempotencyHeader, idempotency_of, named_request
 from api.web.waiting import ClientLeft, ServiceStopping, next_events
-from jobs.errors import QueueUnavailable, StoreUnavailable
-from jobs.idempotency import ANYONE, IdempotencyKey
+from jobs.errors import StoreUnavailable
+from jobs.idempotency import ANYONE
 from jobs.record.bodies import AncestralBody, JobBody
 from jobs.record.job import TERMINAL_STATUSES, Job, JobStatus
 from jobs.record.request import JobIdText
@@ -133,12 +133,13 @@ async def create_job(
     making a second job: the answer is then a 200 with the job that it made.
     """
     idempotency = idempotency_of(caller.owner or ANYONE, idempotency_key, body)
-    create_job = partial(_create_and_publish, services, reader, caller, body, idempotency)
+    create_job = partial(create, services, caller, body, idempotency)
     if isinstance(body, AncestralBody):
-        view, is_replayed = await to_thread.run_sync(create_job)
+        job, is_replayed = await to_thread.run_sync(create_job)
     else:
         # Cuts a prompt in a child, or reads codes: slow work, of which no key has more than others.
-        view, is_replayed = await services.ingest.slots.run(caller.owner, create_job)
+        job, is_replayed = await services.ingest.slots.run(caller.owner, create_job)
+    view = await to_thread.run_sync(_view_of_new, services, reader, job)
     response.headers["Location"] = view.urls.self
     if view.status not in TERMINAL_STATUSES:
         response.headers["Retry-After"] = str(poll_after_sec(view))
@@ -148,34 +149,12 @@ async def create_job(
     return view
 
 
-def _create_and_publish(
-    services: Services,
-    reader: JobReader,
-    caller: Caller,
-    body: JobBody,
-    idempotency: IdempotencyKey | None,
-) -> tuple[JobView, bool]:
-    job, is_replayed = create(services, caller, body, idempotency)
-    if is_replayed:
-        return reader.view(job), True
-    _publish(services, job)
-    return _view_of_new(services, reader, job), False
-
-
 def _view_of_new(services: Services, reader: JobReader, job: Job) -> JobView:
     """An accepted job stays accepted, even if the store goes away right after the write."""
     try:
         return reader.view(services.store.get(job.id))
     except StoreUnavailable:
         return reader.bare_view(job)
-
-
-def _publish(services: Services, job: Job) -> None:
-    """The message is only a hint: without it the reaper finds the record a little later."""
-    try:
-        services.queue.publish(job.id, job.stage)
-    except QueueUnavailable as error:
-        _log.warning("job accepted, but its message was not sent: %s", error)
 
 
 @router.get(
@@ -342,7 +321,7 @@ def retry_job(
     if is_replayed:
         response.headers["Idempotent-Replayed"] = "true"
     else:
-        _publish(services, job)
+        publish(services, job)
     return reader.view(job)
 
 

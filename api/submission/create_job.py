@@ -5,6 +5,8 @@ store is away, nothing is left behind.
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -19,7 +21,7 @@ from api.submission.warnings import warnings_of
 from api.submission.webhooks import check_webhook
 from api.web.callers import Caller
 from api.web.errors import ApiError, InvalidRequest, invalid_field
-from jobs.errors import AssetNotFound, StoreUnavailable
+from jobs.errors import AssetNotFound, QueueUnavailable, StoreUnavailable
 from jobs.files.assets import Asset
 from jobs.idempotency import IdempotencyKey
 from jobs.record.bodies import AncestralBody, ContinueBody, PrimedBody, UpsampleBody
@@ -42,7 +44,7 @@ def create(
     body: AncestralBody | PrimedBody | ContinueBody | UpsampleBody,
     idempotency: IdempotencyKey | None = None,
 ) -> tuple[Job, bool]:
-    """Check, keep what the job begins with, and record it. Blocking.
+    """Check, keep what the job begins with, record and publish it. Blocking.
 
     Returns the job, and whether it was there before: created with the same idempotency key.
 
@@ -68,8 +70,16 @@ def create(
     except BaseException:
         remove_files(services, job_id)
         raise
-    recorded = _record(services, job, idempotency)
-    return recorded, recorded.id != job_id
+    with _withdrawn_when_in_doubt(services, job, idempotency):
+        recorded = services.store.create(
+            job, idempotency=idempotency, limits=services.settings.job_limits
+        )
+    if recorded.id != job_id:
+        # Another request with the same key recorded one meanwhile.
+        remove_files(services, job_id)
+        return recorded, True
+    publish(services, recorded)
+    return recorded, False
 
 
 def _prepare(
@@ -213,12 +223,13 @@ def _bad_model(sentence: str) -> InvalidRequest:
     return invalid_field("body", ["model"], sentence)
 
 
-def _record(services: Services, job: Job, idempotency: IdempotencyKey | None) -> Job:
-    """The job, or the one that another request with the same key recorded meanwhile."""
+@contextmanager
+def _withdrawn_when_in_doubt(
+    services: Services, job: Job, idempotency: IdempotencyKey | None
+) -> Iterator[None]:
+    """A record that was refused leaves no files; one that may be there will be taken back."""
     try:
-        recorded = services.store.create(
-            job, idempotency=idempotency, limits=services.settings.job_limits
-        )
+        yield
     except StoreUnavailable:
         services.withdrawals.add(job.id)
         # Through its key the client may be given this job yet, if it was recorded after all.
@@ -228,9 +239,14 @@ def _record(services: Services, job: Job, idempotency: IdempotencyKey | None) ->
     except BaseException:
         remove_files(services, job.id)
         raise
-    if recorded.id != job.id:
-        remove_files(services, job.id)
-    return recorded
+
+
+def publish(services: Services, job: Job) -> None:
+    """The message is only a hint: without it the reaper finds the record a little later."""
+    try:
+        services.queue.publish(job.id, job.stage)
+    except QueueUnavailable as error:
+        _log.warning("job accepted, but its message was not sent: %s", error)
 
 
 def forget_files(services: Services, job_id: str) -> None:

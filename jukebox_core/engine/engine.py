@@ -166,20 +166,18 @@ class Engine:
         turn = self._scheduler.next_turn()
         if turn is None:
             return []
-        updates = self._shared_turn(turn.admitted)
+        newcomer, others = turn.admitted, self._shared_batches(without=turn.admitted)
+        if newcomer is not None and others and self._num_threads > 1:
+            updates = self._decode_together(others, newcomer)
+        else:
+            updates = [] if newcomer is None else self._prefill(newcomer)
+            updates += self._decode_together(self._shared_batches())
         for batch in self._batches(turn.level, is_shared=False):
             updates += self._decode(turn.level, batch)
         return updates
 
-    def _shared_turn(self, newcomer: Sequence | None) -> list[SequenceUpdate]:
-        """The newcomer, and the songs of all priors that are computed on cores of the host."""
-        others = self._shared_batches(without=newcomer)
-        if newcomer is not None and others and self._num_threads > 1:
-            return self._decode_together(others, newcomer)
-        updates = [] if newcomer is None else self._prefill(newcomer)
-        return updates + self._decode_together(self._shared_batches())
-
     def _shared_batches(self, without: Sequence | None = None) -> list[tuple[Sequence, ...]]:
+        """Batches of songs of all priors that are computed on cores of the host."""
         levels = list(self._runners)
         return [each for level in levels for each in self._batches(level, True, without=without)]
 

@@ -46,12 +46,8 @@ class Int8Projection(Projection):
         """Compute in `dtype`; the weight stays int8 and its scale float32."""
         self.bias.data = self.bias.data.to(dtype)
 
-    def forward(self, x: Tensor, *, alpha: float = 1.0, beta: float = 1.0) -> Tensor:
-        """`alpha * (x @ weight) + beta * bias` for x [..., in] in the compute dtype."""
-        return self.project(x, self.dequantised(), alpha=alpha, beta=beta)
-
-    def dequantised(self) -> Tensor:
-        """The weight [in, out] in the compute dtype."""
+    def computed_weight(self) -> Tensor:
+        """The weight [in, out] in the compute dtype, multiplied out anew for every call."""
         return (self.weight * self.scale).to(self.compute_dtype)
 
 

@@ -27,6 +27,10 @@ class Projection(nn.Module):
         """Dtype of what goes in and comes out."""
         return self.weight.dtype
 
+    def computed_weight(self) -> Tensor:
+        """The weight [in, out] in the compute dtype."""
+        return self.weight
+
     def set_compute_dtype(self, dtype: torch.dtype) -> None:
         """Compute in `dtype`."""
         self.to(dtype)
@@ -36,11 +40,8 @@ class Projection(nn.Module):
         self.weight.data = self.weight.data.to(dtype)
 
     def forward(self, x: Tensor, *, alpha: float = 1.0, beta: float = 1.0) -> Tensor:
-        """`alpha * (x @ weight) + beta * bias` for x [..., in] in the dtype of the weight."""
-        return self.project(x, self.weight, alpha=alpha, beta=beta)
-
-    def project(self, x: Tensor, weight: Tensor, *, alpha: float, beta: float) -> Tensor:
-        """As `forward`, with any weight [in, out]."""
+        """`alpha * (x @ weight) + beta * bias` for x [..., in] in the compute dtype."""
+        weight = self.computed_weight()
         if x.ndim == 2:
             return torch.addmm(self.bias, x, weight, alpha=alpha, beta=beta)
         flat = torch.addmm(self.bias, x.flatten(0, -2), weight, alpha=alpha, beta=beta)

@@ -8,7 +8,7 @@ from tests.trace import trace_of_one_song
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
 
-MOST_CALLS = 27
+MOST_CALLS = 20
 """Wanted are 20; the layers of the model are 7 of them."""
 
 

@@ -87,7 +87,7 @@ def multiplied_out(prior: JukeboxPrior) -> JukeboxPrior:
         for name, child in list(parent.named_children()):
             if isinstance(child, Int8Projection):
                 projection = Projection(*child.weight.shape)
-                projection.weight.data = child.dequantised()
+                projection.weight.data = child.computed_weight()
                 projection.bias.data = child.bias.data
                 setattr(parent, name, projection)
     return wide

@@ -207,11 +207,18 @@ class EngineThread(threading.Thread):
         self._inbox.put(self._end)
 
     def run(self) -> None:
-        """Until `stop`, or until the device is broken."""
+        """Until `stop`, or until the device is broken.
+
+        A turn is all commands, one step of everything that has work, and one slice.
+        """
         self._second.start()
         try:
             while not self._stopped:
-                self._turn()
+                self._take_commands()
+                for name, model in self._shelf.loaded():
+                    if model.engine.has_work:
+                        self._step(name, model)
+                self._advance_slices()
         except Exception:
             log.critical("the engine thread cannot go on", exc_info=True)
             self._on_broken()
@@ -220,14 +227,9 @@ class EngineThread(threading.Thread):
             # The process may end as soon as this thread has: no other may compute then.
             self._second.join()
 
-    def _turn(self) -> None:
-        """Commands first, then one step of everything that has work, and one slice."""
-        self._take_commands()
-        for name, model in self._shelf.loaded():
-            if model.engine.has_work:
-                self._step(name, model)
+    def _advance_slices(self) -> None:
+        """One slice: works take turns, or many of them would keep the songs waiting together."""
         if self._slices:
-            # They take turns, or many of them would keep the songs waiting together.
             work = self._slices.pop(0)
             self._slices.append(work)
             self._advance(work)

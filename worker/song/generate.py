@@ -174,6 +174,7 @@ class SongDrawer:
 
     def _go_on(self, until: Callable[[], bool]) -> None:
         """Draw until something is so."""
+        model = self._hold.claim.job.request.model
         while True:
             self._wake.clear()
             self._hold.check()
@@ -183,7 +184,10 @@ class SongDrawer:
             is_over = until()
             if not is_over:
                 # First of all: the device waits for it.
-                self._begin_what_can()
+                for window in self._begin_windows():
+                    drawing = self._worker.engine.draw(model, window.sequences)
+                    self._under_way.append((window, drawing))
+                    drawing.wake(self._wake)
             for each in taken:
                 self._keep_later(each)
             if is_over:
@@ -243,16 +247,13 @@ class SongDrawer:
         taken.level.num_kept += 1
         self._on_kept(level, taken.codes.size)
 
-    def _begin_what_can(self) -> None:
+    def _begin_windows(self) -> list[WindowRun]:
+        """Windows that can be drawn now; they count as begun."""
         if self._keeper.is_full:
-            return
+            return []
         levels = [self._open(level).run for level in self.song.song.levels if self._may_draw(level)]
         chosen = levels_to_begin(self._run.states(levels), self._levels_at_once(levels))
-        for window in [window for level in chosen for window in self._run.begin(level)]:
-            model = self._hold.claim.job.request.model
-            drawing = self._worker.engine.draw(model, window.sequences)
-            self._under_way.append((window, drawing))
-            drawing.wake(self._wake)
+        return [window for level in chosen for window in self._run.begin(level)]
 
     def _levels_at_once(self, levels: Collection[LevelRun]) -> int:
         due_rows = next((level.num_rows for level in levels if not level.is_done), 0)
