@@ -67,7 +67,7 @@ fuzz: $(VENV)/.dev ## fuzz the service with malformed and oversized input
 bench: $(VENV)/.dev ## tokens per second beside transformers and the limits of the machine
 	@$(BIN)/python -m bench.sample
 
-mini: $(VENV)/.local ## train the bundled model from nothing: hours on two cores, resumed if stopped
+mini: $(VENV)/.dev ## train the bundled model from nothing: hours on two cores, resumed if stopped
 	@bash recipes/mini/recipe.sh
 
 docs: $(VENV)/.dev ## the documentation as a site, in build/site

@@ -1,21 +1,22 @@
 """Intervals and tests: how far a figure could have come from chance. No torch."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rapidfuzz.distance import Levenshtein
+from scipy import stats
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 CONFIDENCE = 0.95
-_Z = 1.959963984540054
-"""Two-sided 95 % point of the normal distribution."""
-
-NUM_RESAMPLES = 10_000
+NUM_PERMUTATIONS = 10_000
+NUM_RESAMPLES = 2_000
+"""Of the bootstrap."""
 _SEED = 20_240_229
 
 
@@ -36,11 +37,8 @@ class Share:
         """Lower and upper end; all of [0, 1] of nothing."""
         if not self.number:
             return 0.0, 1.0
-        share, number = self.value, self.number
-        centre = share + _Z**2 / (2 * number)
-        spread = _Z * math.sqrt(share * (1 - share) / number + _Z**2 / (4 * number**2))
-        scale = 1 + _Z**2 / number
-        return max((centre - spread) / scale, 0.0), min((centre + spread) / scale, 1.0)
+        interval = stats.binomtest(self.hits, self.number).proportion_ci(CONFIDENCE, "wilson")
+        return float(interval.low), float(interval.high)
 
     def to_json(self) -> dict[str, Any]:
         """`{"share", "hits", "number", "interval_95"}`."""
@@ -74,9 +72,9 @@ class Mean:
 class PairedTest:
     """Whether paired differences lie above 0.
 
-    `p_value` is one-sided, by flipping signs at random (the observed order counts as one of them,
-    so that it is never 0); `effect_size` is the mean difference in its standard deviations
-    (Cohen's d of paired values).
+    `p_value` is one-sided, by flipping signs: all ways where there are at most `NUM_PERMUTATIONS`,
+    else so many at random (the observed one counts as one of them, so that it is never 0);
+    `effect_size` is the mean difference in its standard deviations (Cohen's d of paired values).
     """
 
     difference: Mean
@@ -134,8 +132,8 @@ def mean_of(values: NDArray[Any] | Sequence[float]) -> Mean:
     numbers = numbers[np.isfinite(numbers)]
     if numbers.size == 0:
         return Mean(math.nan, math.nan, math.nan, 0)
-    low, high = np.quantile(_resampled_means(numbers), _ends())
-    return Mean(float(numbers.mean()), float(low), float(high), numbers.size)
+    low, high = _bootstrap((numbers,), np.mean)
+    return Mean(float(numbers.mean()), low, high, numbers.size)
 
 
 def paired_test(differences: NDArray[Any] | Sequence[float]) -> PairedTest:
@@ -144,14 +142,10 @@ def paired_test(differences: NDArray[Any] | Sequence[float]) -> PairedTest:
     numbers = numbers[np.isfinite(numbers)]
     if numbers.size < 2:
         return PairedTest(mean_of(numbers), 1.0, math.nan)
-    generator = np.random.default_rng(_SEED)
-    signs = generator.integers(0, 2, (NUM_RESAMPLES, numbers.size), dtype=np.int8) * 2 - 1
-    flipped = signs @ numbers / numbers.size
-    # A hair of tolerance: the sums of one and the same numbers differ in their last bits.
-    num_reached = int((flipped >= numbers.mean() - 1e-12).sum())
+    result = _permutation((numbers,), np.mean, "samples")
     deviation = float(numbers.std(ddof=1))
     effect = float(numbers.mean()) / deviation if deviation > 1e-9 else math.nan
-    return PairedTest(mean_of(numbers), (num_reached + 1) / (NUM_RESAMPLES + 1), effect)
+    return PairedTest(mean_of(numbers), float(result.pvalue), effect)
 
 
 def shuffled_control(asked: Sequence[int], heard: Sequence[int]) -> ShuffledControl:
@@ -159,18 +153,18 @@ def shuffled_control(asked: Sequence[int], heard: Sequence[int]) -> ShuffledCont
 
     asked, heard  class of each song, of equal length
     """
-    questions, answers = np.asarray(asked), np.asarray(heard)
-    generator = np.random.default_rng(_SEED)
-    shares = np.array(
-        [(generator.permutation(questions) == answers).mean() for _ in range(NUM_RESAMPLES)]
-    )
-    observed = float((questions == answers).mean())
-    low, high = np.quantile(shares, _ends())
-    num_reached = int((shares >= observed - 1e-12).sum())
+
+    def share_equal(questions: Ints, answers: Ints, axis: int) -> Floats:
+        shares: Floats = np.mean(questions == answers, axis=axis)
+        return shares
+
+    result = _permutation((np.asarray(asked), np.asarray(heard)), share_equal, "pairings")
+    shares = result.null_distribution
+    low, high = np.quantile(shares, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
     return ShuffledControl(
         mean=float(shares.mean()),
         interval=(float(low), float(high)),
-        p_value=(num_reached + 1) / (NUM_RESAMPLES + 1),
+        p_value=float(result.pvalue),
     )
 
 
@@ -186,8 +180,7 @@ def share_in_songs(right: Sequence[NDArray[np.bool_] | Sequence[bool]]) -> dict[
     numbers = np.array([len(song) for song in right if len(song)], dtype=np.float64)
     figures = Share(int(hits.sum()), int(numbers.sum())).to_json()
     if hits.size:
-        counts = _resampled_counts(hits.size)
-        ends = np.quantile((counts @ hits) / (counts @ numbers), _ends())
+        ends = _bootstrap((hits, numbers), _ratio_of_sums)
         figures["interval_95"] = [rounded(end) for end in ends]
     return {**figures, "songs": int(hits.size)}
 
@@ -199,22 +192,9 @@ def confusion(asked: Sequence[int], heard: Sequence[int], num_classes: int) -> I
     return counts
 
 
-def edit_distance(one: Sequence[int], other: Sequence[int]) -> int:
-    """Fewest insertions, deletions and replacements that make `other` of `one`."""
-    row = list(range(len(other) + 1))
-    for index, item in enumerate(one, start=1):
-        diagonal, row[0] = row[0], index
-        for column, counterpart in enumerate(other, start=1):
-            replaced = diagonal + (item != counterpart)
-            diagonal = row[column]
-            row[column] = min(replaced, row[column] + 1, row[column - 1] + 1)
-    return row[-1]
-
-
 def similarity(one: Sequence[int], other: Sequence[int]) -> float:
     """1 for equal, 0 for nothing in common: one less the edit distance by the longer length."""
-    longer = max(len(one), len(other))
-    return 1.0 - edit_distance(one, other) / longer if longer else 1.0
+    return float(Levenshtein.normalized_similarity(one, other))
 
 
 def derangement(number: int, generator: np.random.Generator) -> Ints:
@@ -227,16 +207,36 @@ def derangement(number: int, generator: np.random.Generator) -> Ints:
             return order.astype(np.int64)
 
 
-def _resampled_means(numbers: Floats) -> Floats:
-    means: Floats = _resampled_counts(numbers.size) @ numbers / numbers.size
-    return means
+def _ratio_of_sums(hits: Floats, numbers: Floats, axis: int) -> Floats:
+    ratios: Floats = np.sum(hits, axis=axis) / np.sum(numbers, axis=axis)
+    return ratios
 
 
-def _resampled_counts(number: int) -> Floats:
-    """How often each of so many songs is drawn, with repeats: float64 [2000, number]."""
-    generator = np.random.default_rng(_SEED)
-    return generator.multinomial(number, np.full(number, 1 / number), 2_000).astype(np.float64)
+def _bootstrap(samples: tuple[Floats, ...], statistic: Callable[..., Any]) -> tuple[float, float]:
+    """The percentile interval over songs; of one song, its own figure twice."""
+    if len(samples[0]) < 2:
+        value = float(statistic(*samples, axis=0))
+        return value, value
+    interval = stats.bootstrap(
+        samples,
+        statistic,
+        n_resamples=NUM_RESAMPLES,
+        vectorized=True,
+        paired=True,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(_SEED),
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
 
 
-def _ends() -> tuple[float, float]:
-    return (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2
+def _permutation(samples: tuple[Any, ...], statistic: Callable[..., Any], kind: str) -> Any:  # noqa: ANN401 (scipy has no types)
+    return stats.permutation_test(
+        samples,
+        statistic,
+        permutation_type=kind,
+        vectorized=True,
+        n_resamples=NUM_PERMUTATIONS,
+        alternative="greater",
+        rng=np.random.default_rng(_SEED),
+    )

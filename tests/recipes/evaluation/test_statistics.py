@@ -7,7 +7,6 @@ from recipes.mini.evaluation.statistics import (
     Share,
     confusion,
     derangement,
-    edit_distance,
     mean_of,
     paired_test,
     share_in_songs,
@@ -97,10 +96,16 @@ def test_a_confusion_has_a_row_for_what_was_asked():
 @pytest.mark.parametrize(
     ("one", "other", "distance"), [("kitten", "sitting", 3), ("", "abc", 3), ("abc", "abc", 0)]
 )
-def test_edit_distance_counts_the_fewest_changes(one, other, distance):
+def test_likeness_counts_the_fewest_changes_by_the_longer(one, other, distance):
     codes = [[ord(letter) for letter in word] for word in (one, other)]
-    assert edit_distance(*codes) == distance
-    assert edit_distance(*codes[::-1]) == distance
+    wanted = 1.0 - distance / max(len(one), len(other))
+    assert similarity(*codes) == similarity(*codes[::-1]) == pytest.approx(wanted)
+
+
+def test_a_mean_of_one_song_has_no_interval_of_its_own():
+    mean = mean_of([2.5])
+    assert (mean.low, mean.value, mean.high) == (2.5, 2.5, 2.5)
+    assert share_in_songs([[True, False]])["interval_95"] == [0.5, 0.5]
 
 
 def test_likeness_lies_between_nothing_and_all():
