@@ -12,7 +12,7 @@ from jobs.api_keys import Scope
 from jobs.files.assets import AssetKind
 from jobs.record.job import JobStatus, Stage
 from jobs.record.request import JobRequest, LevelName
-from jobs.webhooks.messages import WebhookEvent
+from jobs.record.webhook_messages import WebhookEvent
 from jukebox_core.models.catalog import ModelState
 
 EXAMPLE_ID = "job_0123456789abcdef0123456789abcdef"

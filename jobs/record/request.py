@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from jobs.webhooks.messages import ENDINGS, WebhookEvents, WebhookUrl
+from jobs.record.webhook_messages import ENDINGS, WebhookEvents, WebhookUrl
 
 LevelName = Literal["top", "middle", "bottom"]
 AudioFormat = Literal["wav", "flac", "ogg", "mp3"]

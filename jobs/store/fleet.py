@@ -15,6 +15,7 @@ from jobs.record.job import (
     JobStatus,
     Stage,
 )
+from jobs.record.webhook_messages import Outcome, WebhookFigures
 from jobs.store.connection import errors_as_store_unavailable
 from jobs.store.scripts import (
     KEY_PREFIX,
@@ -24,7 +25,6 @@ from jobs.store.scripts import (
     microseconds,
 )
 from jobs.store.types import WorkerInfo
-from jobs.webhooks.messages import Outcome, WebhookFigures
 
 
 class Fleet(ScriptRunner):

@@ -13,7 +13,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from jobs.errors import SecretsUnreadable, StoreUnavailable, WebhookUrlRefused
-from jobs.webhooks.messages import Outcome, WebhookMessage
+from jobs.record.webhook_messages import Outcome, WebhookMessage
 from jobs.webhooks.outbox import WebhookOutbox
 from jobs.webhooks.post import Answer, PostFailed
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from jobs.record.codec import from_microseconds
+from jobs.record.webhook_messages import Outcome, WebhookFigures, WebhookMessage
 from jobs.store.connection import connect, errors_as_store_unavailable
 from jobs.store.fleet import read_figures
 from jobs.store.scripts import scripts
-from jobs.webhooks.messages import Outcome, WebhookFigures, WebhookMessage
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from jobs.webhooks.messages import WebhookMessage, body_of
+from jobs.record.webhook_messages import WebhookMessage, body_of
 from jobs.webhooks.post import Answer, PostFailed, post
 from jobs.webhooks.signing import WebhookSecrets, sign
 from jobs.webhooks.urls import check_addresses, parse_target

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobs.api_keys import ApiKeyFile, Scope
-from jobs.webhooks.messages import ENDINGS, Outcome
+from jobs.record.webhook_messages import ENDINGS, Outcome
 from jobs.webhooks.outbox import RedisWebhookOutbox
 from jobs.webhooks.signing import FILE_NAME, WebhookSecrets
 from tests.api.conftest import Service, assert_problem, serving, song

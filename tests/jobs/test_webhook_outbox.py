@@ -8,8 +8,8 @@ import redis
 from api.views.schemas import WebhookBody
 from jobs.errors import StoreUnavailable
 from jobs.record.job import TERMINAL_STATUSES, Stage
+from jobs.record.webhook_messages import ENDINGS, WEBHOOK_EVENTS, Outcome, body_of
 from jobs.store import JobStore
-from jobs.webhooks.messages import ENDINGS, WEBHOOK_EVENTS, Outcome, body_of
 from jobs.webhooks.outbox import RedisWebhookOutbox
 from tests.jobs.records import (
     ERROR,

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from jobs.errors import WebhookUrlRefused
+from jobs.record.webhook_messages import Outcome
 from jobs.store import JobStore
 from jobs.webhooks.dispatcher import Dispatcher
-from jobs.webhooks.messages import Outcome
 from jobs.webhooks.outbox import RedisWebhookOutbox
 from jobs.webhooks.post import Answer, PostFailed
 from jobs.webhooks.sender import Sender, SystemResolver

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import pytest
 import redis
 
+from jobs.record.webhook_messages import Outcome
 from jobs.store import JobStore
-from jobs.webhooks.messages import Outcome
 from jobs.webhooks.outbox import RedisWebhookOutbox
 from jobs.webhooks.signing import WebhookSecrets
 from tests.fixtures.webhook_receiver import receiving

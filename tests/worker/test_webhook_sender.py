@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import pytest
 
 from jobs.errors import WebhookUrlRefused
-from jobs.webhooks.messages import WebhookMessage
+from jobs.record.webhook_messages import WebhookMessage
 from jobs.webhooks.post import PostFailed
 from jobs.webhooks.sender import Sender, SystemResolver
 from jobs.webhooks.signing import WebhookSecrets
