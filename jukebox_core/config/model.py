@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from jukebox_core.config.openai import (
     level_from_openai,
@@ -13,17 +13,18 @@ from jukebox_core.config.openai import (
     sample_rate_from_openai,
     vqvae_from_openai,
 )
-from jukebox_core.config.prior import (
-    ConditionerConfig,
-    JukeboxPriorConfig,
-    LabelConfig,
-    LabelVersion,
-    LyricConfig,
-)
-from jukebox_core.config.transformer import TransformerConfig
-from jukebox_core.config.vqvae import JukeboxVQVAEConfig, PostFilterConfig
+from jukebox_core.config.prior import JukeboxPriorConfig, LabelVersion
+from jukebox_core.config.vqvae import JukeboxVQVAEConfig
 from jukebox_core.errors import ConfigError
 from jukebox_core.units import COARSE_TO_FINE, Level, TimeBase
+
+# Written only where they say something: earlier versions do not know these fields.
+_LATER_VQVAE_FIELDS: Mapping[str, Any] = {
+    "post_filter": None,
+    "dilation_cycle": None,
+    "reverse_decoder_dilations": True,
+}
+_LATER_TRANSFORMER_FIELDS: Mapping[str, Any] = {"scale_residuals": False}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,9 @@ class JukeboxConfig:
     `name` is what a client asks for; `description` is shown to people; `licence` names the terms
     of the weights.
     """
+
+    # For `from_dict`, and for the parts as well: a field that nobody knows is an error.
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     vqvae: JukeboxVQVAEConfig
     priors: tuple[JukeboxPriorConfig, JukeboxPriorConfig, JukeboxPriorConfig]
@@ -117,9 +121,11 @@ class JukeboxConfig:
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dictionary from which `from_dict` makes an equal configuration."""
         values = asdict(self)
-        # Left out where there is none: earlier versions do not know the field.
-        if self.vqvae.post_filter is None:
-            del values["vqvae"]["post_filter"]
+        _leave_out(values["vqvae"], _LATER_VQVAE_FIELDS)
+        for prior in values["priors"]:
+            _leave_out(prior["transformer"], _LATER_TRANSFORMER_FIELDS)
+            if prior["lyrics"] is not None and prior["lyrics"]["encoder"] is not None:
+                _leave_out(prior["lyrics"]["encoder"], _LATER_TRANSFORMER_FIELDS)
         return values
 
     @classmethod
@@ -130,38 +136,17 @@ class JukeboxConfig:
             ConfigError: a field is unknown, missing or contradicts another.
         """
         try:
-            # The types first: what the classes check and derive takes them for granted.
-            _type_checker().validate_python(values)
-            return _config_from_dict(values)
-        except (TypeError, KeyError, ValueError, ArithmeticError) as error:
+            return _reader().validate_python(dict(values))
+        except (TypeError, ValueError, ArithmeticError) as error:
             raise ConfigError(f"not a Jukebox configuration: {error}") from error
 
 
+def _leave_out(values: dict[str, Any], defaults: Mapping[str, Any]) -> None:
+    for name, default in defaults.items():
+        if values[name] == default:
+            del values[name]
+
+
 @cache
-def _type_checker() -> TypeAdapter[JukeboxConfig]:
+def _reader() -> TypeAdapter[JukeboxConfig]:
     return TypeAdapter(JukeboxConfig)
-
-
-def _config_from_dict(values: Mapping[str, Any]) -> JukeboxConfig:
-    fields = dict(values)
-    codec = dict(fields.pop("vqvae"))
-    if codec.get("post_filter") is not None:
-        codec["post_filter"] = PostFilterConfig(**codec["post_filter"])
-    vqvae = JukeboxVQVAEConfig(**codec)
-    top, middle, bottom = (_prior_from_dict(prior) for prior in fields.pop("priors"))
-    return JukeboxConfig(vqvae=vqvae, priors=(top, middle, bottom), **fields)
-
-
-def _prior_from_dict(values: Mapping[str, Any]) -> JukeboxPriorConfig:
-    fields = dict(values)
-    fields["transformer"] = TransformerConfig(**fields["transformer"])
-    if fields.get("labels") is not None:
-        fields["labels"] = LabelConfig(**fields["labels"])
-    if fields.get("lyrics") is not None:
-        lyrics = dict(fields["lyrics"])
-        if lyrics.get("encoder") is not None:
-            lyrics["encoder"] = TransformerConfig(**lyrics["encoder"])
-        fields["lyrics"] = LyricConfig(**lyrics)
-    if fields.get("conditioner") is not None:
-        fields["conditioner"] = ConditionerConfig(**fields["conditioner"])
-    return JukeboxPriorConfig(**fields)

@@ -85,6 +85,56 @@ def test_an_unknown_field_is_refused_by_name():
         JukeboxConfig.from_dict(values)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("vqvae",),
+        ("priors", 0),
+        ("priors", 0, "labels"),
+        ("priors", 0, "lyrics"),
+        ("priors", 0, "lyrics", "encoder"),
+        ("priors", 1, "conditioner"),
+        ("priors", 2, "transformer"),
+    ],
+)
+def test_an_unknown_field_of_a_part_is_refused_by_name(path):
+    values = golden_config().to_dict()
+    part = values
+    for key in path:
+        part = part[key]
+    part["colour"] = "blue"
+    with pytest.raises(ConfigError, match="colour"):
+        JukeboxConfig.from_dict(values)
+
+
+def test_a_field_of_a_wrong_type_or_a_missing_one_is_named():
+    values = golden_config().to_dict()
+    values["priors"][0]["transformer"]["num_heads"] = "many"
+    with pytest.raises(ConfigError, match="num_heads"):
+        JukeboxConfig.from_dict(values)
+    del values["priors"][0]["transformer"]["num_heads"]
+    with pytest.raises(ConfigError, match="num_heads"):
+        JukeboxConfig.from_dict(values)
+
+
+def test_what_earlier_versions_do_not_know_is_written_only_where_it_says_something():
+    config = golden_config()
+    values = config.to_dict()
+    stacks = [prior["transformer"] for prior in values["priors"]]
+    stacks.append(values["priors"][0]["lyrics"]["encoder"])
+    assert not [stack for stack in stacks if "scale_residuals" in stack]
+    later = {"dilation_cycle", "reverse_decoder_dilations", "post_filter"}
+    assert not later & set(values["vqvae"])
+    vqvae = dataclasses.replace(config.vqvae, dilation_cycle=2, reverse_decoder_dilations=False)
+    top, *others = config.priors
+    encoder = dataclasses.replace(top.lyrics.encoder, scale_residuals=True)
+    stack = dataclasses.replace(top.transformer, scale_residuals=True)
+    lyrics = dataclasses.replace(top.lyrics, encoder=encoder)
+    top = dataclasses.replace(top, lyrics=lyrics, transformer=stack)
+    changed = dataclasses.replace(config, vqvae=vqvae, priors=(top, *others))
+    assert JukeboxConfig.from_dict(json.loads(json.dumps(changed.to_dict()))) == changed
+
+
 def test_an_odd_number_of_lyric_tokens_is_refused():
     with pytest.raises(ConfigError, match="even"):
         LyricConfig(num_tokens=15, num_characters=80, loss_weight=0.4)
