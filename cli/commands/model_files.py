@@ -1,6 +1,5 @@
 """`jukebox models pull`, `convert` and `verify`: models from elsewhere; are they whole?"""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -21,6 +20,7 @@ from jukebox_core.models.released import (
     ReleasedModel,
     released_model,
 )
+from jukebox_core.small_files import read_small_json
 
 if TYPE_CHECKING:
     from jukebox_core.checkpoints.convert import WeightsSource
@@ -175,7 +175,7 @@ def _own_model(config: Path, name: str) -> ReleasedModel:
 
 def _read_json(file: Path) -> Any:  # noqa: ANN401 (whatever the file holds)
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return read_small_json(file)
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read {file}: {error}") from error
 

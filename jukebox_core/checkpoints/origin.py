@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jukebox_core.errors import CheckpointError
 from jukebox_core.models.download import sha256_of
-from jukebox_core.small_files import read_small_text
+from jukebox_core.small_files import read_small_json
 
 ORIGIN_FILE = "origin.json"
 
@@ -41,19 +41,12 @@ class Origin:
         """
         file = directory / ORIGIN_FILE
         try:
-            values = json.loads(read_small_text(file))
+            values = read_small_json(file)
             records = {name: FileRecord(**record) for name, record in values["files"].items()}
             return cls(source=values["source"], files=records)
         except FileNotFoundError:
             return None
-        except (
-            OSError,
-            ValueError,
-            TypeError,
-            KeyError,
-            AttributeError,
-            RecursionError,
-        ) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise CheckpointError(f"{file} is broken: {error}") from error
 
     def add(self, file: Path, *, fetched_from: str | None = None) -> None:

@@ -12,7 +12,7 @@ from jukebox_core.labels.lyrics import LyricAlphabet
 from jukebox_core.labels.lyrics_text import LyricsFormat, read_lyrics
 from jukebox_core.labels.raw_ids import ArtistId, GenreIds, RawIds
 from jukebox_core.labels.vocabulary import UNKNOWN_ID, ResolvedName, Vocabulary
-from jukebox_core.small_files import read_small_text
+from jukebox_core.small_files import read_small_json
 
 _LABELS_FOLDER = "labels"
 _CONFIG_FILE = "config.json"
@@ -233,7 +233,7 @@ def _broadcast(*columns: str | Sequence[str]) -> list[list[str]]:
 
 def _read_config(file: Path) -> JukeboxConfig:
     try:
-        values = json.loads(read_small_text(file))
+        values = read_small_json(file)
     except FileNotFoundError:
         raise ConfigError(
             f"cannot read {file}, which is not there: give the folder of a model on this machine. "
@@ -241,7 +241,7 @@ def _read_config(file: Path) -> JukeboxConfig:
         ) from None
     except OSError as error:
         raise ConfigError(f"cannot read {file}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ConfigError(f"{file} is not JSON: {error}") from error
     if not isinstance(values, dict) or values.get("format") != "jukebox" or "config" not in values:
         raise ConfigError(

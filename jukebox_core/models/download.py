@@ -18,6 +18,7 @@ from typing import BinaryIO, NoReturn
 import httpx
 
 from jukebox_core.errors import DownloadError
+from jukebox_core.small_files import read_small_json
 
 ROOM_BYTES = 1 << 20
 """Free on the disk at every moment while a file of unknown length comes."""
@@ -269,7 +270,7 @@ def _note_of(part: Path) -> Path:
 
 def _read_version(part: Path) -> _Version | None:
     try:
-        values = json.loads(_note_of(part).read_text(encoding="utf-8"))
+        values = read_small_json(_note_of(part))
         return _Version(**values) if part.exists() else None
     except (OSError, ValueError, TypeError):
         # Without its note nobody knows what the part is a part of.
