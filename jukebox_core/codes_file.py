@@ -4,6 +4,7 @@ Tensors `top`, `middle` and `bottom` of whole numbers [num_samples, tokens]; fin
 absent, and a single song may be [tokens]. The metadata `model` names the model they belong to.
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from jukebox_core.errors import SongError
+from jukebox_core.small_files import require_regular
 from jukebox_core.units import COARSE_TO_FINE
 
 MAX_CODES = 2**24
@@ -41,9 +43,36 @@ def ingest_codes(source: Path, destination: Path) -> CodesFacts:
     Raises:
         SongError: it is no such file; the sentence says why.
     """
+    codes, model = _read(source, max_rows=MAX_ROWS, max_codes=MAX_CODES)
+    # Not by its own writer, whose errors do not tell a full disk from anything else.
+    destination.write_bytes(
+        safetensors.numpy.save(codes, metadata={"model": model} if model else None)
+    )
+    return CodesFacts(
+        num_samples=len(codes["top"]),
+        num_tokens={name: rows.shape[1] for name, rows in codes.items()},
+        model=model,
+    )
+
+
+def read_codes_file(path: Path) -> dict[str, NDArray[np.int64]]:
+    """What `ingest_codes` takes, of any size: int64 [num_samples, tokens], coarsest first.
+
+    Raises:
+        SongError: it is no such file; the sentence says why.
+    """
+    codes, _ = _read(path, max_rows=sys.maxsize, max_codes=sys.maxsize)
+    return {name: rows.astype(np.int64) for name, rows in codes.items()}
+
+
+def _read(
+    path: Path, *, max_rows: int, max_codes: int
+) -> tuple[dict[str, NDArray[np.int32]], str | None]:
+    """Checked codes of every level, and the model that they name."""
     try:
-        with safetensors.safe_open(source, framework="numpy") as file:
-            names = _checked_names(file)
+        require_regular(path)
+        with safetensors.safe_open(path, framework="numpy") as file:
+            names = _checked_names(file, max_rows, max_codes)
             codes = {name: _checked_codes(name, file.get_tensor(name)) for name in names}
             model = (file.metadata() or {}).get("model")
     except (safetensors.SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
@@ -51,32 +80,14 @@ def ingest_codes(source: Path, destination: Path) -> CodesFacts:
     num_rows = {name: len(rows) for name, rows in codes.items()}
     if len(set(num_rows.values())) != 1:
         raise _refusal(f"the levels hold different numbers of songs: {num_rows}")
-    model = model if model is not None and len(model) <= 64 else None
-    # Not by its own writer, whose errors do not tell a full disk from anything else.
-    destination.write_bytes(
-        safetensors.numpy.save(codes, metadata={"model": model} if model else None)
-    )
-    return CodesFacts(
-        num_samples=num_rows["top"],
-        num_tokens={name: codes[name].shape[1] for name in names},
-        model=model,
-    )
+    return codes, model if model is not None and len(model) <= 64 else None
 
 
-def read_codes_file(path: Path) -> dict[str, NDArray[np.int64]]:
-    """Codes that `ingest_codes` wrote, int64 [num_samples, tokens], coarsest first.
-
-    Raises:
-        SongError: the file is damaged.
-    """
-    try:
-        tensors = safetensors.numpy.load_file(path)
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise _refusal("the file cannot be read as safetensors") from error
-    return {name: tensors[name].astype(np.int64) for name in _LEVELS if name in tensors}
-
-
-def _checked_names(file: Any) -> tuple[str, ...]:  # noqa: ANN401  (safetensors has no types)
+def _checked_names(
+    file: Any,  # noqa: ANN401  (safetensors has no types)
+    max_rows: int,
+    max_codes: int,
+) -> tuple[str, ...]:
     """Judge names, types and shapes by the header alone."""
     found = list(file.keys())
     names = _LEVELS[: len(found)]
@@ -93,11 +104,11 @@ def _checked_names(file: Any) -> tuple[str, ...]:  # noqa: ANN401  (safetensors 
         if dtype not in _DTYPES or len(shape) not in (1, 2):
             raise _refusal(f"{name} is {dtype} {shape}: wanted are whole numbers [songs, tokens]")
         num_rows = shape[0] if len(shape) == 2 else 1
-        if not 1 <= num_rows <= MAX_ROWS or shape[-1] < 1:
-            raise _refusal(f"{name} is {shape}: wanted are 1 to {MAX_ROWS} songs of some tokens")
+        if not 1 <= num_rows <= max_rows or shape[-1] < 1:
+            raise _refusal(f"{name} is {shape}: wanted are 1 to {max_rows} songs of some tokens")
         num_codes += num_rows * shape[-1]
-    if num_codes > MAX_CODES:
-        raise _refusal(f"the file holds {num_codes} codes; {MAX_CODES} are taken")
+    if num_codes > max_codes:
+        raise _refusal(f"the file holds {num_codes} codes; {max_codes} are taken")
     return names
 
 

@@ -14,7 +14,7 @@ from api.web.errors import InvalidRequest, invalid_field
 from jobs.errors import AssetNotFound, JobNotFound
 from jobs.files.assets import Asset, AssetKind
 from jobs.files.codes import kept_codes
-from jobs.files.stored_codes import StoredCodes, open_tensors
+from jobs.files.stored_codes import StoredCodes, open_codes_file
 from jobs.record.bodies import AncestralBody, ContinueBody, PrimedBody, UpsampleBody
 from jobs.record.job import Job
 from jobs.record.request import LEVEL_NAMES, JobRequest, LevelName
@@ -60,7 +60,7 @@ def origin_of(services: Services, caller: Caller, body: ContinueBody | UpsampleB
     asset_id = body.prompt.asset_id if body.prompt is not None else ""
     asset = asset_of(services, caller, asset_id, "codes")
     try:
-        codes, _ = open_tensors(services.assets.path(asset))
+        codes, _ = open_codes_file(services.assets.path(asset))
     except (AssetNotFound, OSError, ValueError) as error:
         raise _no_asset() from error
     return Origin(codes=_by_level(codes), pointer=("prompt", "asset_id"), model=asset.model)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
 from jobs.files.private_folder import make_private_folder
-from jobs.files.stored_codes import StoredCodes, open_tensors
+from jobs.files.stored_codes import StoredCodes, open_codes_file
 from jobs.record.job import CodesFile, is_job_id
 from jobs.record.request import LEVEL_NAMES
 
@@ -154,7 +154,7 @@ class LocalArtifacts:
         """
         path = self.path(job_id, name)
         try:
-            tensors, metadata = open_tensors(path)
+            tensors, metadata = open_codes_file(path)
             checksum = _checksum(tensors)
         except FileNotFoundError as error:
             raise ArtifactNotFound(f"job {job_id!r} has no file {name!r}") from error

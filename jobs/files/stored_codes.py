@@ -77,7 +77,7 @@ class StoredCodes:
         return np.frombuffer(content, dtype="<i4")
 
 
-def open_tensors(path: Path) -> tuple[dict[str, StoredCodes], dict[str, str]]:
+def open_codes_file(path: Path) -> tuple[dict[str, StoredCodes], dict[str, str]]:
     """The int32 matrices of a safetensors file, and its metadata, by its header alone.
 
     The format: the header's length in 8 bytes, the header as JSON, and the tensors one by one.

@@ -1,6 +1,7 @@
 """Files from strangers: what is good comes out in our own form, everything else is a sentence."""
 
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -260,6 +261,24 @@ def test_codes_come_back_as_int32_with_the_model_they_belong_to(tmp_path):
     assert list(facts.num_tokens.items()) == [("top", 5), ("middle", 20)]
     assert load_file(target)["top"].dtype == np.int32
     np.testing.assert_array_equal(read_codes_file(target)["middle"], MIDDLE)
+
+
+def test_codes_are_read_as_they_are_taken_in(tmp_path):
+    save_file({"top": TOP[0], "middle": MIDDLE[:1].astype(np.uint8)}, tmp_path / "a")
+    read = read_codes_file(tmp_path / "a")
+    assert [(name, rows.shape, rows.dtype) for name, rows in read.items()] == [
+        ("top", (1, 5), np.int64),
+        ("middle", (1, 20), np.int64),
+    ]
+    save_file({"top": np.zeros((17, 5), np.int64)}, tmp_path / "many")
+    assert read_codes_file(tmp_path / "many")["top"].shape == (17, 5)
+    for name, tensors in (("below", {"top": TOP - 1}), ("real", {"top": TOP * 0.5})):
+        save_file(tensors, tmp_path / name)
+        with pytest.raises(SongError, match="top"):
+            read_codes_file(tmp_path / name)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SongError, match="cannot be read"):
+        read_codes_file(tmp_path / "pipe")
 
 
 def test_a_single_song_needs_no_second_dimension(tmp_path):
