@@ -26,6 +26,7 @@ from typing import Any
 import torch
 
 from bench.machine import (
+    add_parts,
     kernel_boundary,
     machine_limits,
     median_seconds,
@@ -172,7 +173,7 @@ def measure_prior(name: str, device: torch.device) -> Iterator[Row]:
                 run = engine_run(prior, num_rows, num_tokens, way=way)
                 yield summary(name, prior, num_rows, way, [run])
             except torch.OutOfMemoryError:
-                yield {"prior": name, "batch": num_rows, "step": way.name, "given_up": "no memory"}
+                yield {"prior": name, "batch": num_rows, "step": way.name, "warnings": "no memory"}
 
 
 @torch.inference_mode()
@@ -232,7 +233,8 @@ def show(rows: Sequence[Row]) -> None:
             print_table(table)
             print()
     for row in rows:
-        if row["part"] in ("machine", "tests") or row.get("status") not in (None, "done"):
+        is_amiss = row.get("status") not in (None, "done") or row.get("warnings")
+        if row["part"] in ("machine", "tests") or is_amiss:
             print(", ".join(f"{name} {value}" for name, value in row.items()))
     tell({"parts": parts, "steps": steps, "minutes": minutes, "rows": list(rows)})
 
@@ -253,7 +255,7 @@ def compare_steps(rows: Iterable[Row]) -> list[Row]:
             beside[name] = None if base is None else round(base["step_ms"] / row["step_ms"], 2)
         names = ("tokens_per_sec", "step_ms", "floor_ms", "floor_share", "peak_mb")
         shown = {"prior": prior, "batch": batch, "step": step} | {n: row[n] for n in names}
-        found.append(shown | beside | {"given_up": row["given_up"]})
+        found.append(shown | beside | {"warnings": row["warnings"]})
     return found
 
 
@@ -335,7 +337,7 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("parts", nargs="*", default=list(BUDGETS), metavar="PART")
+    add_parts(parser, BUDGETS)
     parser.add_argument("--minutes", type=float, default=10.0, help="in all")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--results", type=Path, default=Path("gpu-results.jsonl"))

@@ -7,7 +7,7 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(options.threads or torch.get_num_threads())
     device = torch.device(options.device)
     tell(machine_limits(device) | kernel_boundary(device))
+
+
+def add_parts(parser: argparse.ArgumentParser, parts: Iterable[str]) -> None:
+    """Let a person choose some of the parts of a measurement; by default all are measured."""
+    names = list(parts)
+
+    def known(name: str) -> str:
+        if name not in names:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(names)}")
+        return name
+
+    parser.add_argument(
+        "parts", nargs="*", type=known, default=names, metavar="PART", help=", ".join(names)
+    )
 
 
 def tell(figures: Mapping[str, Any]) -> None:

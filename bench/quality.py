@@ -6,7 +6,6 @@
 import argparse
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,10 @@ from recipes.mini.synth import compose
 
 FIRST_SEED = 7_000_000
 """Far from the seeds of the songs that models are trained and judged with."""
-_WINDOWS_AT_A_TIME = 4
+Row = dict[str, Any]
+Window = tuple[Tensor, Tensor, Tensor | None]
+"""True codes int64 [N, context_tokens], labels int64 [N, W] and upper codes int64
+[N, upper_context_tokens], as a prior reads them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -51,96 +53,62 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tell(machine | {"model": model.config.name, "songs": options.songs, "distances": rows})
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Windows:
-    """True codes and labels of one level, as a prior reads them.
-
-    codes        int64 [N, context_tokens]
-    labels       int64 [N, W], see `JukeboxPrior.condition`
-    upper_codes  int64 [N, upper_context_tokens] | None
-    """
-
-    codes: Tensor
-    labels: Tensor
-    upper_codes: Tensor | None
-
-
 @torch.inference_mode()
-def true_windows(model: JukeboxModel, num_songs: int) -> Mapping[Level, Windows]:
-    """One window of each of `num_songs` songs at every level, at a place that the seed draws.
+def true_windows(model: JukeboxModel, num_songs: int) -> Mapping[Level, list[Window]]:
+    """One window of each song at every level, at a place that its seed chooses.
 
-    The songs are composed from seeds, a little longer than the longest window, and encoded by the
-    codec of the model.
+    The songs are composed, a little longer than the longest window, and encoded by the codec.
     """
     time_base = model.config.time_base
     longest_sec = max(
-        time_base.tokens_to_seconds(prior.context_tokens, prior.level)
-        for prior in model.config.priors
+        time_base.tokens_to_seconds(config.context_tokens, config.level)
+        for config in model.config.priors
     )
-    songs = [
-        _song_windows(model, FIRST_SEED + number, max(1.5 * longest_sec, 3.0))
-        for number in range(num_songs)
-    ]
-    return {level: _together([song[level] for song in songs]) for level in COARSE_TO_FINE}
-
-
-def _song_windows(model: JukeboxModel, seed: int, duration_sec: float) -> Mapping[Level, Windows]:
-    time_base = model.config.time_base
-    song = compose(seed, duration_sec=duration_sec, sample_rate_hz=time_base.sample_rate_hz)
-    hop = time_base.samples_per_token[Level.TOP]
-    audio = torch.from_numpy(np.array(song.audio[: len(song.audio) // hop * hop]))
-    codes = {level: encode_chunked(model.vqvae, audio[None, :, None], level) for level in Level}
-    labels = model.tokenizer(song.artist, song.genre, song.lyrics)
-    timing, generator = SongTiming(total_samples=len(audio)), np.random.default_rng(seed)
-    windows = {}
-    for level in COARSE_TO_FINE:
-        prior = model.prior(level)
-        size, conditioner = prior.config.context_tokens, prior.config.conditioner
-        step = 1 if conditioner is None else conditioner.upsampling
-        start = int(generator.integers((codes[level].shape[1] - size) // step + 1)) * step
-        windows[level] = Windows(
-            codes[level][:, start : start + size],
-            window_label_rows(prior, labels.for_level(level), timing, start),
-            window_upper_codes(prior, None if level.upper is None else codes[level.upper], start),
-        )
+    windows: dict[Level, list[Window]] = {level: [] for level in COARSE_TO_FINE}
+    for seed in range(FIRST_SEED, FIRST_SEED + num_songs):
+        duration_sec = max(1.5 * longest_sec, 3.0)
+        song = compose(seed, duration_sec=duration_sec, sample_rate_hz=time_base.sample_rate_hz)
+        hop = time_base.samples_per_token[Level.TOP]
+        audio = torch.from_numpy(np.array(song.audio[: len(song.audio) // hop * hop]))
+        codes = {level: encode_chunked(model.vqvae, audio[None, :, None], level) for level in Level}
+        labels = model.tokenizer(song.artist, song.genre, song.lyrics)
+        timing, generator = SongTiming(total_samples=len(audio)), np.random.default_rng(seed)
+        for level, done in windows.items():
+            prior, upper = model.prior(level), None if level.upper is None else codes[level.upper]
+            size, step = prior.config.context_tokens, time_base.tokens_per_upper_token(level)
+            start = int(generator.integers((codes[level].shape[1] - size) // step + 1)) * step
+            label_rows = window_label_rows(prior, labels.for_level(level), timing, start)
+            upper = window_upper_codes(prior, upper, start)
+            done.append((codes[level][:, start : start + size], label_rows, upper))
     return windows
 
 
-def _together(windows: list[Windows]) -> Windows:
-    uppers = [window.upper_codes for window in windows if window.upper_codes is not None]
-    return Windows(
-        torch.cat([window.codes for window in windows]),
-        torch.cat([window.labels for window in windows]),
-        torch.cat(uppers) if uppers else None,
-    )
-
-
 @torch.inference_mode()
-def distances(priors: Mapping[str, JukeboxPrior], windows: Windows) -> list[dict[str, Any]]:
+def distances(
+    priors: Mapping[str, JukeboxPrior], windows: Sequence[Window]
+) -> list[dict[str, Any]]:
     """How far each precision is from the first, fp32; every place has read the true codes.
 
     `kl_bits` is the mean of KL(fp32 || other) per token, `argmax_differs` the share of tokens whose
     most probable code is another one, `rise_bits` how much worse the true codes are guessed.
     """
-    exact_prior = next(iter(priors.values()))
+    first = next(iter(priors))
     found: dict[str, list[Tensor]] = {name: [] for name in priors}
-    for first in range(0, len(windows.codes), _WINDOWS_AT_A_TIME):
-        rows = slice(first, first + _WINDOWS_AT_A_TIME)
-        exact = _log2_probabilities(exact_prior, windows, rows)
-        codes = exact_prior.codes_to_ids(windows.codes[rows])[..., None]
-        for name, prior in priors.items():
-            logs = exact if prior is exact_prior else _log2_probabilities(prior, windows, rows)
+    for window in windows:
+        logs = {name: _log2_probabilities(prior, window) for name, prior in priors.items()}
+        exact, codes = logs[first], priors[first].codes_to_ids(window[0])[..., None]
+        for name, log in logs.items():
             figures = (
-                (exact.exp2() * (exact - logs)).sum(dim=-1),
-                (exact.argmax(dim=-1) != logs.argmax(dim=-1)).double(),
-                -logs.gather(-1, codes)[..., 0],
-                (exact - logs).gather(-1, codes)[..., 0],
+                (exact.exp2() * (exact - log)).sum(dim=-1),
+                (exact.argmax(dim=-1) != log.argmax(dim=-1)).double(),
+                -log.gather(-1, codes)[..., 0],
+                (exact - log).gather(-1, codes)[..., 0],
             )
             found[name].append(torch.stack(figures).flatten(1))
     return [_row(prior, name, torch.cat(found[name], dim=1)) for name, prior in priors.items()]
 
 
-def _row(prior: JukeboxPrior, name: str, tokens: Tensor) -> dict[str, Any]:
+def _row(prior: JukeboxPrior, name: str, tokens: Tensor) -> Row:
     """`tokens` float64 [4, number of tokens]: what `distances` finds of each."""
     divergence, other_argmax, bits, rise = tokens
     stacks = [prior.transformer]
@@ -160,11 +128,9 @@ def _row(prior: JukeboxPrior, name: str, tokens: Tensor) -> dict[str, Any]:
     }
 
 
-def _log2_probabilities(prior: JukeboxPrior, windows: Windows, rows: slice) -> Tensor:
+def _log2_probabilities(prior: JukeboxPrior, window: Window) -> Tensor:
     """float64 [N, T, V] of the music."""
-    upper = None if windows.upper_codes is None else windows.upper_codes[rows]
-    output = prior(windows.codes[rows], windows.labels[rows], upper)
-    logits = output.logits[:, prior.config.num_prefix_tokens :].double()
+    logits = prior(*window).logits[:, prior.config.num_prefix_tokens :].double()
     logs: Tensor = logits.log_softmax(dim=-1)
     return logs / math.log(2.0)
 

@@ -7,10 +7,12 @@ import argparse
 import importlib
 import importlib.metadata
 import itertools
+import logging
 import statistics
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -41,7 +43,6 @@ from jukebox_core import JukeboxModel
 from jukebox_core.backends.choose import BACKENDS, Target, reason_against
 from jukebox_core.backends.graphs.cuda_graphs import capturer_maker
 from jukebox_core.backends.graphs.graph_plan import GraphWish
-from jukebox_core.backends.graphs.step_graphs import GraphBackend
 from jukebox_core.config import JukeboxPriorConfig, TransformerConfig
 from jukebox_core.engine import Engine
 from jukebox_core.engine import Sequence as EngineSequence
@@ -175,15 +176,15 @@ class EngineRun:
 
     begin_sec   of each row that joined, one after the other
     peak_bytes  the most memory in use, on a GPU
-    graphs      the captured steps, if any were wanted
-    given_up    why the engine went on without a backend; None if it did not
+    num_graphs  captured steps
+    warnings    of the engine: it went on without a backend, without graphs, or in fewer rows
     """
 
     begin_sec: list[float]
     turns: list[tuple[int, float]]
     peak_bytes: int | None = None
-    graphs: GraphBackend | None = field(default=None, repr=False)
-    given_up: str | None = None
+    num_graphs: int = 0
+    warnings: tuple[str, ...] = ()
 
     @property
     def step_times(self) -> list[float]:
@@ -210,6 +211,8 @@ def engine_run(
 
     A turn of a single token that ends a window is left out: it also takes the codes to the host.
     On CUDA turns are timed by the device, which nobody waits for between them.
+
+    Raises torch.OutOfMemoryError if the rows do not fit, or what else stopped one of them.
     """
     device, level = prior.position_embedding.device, prior.config.level
     maker = capturer_maker(device, GraphWish.AUTO, weights_stay=True) if way.is_captured else None
@@ -221,28 +224,51 @@ def engine_run(
     num_new = min(num_tokens + num_rows - 1, prior.config.context_tokens)
     for sequence in _sequences(prior, num_rows, num_new, way.backend):
         engine.submit(sequence)
-    with mock.patch("jukebox_core.backends.proof.log.warning") as warning:
-        begun = [_mark(device, clock)]
+    last, begun, counts = str(num_rows - 1), [_mark(device, clock)], list[int]()
+    with _warnings_of_engine() as warnings:
         for _ in range(num_rows):
-            engine.step()
+            _step(engine)
             begun.append(_mark(device, clock))
-        marks, counts, last, is_over = [begun[-1]], [], str(num_rows - 1), False
+        if not engine.progress(last):
+            raise torch.OutOfMemoryError(f"{num_rows} rows do not fit")
+        marks, is_over = [begun[-1]], False
         while engine.has_work and not is_over:
             before = engine.progress(last)
-            ended = engine.step()
+            ended = _step(engine)
             marks.append(_mark(device, clock))
             is_over = bool(ended)
-            is_last = any(update.id == last for update in ended)
-            counts.append((num_new if is_last else engine.progress(last)) - before)
+            counts.append((num_new if last in ended else engine.progress(last)) - before)
     wait_for(device)
     turns = list(zip(counts, _seconds_between(marks), strict=True))
+    graphs = engine.graphs(level)
     return EngineRun(
         begin_sec=_seconds_between(begun),
         turns=turns[:-1] if len(turns) > 1 and turns[-1][0] == 1 else turns,
         peak_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
-        graphs=engine.graphs(level),
-        given_up=str(warning.call_args.args[2]) if warning.called else None,
+        num_graphs=0 if graphs is None else graphs.num_captured,
+        warnings=tuple(warnings),
     )
+
+
+def _step(engine: Engine) -> set[str]:
+    """One turn; the ids that ended in it."""
+    updates = engine.step()
+    for error in [update.error for update in updates if update.error is not None]:
+        raise error
+    return {update.id for update in updates}
+
+
+@contextmanager
+def _warnings_of_engine() -> Iterator[list[str]]:
+    """What it warns of meanwhile: the figures are not what they are called then."""
+    logger, messages = logging.getLogger("jukebox_core"), list[str]()
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    logger.addHandler(handler)
+    try:
+        yield messages
+    finally:
+        logger.removeHandler(handler)
 
 
 def _sequences(
@@ -292,7 +318,7 @@ def summary(
     """What the steps of some windows took, beside their floor, as one row of a table."""
     windows = [run.step_times for run in runs]
     step_sec = statistics.median(statistics.median(times) for times in windows)
-    work, graphs = step_work(prior, num_rows), runs[0].graphs
+    work = step_work(prior, num_rows)
     floor = floor_sec(work, prior.position_embedding.device, clock)
     peaks = [run.peak_bytes for run in runs if run.peak_bytes is not None]
     return {
@@ -311,8 +337,8 @@ def summary(
         "begin_ms": round(1e3 * statistics.median(runs[0].begin_sec), 2),
         "warm_up_seconds": round(runs[0].warm_up_sec, 4),
         "peak_mb": round(max(peaks) / 1e6, 1) if peaks else None,
-        "graphs": 0 if graphs is None else graphs.num_captured,
-        "given_up": runs[0].given_up or (None if graphs is None else graphs.reason_against),
+        "graphs": runs[0].num_graphs,
+        "warnings": "; ".join(dict.fromkeys(each for run in runs for each in run.warnings)),
     }
 
 

@@ -24,7 +24,7 @@ from unittest import mock
 
 import httpx
 
-from bench.machine import cpu_name, tell
+from bench.machine import add_parts, cpu_name, tell
 from cli.local.signals import StopSignals
 from cli.local.stack import StackSettings, free_port, running_stack
 from cli.service.client import JukeboxClient
@@ -490,7 +490,7 @@ _MEASURES = {"batch": measure_batch, "overhead": measure_overhead, "load": measu
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.serve", description=__doc__)
-    parser.add_argument("parts", nargs="*", default=PARTS, metavar="PART", help=", ".join(PARTS))
+    add_parts(parser, PARTS)
     parser.add_argument(
         "--model", type=locate_model, help="model directory, or `mini`; a fresh `tiny` if left out"
     )

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from bench.machine import describe_machine, tell, wait_for
+from bench.machine import add_parts, describe_machine, tell, wait_for
 from bench.priors import PRIORS, random_prior
 from cli.local.embedded_redis import EmbeddedRedis
 from cli.local.processes import ChildProcess
@@ -36,7 +36,7 @@ _PATIENCE_SEC = 300.0
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and print one line of JSON."""
     parser = argparse.ArgumentParser(prog="python -m bench.start", description=__doc__)
-    parser.add_argument("parts", nargs="*", default=PARTS, metavar="PART", help=", ".join(PARTS))
+    add_parts(parser, PARTS)
     parser.add_argument("--model", type=Path, help="model directory; a fresh `tiny` if left out")
     parser.add_argument("--prior", choices=PRIORS, default="upsampler", help="what is loaded")
     parser.add_argument("--device", default="cpu")

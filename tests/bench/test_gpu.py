@@ -42,7 +42,7 @@ def test_every_prior_and_batch_is_compared_with_plain_torch_and_the_floor(told):
     for row in plain:
         assert row["times_plain"] == 1.0
         assert row["tokens_per_sec"] > 0 < row["floor_share"]
-        assert row["given_up"] is None
+        assert row["warnings"] == ""
 
 
 def test_a_song_is_predicted_from_the_parts_at_both_speeds(told):
@@ -69,7 +69,7 @@ def test_a_level_takes_its_steps_and_the_beginnings_of_its_windows():
 
 def test_graphs_stand_beside_plain_steps_and_other_backends_beside_graphs():
     rest = {"tokens_per_sec": 1.0, "floor_ms": 1.0, "floor_share": 1.0, "peak_mb": 1.0}
-    rest |= {"prior": "upsampler", "batch": 1, "given_up": None}
+    rest |= {"prior": "upsampler", "batch": 1, "warnings": ""}
     times = {"torch": 8.0, "torch graph": 4.0, "triton graph": 2.0}
     rows = gpu.compare_steps([{**rest, "step": step, "step_ms": ms} for step, ms in times.items()])
     assert [(row["times_plain"], row["times_torch_graph"]) for row in rows] == [

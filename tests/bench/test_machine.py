@@ -1,8 +1,9 @@
 """The limits of a machine are measured; the cost of a kernel boundary is a slope."""
 
+import pytest
 import torch
 
-from bench import machine
+from bench import gpu, machine, serve, start
 from tests.backends.tape import TapeCapturer
 from tests.bench.last_line import last_line
 
@@ -21,3 +22,10 @@ def test_launched_and_replayed_kernels_are_measured_where_there_are_graphs():
     assert None not in found.values()
     assert capturer.num_captures == 2
     assert capturer.num_operations == 50
+
+
+@pytest.mark.parametrize("measurement", [gpu, serve, start])
+def test_a_part_that_there_is_not_is_refused_with_those_there_are(measurement, capsys):
+    with pytest.raises(SystemExit):
+        measurement.main(["everything"])
+    assert "'everything' is none of" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import torch
 
 from bench import sample
 from bench.priors import PRIORS, random_prior, released_prior, small_prior
+from jukebox_core.prior import JukeboxPrior
 from tests.backends.tape import TapeCapturer
 from tests.bench.last_line import last_line
 
@@ -42,7 +43,7 @@ def test_every_kind_of_prior_is_measured_beside_transformers_and_the_floor():
     for row in rows:
         assert set(row) >= BESIDE_THEIRS
         assert min(row[name] for name in (*BESIDE_THEIRS, "tokens_per_sec", "floor_share")) > 0
-        assert row["given_up"] is None
+        assert row["warnings"] == ""
         assert row["peak_mb"] is None  # nobody counts on a CPU
 
 
@@ -76,7 +77,7 @@ def test_captured_steps_are_counted(monkeypatch):
     row = sample.summary("upsampler", prior, 2, way, [sample.engine_run(prior, 2, 20, way=way)])
     assert row["step"] == "torch graph"
     assert row["graphs"] > 0
-    assert row["given_up"] is None
+    assert row["warnings"] == ""
 
 
 def test_a_backend_that_is_given_up_is_told(monkeypatch):
@@ -86,7 +87,21 @@ def test_a_backend_that_is_given_up_is_told(monkeypatch):
     monkeypatch.setitem(NativeBackend.largest_difference, torch.float32, -1.0)
     prior = random_prior(small("upsampler"), CPU)
     run = sample.engine_run(prior, 1, 6, way=sample.Way(backend="native"))
-    assert "rounding" in run.given_up
+    assert any("without the native backend" in warning for warning in run.warnings)
+
+
+def test_rows_that_do_not_fit_are_no_figures(monkeypatch):
+    """An engine goes on in fewer rows, which would be told as the speed of many."""
+    prior, real = random_prior(small("upsampler"), CPU), JukeboxPrior.allocate_cache
+
+    def scarce(self, num_rows, **options):
+        if num_rows > 2:
+            raise torch.OutOfMemoryError("no room")
+        return real(self, num_rows, **options)
+
+    monkeypatch.setattr(JukeboxPrior, "allocate_cache", scarce)
+    with pytest.raises(torch.OutOfMemoryError, match="4 rows do not fit"):
+        sample.engine_run(prior, 4, 6, way=sample.Way(backend="torch"))
 
 
 def test_a_turn_of_several_tokens_counts_for_each_of_them():
