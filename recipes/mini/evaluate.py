@@ -140,7 +140,7 @@ def _show_codec(figures: dict[str, Any]) -> None:
     notes().print(table)
     for name, probe in figures.get("probes", {}).items():
         table = _table(f"probe of {name} codes", "found", "95 %", "chance", "of")
-        for kind in ("vowel", "genre", "artist"):
+        for kind in ("vowel", "genre", "artist", "pitch"):
             table.add_row(kind, *_share_cells(probe[kind]), f"{probe[kind]['number']:,}")
         notes().print(table)
     if "gate" not in figures:

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The recipe of `mini`, from nothing: songs, codec, gate, priors, the packed model, evaluation.
+# The recipe of `mini`, from nothing: songs, codec, gate, priors, post-filter, the packed model,
+# evaluation.
 #
 #   bash recipes/mini/recipe.sh [FOLDER]      FOLDER (default build/mini) keeps songs, states, logs, model
 #
@@ -52,6 +53,9 @@ both "vqvae top 2600" lower_codecs
 "$jukebox" train encode "$data" "$model"
 # What a genre is shows in the first bars, before the music itself tells: hence many beginnings.
 both top_prior upsamplers
+# Last: it goes by how the bottom prior errs.
+"$jukebox" train post-filter "$data" "$model" --run-dir "$work/runs/post-filter" --steps 600 \
+    --threads 1 --seed $seed --log-every 20
 rm -rf "$work/mini"
 "$jukebox" train pack "$model" "$work/mini"
 "$python" -m recipes.mini.evaluate mini "$work/mini" -o "$work/evaluation"

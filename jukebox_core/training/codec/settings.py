@@ -78,7 +78,6 @@ _DEFAULTS = {
         log_magnitude_weight=0.5,
         vowel_weight=0.3,
         pitch_weight=0.5,
-        chroma_weight=0.2,
         artist_weight=0.3,
         genre_weight=0.1,
     ),

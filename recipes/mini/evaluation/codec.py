@@ -21,11 +21,13 @@ from recipes.mini.evaluation.features import (
     whole_tokens,
 )
 from recipes.mini.evaluation.ground_truth import KnownSong, clips_of, lesson_of
+from recipes.mini.evaluation.haze import mel_distance_db, noise_to_mask_db, valley_db
 from recipes.mini.evaluation.listener import Heard, Lesson, LessonSettings, Listener, teach
+from recipes.mini.evaluation.pitch_probe import pitches_found, teach_pitch
 from recipes.mini.evaluation.statistics import Share, rounded, share_in_songs, share_of
 from recipes.mini.synth import ARTISTS, GENRES
 
-VOWELS_WANTED, ARTISTS_WANTED, PERPLEXITY_WANTED = 0.70, 0.80, 0.50
+VOWELS_WANTED, ARTISTS_WANTED, PITCHES_WANTED, PERPLEXITY_WANTED = 0.70, 0.80, 0.90, 0.50
 """Shares that let a codec pass."""
 
 
@@ -41,6 +43,7 @@ class CodecSettings:
     num_probe_songs    songs that a probe learns from
     probe_levels       whose codes are probed
     lesson             how a probe learns
+    pitch_steps        of the probe that learns the pitch, of 16 songs each
     """
 
     clip_sec: float = 8.0
@@ -49,6 +52,7 @@ class CodecSettings:
     levels: tuple[Level, ...] = COARSE_TO_FINE
     probe_levels: tuple[Level, ...] = (Level.TOP,)
     lesson: LessonSettings = _PROBE_LESSON
+    pitch_steps: int = 400
 
 
 QUICK = CodecSettings(
@@ -56,6 +60,7 @@ QUICK = CodecSettings(
     num_distances=4,
     num_probe_songs=24,
     lesson=LessonSettings(width=24, epochs=2),
+    pitch_steps=4,
 )
 """For tests: the figures mean little."""
 
@@ -124,7 +129,13 @@ def _distance(vqvae: JukeboxVQVAE, clips: Tensor, codes: Tensor, level: Level) -
             for name in ("snr_db", "spectral_convergence", "log_spectral_distance_db")
         )
     )
-    return mean.to_json()
+    rate_hz = vqvae.config.sample_rate_hz
+    return {
+        **mean.to_json(),
+        "valley_db": rounded(valley_db(heard, rate_hz)),
+        "mel_distance_db": rounded(mel_distance_db(clips, heard, rate_hz)),
+        "noise_to_mask_db": rounded(noise_to_mask_db(clips, heard, rate_hz)),
+    }
 
 
 def code_use(codes: Tensor, num_codes: int) -> dict[str, Any]:
@@ -168,10 +179,15 @@ def _probe(
     probe = new_listener(CodeFrontEnd(vectors), vectors.shape[1], settings.lesson)
     loss = teach(probe, lessons[0], settings.lesson, disturb=_drop_codes(len(vectors)))
     heard = probe.hear(lessons[1].features)
+    pitch_probe = teach_pitch(
+        vectors, lessons[0].features, learnt, tokens_per_second, settings.pitch_steps
+    )
+    found = pitches_found(pitch_probe, lessons[1].features, unheard, tokens_per_second)
     return {
         "learnt_songs": len(learnt),
         "last_loss": rounded(loss),
         **figures_of(heard, lessons[1], unheard, tokens_per_second),
+        "pitch": share_in_songs(found),
     }
 
 
@@ -251,8 +267,15 @@ def _gate(levels: dict[str, Any], probes: dict[str, Any]) -> dict[str, Any]:
     ]
     top = probes.get(Level.TOP.label)
     if top is not None:
-        for kind, wanted in (("vowel", VOWELS_WANTED), ("artist", ARTISTS_WANTED)):
+        wanted_shares = {
+            "vowel": VOWELS_WANTED,
+            "artist": ARTISTS_WANTED,
+            "pitch": PITCHES_WANTED,
+        }
+        for kind, wanted in wanted_shares.items():
             share = top[kind]["share"]
+            if kind == "pitch" and not top[kind]["number"]:  # nobody knows the notes
+                continue
             if share is None or share < wanted:
                 missed.append(f"top codes: {kind} found in {share or 0:.0%}, wanted {wanted:.0%}")
     return {"passed": not missed and top is not None, "missed": missed}

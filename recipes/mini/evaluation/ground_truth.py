@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jukebox_core.training.dataset.data import TrainingSong
+from jukebox_core.training.dataset.manifest import Melody
 from jukebox_core.training.dataset.syllables import VOWELS, syllables
 from recipes.mini.evaluation.listener import UNJUDGED, Lesson, frame_vowels
 from recipes.mini.synth import ARTISTS, GENRES, compose
@@ -50,6 +51,7 @@ class KnownSong:
     lyrics: str
     character_start_sec: NDArray[np.float64] | None = None
     character_end_sec: NDArray[np.float64] | None = None
+    melody: Melody | None = None
 
     @property
     def duration_sec(self) -> float:
@@ -87,6 +89,7 @@ def known_song(song: TrainingSong) -> KnownSong:
         lyrics=song.lyrics,
         character_start_sec=None if times is None else times.start_sec,
         character_end_sec=None if times is None else times.end_sec,
+        melody=song.melody,
     )
 
 
@@ -116,6 +119,12 @@ def composed_song(
         lyrics=song.lyrics,
         character_start_sec=np.asarray(song.character_start_sec, dtype=np.float64),
         character_end_sec=np.asarray(song.character_end_sec, dtype=np.float64),
+        melody=Melody(
+            *(
+                np.array([getattr(note, name) for note in song.notes], dtype=np.float64)
+                for name in ("start_sec", "end_sec", "midi")
+            )
+        ),
     )
 
 

@@ -23,6 +23,7 @@ from recipes.mini.evaluation.classifiers import (
 )
 from recipes.mini.evaluation.features import encode_clips, log_mel
 from recipes.mini.evaluation.generated_songs import Asked, Drawn, DrawSettings, draw_songs
+from recipes.mini.evaluation.haze import dropouts_per_10_sec, valley_db
 from recipes.mini.evaluation.label_adherence import Verdicts, verdicts_of
 from recipes.mini.evaluation.listener import Heard
 from recipes.mini.evaluation.mini_settings import Evaluation, MiniSettings
@@ -205,15 +206,23 @@ def _sound_figures(drawn: Tensor, truth: Rendered, rate_hz: int) -> dict[str, An
     """Loudness and mean spectra of drawn songs, beside those of true ones."""
     frames = log_mel(drawn, rate_hz)
     return {
-        "drawn": soundness(drawn),
-        "reconstructions": soundness(truth.reconstructions),
-        "originals": soundness(truth.originals),
+        "drawn": _soundness(drawn, rate_hz),
+        "reconstructions": _soundness(truth.reconstructions, rate_hz),
+        "originals": _soundness(truth.originals, rate_hz),
         "mean_spectrum_distance_db": {
             "to_originals": label_adherence.mean_level_distance_db(frames, truth.original_frames),
             "to_reconstructions": label_adherence.mean_level_distance_db(
                 frames, truth.reconstruction_frames
             ),
         },
+    }
+
+
+def _soundness(audio: Tensor, rate_hz: int) -> dict[str, float]:
+    return {
+        **soundness(audio),
+        "valley_db": round(valley_db(audio, rate_hz), 2),
+        "dropouts_per_10_sec": round(dropouts_per_10_sec(audio, rate_hz), 2),
     }
 
 

@@ -55,6 +55,7 @@ def test_everything_is_measured_with_json_at_the_end(tiny_model_dir):
         assert set(figure["ceilings"]) == {"originals", "reconstructions", "upsampled"}
     assert set(figures["bits"]["top"]["rise"]) == {"genre", "artist", "lyrics"}
     assert "drawn-00" in evaluation.sounds
+    assert {"valley_db", "dropouts_per_10_sec"} <= set(figures["sound"]["drawn"])
     wanted = {row["what"]: row for row in figures["criteria"]}
     assert len(wanted) == 3 + 3 + 1 + 2 + 2
     assert not wanted["genre as asked"]["reached"]
@@ -94,6 +95,8 @@ def test_a_codec_is_measured_on_songs_it_has_not_seen(tiny_model_dir, songs):
     assert set(figures["levels"]) == {"top", "middle", "bottom"}
     assert not figures["gate"]["passed"]
     assert figures["probes"]["top"]["vowel"]["number"] > 5
+    assert figures["probes"]["top"]["pitch"]["number"] > 5
+    assert {"valley_db", "mel_distance_db", "noise_to_mask_db"} <= set(figures["levels"]["top"])
 
 
 def test_bits_agree_with_the_loss_that_the_prior_itself_gives(tiny_model_dir, songs, monkeypatch):
