@@ -50,7 +50,7 @@ class PitchProbe(nn.Module):
     def __init__(self, vectors: Tensor) -> None:
         super().__init__()
         scaled = (vectors - vectors.mean(dim=0)) / vectors.std().clamp_min(1e-6)
-        self.embedding = nn.Embedding(*vectors.shape, _weight=scaled.clone())
+        self.embedding = nn.Embedding(len(vectors), vectors.shape[1], _weight=scaled.clone())
         self.layers = nn.Sequential(
             nn.Conv1d(vectors.shape[1], _WIDTH, 5, padding=2),
             nn.ReLU(),
