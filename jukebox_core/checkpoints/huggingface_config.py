@@ -97,9 +97,9 @@ _FIXED_VQVAE: Mapping[str, Any] = {
     "conv_input_shape": 1,
     "conv_res_scale": False,
     "levels": 3,
-    "res_dilation_cycle": None,
 }
-_FIXED_PRIOR: Mapping[str, Any] = {"act_fn": "quick_gelu", "attn_res_scale": False}
+# Also of a separate lyric encoder, which is configured like a prior.
+_FIXED_PRIOR: Mapping[str, Any] = {"act_fn": "quick_gelu"}
 
 
 def config_from_huggingface(
@@ -158,6 +158,7 @@ def _codec(values: Mapping[str, Any], sample_rate_hz: int) -> JukeboxVQVAEConfig
         width_multipliers=tuple(values["multipliers"] or (1, 1, 1)),
         conv_width_ratio=values["res_convolution_multiplier"],
         dilation_growth_rate=values["res_dilation_growth_rate"],
+        dilation_cycle=values["res_dilation_cycle"],
         codebook_decay=values["lmu"],
         commit_weight=values["commit"],
     )
@@ -171,7 +172,6 @@ def _prior(
     label_versions: tuple[LabelVersion, ...] | None,
     hop_fractions: list[float],
 ) -> JukeboxPriorConfig:
-    _refuse_variants(values, _FIXED_PRIOR)
     index = COARSE_TO_FINE.index(level)
     version = label_versions[index] if label_versions is not None else _guess_version(values)
     lyrics = _lyrics(values)
@@ -193,6 +193,7 @@ def _prior(
 
 
 def _transformer(values: Mapping[str, Any], context_tokens: int) -> TransformerConfig:
+    _refuse_variants(values, _FIXED_PRIOR)
     pattern = values["attention_pattern"]
     if pattern not in _ATTN_ORDERS:
         raise ConfigError(
@@ -206,6 +207,7 @@ def _transformer(values: Mapping[str, Any], context_tokens: int) -> TransformerC
         num_blocks=values["blocks"],
         context_tokens=context_tokens,
         init_scale=values["init_scale"],
+        scale_residuals=bool(values["attn_res_scale"]),
         attention_width_ratio=values["attention_multiplier"],
         mlp_width_ratio=values["mlp_multiplier"],
     )

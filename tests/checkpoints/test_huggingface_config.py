@@ -72,6 +72,17 @@ def test_the_tokenizer_file_decides_the_label_version(tmp_path):
     [
         ({"attention_pattern": "all_at_once"}, "attention_pattern 'all_at_once' is not supported"),
         ({"act_fn": "swish"}, "act_fn is 'swish': only 'quick_gelu'"),
+        (
+            {
+                "is_encoder_decoder": False,
+                "attention_pattern": "large_separated_enc_dec_w_lyrics",
+                "encoder_config": {
+                    "act_fn": "relu",
+                    "attention_pattern": "raw_column_previous_row_attention",
+                },
+            },
+            "act_fn is 'relu': only 'quick_gelu'",
+        ),
         ({"n_ctx": "many"}, "not a configuration of transformers 4"),
     ],
 )

@@ -15,12 +15,17 @@ pytestmark = [pytest.mark.hf, pytest.mark.nightly("transformers")]
 NUM_ROWS = 2
 
 
-@pytest.fixture(scope="module", params=["1b", "5b"])
+@pytest.fixture(
+    scope="module",
+    params=[("1b", False), ("5b", False), ("1b", True), ("5b", True)],
+    ids=["1b", "5b", "1b variant", "5b variant"],
+)
 def pair(request, tmp_path_factory):
     from tests.parity.transformers_models import build
 
-    theirs = build(request.param)
-    directory = tmp_path_factory.mktemp(f"transformers_{request.param}")
+    kind, is_variant = request.param
+    theirs = build(kind, is_variant=is_variant)
+    directory = tmp_path_factory.mktemp(f"transformers_{kind}")
     # Its tied embeddings cannot be written as safetensors (it refuses); `.bin` is what it can do.
     theirs.save_pretrained(directory, safe_serialization=False)
     return theirs, JukeboxModel.from_pretrained(directory)

@@ -93,12 +93,23 @@ MIN_DURATION_SEC = {"1b": 17.84, "5b": 23.8}
 TIME_BINS = {"1b": 64, "5b": 128}
 
 
-def build(kind: str) -> TransformersModel:
-    """A model whose top prior is 1b-like or 5b-like, with both upsamplers."""
+def scaled(kind: str) -> dict:
+    """A top prior that scales residual branches, also those of its encoder if it has one."""
+    top = {**TOPS[kind], "attn_res_scale": True}
+    if "encoder_config" in top:
+        top["encoder_config"] = {**top["encoder_config"], "attn_res_scale": True}
+    return top
+
+
+def build(kind: str, *, is_variant: bool = False) -> TransformersModel:
+    """A model whose top prior is 1b-like or 5b-like, with both upsamplers.
+
+    `is_variant`: with what no released model has.
+    """
     config = TransformersConfig(
-        vqvae_config=_VQVAE,
+        vqvae_config={**_VQVAE, "res_dilation_cycle": 2} if is_variant else _VQVAE,
         prior_config_list=[
-            TOPS[kind],
+            scaled(kind) if is_variant else TOPS[kind],
             {**_UPSAMPLER, "level": 1, "conv_res_scale": True},
             {**_UPSAMPLER, "level": 2, "conv_res_scale": False},
         ],
