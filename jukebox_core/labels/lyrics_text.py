@@ -34,7 +34,8 @@ _CUE_TIMES = re.compile(rf"{_TIME}[ \t]*-->[ \t]*{_TIME}(?:[ \t].*)?")
 _CUE_TAG = re.compile(rf"</?[A-Za-z][^<>]*>|<{_TIME}>|\{{\\[^{{}}]*\}}")
 _VTT_BLOCKS_UNSUNG = ("WEBVTT", "NOTE", "STYLE", "REGION")
 _BRACKETS_ALONE = re.compile(
-    r"\[[^\[\]]*\](?:[ \t]*\[[^\[\]]*\])*[ \t]*(?::|\(?x ?\d{1,2}\)?)?", re.IGNORECASE
+    r"\[[^\[\]]*\](?:[ \t]*\[[^\[\]]*\])*[ \t]*(?::|\(?(?:x ?\d{1,2}|\d{1,2} ?x)\)?)?",
+    re.IGNORECASE,
 )
 _SECTIONS = {
     *("verse", "chorus", "prechorus", "postchorus", "refrain", "hook", "bridge", "intro", "outro"),

@@ -91,6 +91,7 @@ def test_time_stamps_are_not_sung(text, found, sung, num_times):
         ("[Intro]\n\n[Guitar Solo]\n\nHello", "Hello"),
         ("[Refr\u00e3o]\nHello", "Hello"),
         ("[Chorus] x2\nHello [Bridge]: you", "Hello [Bridge]: you"),
+        ("[Chorus] (2x)\n[CHORUS]: \nHello", "Hello"),
         ("  [Pre-Chorus] la la", "la la"),
         ("Hello [and] (you)", "Hello [and] (you)"),
         ("[softly] hello", "[softly] hello"),
