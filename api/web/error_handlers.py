@@ -268,12 +268,8 @@ def _unreadable_body(cause: BaseException | None) -> ApiError:
     """What `Request.json` choked on, other than JSON's own syntax."""
     match cause:
         case UnicodeDecodeError():
-            code, detail = (
-                "not_utf8",
-                (
-                    f"The body is not UTF-8: {cause.reason} at byte {cause.start}. Send JSON in UTF-8."
-                ),
-            )
+            place = f"{cause.reason} at byte {cause.start}"
+            code, detail = "not_utf8", f"The body is not UTF-8: {place}. Send JSON in UTF-8."
         case RecursionError():
             code, detail = "malformed_json", "The body is nested far deeper than any request."
         case ValueError():
