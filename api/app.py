@@ -23,8 +23,12 @@ from api.routes import (
     pins,
     session,
 )
-from api.routes import assets as assets_routes
-from api.routes import webhooks as webhooks_routes
+from api.routes import (
+    assets as assets_routes,
+)
+from api.routes import (
+    webhooks as webhooks_routes,
+)
 from api.settings import ApiSettings
 from api.views.openapi import DESCRIPTION, TAGS, openapi_of
 from api.web.auth import Authentication
@@ -50,6 +54,21 @@ from jobs.store import JobStore, JobWatcher
 from jobs.version import VERSION
 from jukebox_core.models.catalog import ModelCatalog
 
+_ROUTERS = (
+    jobs.router,
+    pins.router,
+    events.router,
+    audio.router,
+    alignment.router,
+    lyrics.router,
+    assets_routes.router,
+    models.router,
+    webhooks_routes.router,
+    session.router,
+    health.router,
+    docs.router,
+)
+"""In the order in which the page at /docs shows them."""
 _JOIN_SEC = 5.0
 _FORM_BYTES = 4096
 """What the form around a file may take."""
@@ -70,28 +89,7 @@ def create_app(
 
     `folder` is asked before anything is written to the data folder; None asks nobody.
     """
-    withdrawals = Withdrawals(store, artifacts.remove_job)
-    sweeper = Sweeper(
-        store,
-        artifacts,
-        assets,
-        every_sec=settings.sweep_sec,
-        kept_assets_sec=settings.keep_assets_sec or None,
-    )
-    metrics = ApiMetrics(store, queue, settings.data_dir)
-    app = FastAPI(
-        title="Jukebox",
-        version=VERSION,
-        description=DESCRIPTION,
-        openapi_tags=TAGS,
-        openapi_url=None,
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-        dependencies=[Depends(refuse_repeated_parameters)],
-        lifespan=_running(sweeper, watcher, withdrawals),
-    )
-    app.state.services = Services(
+    services = Services(
         settings=settings,
         store=store,
         watcher=watcher,
@@ -108,22 +106,46 @@ def create_app(
             timeout_sec=settings.upload_timeout_sec,
             min_bytes_per_sec=settings.min_upload_bytes_per_sec,
         ),
-        withdrawals=withdrawals,
+        withdrawals=Withdrawals(store, artifacts.remove_job),
         streams=Streams(max_all=settings.max_streams, max_per_owner=settings.max_streams_per_key),
-        metrics=metrics,
+        metrics=ApiMetrics(store, queue, settings.data_dir),
         stopping=asyncio.Event(),
     )
-    files = (audio, alignment, lyrics)
-    for routes in (jobs, pins, events, *files, assets_routes, models, webhooks_routes):
-        app.include_router(routes.router)
-    app.include_router(session.router)
-    app.include_router(health.router)
+    return _app_over(services, keys)
+
+
+def _app_over(services: Services, keys: ApiKeyFile) -> FastAPI:
+    always_locked = not is_loopback(services.settings.host)
+    app = FastAPI(
+        title="Jukebox",
+        version=VERSION,
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        dependencies=[Depends(refuse_repeated_parameters)],
+        lifespan=_running(services),
+    )
+    app.state.services = services
+    for router in _ROUTERS:
+        app.include_router(router)
     app.webhooks.include_router(webhooks_routes.messages)
-    app.include_router(docs.router)
-    metrics.expect_requests(app.routes)
-    store.on_ended = metrics.end_job
     install_error_handlers(app)
-    # The last one added is the first to see a request.
+    _add_middleware(app, services, keys, always_locked=always_locked)
+    services.metrics.expect_requests(app.routes)
+    services.store.on_ended = services.metrics.end_job
+    # FastAPI's own way to do it.
+    app.openapi = openapi_of(app, lambda: always_locked or keys.exists)  # type: ignore[method-assign]
+    return app
+
+
+def _add_middleware(
+    app: FastAPI, services: Services, keys: ApiKeyFile, *, always_locked: bool
+) -> None:
+    """The last one added is the first to see a request."""
+    settings, store = services.settings, services.store
     app.add_middleware(HeadLikeGet)
     app.add_middleware(RequestCost, uploads=frozenset({"/assets"}))
     app.add_middleware(
@@ -138,7 +160,6 @@ def create_app(
         posts_per_minute=settings.max_posts_per_minute,
     )
     app.add_middleware(EndWithKey, keys=keys)
-    always_locked = not is_loopback(settings.host)
     app.add_middleware(
         Authentication,
         keys=keys,
@@ -148,25 +169,29 @@ def create_app(
     )
     app.add_middleware(Cors, origins=settings.cors_origins)
     app.add_middleware(SecurityHeaders)
-    app.add_middleware(CountRequests, metrics=metrics)
+    app.add_middleware(CountRequests, metrics=services.metrics)
     app.add_middleware(
         BehindProxy, trusted=settings.trusted_proxies, prefix=prefix_of_url(settings.public_url)
     )
-    # FastAPI's own way to do it.
-    app.openapi = openapi_of(app, lambda: always_locked or keys.exists)  # type: ignore[method-assign]
-    return app
 
 
-def _running(
-    sweeper: Sweeper, watcher: JobWatcher, withdrawals: Withdrawals
-) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _running(services: Services) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    settings = services.settings
+    sweeper = Sweeper(
+        services.store,
+        services.artifacts,
+        services.assets,
+        every_sec=settings.sweep_sec,
+        kept_assets_sec=settings.keep_assets_sec or None,
+    )
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         sweeper.start()
         yield
         sweeper.stop()
-        await watcher.close()
+        await services.watcher.close()
         await run_in_threadpool(sweeper.join, _JOIN_SEC)
-        await run_in_threadpool(withdrawals.close)
+        await run_in_threadpool(services.withdrawals.close)
 
     return lifespan

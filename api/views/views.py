@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import TypeVar
+
+from pydantic import BaseModel
 
 from api.views.schemas import (
     AssetUrls,
     AssetView,
-    JobErrorView,
     JobUrls,
     JobView,
     LevelMetricsView,
@@ -33,6 +35,8 @@ from jukebox_core.models.catalog import ModelCard, ModelState
 from jukebox_core.models.released import ReleasedModel
 from jukebox_core.units import Level
 
+View = TypeVar("View", bound=BaseModel)
+
 MAX_REQUEST_DURATION_SEC = 600.0
 """Bound of `JobRequest.duration_seconds`, whatever the model."""
 
@@ -48,40 +52,31 @@ def job_view(
 ) -> JobView:
     """A record as its owner sees it; `root` is put before every path (a proxy's prefix)."""
     urls = job_urls(job.id, root, signer)
-    error = job.error
-    return JobView(
-        id=job.id,
-        status=job.status,
-        stage=job.stage,
-        created_at=job.created_at,
-        started_at=job.started_at,
-        completed_at=job.completed_at,
-        expires_at=job.expires_at,
-        codes_expire_at=job.codes_expire_at,
-        pinned=job.pinned,
-        deadline_at=job.deadline_at,
+    return _filled(
+        JobView,
+        job,
         queue_position=queue_position,
         eta_seconds=eta_sec,
         progress=_progress_view(job),
         duration_seconds=job.duration_sec,
-        parent_id=job.parent_id,
-        root_id=job.root_id,
-        owner=job.owner,
         outputs=[_output_view(output, urls) for output in job.outputs],
-        labels=dict(job.labels),
         lyrics_as_read=lyrics_as_read,
         warnings=[
             WarningView(code=each.code, pointer=f"/{each.field}", detail=each.message)
             for each in job.warnings
         ],
         seed=job.request.seed or 0,
-        attempt=job.attempt,
         metrics=_metrics_view(job),
-        error=error
-        and JobErrorView(code=error.code, message=error.message, retryable=error.retryable),
         urls=urls,
         input=job.request,
     )
+
+
+def _filled(view: type[View], record: object, **others: object) -> View:
+    """A view of a record: `others`, and the fields that the record has by the same name."""
+    names = view.model_fields.keys() - others.keys()
+    same = {name: getattr(record, name) for name in names if hasattr(record, name)}
+    return view.model_validate({**same, **others}, from_attributes=True)
 
 
 def job_urls(job_id: str, root: str, signer: UrlSigner | None = None) -> JobUrls:
@@ -120,21 +115,16 @@ def asset_view(
     asset: Asset, root: str, expires_at: datetime | None, *, stored_bytes: int
 ) -> AssetView:
     """An asset as clients see it."""
-    return AssetView(
-        id=asset.id,
-        kind=asset.kind,
+    return _filled(
+        AssetView,
+        asset,
         format=asset.audio_format or "safetensors",
-        sha256=asset.sha256,
         bytes=asset.num_bytes,
         stored_bytes=stored_bytes,
-        created_at=asset.created_at,
         expires_at=expires_at,
         duration_seconds=asset.duration_sec,
-        sample_rate_hz=asset.sample_rate_hz,
         channels=asset.num_channels,
-        num_samples=asset.num_samples,
-        tokens=None if asset.num_tokens is None else dict(asset.num_tokens),
-        model=asset.model,
+        tokens=asset.num_tokens,
         urls=AssetUrls(self=f"{root}/assets/{asset.id}"),
     )
 
@@ -147,16 +137,14 @@ def format_of(output: Output) -> str:
 def _output_view(output: Output, urls: JobUrls) -> OutputView:
     audio_format = format_of(output)
     query = f"sample={output.sample}&level={output.level}&format={audio_format}"
-    return OutputView(
-        level=_level_name(output.level),
-        sample=output.sample,
+    return _filled(
+        OutputView,
+        output,
         url=f"{urls.audio}?{query}",
         signed_url=urls.signed and f"{urls.signed.audio}&{query}",
         format=audio_format,
         duration_seconds=output.duration_sec,
-        sample_rate_hz=output.sample_rate_hz,
         bytes=output.num_bytes,
-        sha256=output.sha256,
     )
 
 
@@ -191,12 +179,7 @@ def _metrics_view(job: Job) -> MetricsView:
     waited = None
     if job.started_at is not None:
         waited = max((job.started_at - job.created_at).total_seconds(), 0.0)
-    levels = {
-        level: LevelMetricsView(
-            seconds=figures.seconds, tokens_per_second=figures.tokens_per_second
-        )
-        for level, figures in job.metrics.items()
-    }
+    levels = {level: _filled(LevelMetricsView, each) for level, each in job.metrics.items()}
     return MetricsView(queue_seconds=waited, levels=levels)
 
 
@@ -316,10 +299,4 @@ def model_limits(config: JukeboxConfig) -> ModelLimits:
 
 def worker_view(worker: WorkerInfo) -> WorkerView:
     """A worker as `GET /system` shows it."""
-    return WorkerView(
-        name=worker.name,
-        device=worker.device,
-        models=list(worker.models),
-        stages=list(worker.stages),
-        seen_at=worker.seen_at,
-    )
+    return _filled(WorkerView, worker)

@@ -1,0 +1,91 @@
+"""Problems for what the framework found wrong with a request, in the words of JSON."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Literal, cast
+
+from fastapi import Request
+
+from api.web.errors import ApiError, FieldError, InvalidRequest, json_pointer
+from jobs.record.bodies import MODES
+from jobs.record.request import MAX_SEED, JobRequest
+
+_SENTENCES: Mapping[str, str] = {
+    "missing": "this field is required",
+    "extra_forbidden": "no such field exists here; see /docs for those that do",
+    "string_unicode": "this text holds half a surrogate pair, which is no character",
+    "finite_number": "NaN and infinity are no numbers here",
+    "list_type": "must be a list",
+    "tuple_type": "must be a list",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "none_required": "must be null",
+    "too_long": "must hold at most {max_length} values, not {actual_length}",
+    "too_short": "must hold {min_length} values at least, not {actual_length}",
+}
+"""By pydantic's error types: JSON's words for what JSON has."""
+_WHOLE_FIELDS: Mapping[str, str] = {
+    "seed": f"must be a whole number from 0 to {MAX_SEED}; leave it out, or send null, and one is "
+    "drawn",
+    "artist_id": 'must be a whole number from 0 on, or one for each label version, as {"v2": 7}',
+    "genre_ids": "must be a list of whole numbers from 0 on, or one for each label version, as "
+    '{"v2": [3, 7]}',
+}
+_LOCATIONS = ("body", "query", "path", "header")
+
+
+def problem_of_validation(request: Request, errors: Sequence[Mapping[str, Any]]) -> ApiError:
+    """The 400, 415 or 422 for pydantic's errors about a request."""
+    errors = [_without_mode(entry) for entry in errors]
+    first = errors[0]
+    if first["type"] == "json_invalid":
+        return ApiError(
+            HTTPStatus.BAD_REQUEST,
+            "malformed_json",
+            f"The body is not JSON: {first['ctx']['error']} at character {first['loc'][-1]}.",
+        )
+    content_type = request.headers.get("content-type", "")
+    if first["loc"] == ("body",) and "json" not in content_type and first["type"] != "missing":
+        return ApiError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            f"The body came as {content_type[:100] or 'no type at all'!r}: send JSON with the "
+            "header Content-Type: application/json.",
+        )
+    fields = [_from_pydantic(entry) for entry in errors]
+    return InvalidRequest(_once(fields))
+
+
+def _without_mode(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The body of a job is one of several, and the framework puts the one it took into the path."""
+    location, *path = entry["loc"]
+    if location == "body" and path and path[0] in MODES:
+        return {**entry, "loc": (location, *path[1:])}
+    return entry
+
+
+def _once(fields: Sequence[FieldError]) -> list[FieldError]:
+    """Each mistake once: a field that takes several shapes is tried as each of them."""
+    return list({(field.pointer, field.detail): field for field in fields}.values())
+
+
+def _from_pydantic(entry: Mapping[str, Any]) -> FieldError:
+    location, *path = entry["loc"]
+    if entry["type"] == "union_tag_invalid":
+        return _field_error(location, ["mode"], f"must be one of {', '.join(MODES)}")
+    if location == "body" and path and path[0] in _WHOLE_FIELDS:
+        return _field_error(location, path[:1], _WHOLE_FIELDS[path[0]])
+    if entry["type"] == "extra_forbidden" and path[-1] in JobRequest.model_fields:
+        return _field_error(location, path, "this field is of no use in this mode")
+    detail = _SENTENCES.get(entry["type"], "").format_map(entry.get("ctx", {}))
+    return _field_error(location, path, detail or entry["msg"].removeprefix("Value error, "))
+
+
+def _field_error(location: str, path: Sequence[str | int], detail: str) -> FieldError:
+    where = cast("Literal['body', 'query', 'path', 'header']", location)
+    return FieldError(
+        location=where if location in _LOCATIONS else "body",
+        pointer=json_pointer(path),
+        detail=detail,
+    )
