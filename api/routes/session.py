@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -48,7 +49,7 @@ async def open_session(
         token,
         max_age=_VALID_SEC,
         path=_cookie_path(request),
-        secure=request.url.scheme == "https",
+        secure="https" in (request.url.scheme, urlsplit(services.settings.public_url).scheme),
         httponly=True,
         samesite="strict",
     )

@@ -86,7 +86,10 @@ def refuse_repeated_parameters(request: Request) -> None:
 
 
 async def _with_checked_body(receive: Receive) -> Receive:
-    """The whole body as one message. Raises ApiError for one of too many values."""
+    """The whole body as one message.
+
+    Raises ApiError for one of too many values, or with a name twice in an object.
+    """
     body = bytearray()
     while True:
         message = await receive()
@@ -95,17 +98,36 @@ async def _with_checked_body(receive: Receive) -> Receive:
         body += message.get("body", b"")
         if not message.get("more_body", False):
             break
-    if sum(body.count(each) for each in _SEPARATORS) >= MAX_VALUES:
-        _check_values(bytes(body))
+    _check_document(bytes(body))
     return _once({"type": "http.request", "body": bytes(body), "more_body": False}, receive)
 
 
-def _check_values(body: bytes) -> None:
-    """Text may have many commas: only values count. What is not JSON is refused later, by name."""
+class _RepeatedName(Exception):
+    """A name that an object has twice; JSON leaves open which value counts."""
+
+
+def _check_document(body: bytes) -> None:
+    """What is not JSON is refused later, by name."""
     try:
-        document = json.loads(body)
+        document = json.loads(body, object_pairs_hook=_object_of)
+    except _RepeatedName as error:
+        raise invalid_field("body", [str(error)], "is given twice: give it once") from error
     except (ValueError, RecursionError):
         return
+    if sum(body.count(each) for each in _SEPARATORS) >= MAX_VALUES:
+        _check_values(document)
+
+
+def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = Counter(name for name, _ in pairs)
+        raise _RepeatedName(names.most_common(1)[0][0])
+    return found
+
+
+def _check_values(document: object) -> None:
+    """Text may have many commas: only values count."""
     left, waiting = MAX_VALUES, [document]
     while waiting and left > 0:
         value: Any = waiting.pop()

@@ -361,6 +361,23 @@ async def test_a_query_parameter_given_twice_is_refused(service: Service, path: 
     assert "2 times" in problem["errors"][0]["detail"]
 
 
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        (b'{"model": "tiny", "seed": 1, "seed": 2}', "/seed"),
+        (b'{"sampling": {"top": {"top_k": 1, "top_k": 1}}}', "/top_k"),
+        (b'{"\\u0073eed": 1, "seed": 2}', "/seed"),
+    ],
+)
+async def test_a_name_given_twice_in_an_object_is_refused(
+    service: Service, body: bytes, pointer: str
+):
+    response = await service.client.post("/jobs", content=body, headers=JSON)
+    problem = assert_problem(response, 422, "invalid_request")
+    assert pointers(problem) == [pointer]
+    assert "twice" in problem["errors"][0]["detail"]
+
+
 OPTIONAL = sorted(
     (AncestralBody.model_fields.keys() | JobRequest.model_fields.keys())
     - {"model", "artist", "genre", "duration_seconds"}

@@ -71,6 +71,7 @@ async def test_the_cookie_is_for_the_prefix_of_the_proxy(clean_redis_url, models
         headers = bearer(ApiKeyFile(tmp_path), "alice")
         response = await service.client.post("/session", headers=headers)
         assert cookie_of(response)["path"] == "/jukebox"
+        assert cookie_of(response)["secure"], "the public URL is https"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import redis
 
 from jobs.api_keys import FILE_NAME, ApiKeyFile, Scope
 from tests.api.conftest import assert_problem, song, waiting_at_the_store
@@ -27,6 +28,9 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def process(redis_url: str, models_dir: Path, data_dir: Path) -> Iterator[ApiProcess]:
     room = {"JUKEBOX_LIMITS": "max_streams=3,max_streams_per_key=2"}
+    with redis.Redis.from_url(redis_url, protocol=2) as client:
+        # The token of another test's data folder may be there.
+        client.flushall()
     with running(redis_url, models_dir, data_dir, **room) as api:
         yield api
 
