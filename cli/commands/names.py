@@ -1,19 +1,20 @@
 """`jukebox artists`, `jukebox genres`: the names that a model knows."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from cli import options
-from cli.console import escape, notes, results
+from cli.console import notes, print_fitted, print_json, results
 from cli.errors import UsageError
 from cli.local_model import default_model
 from cli.service.client import JukeboxClient
+from cli.tables import Column, fitted_table
 from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
+
+_COLUMNS = (Column(heading="name", is_flexible=True), Column(heading="known at"))
 
 Text = Annotated[
     str, typer.Argument(metavar="TEXT", help="What to look for, spelt right or not; all if empty.")
@@ -77,15 +78,13 @@ def _chosen(model: str | None, known: Sequence[str]) -> str:
 
 def _show(matches: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
-        results().print_json(json.dumps(matches))
+        print_json(matches)
         return
     if not matches:
         notes().print("The model knows no name like this.")
-    table = Table(show_edge=False, pad_edge=False)
-    table.add_column("name", overflow="fold")
-    table.add_column("known at")
-    for match in matches:
-        levels = [level for level, ids in match["ids"].items() if ids]
-        table.add_row(escape(str(match["name"])), ", ".join(levels))
-    if matches:
-        results().print(table)
+        return
+    rows = [
+        [str(match["name"]), ", ".join(level for level, ids in match["ids"].items() if ids)]
+        for match in matches
+    ]
+    print_fitted(fitted_table(_COLUMNS, rows, results().width))

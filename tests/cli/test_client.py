@@ -63,14 +63,14 @@ def test_a_submit_tells_at_once_when_nobody_listens(slept):
     assert slept == []
 
 
-def test_a_refusal_is_the_service_s_sentence_with_the_fields_at_fault(service, client):
+def test_a_refusal_is_the_service_s_sentence_with_the_options_at_fault(service, client):
     faults = [{"pointer": "/duration_seconds", "detail": "must be at most 20"}]
     service.on(
         "POST", "/jobs", problem(422, "invalid_request", "/duration_seconds: must ...", faults)
     )
     with pytest.raises(ServiceProblem) as caught:
         client.submit({})
-    assert str(caught.value) == "the service refuses this:\n  /duration_seconds: must be at most 20"
+    assert str(caught.value) == "the service refuses this:\n  --seconds: must be at most 20"
     assert (caught.value.status, caught.value.code) == (422, "invalid_request")
 
 

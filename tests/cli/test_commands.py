@@ -95,7 +95,7 @@ def test_warnings_and_the_text_that_is_read_are_shown_before_anything_is_drawn(s
 
 def test_names_are_found_on_this_machine_and_at_a_service(service, run):
     result = run("artists", "--model", "mini", "orl")
-    assert result.stdout.splitlines()[2].split()[0] == "orlavane"
+    assert result.stdout.splitlines()[1].split()[0] == "orlavane"
     assert "tidedub" in run("genres", "tidedup", "--model", "mini").stdout
     assert "no name like this" in run("artists", "qqqq", "--model", "mini").stderr
     (found,) = json.loads(run("artists", "orlavan", "--limit", "1", "--json").stdout)
