@@ -166,10 +166,16 @@ def _source(
 
 def _own_model(config: Path, name: str) -> ReleasedModel:
     values = _read_json(config)
-    try:
-        architecture = JukeboxConfig.from_openai(values["vqvae"], values["priors"], name=name)
-    except (KeyError, TypeError) as error:
-        raise UsageError(f'{config} should hold "vqvae" and a list "priors": {error}') from error
+    fields = set(values) if isinstance(values, dict) else set()
+    unknown = fields - {"vqvae", "priors", "sr"}
+    if not {"vqvae", "priors"} <= fields or unknown or not isinstance(values["priors"], list):
+        also = f", and not {', '.join(sorted(unknown))}" if unknown else ""
+        raise UsageError(
+            f'{config} should hold "vqvae", a list "priors" and, if you like, "sr" of all{also}'
+        )
+    architecture = JukeboxConfig.from_openai(
+        values["vqvae"], values["priors"], name=name, sample_rate_hz=values.get("sr")
+    )
     return ReleasedModel.of_original_files(architecture)
 
 

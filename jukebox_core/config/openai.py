@@ -52,6 +52,11 @@ def sample_rate_from_openai(parts: Sequence[Mapping[str, Any]], given_hz: int | 
     """
     stated = [hps["sr"] for hps in parts if hps.get("sr") is not None]
     stated = stated if given_hz is None else [*stated, given_hz]
+    for sample_rate_hz in stated:
+        if type(sample_rate_hz) is not int or sample_rate_hz < 1:
+            raise ConfigError(
+                f"hyperparameter 'sr' is {sample_rate_hz!r}: it should be a positive whole number"
+            )
     if any(sample_rate_hz != stated[0] for sample_rate_hz in stated):
         raise ConfigError(
             f"hyperparameter 'sr': one model has one sample rate, and its parts have {stated}"

@@ -10,6 +10,7 @@ from cli.commands import model_files
 from cli.errors import CliError
 from cli.main import build_app
 from jukebox_core.errors import DownloadError, JukeboxError, ModelNotFound
+from jukebox_core.models.catalog import read_config
 from tests.fixtures.file_server import file_server
 from tests.fixtures.released_models import GOLDEN, golden_files, serve_original, small_model
 
@@ -123,9 +124,26 @@ def test_the_original_s_files_are_converted_with_their_hyperparameters(run, tmp_
     (tmp_path / "own.json").write_text(json.dumps(own))
     run("convert", folder, "mine", "--config", "own.json", "--labels", GOLDEN / "labels")
     assert run("verify", "mine").stdout.count("fine mine") == 6
-    (tmp_path / "wrong.json").write_text("[]")
-    with pytest.raises(CliError, match="should hold"):
-        run("convert", folder, "mine", "--config", "wrong.json")
+    for number, wrong in enumerate(([], {"vqvae": {}}, {**own, "priors": 1}, {**own, "name": "x"})):
+        (tmp_path / "wrong.json").write_text(json.dumps(wrong))
+        with pytest.raises(CliError, match="should hold"):
+            run("convert", folder, f"wrong-{number}", "--config", "wrong.json")
+
+
+@pytest.mark.parametrize("place", ["of all", "of the codec"])
+def test_the_sample_rate_is_taken_from_the_hyperparameters(run, tmp_path, place):
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for path, file in golden_files(small_model("5b_lyrics")).items():
+        (folder / path.rpartition("/")[2]).symlink_to(file)
+    case = json.loads((GOLDEN / "case.json").read_text())
+    names = ("prior_5b_lyrics", "upsampler_level_1", "upsampler_level_0")
+    own = {"vqvae": case["vqvae"], "priors": [case["priors"][name] for name in names]}
+    (own if place == "of all" else own["vqvae"])["sr"] = 22_050
+    (tmp_path / "own.json").write_text(json.dumps(own))
+    run("convert", folder, "mine", "--config", "own.json")
+    config = read_config(tmp_path / "mine")
+    assert config.vqvae.sample_rate_hz == config.priors[0].sample_rate_hz == 22_050
 
 
 def test_our_own_models_are_written_in_another_precision(run, models_dir, tmp_path):
