@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Annotated
 
@@ -33,8 +34,9 @@ from jobs.queue import JobQueue
 from jobs.record.job import Job, Stage, is_job_id
 from jobs.record.request import MAX_LYRICS_CHARACTERS
 from jobs.store import JobStore, JobWatcher
+from jukebox_core.config import LabelVersion
 from jukebox_core.errors import JukeboxError
-from jukebox_core.labels import JukeboxTokenizer
+from jukebox_core.labels import JukeboxTokenizer, LyricAlphabet
 from jukebox_core.models.catalog import ModelCatalog
 
 _log = logging.getLogger(__name__)
@@ -176,8 +178,9 @@ class JobReader:
         if model not in self._tokenizers:
             self._tokenizers[model] = _tokenizer_of(self._catalog, model)
         tokenizer = self._tokenizers[model]
-        text = None if tokenizer is None else tokenizer.lyrics_as_read(job.request.lyrics)
-        return None if text is None else text[:MAX_LYRICS_CHARACTERS]
+        if tokenizer is None or tokenizer.lyrics_alphabet is None:
+            return None
+        return _as_read(tokenizer.lyrics_alphabet.version, job.request.lyrics)
 
     async def read(self, job_id: str) -> tuple[Job, JobView]:
         """A record now, and its view. Raises JobNotFound, StoreUnavailable."""
@@ -186,6 +189,12 @@ class JobReader:
     def _read(self, job_id: str) -> tuple[Job, JobView]:
         job = self._store.get(job_id)
         return job, self.view(job)
+
+
+@lru_cache(maxsize=128)
+def _as_read(version: LabelVersion, lyrics: str) -> str:
+    """Kept, since jobs are asked for again and again; the longest lyrics take 8 ms."""
+    return LyricAlphabet(version).normalise(lyrics)[:MAX_LYRICS_CHARACTERS]
 
 
 def _tokenizer_of(catalog: ModelCatalog, model: str) -> JukeboxTokenizer | None:

@@ -123,9 +123,15 @@ class JukeboxTokenizer:
 
         The text is taken as it is, see `read_lyrics` for what comes before.
         """
+        alphabet = self.lyrics_alphabet
+        return None if alphabet is None else alphabet.normalise(lyrics)
+
+    @property
+    def lyrics_alphabet(self) -> LyricAlphabet | None:
+        """What the coarsest prior with lyrics reads them in; None without one."""
         for prior in self.config.priors:
             if prior.labels is not None and prior.lyrics is not None:
-                return self.alphabets[prior.labels.version].normalise(lyrics)
+                return self.alphabets[prior.labels.version]
         return None
 
     def resolve(
