@@ -16,7 +16,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
-from api.web.callers import ANYBODY, Caller, Proof, caller_with, let_in
+from api.web.callers import ANYBODY, Caller, Proof, caller_with, note_caller
 from api.web.errors import ApiError, send_problem, store_unavailable
 from api.web.origins import refuse_other_machines, refuse_other_pages, require_own_page
 from api.web.proxy import path_of
@@ -60,13 +60,15 @@ class Authentication:
         if scope["type"] == "http":
             signature = take_signature(scope)
             try:
-                await self._check(scope, Headers(scope=scope), signature)
+                await self._authenticate(scope, Headers(scope=scope), signature)
             except ApiError as error:
                 await send_problem(send, scope["path"], error)
                 return
         await self._app(scope, receive, send)
 
-    async def _check(self, connection: Connection, headers: Headers, signature: str | None) -> None:
+    async def _authenticate(
+        self, connection: Connection, headers: Headers, signature: str | None
+    ) -> None:
         path, method = path_of(connection), connection["method"]
         try:
             is_locked = self._always_locked or self._keys.exists
@@ -77,12 +79,12 @@ class Authentication:
             )
             if not is_locked:
                 refuse_other_machines(connection, headers)
-                let_in(connection, ANYBODY)
+                note_caller(connection, ANYBODY)
             elif not _is_open(path):
                 caller = await self._caller(connection, headers, signature)
                 if path != SESSION_PATH:
                     _require_scope(caller, method)
-                let_in(connection, caller)
+                note_caller(connection, caller)
         except ApiKeysUnreadable as error:
             _log.error("nobody is let in: %s", error)
             detail = "The service cannot read its own API keys; its log says why."

@@ -55,7 +55,7 @@ def caller_with(key: ApiKey, proof: Proof = Proof.KEY) -> Caller:
     return Caller(owner=key.id, scopes=frozenset(key.scopes), proof=proof)
 
 
-def let_in(connection: Connection, caller: Caller) -> None:
+def note_caller(connection: Connection, caller: Caller) -> None:
     """Note down, for the endpoints, who asks."""
     connection.setdefault("state", {})["caller"] = caller
 
