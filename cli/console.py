@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from functools import cache
+from typing import Literal
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
@@ -21,7 +22,7 @@ def results() -> Console:
     A pipe gets wide lines with whole ids, unless COLUMNS is set.
     """
     is_wide = not sys.stdout.isatty() and not os.environ.get("COLUMNS", "").isdigit()
-    return Console(soft_wrap=True, highlight=False, width=_PIPE_COLUMNS if is_wide else None)
+    return _console(width=_PIPE_COLUMNS if is_wide else None)
 
 
 def print_fitted(*renderables: RenderableType) -> None:
@@ -38,7 +39,13 @@ def print_json(value: object) -> None:
 @cache
 def notes() -> Console:
     """The console for how it goes: progress, hints, errors."""
-    return Console(stderr=True, soft_wrap=True, highlight=False)
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool = False, width: int | None = None) -> Console:
+    # With NO_COLOR rich still writes bold and dim, which not every screen reader and log shows.
+    colors: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
+    return Console(stderr=stderr, soft_wrap=True, highlight=False, width=width, color_system=colors)
 
 
 def bar_columns(console: Console) -> int:

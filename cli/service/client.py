@@ -212,7 +212,7 @@ class JukeboxClient:
                     raise
                 self._sleep(_DEFAULT_RETRY_SEC)
                 continue
-            answered_at, job = time.monotonic(), response.json()
+            answered_at, job = time.monotonic(), _object_of(response)
             yield job
             if is_over(job):
                 return
@@ -228,7 +228,7 @@ class JukeboxClient:
         )
         response = self._call(lambda: self._http.send(request, stream=True))
         try:
-            if response.is_error:
+            if not response.is_success:
                 response.read()
                 raise problem_of(response)
             yield response
@@ -252,12 +252,11 @@ class JukeboxClient:
             return
 
     def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401
-        body: dict[str, Any] = self._send(method, path, **options).json()
-        return body
+        return _object_of(self._send(method, path, **options))
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401
         response = self._call(lambda: self._http.request(method, path, **options))
-        if response.is_error:
+        if not response.is_success:
             raise problem_of(response)
         return response
 
@@ -282,7 +281,8 @@ def _authorization(api_key: str) -> dict[str, str]:
 
 
 def _was_never_heard(error: ServiceUnreachable | ServiceProblem) -> bool:
-    return isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout)
+    unheard = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
+    return isinstance(error.__cause__, unheard)
 
 
 def job_path(job_id: str) -> str:
@@ -319,8 +319,31 @@ def retry_after_sec(response: httpx.Response) -> float:
     return min(max(seconds, 0.0), _MAX_RETRY_SEC)
 
 
+def _object_of(response: httpx.Response) -> dict[str, Any]:
+    """The JSON object in an answer. Raises ServiceProblem when there is something else."""
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if isinstance(body, dict):
+        return body
+    raise ServiceProblem(
+        f"{response.url} answers, but not as this service does: check --url and JUKEBOX_URL",
+        status=response.status_code,
+        code="",
+    )
+
+
 def problem_of(response: httpx.Response) -> ServiceProblem:
     """The sentence of a problem document (RFC 9457), with the options at fault one per line."""
+    if response.is_redirect:
+        place = response.headers.get("location", "another address")
+        return ServiceProblem(
+            f"the service at this address sends clients to {place}: give --url that one, without "
+            "the path of the request",
+            status=response.status_code,
+            code="",
+        )
     try:
         body = response.json()
     except ValueError:

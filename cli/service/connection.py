@@ -22,13 +22,15 @@ def open_http(base_url: str, *, headers: Mapping[str, str], timeout_sec: float) 
         raise UsageError(f"--url {base_url!r} is no URL: {error}") from error
     if url.scheme not in ("http", "https") or not url.host:
         raise UsageError(f"--url {base_url!r} must be like http://127.0.0.1:8000 or https://host")
+    is_local = is_loopback(url.host)
     try:
         # trust_env: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR.
         return httpx.Client(
             base_url=url,
             headers=dict(headers),
             timeout=timeout_sec,
-            trust_env=not is_loopback(url.host),
+            trust_env=not is_local,
+            verify=httpx.create_ssl_context() if is_local and url.scheme == "https" else True,
         )
     except (ValueError, ImportError, OSError) as error:
         raise UsageError(f"a proxy or certificate of the environment is unusable: {error}") from (

@@ -152,3 +152,17 @@ def test_follow_tells_at_once_that_there_is_no_such_job(service, client, slept):
     with pytest.raises(ServiceProblem, match="nothing at"):
         list(client.follow("job_1"))
     assert slept == []
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b""])
+def test_a_server_that_is_another_one_is_one_sentence(service, client, body):
+    service.on("GET", "/jobs/job_1", Answer(body))
+    with pytest.raises(ServiceProblem, match="check --url"):
+        client.get("job_1")
+
+
+def test_a_redirect_names_the_address_to_use(service, client):
+    moved = Answer(b"", 308, {"location": "https://studio.example/jobs/job_1"})
+    service.on("GET", "/jobs/job_1", moved)
+    with pytest.raises(ServiceProblem, match=r"https://studio.example/jobs/job_1: give --url"):
+        client.get("job_1")

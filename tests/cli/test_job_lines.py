@@ -1,6 +1,12 @@
 """What jobs look like in terminals of any width, and the short ids that are shown there."""
 
 import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from contextlib import suppress
 
 import pytest
 from rich.cells import cell_len
@@ -72,6 +78,36 @@ def test_a_pipe_gets_whole_ids_on_wide_lines(run, monkeypatch, listed):
     _, *lines = run("list").stdout.splitlines()
     assert [line.split()[0] for line in lines] == [each["id"] for each in listed]
     assert "The Sawtooths, slow waltz: Put a coin in the jukebox, pick a row," in lines[0]
+
+
+@pytest.mark.parametrize("command", ["list", "tree", "show", "models", "doctor"])
+@pytest.mark.parametrize("setting", [{"NO_COLOR": "1"}, {"TERM": "dumb"}, {}])
+def test_a_terminal_gets_colors_unless_they_are_not_wanted(
+    service, listed, tmp_path, command, setting
+):
+    arguments = [command, *([IDS["a"]] if command in ("tree", "show") else [])]
+    environment = {"TERM": "xterm-256color", "COLUMNS": "80", "JUKEBOX_URL": service.url, **setting}
+    environment |= {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    shown = in_a_terminal(arguments, environment, tmp_path)
+    assert ("\x1b[" in shown) is not bool(setting)
+    assert max(cell_len(re.sub(r"\x1b\[[0-9;]*m", "", line)) for line in shown.splitlines()) <= 80
+
+
+def in_a_terminal(arguments, environment, folder):
+    """What a command writes to a terminal of its own."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-c", "from cli.main import main; main()", *arguments]
+    with subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=folder
+    ) as child:
+        os.close(theirs)
+        parts = []
+        with suppress(OSError):  # the end of a terminal that nobody writes to
+            while part := os.read(ours, 65_536):
+                parts.append(part)
+        child.wait(60)
+    os.close(ours)
+    return b"".join(parts).decode()
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])
