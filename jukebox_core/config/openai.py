@@ -5,7 +5,8 @@ passed over: a name is read (`openai_values.py`), or changes nothing, or is refu
 (`openai_names.py`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from jukebox_core.config.openai_names import (
@@ -44,6 +45,17 @@ _DEFAULT_SAMPLE_RATE_HZ = 44_100
 _A_DAY_SEC = 86_400.0
 
 
+@contextmanager
+def _about(*names: str) -> Iterator[None]:
+    """Say in the original's names what contradicts what."""
+    try:
+        yield
+    except ConfigError as error:
+        if "hyperparameter" in str(error):
+            raise
+        raise ConfigError(f"hyperparameters {', '.join(map(repr, names))}: {error}") from error
+
+
 def sample_rate_from_openai(parts: Sequence[Mapping[str, Any]], given_hz: int | None) -> int:
     """The sample rate of a model: `given_hz`, or the `sr` of its parts, or the original's default.
 
@@ -64,6 +76,7 @@ def sample_rate_from_openai(parts: Sequence[Mapping[str, Any]], given_hz: int | 
     return stated[0] if stated else _DEFAULT_SAMPLE_RATE_HZ
 
 
+@_about("downs_t", "strides_t", "hvqvae_multipliers", "width", "m_conv")
 def vqvae_from_openai(hps: Mapping[str, Any], sample_rate_hz: int) -> JukeboxVQVAEConfig:
     """The codec that a dictionary of hyperparameters describes.
 
@@ -94,6 +107,7 @@ def vqvae_from_openai(hps: Mapping[str, Any], sample_rate_hz: int) -> JukeboxVQV
     )
 
 
+@_about("n_ctx", "attn_order", "use_tokens", "single_enc_dec")
 def prior_from_openai(hps: Mapping[str, Any], codec: JukeboxVQVAEConfig) -> JukeboxPriorConfig:
     """The prior that a dictionary of hyperparameters describes. Raises as `vqvae_from_openai`."""
     refuse_unknown(hps, VQVAE_NAMES | PRIOR_NAMES)
@@ -128,6 +142,7 @@ def level_from_openai(hps: Mapping[str, Any]) -> Level:
     return Level(number)
 
 
+@_about("n_ctx", "blocks", "prior_width", "heads", "m_attn", "m_mlp")
 def _transformer(values: PriorValues, context_tokens: int) -> TransformerConfig:
     layers = _layers("attn_order", values.attn_order, values.prior_depth)
     return TransformerConfig(
@@ -158,6 +173,7 @@ def _num_blocks(name: str, blocks: int | None, layers: tuple[AttentionKind, ...]
     return 1
 
 
+@_about("max_bow_genre_size", "min_duration", "max_duration")
 def _labels(hps: Mapping[str, Any], level: Level, sample_rate_hz: int) -> LabelConfig:
     values = LabelValues.read(hps)
     num_genres, num_artists = values.y_bins
@@ -194,6 +210,7 @@ def _durations(values: LabelValues, level: Level, sample_rate_hz: int) -> tuple[
     return min_sec or 0.0, max_sec or 0.0
 
 
+@_about("n_tokens", "prime_attn_order")
 def _lyrics(hps: Mapping[str, Any], values: PriorValues) -> LyricConfig | None:
     if values.single_enc_dec and not (values.labels and values.n_tokens):
         raise ConfigError(
@@ -218,6 +235,7 @@ def _lyrics(hps: Mapping[str, Any], values: PriorValues) -> LyricConfig | None:
     )
 
 
+@_about("n_tokens", "prime_blocks", "prime_width", "prime_heads", "prime_m_attn", "prime_m_mlp")
 def _encoder(values: EncoderValues) -> TransformerConfig:
     layers = _layers("prime_attn_order", values.prime_attn_order, values.prime_depth)
     return TransformerConfig(
@@ -233,6 +251,7 @@ def _encoder(values: EncoderValues) -> TransformerConfig:
     )
 
 
+@_about("cond_width", "cond_m_conv", "cond_depth")
 def _conditioner(
     hps: Mapping[str, Any], level: Level, codec: JukeboxVQVAEConfig
 ) -> ConditionerConfig:

@@ -232,6 +232,40 @@ def test_a_wrong_type_is_a_sentence_that_names_the_field(name, value):
     pytest.fail("no part reads it")
 
 
+@pytest.mark.parametrize(
+    ("part", "changes"),
+    [
+        ("prior", {"blocks": 7}),
+        ("prior", {"heads": 5}),
+        ("prior", {"m_attn": 0.001}),
+        ("prior", {"m_mlp": -1.0}),
+        ("prior", {"attn_order": 2}),
+        ("prior", {"attn_order": 12}),
+        ("prior", {"use_tokens": False}),
+        ("prior", {"n_tokens": 15}),
+        ("prior", {"prime_attn_order": 6}),
+        ("prior", {"prime_heads": 5}),
+        ("prior", {"prime_blocks": 3}),
+        ("prior", {"min_duration": 700.0}),
+        ("prior", {"blocks": None}),
+        ("vqvae", {"strides_t": [2, 3, 2]}),
+        ("vqvae", {"m_conv": 0.01}),
+        ("upsampler", {"cond_m_conv": 0.001}),
+    ],
+)
+def test_contradictions_are_told_in_the_original_s_names(part, changes):
+    hps = {
+        "vqvae": CASE["vqvae"],
+        "prior": CASE["priors"][PARTS[0]],
+        "upsampler": CASE["priors"][PARTS[1]],
+    }
+    hps[part] = {**hps[part], **changes}
+    priors = [hps["prior"], hps["upsampler"], CASE["priors"][PARTS[2]]]
+    (name,) = changes
+    with pytest.raises(ConfigError, match=f"hyperparameters? .*'{name}'"):
+        JukeboxConfig.from_openai(hps["vqvae"], priors)
+
+
 def test_a_part_that_is_no_dictionary_is_refused():
     with pytest.raises(ConfigError, match="are a list, not a dictionary"):
         JukeboxConfig.from_openai([], [{}])
