@@ -165,6 +165,7 @@ def _add_middleware(
         keys=keys,
         store=store,
         always_locked=always_locked,
+        public_url=settings.public_url,
         origins=settings.cors_origins,
     )
     app.add_middleware(Cors, origins=settings.cors_origins)

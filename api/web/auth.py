@@ -18,7 +18,12 @@ from starlette.types import Scope as Connection
 
 from api.web.callers import ANYBODY, Caller, Proof, caller_with, note_caller
 from api.web.errors import ApiError, send_problem, store_unavailable
-from api.web.origins import refuse_other_machines, refuse_other_pages, require_own_page
+from api.web.origins import (
+    origin_of_url,
+    refuse_other_machines,
+    refuse_other_pages,
+    require_own_page,
+)
 from api.web.proxy import path_of
 from api.web.signed_urls import is_signable, signed_key_id, take_signature
 from jobs.api_keys import ApiKeyFile, Scope
@@ -39,8 +44,8 @@ class Authentication:
     """Passes requests on with their caller noted, or answers with a 401, 403 or 503 problem.
 
     Reading methods need the scope `read`, all others `submit`. `always_locked`: a missing file of
-    keys opens nothing, since the service listens beyond this machine. Pages of `origins` may ask
-    too, with a key of theirs.
+    keys opens nothing, since the service listens beyond this machine. The service's own pages may
+    also be those of `public_url`. Pages of `origins` may ask too, with a key of theirs.
     """
 
     def __init__(
@@ -50,10 +55,12 @@ class Authentication:
         keys: ApiKeyFile,
         store: JobStore,
         always_locked: bool,
+        public_url: str = "",
         origins: Collection[str] = (),
     ) -> None:
         self._app, self._keys, self._store = app, keys, store
         self._always_locked, self._origins = always_locked, origins
+        self._own_origin = origin_of_url(public_url)
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it before its body is read."""
@@ -75,7 +82,10 @@ class Authentication:
             if not is_signable(path, method) and signature is not None:
                 signature = ""
             refuse_other_pages(
-                headers, allowed=self._origins, may_be_embedded=is_locked and bool(signature)
+                headers,
+                own=self._own_origin,
+                allowed=self._origins,
+                may_be_embedded=is_locked and bool(signature),
             )
             if not is_locked:
                 refuse_other_machines(connection, headers)
@@ -113,7 +123,7 @@ class Authentication:
             key_id = signed_key_id(signature, path_of(connection), secret)
             return self._caller_of(key_id, Proof.SIGNATURE)
         if session is not None:
-            require_own_page(headers, connection["method"])
+            require_own_page(headers, connection["method"], own=self._own_origin)
             found = await to_thread.run_sync(self._store.session, session)
             if found is None:
                 detail = "This session is over: open one with POST /session and an API key."

@@ -30,16 +30,17 @@ def _is_loopback_address(host: str) -> bool:
 
 
 def refuse_other_pages(
-    headers: Headers, *, allowed: Collection[str], may_be_embedded: bool
+    headers: Headers, *, own: str, allowed: Collection[str], may_be_embedded: bool
 ) -> None:
     """Raises ApiError for what a browser sends on behalf of a page from elsewhere.
 
-    `allowed` are origins besides the service's own. `may_be_embedded`: the URL itself shows who
-    asks, so it makes no difference which page has it.
+    `own` is the origin of the public URL, for proxies that do not pass `Host` on; empty if there is
+    none. `allowed` are origins besides the service's own. `may_be_embedded`: the URL itself shows
+    who asks, so it makes no difference which page has it.
     """
     origin = headers.get("origin")
     if origin is not None:
-        is_foreign = origin not in allowed and not _is_own(origin, headers)
+        is_foreign = origin not in allowed and not _is_own(origin, headers, own)
     else:
         # Without an origin come pictures and the like; a link that was followed is no harm.
         is_foreign = _is_embedded(headers) and not may_be_embedded
@@ -49,7 +50,7 @@ def refuse_other_pages(
         )
 
 
-def require_own_page(headers: Headers, method: str) -> None:
+def require_own_page(headers: Headers, method: str, *, own: str) -> None:
     """For what a cookie shows the caller of, which browsers send by themselves.
 
     Raises ApiError unless it changes nothing or a browser says that a page of this service sends
@@ -57,7 +58,7 @@ def require_own_page(headers: Headers, method: str) -> None:
     """
     origin = headers.get("origin")
     if origin is not None:
-        is_own = _is_own(origin, headers)
+        is_own = _is_own(origin, headers, own)
     else:
         is_reading = method in ("GET", "HEAD")
         is_own = is_reading or headers.get("sec-fetch-site") == "same-origin"
@@ -72,7 +73,9 @@ def _origin_refused(detail: str) -> ApiError:
     return ApiError(HTTPStatus.FORBIDDEN, "origin_refused", detail)
 
 
-def _is_own(origin: str, headers: Headers) -> bool:
+def _is_own(origin: str, headers: Headers, own: str) -> bool:
+    if own and origin.lower() == own:
+        return True
     try:
         return urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
     except ValueError:
@@ -82,6 +85,13 @@ def _is_own(origin: str, headers: Headers) -> bool:
 def _is_embedded(headers: Headers) -> bool:
     site, mode = headers.get("sec-fetch-site", ""), headers.get("sec-fetch-mode", "")
     return site in ("cross-site", "same-site") and mode != "navigate"
+
+
+def origin_of_url(url: str) -> str:
+    """`https://host:port` as browsers write it; empty for an empty URL."""
+    parts = urlsplit(url.lower())
+    default = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
+    return f"{parts.scheme}://{parts.netloc.removesuffix(default)}" if url else ""
 
 
 def refuse_other_machines(connection: Connection, headers: Headers) -> None:

@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from api.settings import ApiSettings
+from api.web.origins import origin_of_url
 from api.web.proxy import prefix_of_url
 from jobs.api_keys import ApiKeyFile, Scope
 from tests.api.conftest import Service, assert_problem, serving, song
@@ -169,3 +170,30 @@ def test_the_prefix_is_the_path_of_the_public_url():
     assert prefix_of_url("") == ""
     assert prefix_of_url("https://songs.example") == ""
     assert prefix_of_url("https://songs.example/a/b/") == "/a/b"
+
+
+@pytest.mark.parametrize("origin", ["https://songs.example", "http://localhost"])
+async def test_the_page_of_the_public_url_is_the_services_own(
+    clean_redis_url, models_dir, tmp_path, origin: str
+):
+    """Also where the proxy does not pass `Host` on."""
+    async with serving(clean_redis_url, models_dir, tmp_path, public_url=URL) as service:
+        headers = {"Origin": origin}
+        assert (await service.client.post("/jobs", json=song(), headers=headers)).is_success
+        for other in ("http://songs.example", "https://songs.example.evil", "https://evil.example"):
+            response = await service.client.get("/jobs", headers={"Origin": other})
+            assert_problem(response, 403, "origin_refused")
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("", ""),
+        ("https://Songs.example/jukebox", "https://songs.example"),
+        ("https://songs.example:443", "https://songs.example"),
+        ("http://songs.example:8080/", "http://songs.example:8080"),
+        ("https://songs.example:4430", "https://songs.example:4430"),
+    ],
+)
+def test_the_origin_of_a_url_is_written_as_browsers_write_it(url: str, origin: str):
+    assert origin_of_url(url) == origin
