@@ -30,7 +30,7 @@ from cli.local.signals import Interrupted
 from cli.option_names import in_options
 from cli.optional_packages import JukeboxGroup
 from jobs.version import VERSION
-from jukebox_core.errors import JukeboxError, SongError
+from jukebox_core.errors import JukeboxError, LabelError, SongError
 
 _MOVED = {"synth": "recipes.mini.synth", "eval": "recipes.mini.evaluate"}
 """Commands of earlier releases, and the module that each of them has become."""
@@ -134,7 +134,7 @@ def run(app: typer.Typer) -> None:
 
 def _sentence(error: Exception) -> str | None:
     """What to tell about an error that may happen to anybody; None for a fault of this program."""
-    if isinstance(error, SongError):
+    if isinstance(error, SongError | LabelError):
         return in_options(str(error))
     if isinstance(error, OSError):  # no such folder, a full disk ...
         return system_sentence(error)

@@ -132,7 +132,8 @@ def lyrics_text(argument: str) -> str:
         content = Path(argument[1:]).read_bytes()
         return normalize_line_breaks(decode_text(content, argument[1:]))
     except (OSError, LabelError) as error:
-        raise typer.BadParameter(f"cannot read lyrics from {argument[1:]!r}: {error}") from error
+        sentence = f"cannot read lyrics from {argument[1:]!r}: {error}"
+        raise typer.BadParameter(sentence, param_hint="--lyrics") from error
 
 
 def levels_down_to(last: str) -> list[str]:
@@ -143,5 +144,7 @@ def levels_down_to(last: str) -> list[str]:
     """
     names = ["top", "middle", "bottom"]
     if last not in names:
-        raise typer.BadParameter(f"no level is called {last!r}: top, middle or bottom")
+        raise typer.BadParameter(
+            f"no level is called {last!r}: top, middle or bottom", param_hint="--stop-after"
+        )
     return names[: names.index(last) + 1]

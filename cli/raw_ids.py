@@ -1,11 +1,14 @@
 """Artists and genres given by number on the command line: `7`, `v2=7,v3=12`, `v2=3+5`."""
 
+import re
 from typing import Annotated, cast
 
 import typer
 
 from cli.errors import UsageError
 from jukebox_core.config import LabelVersion
+
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 ArtistIdOption = Annotated[
     str | None,
@@ -27,7 +30,7 @@ def artist_id(text: str | None) -> int | dict[LabelVersion, int] | None:
     Raises:
         UsageError: it is written in another way.
     """
-    numbers = genre_ids(text)
+    numbers = _ids(text, "--artist-id")
     if isinstance(numbers, dict):
         return {version: _one(ids, text) for version, ids in numbers.items()}
     return None if numbers is None else _one(numbers, text)
@@ -39,27 +42,31 @@ def genre_ids(text: str | None) -> list[int] | dict[LabelVersion, list[int]] | N
     Raises:
         UsageError: it is written in another way.
     """
+    return _ids(text, "--genre-ids")
+
+
+def _ids(text: str | None, option: str) -> list[int] | dict[LabelVersion, list[int]] | None:
     if text is None:
         return None
     if "=" not in text:
-        return _numbers(text)
+        return _numbers(text, option)
     found: dict[LabelVersion, list[int]] = {}
     for part in text.split(","):
         version, _, numbers = part.partition("=")
         if version not in ("v2", "v3") or version in found:
-            raise UsageError(f"{text!r} is not of the form v2=7,v3=12")
-        found[cast(LabelVersion, version)] = _numbers(numbers)
+            raise UsageError(f"{option} {text!r} is not of the form v2=7,v3=12")
+        found[cast(LabelVersion, version)] = _numbers(numbers, option)
     return found
 
 
 def _one(ids: list[int], text: str | None) -> int:
     if len(ids) != 1:
-        raise UsageError(f"{text!r} names several artists; a song has one")
+        raise UsageError(f"--artist-id {text!r} names several artists; a song has one")
     return ids[0]
 
 
-def _numbers(text: str) -> list[int]:
+def _numbers(text: str, option: str) -> list[int]:
     words = text.split("+")
-    if not all(word.isascii() and word.isdigit() for word in words):
-        raise UsageError(f"{text!r} is no number, and no numbers joined by +")
+    if not all(_NUMBER.fullmatch(word) for word in words):
+        raise UsageError(f"{option} {text!r} is no number, and no numbers joined by +")
     return [int(word) for word in words]

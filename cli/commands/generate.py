@@ -135,6 +135,7 @@ def generate(
         overwrite=overwrite,
     )
     words = options.lyrics_text(lyrics)
+    artist_id, genre_ids = raw_ids.artist_id(artist_ids), raw_ids.genre_ids(genre_numbers)
     jukebox = _load(directory, device, weights)
     chosen = jukebox.use_backend(wanted_backend(backend, native_step, fused_step))
     labels = _read_labels(
@@ -143,8 +144,8 @@ def generate(
         genre,
         words,
         lyrics_format or "auto",
-        artist_id=raw_ids.artist_id(artist_ids),
-        genre_ids=raw_ids.genre_ids(genre_numbers),
+        artist_id=artist_id,
+        genre_ids=genre_ids,
     )
     with level_display(notes()) as display:
         codes = draw(

@@ -20,11 +20,13 @@ def test_genres_are_numbers_or_some_for_each_list(text, meant):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "seven", "-1", "v4=7", "v2=7,v2=8", "7,8", "v2", "=7", "v2=7,8"]
+    "text", ["", "seven", "-1", "v4=7", "v2=7,v2=8", "7,8", "v2", "=7", "v2=7,8", "9" * 5000]
 )
 def test_what_is_no_number_is_refused_by_name(text):
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match=r"^--artist-id "):
         artist_id(text)
+    with pytest.raises(UsageError, match=r"^--genre-ids "):
+        genre_ids(text)
 
 
 def test_a_song_has_one_artist():
