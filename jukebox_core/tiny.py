@@ -16,7 +16,6 @@ from jukebox_core.checkpoints import save_directory
 from jukebox_core.checkpoints.native import VQVAE_FILE, prior_file
 from jukebox_core.config import (
     AttentionKind,
-    ConditionerConfig,
     JukeboxConfig,
     JukeboxPriorConfig,
     JukeboxVQVAEConfig,
@@ -25,6 +24,7 @@ from jukebox_core.config import (
     LyricConfig,
     TransformerConfig,
 )
+from jukebox_core.config.small import prior_over
 from jukebox_core.errors import ConfigError
 from jukebox_core.labels import JukeboxTokenizer, Vocabulary
 from jukebox_core.models.catalog import read_config
@@ -119,20 +119,16 @@ def tiny_config(seed: int = 0) -> JukeboxConfig:
 
 
 def _prior_config(level: Level) -> JukeboxPriorConfig:
-    context_tokens = _CONTEXT_TOKENS[level]
     version = _VERSIONS[level]
-    return JukeboxPriorConfig(
-        level=level,
-        context_tokens=context_tokens,
-        num_codes=_CODEC.num_codes,
-        sample_rate_hz=_CODEC.sample_rate_hz,
-        samples_per_token=_CODEC.samples_per_token[level],
+    return prior_over(
+        _CODEC,
+        level,
         transformer=TransformerConfig(
             width=64,
             layers=_LAYERS[level],
             num_heads=2,
             num_blocks=16,
-            context_tokens=context_tokens,
+            context_tokens=_CONTEXT_TOKENS[level],
         ),
         labels=LabelConfig(
             version=version,
@@ -143,24 +139,9 @@ def _prior_config(level: Level) -> JukeboxPriorConfig:
             min_duration_sec=1.0,
             max_duration_sec=600.0,
         ),
-        lyrics=_LYRICS if level is Level.TOP else None,
-        conditioner=_conditioner_config(level.upper),
-        tied_embeddings=level is not Level.TOP,
-        default_hop_fraction=0.5,
-    )
-
-
-def _conditioner_config(upper: Level | None) -> ConditionerConfig | None:
-    if upper is None:
-        return None
-    return ConditionerConfig(
-        width=16,
-        depth=4,
-        dilation_growth_rate=3,
-        dilation_cycle=2,
-        scale_residuals=True,
-        down=_CODEC.downs[upper],
-        stride=_CODEC.strides[upper],
+        lyrics=_LYRICS,
+        conditioner_width=16,
+        conditioner_cycle=2,
     )
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from jukebox_core.checkpoints.native import write_config
 from jukebox_core.config import (
     AttentionKind,
-    ConditionerConfig,
     JukeboxConfig,
     JukeboxPriorConfig,
     JukeboxVQVAEConfig,
@@ -18,6 +17,7 @@ from jukebox_core.config import (
     LyricConfig,
     TransformerConfig,
 )
+from jukebox_core.config.small import prior_over
 from jukebox_core.units import COARSE_TO_FINE, Level
 
 # One big stride costs a third of a chain of small ones: 16, 64 and 256 samples a token.
@@ -66,12 +66,9 @@ def mini_config(*, num_artists: int, num_genres: int, name: str = "mini") -> Juk
 def _prior_config(level: Level, labels: LabelConfig) -> JukeboxPriorConfig:
     is_top = level is Level.TOP
     context_tokens = 640 if is_top else 512
-    return JukeboxPriorConfig(
-        level=level,
-        context_tokens=context_tokens,
-        num_codes=MINI_CODEC.num_codes,
-        sample_rate_hz=MINI_CODEC.sample_rate_hz,
-        samples_per_token=MINI_CODEC.samples_per_token[level],
+    return prior_over(
+        MINI_CODEC,
+        level,
         transformer=TransformerConfig(
             width=_WIDTH,
             layers=_TOP_LAYERS if is_top else _UPSAMPLER_LAYERS,
@@ -80,10 +77,9 @@ def _prior_config(level: Level, labels: LabelConfig) -> JukeboxPriorConfig:
             context_tokens=context_tokens,
         ),
         labels=labels,
-        lyrics=_lyrics() if is_top else None,
-        conditioner=_conditioner(level.upper),
-        tied_embeddings=not is_top,
-        default_hop_fraction=0.5,
+        lyrics=_lyrics(),
+        conditioner_width=128,
+        conditioner_cycle=4,
     )
 
 
@@ -101,20 +97,6 @@ def _lyrics() -> LyricConfig:
         ),
         alignment_layer=_TOP_LAYERS.index(_LYRICS),
         alignment_head=0,
-    )
-
-
-def _conditioner(upper: Level | None) -> ConditionerConfig | None:
-    if upper is None:
-        return None
-    return ConditionerConfig(
-        width=128,
-        depth=4,
-        dilation_growth_rate=3,
-        dilation_cycle=4,
-        scale_residuals=True,
-        down=MINI_CODEC.downs[upper],
-        stride=MINI_CODEC.strides[upper],
     )
 
 

@@ -61,9 +61,10 @@ def song_codes(
     file = data.cache_directory / f"{name}.npy"
     with locked(file.with_suffix(".lock")):
         if not file.is_file():
-            hours = sum(song.duration_sec for song in data.all_songs()) / 3600
+            minutes = sum(song.duration_sec for song in data.all_songs()) / 60
+            length = f"{minutes:.1f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
             rate = time_base.tokens_per_second(level)
-            report(f"encoding {hours:.1f} h of songs, {level.label}: {rate:g} codes a second")
+            report(f"encoding {length} of songs, {level.label}: {rate:g} codes a second")
             _encode_into(file, data.all_songs(), vqvae, level, starts, report)
     return SongCodes(level, np.load(file, mmap_mode="r"), starts)
 
