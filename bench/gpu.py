@@ -143,7 +143,7 @@ def measure_machine(device: torch.device) -> Iterator[Row]:
 
 def run_tests(device: torch.device) -> Iterator[Row]:
     """The tests that need a device; without one all are skipped."""
-    folders = ["tests"] if is_large(device) else ["tests/prior"]
+    folders = ["tests"] if is_large(device) else ["tests/prior/test_gpu.py"]
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider"]

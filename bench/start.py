@@ -102,8 +102,8 @@ def _start_worker(
     """Seconds until the worker takes jobs, and until the first token of one that waited."""
     request = {"model": model, "artist": "", "genre": "", "duration_seconds": 10}
     job_id = client.submit(request)["id"]
-    # The worker before this one is told of for ten seconds after its end.
-    _wait_until(lambda: not client.system()["workers"], None)
+    # The worker before this one is told of for ten seconds after its end: nothing is measured yet.
+    _wait_until(lambda: not client.system()["workers"], None, poll_sec=0.5)
     started = time.monotonic()
     command = python_command("worker")
     worker = ChildProcess("worker", command, env=environment, log_path=folder / "worker.log")
@@ -121,14 +121,16 @@ def _has_begun(job: dict[str, Any]) -> bool:
     return any(level["tokens_done"] for level in job["progress"]["levels"])
 
 
-def _wait_until(is_so: Callable[[], bool], process: ChildProcess | None) -> None:
+def _wait_until(
+    is_so: Callable[[], bool], process: ChildProcess | None, poll_sec: float = _POLL_SEC
+) -> None:
     deadline = time.monotonic() + _PATIENCE_SEC
     while not is_so():
         if process is not None and process.exit_status() is not None:
             raise RuntimeError(f"the {process.name} ended:\n{process.last_lines()}")
         if time.monotonic() > deadline:
             raise RuntimeError(f"nothing came within {_PATIENCE_SEC:.0f} s")
-        time.sleep(_POLL_SEC)
+        time.sleep(poll_sec)
 
 
 def _stop(process: ChildProcess) -> None:
