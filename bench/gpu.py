@@ -328,7 +328,7 @@ def song_plan(config: JukeboxConfig, seconds: float, speed: Speed) -> SongPlan:
         song_duration_sec=whole_sec,
         speed=speed,
     )
-    return plan_song(config, song, lead_out=True)
+    return plan_song(config, song, padded=True)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -50,7 +50,7 @@ class FeatureParams:
 
     `hop_fraction` is the part of a window that is new: the smaller, the more of the past each token
     has been read with, and the longer it takes. `song_duration_sec` is the length of the imagined
-    song; longer audio, and what the prior was trained on, make it longer. `normalise` brings the
+    song; longer audio, and what the prior was trained on, make it longer. `normalize` brings the
     peak of the audio to 1.
     """
 
@@ -60,7 +60,7 @@ class FeatureParams:
     resampling: Resampling = "mean"
     hop_fraction: float = 0.5
     song_duration_sec: float = 62.0
-    normalise: bool = True
+    normalize: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ def iter_layer_activations(
         check_features(prior, replace(params, layer=layer))
     _check_audio(prior, audio)
     codes = encode_chunked(
-        vqvae, audio[None], Level.TOP, full_scale=_peak(audio) if params.normalise else 1.0
+        vqvae, audio[None], Level.TOP, full_scale=_peak(audio) if params.normalize else 1.0
     )
     total_samples = _song_samples(prior, params, len(audio))
     hop = hop_tokens(prior.config, params.hop_fraction, 1)

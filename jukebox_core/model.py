@@ -227,12 +227,12 @@ class JukeboxModel(nn.Module):
         Raises:
             CheckpointError: the weights are int8, which is nothing to keep.
         """
-        self._placed.come_home()
+        self._placed.to_host()
         save_directory(
             Path(directory),
             self.config,
             self.vqvae,
-            [self._placed.where_it_is(level) for level in COARSE_TO_FINE],
+            [self._placed.loaded(level) for level in COARSE_TO_FINE],
             self._tokenizer,
         )
 
@@ -457,7 +457,7 @@ class JukeboxModel(nn.Module):
             SongInputs(
                 id="song",
                 config=self.config,
-                plan=plan_song(self.config, song, done, lead_out=True),
+                plan=plan_song(self.config, song, done, padded=True),
                 timings=timings_of(self.config, duration_sec, num_rows, options, done),
                 sampling=song.sampling,
                 labels=repeat_songs(labels, num_rows),
@@ -526,7 +526,7 @@ class JukeboxModel(nn.Module):
             self.vqvae,
             finest.level,
             self._iter_codes(run, finest, options),
-            finest.plan.heard_tokens,
+            finest.plan.output_tokens,
         )
 
     def _iter_codes(self, run: SongRun, level: LevelRun, options: SongOptions) -> Iterator[Tensor]:

@@ -62,7 +62,7 @@ def sample_song(
 ) -> list[np.ndarray]:
     """Codes int64 [T] of one row at every level, top first, sampled level after level."""
     song = song_from_options(model.config, duration_sec, 1, options)
-    plan = plan_song(model.config, song, lead_out=True)
+    plan = plan_song(model.config, song, padded=True)
     noise = options.get("noise") or CounterNoise(song.seed)
     above = None
     codes = []
@@ -95,7 +95,7 @@ def sample_song(
                 stream[window.start : window.end] = sampled[0].numpy()
             streams.append(stream[None])
         above = join_segments(level_plan.segments, streams)[0]
-        codes.append(above[: level_plan.heard_tokens])
+        codes.append(above[: level_plan.output_tokens])
     return codes
 
 

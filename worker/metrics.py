@@ -178,7 +178,7 @@ class WorkerMetrics:
         """All of a level is drawn; nothing is told of one that was there already."""
         if tokens_per_second <= 0.0:
             return
-        tokens_per_music_sec = job.plan[level].heard_tokens / job.duration_sec
+        tokens_per_music_sec = job.plan[level].output_tokens / job.duration_sec
         self.tokens_per_sec.labels(level, self._device_name).set(tokens_per_second)
         self.realtime_factor.labels(level).set(tokens_per_second / tokens_per_music_sec)
 

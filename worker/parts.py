@@ -10,7 +10,7 @@ from jukebox_core.engine.overlap import RowBudget
 from jukebox_core.models.catalog import ModelCatalog
 from worker.device.backend_choice import BackendChoice
 from worker.device.engine_thread import EngineThread
-from worker.lease.quarantine import Suspects
+from worker.lease.quarantine import Quarantine
 from worker.metrics import WorkerMetrics
 from worker.settings import WorkerSettings
 
@@ -30,4 +30,4 @@ class WorkerParts:
     backends: BackendChoice
     row_budget: RowBudget
     draining: threading.Event = field(default_factory=threading.Event)
-    suspects: Suspects = field(default_factory=Suspects)
+    quarantine: Quarantine = field(default_factory=Quarantine)

@@ -25,12 +25,12 @@ from jukebox_core.engine.overlap import OverlapMode
 from jukebox_core.errors import LabelError
 from jukebox_core.song import Speed
 from jukebox_core.units import Level
-from worker.lease.lease import Hold, JobCanceled, WorkerDraining
+from worker.lease.lease import JobCanceled, Lease, WorkerDraining
 from worker.lease.progress import StageProgress
 from worker.metrics import SongPart
 from worker.parts import WorkerParts
 from worker.song.cleanup import tidy
-from worker.song.generate import SongDrawer
+from worker.song.generate import SongGenerator
 from worker.song.job_errors import to_job_error
 from worker.song.job_song import JobSong
 from worker.song.level_audio import LevelSound
@@ -66,7 +66,7 @@ def run_song(
         # It may have ended by this very claim: as one that workers died with too often.
         tidy(worker, job_id)
         return
-    hold = Hold(
+    lease = Lease(
         worker.store,
         claim,
         StageProgress(claim.job),
@@ -74,42 +74,42 @@ def run_song(
         heartbeat_sec=worker.settings.heartbeat_sec,
         draining=worker.draining,
     )
-    with _settled(worker, hold), hold:
-        _work(worker, hold, following)
+    with _settled(worker, lease), lease:
+        _work(worker, lease, following)
 
 
 @contextmanager
-def _settled(worker: WorkerParts, hold: Hold) -> Iterator[None]:
+def _settled(worker: WorkerParts, lease: Lease) -> Iterator[None]:
     """However the work on a claim ends, the store and the files say so afterwards."""
-    claim, job_id = hold.claim, hold.claim.job.id
+    claim, job_id = lease.claim, lease.claim.job.id
     try:
         yield
     except WorkerDraining:
-        _last_word(worker, hold.claim, worker.store.release)
-        _publish(worker, job_id, hold.claim.job.stage)
+        _last_word(worker, lease.claim, worker.store.release)
+        _publish(worker, job_id, lease.claim.job.stage)
     except JobCanceled:
-        if _last_word(worker, hold.claim, worker.store.cancel):
+        if _last_word(worker, lease.claim, worker.store.cancel):
             worker.metrics.end_job("canceled")
         tidy(worker, job_id, fence=claim.fence)
     except LeaseLost as error:
-        log.warning("stopped: %s", error, extra=_extra(hold))
+        log.warning("stopped: %s", error, extra=_extra(lease))
         tidy(worker, job_id, fence=claim.fence)
     except Exception as error:
-        log.exception("stage failed", extra=_extra(hold))
+        log.exception("stage failed", extra=_extra(lease))
         reason = to_job_error(error)
-        if _last_word(worker, hold.claim, lambda claim: worker.store.fail(claim, reason)):
+        if _last_word(worker, lease.claim, lambda claim: worker.store.fail(claim, reason)):
             worker.metrics.end_job("failed", reason.code)
         tidy(worker, job_id)
     finally:
-        worker.suspects.leave(job_id)
+        worker.quarantine.leave(job_id)
 
 
-def _extra(hold: Hold) -> dict[str, object]:
-    job = hold.claim.job
+def _extra(lease: Lease) -> dict[str, object]:
+    job = lease.claim.job
     return {
         "job_id": job.id,
         "stage": job.stage,
-        "fence": hold.claim.fence,
+        "fence": lease.claim.fence,
         "attempt": job.attempt,
     }
 
@@ -125,7 +125,7 @@ def _claim(worker: WorkerParts, job_id: str, stage: Stage) -> Claim | None:
 def _try_to_claim(worker: WorkerParts, job_id: str, stage: Stage) -> Claim | None:
     settings = worker.settings
     try:
-        if not worker.suspects.admit(worker.store.get(job_id)):
+        if not worker.quarantine.admit(worker.store.get(job_id)):
             # The reaper will send it again, by when the other may be gone.
             return None
     except (JobNotFound, RecordUnreadable):
@@ -137,46 +137,46 @@ def _try_to_claim(worker: WorkerParts, job_id: str, stage: Stage) -> Claim | Non
         )
     finally:
         if claim is None:
-            worker.suspects.leave(job_id)
+            worker.quarantine.leave(job_id)
     return claim
 
 
-def _work(worker: WorkerParts, hold: Hold, following: frozenset[Stage]) -> None:
+def _work(worker: WorkerParts, lease: Lease, following: frozenset[Stage]) -> None:
     """The claimed stage, and those of `following` that come next."""
-    song = _song_of(worker, hold.claim)
-    if hold.claim.job.step is None:
+    song = _song_of(worker, lease.claim)
+    if lease.claim.job.step is None:
         weights = worker.backends.weights
-        hold.write(
-            lambda: worker.store.record_means(hold.claim, step=song.backend, weights=weights)
+        lease.write(
+            lambda: worker.store.record_backend(lease.claim, step=song.backend, weights=weights)
         )
-    with SongDrawer(
+    with SongGenerator(
         worker,
-        hold,
+        lease,
         song,
-        ahead=[] if worker.row_budget.mode is OverlapMode.OFF else _levels_ahead(hold, following),
-        read_prompt=lambda: _read_prompt(worker, hold, song),
+        ahead=[] if worker.row_budget.mode is OverlapMode.OFF else _levels_ahead(lease, following),
+        read_prompt=lambda: _read_prompt(worker, lease, song),
         on_window_kept=lambda level, num_tokens: _note_window(
-            worker, hold.claim.job.id, level, num_tokens
+            worker, lease.claim.job.id, level, num_tokens
         ),
     ) as drawer:
-        while hold.claim.job.stage is not Stage.RENDER:
-            with _counted(worker, hold):
-                is_going_on = _draw_level(worker, drawer, hold, following)
+        while lease.claim.job.stage is not Stage.RENDER:
+            with _counted(worker, lease):
+                is_going_on = _draw_level(worker, drawer, lease, following)
             if not is_going_on:
                 return
-        with _counted(worker, hold), worker.metrics.part(SongPart.RENDERING):
-            finish_song(worker, drawer, hold)
-            hold.finish(lambda: worker.store.succeed(hold.claim))
+        with _counted(worker, lease), worker.metrics.part(SongPart.RENDERING):
+            finish_song(worker, drawer, lease)
+            lease.finish(lambda: worker.store.succeed(lease.claim))
     worker.metrics.end_job("succeeded")
-    log.info("song finished", extra=_extra(hold))
+    log.info("song finished", extra=_extra(lease))
 
 
 @contextmanager
-def _counted(worker: WorkerParts, hold: Hold) -> Iterator[None]:
+def _counted(worker: WorkerParts, lease: Lease) -> Iterator[None]:
     """One stage, for the metrics."""
-    started, stage = time.monotonic(), hold.claim.job.stage
-    log.info("stage begins", extra=_extra(hold))
-    worker.metrics.begin_stage(hold.claim)
+    started, stage = time.monotonic(), lease.claim.job.stage
+    log.info("stage begins", extra=_extra(lease))
+    worker.metrics.begin_stage(lease.claim)
     try:
         yield
         worker.metrics.end_stage(stage, time.monotonic() - started)
@@ -184,41 +184,41 @@ def _counted(worker: WorkerParts, hold: Hold) -> Iterator[None]:
         worker.metrics.leave_stage()
 
 
-def _levels_ahead(hold: Hold, following: frozenset[Stage]) -> list[Level]:
+def _levels_ahead(lease: Lease, following: frozenset[Stage]) -> list[Level]:
     """Levels below the present one, as far down as this worker will go on.
 
     None for a song that a worker died with: were it one that kills, windows of the level above
     would be kept meanwhile, and no two crashes be counted in a row.
     """
-    if hold.claim.job.crashes:
+    if lease.claim.job.crashes:
         return []
-    stages = stages_of(hold.claim.job.request)
-    later = stages[stages.index(hold.claim.job.stage) + 1 :]
+    stages = stages_of(lease.claim.job.request)
+    later = stages[stages.index(lease.claim.job.stage) + 1 :]
     served = itertools.takewhile(lambda stage: stage in following, later)
     return [level_of(stage) for stage in served if stage is not Stage.RENDER]
 
 
 def _note_window(worker: WorkerParts, job_id: str, level: Level, num_tokens: int) -> None:
-    worker.suspects.leave(job_id)
+    worker.quarantine.leave(job_id)
     worker.metrics.keep_tokens(level.label, num_tokens)
 
 
 def _draw_level(
-    worker: WorkerParts, drawer: SongDrawer, hold: Hold, following: frozenset[Stage]
+    worker: WorkerParts, drawer: SongGenerator, lease: Lease, following: frozenset[Stage]
 ) -> bool:
     """Draw the present level, let it be heard, and go on to the next stage: or else False.
 
     The windows on disk keep the lead-out for the levels below; clients get what is heard.
     """
-    level = level_of(hold.claim.job.stage)
-    num_heard = drawer.song.plan.levels[level].heard_tokens
-    with LevelSound(worker, hold, level, num_heard) as sound:
+    level = level_of(lease.claim.job.stage)
+    num_output = drawer.song.plan.levels[level].output_tokens
+    with LevelSound(worker, lease, level, num_output) as sound:
         drawer.on_codes = _begin_sound(sound, level)
         with worker.metrics.part(SongPart.DRAWING):
             codes = drawer.codes_through(level)
-        codes_name = drawer.draw_beside(lambda: _finish_files(worker, drawer, hold, codes, sound))
+        codes_name = drawer.draw_beside(lambda: _finish_files(worker, drawer, lease, codes, sound))
     with worker.metrics.part(SongPart.HANDING_OVER):
-        return _hand_over(worker, drawer, hold, level, codes_name, following)
+        return _hand_over(worker, drawer, lease, level, codes_name, following)
 
 
 def _begin_sound(
@@ -233,8 +233,8 @@ def _begin_sound(
 
 def _finish_files(
     worker: WorkerParts,
-    drawer: SongDrawer,
-    hold: Hold,
+    drawer: SongGenerator,
+    lease: Lease,
     drawn: Mapping[Level, NDArray[np.int64]],
     sound: LevelSound,
 ) -> str:
@@ -242,7 +242,7 @@ def _finish_files(
 
     Returns the name of the file with all codes so far. The next level is drawn meanwhile.
     """
-    claim = hold.claim
+    claim = lease.claim
     codes = {each: drawer.song.heard(each, array) for each, array in drawn.items()}
     level = next(reversed(codes))
     names: list[str] = []
@@ -251,12 +251,12 @@ def _finish_files(
     with part(SongPart.SOUND):
         audio = sound.finish(codes[level])
     with part(SongPart.FILES):
-        outputs = write_sound(worker, hold, level, audio)
-        hold.write(lambda: worker.store.record_outputs(claim, outputs))
+        outputs = write_sound(worker, lease, level, audio)
+        lease.write(lambda: worker.store.record_outputs(claim, outputs))
     if level is Level.TOP:
         are_new = drawer.time_of(level).num_tokens > 0
         with part(SongPart.LYRIC_TIMES):
-            keep_lyric_times(worker, hold, drawer.song, codes[level], are_codes_new=are_new)
+            keep_lyric_times(worker, lease, drawer.song, codes[level], are_codes_new=are_new)
     with part(SongPart.KEEPING):
         drawer.wait_kept()
     return names[0]
@@ -275,27 +275,27 @@ def _write_codes(
 
 
 def _read_prompt(
-    worker: WorkerParts, hold: Hold, song: JobSong
+    worker: WorkerParts, lease: Lease, song: JobSong
 ) -> Mapping[Level, NDArray[np.int64]]:
     with worker.metrics.part(SongPart.PROMPT):
-        return read_prompt(worker, hold, song)
+        return read_prompt(worker, lease, song)
 
 
 def _hand_over(
     worker: WorkerParts,
-    drawer: SongDrawer,
-    hold: Hold,
+    drawer: SongGenerator,
+    lease: Lease,
     level: Level,
     codes_name: str,
     following: frozenset[Stage],
 ) -> bool:
     """Say that a level is done; keep the job if this worker goes on with it, or else False."""
-    claim, job, spent = hold.claim, hold.claim.job, drawer.time_of(level)
+    claim, job, spent = lease.claim, lease.claim.job, drawer.time_of(level)
     metrics = LevelMetrics(seconds=spent.seconds, tokens_per_second=spent.tokens_per_second)
     next_stage = job.next_stage() or Stage.RENDER
     is_going_on = next_stage in following
     if is_going_on:
-        hold.go_on(
+        lease.go_on(
             lambda: worker.store.go_on(
                 claim,
                 next_stage,
@@ -305,7 +305,7 @@ def _hand_over(
             )
         )
     else:
-        hold.finish(
+        lease.finish(
             lambda: worker.store.finish_stage(
                 claim, next_stage, metrics=metrics, codes_name=codes_name
             )

@@ -26,9 +26,9 @@ from api.views.openapi import (
 from api.views.schemas import JobList, JobView
 from api.views.views import poll_after_sec
 from api.web.callers import CallerDep
-from api.web.disconnect import client_leaving
+from api.web.disconnect import client_disconnecting
 from api.web.idempotency import IdempotencyHeader, idempotency_of, named_request
-from api.web.waiting import ClientLeft, ServiceStopping, next_events
+from api.web.waiting import ClientDisconnected, ServiceStopping, next_events
 from jobs.errors import StoreUnavailable
 from jobs.idempotency import ANYONE
 from jobs.record.bodies import AncestralBody, JobBody
@@ -237,7 +237,7 @@ async def get_job(
     job, view = await reader.read(job_id)
     if wait and not job.is_terminal:
         with suppress(ServiceStopping), services.streams.place(caller.owner):
-            async with client_leaving(request) as leaving:
+            async with client_disconnecting(request) as leaving:
                 if not await _next_change(services, job_id, last_event_id, wait, leaving):
                     return view
         job, view = await reader.read(job_id)
@@ -268,7 +268,7 @@ async def _next_change(
                 timeout_sec=timeout_sec,
                 leaving=leaving,
             )
-        except ClientLeft:
+        except ClientDisconnected:
             return False
         if any(event.kind != "progress" for event in events):
             return True

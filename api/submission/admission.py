@@ -31,7 +31,7 @@ _SECONDS = re.compile(r"(?<=_)sec\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Beginning:
+class Prompt:
     """What is there before anything is drawn.
 
     `kept_tokens` are codes of each level that are never drawn again, per sample. `duration_sec` is
@@ -47,14 +47,14 @@ class Beginning:
 
 
 def admit(
-    request: JobRequest, card: ModelCard, *, now: datetime, beginning: Beginning | None = None
+    request: JobRequest, card: ModelCard, *, now: datetime, prompt: Prompt | None = None
 ) -> Job:
     """A complete record, status queued, of a request that `card`'s model can sing.
 
     Raises:
         InvalidRequest: the model cannot; names the field at fault.
     """
-    start = beginning or Beginning()
+    start = prompt or Prompt()
     duration_sec = start.duration_sec or request.duration_seconds or 0.0
     try:
         complete = complete_request(request, card.config, duration_sec, start.parent)
@@ -84,7 +84,7 @@ def admit(
 
 
 def _planned(
-    request: JobRequest, config: JukeboxConfig, duration_sec: float, start: Beginning
+    request: JobRequest, config: JukeboxConfig, duration_sec: float, start: Prompt
 ) -> PlannedSong:
     """Raises SongError."""
     if duration_sec > MAX_SECONDS:

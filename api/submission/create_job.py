@@ -13,7 +13,7 @@ from http import HTTPStatus
 
 from api.dependencies import Services, check_data_folder
 from api.media import FileRefused, IngestFailed
-from api.submission.admission import Beginning, admit, refusal
+from api.submission.admission import Prompt, admit, refusal
 from api.submission.policy import granted, within_time
 from api.submission.sources import asset_of, cut_codes, inherited_request, origin_of, request_of
 from api.submission.storage import check_room
@@ -95,8 +95,8 @@ def _prepare(
             return _from_codes(services, caller, body, job_id)
         case _:
             card = model_card(services, body.model)
-            beginning = Beginning(job_id=job_id)
-            return admit(request_of(body), card, now=datetime.now(UTC), beginning=beginning)
+            prompt = Prompt(job_id=job_id)
+            return admit(request_of(body), card, now=datetime.now(UTC), prompt=prompt)
 
 
 def _primed(services: Services, caller: Caller, body: PrimedBody, job_id: str) -> Job:
@@ -116,14 +116,14 @@ def _primed(services: Services, caller: Caller, body: PrimedBody, job_id: str) -
         sentence += "for more, or for a shorter prompt"
         raise invalid_field("body", ["duration_seconds"], sentence)
     levels = [Level.from_label(level) for level in body.levels]
-    beginning = Beginning(
+    prompt = Prompt(
         job_id=job_id,
         kept_tokens={
             level: num_top_tokens * time_base.tokens_per_top_token(level) for level in levels
         },
         pointer=("prompt",),
     )
-    job = admit(request_of(body), card, now=datetime.now(UTC), beginning=beginning)
+    job = admit(request_of(body), card, now=datetime.now(UTC), prompt=prompt)
     return replace(job, prompt_audio_name=PROMPT_AUDIO_NAME)
 
 
@@ -173,14 +173,14 @@ def _from_codes(
         duration_sec = _whole_length_sec(card.config, codes[Level.TOP].shape[1], body)
     except SongError as error:
         raise refusal(error, request, origin.pointer) from error
-    beginning = Beginning(
+    prompt = Prompt(
         job_id=job_id,
         kept_tokens={level: rows.shape[1] for level, rows in codes.items()},
         duration_sec=duration_sec,
         parent=origin.parent,
         pointer=origin.pointer,
     )
-    job = admit(request, card, now=datetime.now(UTC), beginning=beginning)
+    job = admit(request, card, now=datetime.now(UTC), prompt=prompt)
     name = services.artifacts.write_all_codes(
         job_id,
         fence=0,

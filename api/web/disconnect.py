@@ -9,7 +9,7 @@ from starlette.types import Message, Receive
 
 
 @asynccontextmanager
-async def client_leaving(request: Request) -> AsyncIterator["asyncio.Future[None]"]:
+async def client_disconnecting(request: Request) -> AsyncIterator["asyncio.Future[None]"]:
     """A future that is done when the client has closed its connection.
 
     Only for endpoints that read no body: what is left of one is thrown away here.

@@ -10,7 +10,7 @@ class ServiceStopping(Exception):
     """The process was asked to stop; those who wait must be let go."""
 
 
-class ClientLeft(Exception):
+class ClientDisconnected(Exception):
     """Nobody waits for the answer any more."""
 
 
@@ -43,7 +43,7 @@ async def next_events(
     try:
         await asyncio.wait(reasons, return_when=asyncio.FIRST_COMPLETED)
         if not events.done():
-            raise ServiceStopping if stop.done() else ClientLeft
+            raise ServiceStopping if stop.done() else ClientDisconnected
         return events.result()
     finally:
         for task in (events, stop):

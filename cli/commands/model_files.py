@@ -103,7 +103,7 @@ def _pull(model: ReleasedModel, models_dir: Path, origin: "OpenAIAddress | HubRe
             model,
             models_dir,
             origin,
-            licence_accepted=True,
+            license_accepted=True,
             progress=display.show,
             on_part=display.part,
         )

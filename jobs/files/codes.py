@@ -25,7 +25,7 @@ def kept_codes(artifacts: LocalArtifacts, job: Job) -> dict[str, StoredCodes]:
         codes = finished.get(level) or _from_windows(artifacts, job, level, prompt)
         if codes is None or codes.num_tokens == 0:
             break
-        kept[level] = codes.first_tokens(job.plan[level].heard_tokens)
+        kept[level] = codes.first_tokens(job.plan[level].output_tokens)
     return kept
 
 

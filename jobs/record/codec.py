@@ -96,7 +96,7 @@ def job_to_fields(job: Job) -> dict[str, str]:
         # Always `plain` in a record, and unknown to older releases.
         "request": job.request.model_dump_json(exclude={"lyrics_format"}),
         "labels": to_json(job.labels),
-        "plan": to_json({level: asdict(plan) for level, plan in job.plan.items()}),
+        "plan": to_json({level: _plan_to_json(plan) for level, plan in job.plan.items()}),
         "stage": job.stage.value,
         "attempt": str(job.attempt),
         "fence": str(job.fence),
@@ -159,7 +159,7 @@ def _job_from_fields(fields: Mapping[str, str], windows: Mapping[str, str] | Non
     outputs = [_read(Output, part) for part in _parts(fields, "output:").values()]
     progress = {k: _read(LevelProgress, part) for k, part in _parts(fields, "progress:").items()}
     metrics = {k: _read(LevelMetrics, part) for k, part in _parts(fields, "metrics:").items()}
-    plan = {k: _read(LevelPlan, part) for k, part in json.loads(fields["plan"]).items()}
+    plan = {k: _plan_from_json(part) for k, part in json.loads(fields["plan"]).items()}
     request, has_unknown_wishes = _read_request(fields["request"])
     return Job(
         id=fields["id"],
@@ -199,6 +199,18 @@ def _read(kind: type[_Part], part: Mapping[str, Any]) -> _Part:
     """A dataclass from what was stored, without what only a newer release knows."""
     known = {each.name for each in fields_of(kind)}  # type: ignore[arg-type]
     return kind(**{name: value for name, value in part.items() if name in known})
+
+
+def _plan_to_json(plan: LevelPlan) -> dict[str, Any]:
+    """Under the names that were stored first, which every release reads."""
+    stored = asdict(plan)
+    stored["heard_tokens"] = stored.pop("output_tokens")
+    return stored
+
+
+def _plan_from_json(part: Mapping[str, Any]) -> LevelPlan:
+    named = {("output_tokens" if name == "heard_tokens" else name): part[name] for name in part}
+    return _read(LevelPlan, named)
 
 
 def _read_request(text: str) -> tuple[JobRequest, bool]:

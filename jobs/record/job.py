@@ -71,7 +71,7 @@ class LevelPlan:
     """What a level will cost; known when the job is accepted. Tokens are per sample.
 
     `tokens_total` is everything that the level holds at its end. The first `prompt_tokens` of it
-    are kept from the prompt or the parent and never drawn again. The first `heard_tokens` are the
+    are kept from the prompt or the parent and never drawn again. The first `output_tokens` are the
     song; what follows only fills the context of the level below and is cut off every result.
     """
 
@@ -79,11 +79,11 @@ class LevelPlan:
     windows_total: int
     samples_per_token: int
     prompt_tokens: int = 0
-    heard_tokens: int = 0
+    output_tokens: int = 0
 
     def __post_init__(self) -> None:
-        if not self.heard_tokens:
-            object.__setattr__(self, "heard_tokens", self.tokens_total)
+        if not self.output_tokens:
+            object.__setattr__(self, "output_tokens", self.tokens_total)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,7 +260,7 @@ class Job:
     @property
     def drawn_audio_sec(self) -> float:
         """Seconds of music, of all takes, of which something is drawn anew."""
-        shares = (1.0 - plan.prompt_tokens / plan.heard_tokens for plan in self.plan.values())
+        shares = (1.0 - plan.prompt_tokens / plan.output_tokens for plan in self.plan.values())
         return self.duration_sec * self.request.num_samples * max(max(shares, default=1.0), 0.0)
 
     def next_stage(self) -> Stage | None:

@@ -47,7 +47,7 @@ class PlannedSong:
                 windows_total=len(level_plan.windows),
                 samples_per_token=samples_per_token[level],
                 prompt_tokens=self.prompt_tokens.get(level, 0),
-                heard_tokens=level_plan.heard_tokens,
+                output_tokens=level_plan.output_tokens,
             )
             for level, level_plan in self.plan.levels.items()
         }
@@ -76,7 +76,7 @@ def plan_request(
     return PlannedSong(
         config=config,
         song=song,
-        plan=plan_song(config, song, prompt, lead_out=True),
+        plan=plan_song(config, song, prompt, padded=True),
         prompt_tokens=prompt,
         first_sample=request.sample or 0,
     )

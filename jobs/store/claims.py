@@ -110,7 +110,7 @@ class Claims(ScriptRunner):
         """The codes of the job's audio prompt are in this file. Raises LeaseLost."""
         self._run_as_owner("set_fields", claim, "prompt_codes_name", codes_name)
 
-    def record_means(self, claim: Claim, *, step: str, weights: str) -> None:
+    def record_backend(self, claim: Claim, *, step: str, weights: str) -> None:
         """The job is begun with this kind of step and of weights. Raises LeaseLost."""
         self._run_as_owner("set_fields", claim, "step", step, "weights", weights)
 

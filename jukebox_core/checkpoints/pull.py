@@ -171,7 +171,7 @@ def pull(
     models_dir: Path,
     origin: OpenAIAddress | HubRepository,
     *,
-    licence_accepted: bool,
+    license_accepted: bool,
     progress: Progress | None = None,
     on_part: WritingPart | None = None,
 ) -> Path:
@@ -197,7 +197,7 @@ def pull(
         CheckpointError: a file is broken or of another model; it was thrown away.
         LabelError: the label lists do not fit.
     """
-    if not licence_accepted:
+    if not license_accepted:
         raise LicenceError(
             f"the weights of {model.name} are under the {model.config.licence}, which allows no "
             f"commercial use of them or of songs made with them: read {LICENCE_URL}, and accept it"

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Beside(Generic[T]):
+class BackgroundCall(Generic[T]):
     """A call that runs beside whoever made it; where no thread can be had, it is done at once.
 
     Whoever made it must wait for it (`result`, `wait`) before touching what it touches.

@@ -14,7 +14,7 @@ from jukebox_core.backends.backend import Backend
 from jukebox_core.backends.choose import REFERENCE
 from jukebox_core.backends.graphs.step_graphs import Capturer, GraphBackend
 from jukebox_core.backends.memory import is_out_of_memory, return_free_memory
-from jukebox_core.engine.background import Beside
+from jukebox_core.engine.background import BackgroundCall
 from jukebox_core.engine.run_ahead import RunAhead, run_ahead_of
 from jukebox_core.engine.runners import Runners
 from jukebox_core.engine.scheduler import Scheduler
@@ -146,7 +146,7 @@ class Engine:
             SamplingError: no such sequence is here (any more).
         """
         try:
-            return self._sequences[sequence_id].num_drawn
+            return self._sequences[sequence_id].num_sampled
         except KeyError:
             raise SamplingError(f"no sequence {sequence_id!r} is in the engine") from None
 
@@ -195,7 +195,7 @@ class Engine:
     def _prefill(self, sequence: Sequence) -> list[SequenceUpdate]:
         try:
             self._runners.for_newcomer(sequence.level).prefill(sequence)
-            sequence.num_drawn = 1
+            sequence.num_sampled = 1
         except Exception as error:
             if is_out_of_memory(error) and self._runners.make_room_for(sequence, error):
                 return []
@@ -209,7 +209,7 @@ class Engine:
             self._wait_for_device()
             num_steps = self._num_steps(level, batch)
             start = self._clock()
-            num_drawn = self._runners[level].decode(batch, max_rows=num_rows, num_steps=num_steps)
+            num_sampled = self._runners[level].decode(batch, max_rows=num_rows, num_steps=num_steps)
         except Exception as error:
             smaller = self._to_try_again(level, batch, error)
             if smaller is None:
@@ -219,10 +219,10 @@ class Engine:
                 return [self._end(sequence, explained) for sequence in batch]
         else:
             if self._run_ahead is None:
-                self._paces[level].record(num_drawn, self._clock() - start)
+                self._paces[level].record(num_sampled, self._clock() - start)
             else:
-                self._run_ahead.turn_ended(level, num_drawn)
-            return self._counted(batch, num_drawn)
+                self._run_ahead.turn_ended(level, num_sampled)
+            return self._counted(batch, num_sampled)
         # Outside of the handler: what the failed step held is free only here.
         return_free_memory(self.device)
         return [update for part in smaller for update in self._decode(level, part)]
@@ -243,7 +243,7 @@ class Engine:
         ]
         if newcomer is None:
             return self._counted_turns(turns, self._seconds_of(turns, self._num_threads))
-        prefill = Beside(partial(self._prefill, newcomer))
+        prefill = BackgroundCall(partial(self._prefill, newcomer))
         try:
             seconds = self._seconds_of(turns, self._num_threads - prefill.num_threads)
         finally:
@@ -279,10 +279,10 @@ class Engine:
             for turn in self._run_ahead.wait():
                 self._paces[turn.level].record(turn.num_steps, turn.seconds)
 
-    def _counted(self, batch: tuple[Sequence, ...], num_drawn: int) -> list[SequenceUpdate]:
+    def _counted(self, batch: tuple[Sequence, ...], num_sampled: int) -> list[SequenceUpdate]:
         """Of those who ended with so many more tokens of each."""
         for sequence in batch:
-            sequence.num_drawn += num_drawn
+            sequence.num_sampled += num_sampled
         return self._finished(batch)
 
     def _num_steps(

@@ -61,7 +61,7 @@ class SegmentRun:
         taken = sum(window.num_new for window in self.segment.windows[:num_taken])
         if not sequences:
             return taken
-        sampled = sum(sequence.num_drawn for sequence in sequences) // len(sequences)
+        sampled = sum(sequence.num_sampled for sequence in sequences) // len(sequences)
         return taken + max(sampled - self.segment.warm_up_of(num_taken), 0)
 
     @property
@@ -163,4 +163,4 @@ class LevelRun:
     @property
     def output_codes(self) -> NDArray[np.int64]:
         """Those that count without the padding at the end, int64 [rows, n]."""
-        return self.codes[:, : min(self.end, self.plan.heard_tokens)]
+        return self.codes[:, : min(self.end, self.plan.output_tokens)]

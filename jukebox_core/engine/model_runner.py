@@ -118,8 +118,8 @@ class ModelRunner:
 
         At most `max_rows` rows are computed together, padding included; there must not be more
         sequences, all must be of one backend, and each must have that many tokens left. Returns
-        how many were sampled, at least one, for whoever calls to count them in `num_drawn`; if this
-        raises, none is.
+        how many were sampled, at least one; the caller adds them to `num_sampled`. If this raises,
+        none were.
         """
         try:
             return self.backend_of(sequences).sample(self._batch(sequences, max_rows), num_steps)
@@ -137,7 +137,7 @@ class ModelRunner:
     def new_codes(self, sequence: Sequence) -> NDArray[np.int64]:
         """The codes sampled so far, int64 [num_drawn]; waits for the device."""
         start = sequence.num_prefix
-        ids = self.memory.ids[_slot_of(sequence), start : start + sequence.num_drawn]
+        ids = self.memory.ids[_slot_of(sequence), start : start + sequence.num_sampled]
         codes: NDArray[np.int64] = self.prior.to_codes(ids).cpu().numpy()
         return codes
 
@@ -200,7 +200,7 @@ def _rows_of(sequences: Collection[Sequence]) -> list[Row]:
 
 
 def _row_of(sequence: Sequence) -> Row:
-    position = sequence.num_prefix + sequence.num_drawn
+    position = sequence.num_prefix + sequence.num_sampled
     return Row(_slot_of(sequence), position, sequence.params)
 
 

@@ -161,7 +161,7 @@ class Scheduler:
         may_join = bool(rows.waiting and rows.free_slots and not rows.is_draining)
         if limit <= 1 or (waits_for_newcomers and may_join):
             return 1
-        return max(min(limit, *(each.num_new - each.num_drawn for each in batch)), 1)
+        return max(min(limit, *(each.num_new - each.num_sampled for each in batch)), 1)
 
     def batches(self, sequences: Collection[Sequence]) -> list[tuple[Sequence, ...]]:
         """Running sequences of one level, cut into as many as may step together.

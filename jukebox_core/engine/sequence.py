@@ -35,7 +35,7 @@ class Sequence:
     with, and `upper_codes` int64 [upper_context_tokens] those of the level above (None at the top).
     `start_token` is the place of the window's first token in the song: with `sample` it selects
     the numbers that `noise` gives. `backend` computes its tokens; None leaves that to the
-    engine. `slot` and `num_drawn` belong to the engine.
+    engine. `slot` and `num_sampled` belong to the engine.
     """
 
     id: str
@@ -51,7 +51,7 @@ class Sequence:
     backend: str | None = None
     status: SequenceStatus = SequenceStatus.WAITING
     slot: int | None = field(default=None, repr=False)
-    num_drawn: int = 0
+    num_sampled: int = 0
 
     @property
     def num_prefix(self) -> int:
@@ -61,7 +61,7 @@ class Sequence:
     @property
     def is_complete(self) -> bool:
         """Every new token has been drawn."""
-        return self.num_drawn >= self.num_new
+        return self.num_sampled >= self.num_new
 
 
 def check_sequence(config: JukeboxPriorConfig, sequence: Sequence) -> None:

@@ -40,7 +40,7 @@ class LyricAlphabet:
         """Ids in use, counting padding: 80 in v2, 79 in v3."""
         return len(self._characters) + 1
 
-    def normalise(self, text: str) -> str:
+    def normalize(self, text: str) -> str:
         """`text` in the characters of this alphabet.
 
         Other scripts are transliterated to ASCII, a backslash becomes a line break, and what is
@@ -53,7 +53,7 @@ class LyricAlphabet:
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Ids of the normalised text; empty for an instrumental."""
-        return tuple(self._ids[character] for character in self.normalise(text))
+        return tuple(self._ids[character] for character in self.normalize(text))
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of `ids`; padding is left out.

@@ -93,10 +93,10 @@ class PlacedPriors(Mapping[Level, JukeboxPrior]):
         self._offloaded: set[Level] = set()
 
     def __getitem__(self, level: Level) -> JukeboxPrior:
-        prior = self.where_it_is(level)
+        prior = self.loaded(level)
         if self.placement is Placement.ONE_AT_A_TIME:
             for other in [each for each in self._at_home if each is not level]:
-                self._come_home(other)
+                self._to_host(other)
             self._bring(level)
         elif self.placement is Placement.OFFLOADED and level not in self._offloaded:
             _offload_projections(prior, self.device)
@@ -112,17 +112,17 @@ class PlacedPriors(Mapping[Level, JukeboxPrior]):
     def __len__(self) -> int:
         return len(COARSE_TO_FINE)
 
-    def where_it_is(self, level: Level) -> JukeboxPrior:
+    def loaded(self, level: Level) -> JukeboxPrior:
         """The prior of `level`, loaded but not moved."""
         if level not in self._priors:
             home = home_device(self.placement, self.device)
             self._priors[level] = self._load(level, home)
         return self._priors[level]
 
-    def come_home(self) -> None:
+    def to_host(self) -> None:
         """Give the device free and have whole weights again, e.g. to save them."""
         for level in list(self._at_home):
-            self._come_home(level)
+            self._to_host(level)
         for level in self._offloaded:
             _end_offloading(self._priors[level])
         self._offloaded.clear()
@@ -136,7 +136,7 @@ class PlacedPriors(Mapping[Level, JukeboxPrior]):
         there = {name: tensor.to(self.device) for name, tensor in self._at_home[level].items()}
         prior.load_state_dict(there, assign=True)
 
-    def _come_home(self, level: Level) -> None:
+    def _to_host(self, level: Level) -> None:
         self._priors[level].load_state_dict(self._at_home.pop(level), assign=True)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()

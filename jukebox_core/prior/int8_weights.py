@@ -31,7 +31,7 @@ class Int8Projection(Projection):
 
     def __init__(self, source: Projection) -> None:
         nn.Module.__init__(self)
-        levels, scale = quantise(source.weight.detach())
+        levels, scale = quantize(source.weight.detach())
         # Parameters and no buffers: they are placed, offloaded and counted as other weights are.
         self.weight = nn.Parameter(levels, requires_grad=False)
         self.scale = nn.Parameter(scale, requires_grad=False)
@@ -51,7 +51,7 @@ class Int8Projection(Projection):
         return (self.weight * self.scale).to(self.compute_dtype)
 
 
-def quantise(weight: Tensor) -> tuple[Tensor, Tensor]:
+def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
     """int8 [in, out] and scale float32 [out] whose product is nearest to weight [in, out].
 
     A channel of zeros has the scale 0.

@@ -33,14 +33,14 @@ class LevelPlan:
     """The windows of one level; all numbers are tokens of that level, per sample.
 
     The level holds `total_tokens` when its windows are drawn, those that were kept included. The
-    first `heard_tokens` of them are the song. What follows, if anything, is the lead-out: codes
+    first `output_tokens` of them are the song. What follows, if anything, is the lead-out: codes
     that only fill the context of the level below, and are cut off the result.
 
     `segments` hold the same windows, in one segment unless some are drawn side by side.
     """
 
     total_tokens: int
-    heard_tokens: int
+    output_tokens: int
     windows: tuple[Window, ...]
     hop_tokens: int
     segments: tuple[Segment, ...]
@@ -70,7 +70,7 @@ def plan_song(
     song: Song,
     done_tokens: Mapping[Level, int] | None = None,
     *,
-    lead_out: bool = False,
+    padded: bool = False,
 ) -> SongPlan:
     """Lay out `song` for the model of `config`.
 
@@ -91,7 +91,7 @@ def plan_song(
     time_base = config.time_base
     num_audio_samples = _audio_samples(time_base, song.duration_sec)
     offset_samples = time_base.seconds_to_samples(song.offset_sec)
-    shortest = _shortest_samples_of_levels(config, song, lead_out=lead_out)
+    shortest = _shortest_samples_of_levels(config, song, padded=padded)
     _check_shortest(config, song, shortest, num_audio_samples)
     _check_song_duration(config, song)
     total_samples = _total_samples(config, song.song_duration_sec)
@@ -100,13 +100,13 @@ def plan_song(
     done = dict(done_tokens or {})
     check_kept(time_base, song, done)
     plan = SongPlan(
-        levels=_plan_levels(config, song, done, lead_out=lead_out),
+        levels=_plan_levels(config, song, done, padded=padded),
         total_samples=total_samples,
         offset_samples=offset_samples,
         num_audio_samples=num_audio_samples,
     )
     _check_last_window(config, song, plan)
-    _check_lead_out_inside_song(config, song, plan)
+    _check_padding_inside_song(config, song, plan)
     return plan
 
 
@@ -134,7 +134,7 @@ def _audio_samples(time_base: TimeBase, duration_sec: float) -> int:
 
 
 def _plan_levels(
-    config: JukeboxConfig, song: Song, done: Mapping[Level, int], *, lead_out: bool
+    config: JukeboxConfig, song: Song, done: Mapping[Level, int], *, padded: bool
 ) -> dict[Level, LevelPlan]:
     """All levels, coarsest first.
 
@@ -147,7 +147,7 @@ def _plan_levels(
     for level in reversed(song.levels):
         total_tokens = num_top_tokens * time_base.tokens_per_top_token(level)
         plans[level] = _plan_level(config, song, level, total_tokens, done.get(level, 0))
-        if lead_out and plans[level].windows:
+        if padded and plans[level].windows:
             above = _shortest_samples(config, level) // time_base.samples_per_token[Level.TOP]
             num_top_tokens = max(num_top_tokens, above)
     return {level: plans[level] for level in song.levels}
@@ -164,7 +164,7 @@ def _plan_level(
     is_parallel = song.speed is Speed.PARALLEL and level is not Level.TOP
     return LevelPlan(
         total_tokens=total_tokens,
-        heard_tokens=config.time_base.seconds_to_tokens(song.duration_sec, level),
+        output_tokens=config.time_base.seconds_to_tokens(song.duration_sec, level),
         windows=windows,
         hop_tokens=hop,
         segments=plan_segments(windows, MAX_SEGMENTS if is_parallel else 1, done_tokens),
@@ -181,11 +181,11 @@ def _check_finite(song: Song) -> None:
 
 
 def _shortest_samples_of_levels(
-    config: JukeboxConfig, song: Song, *, lead_out: bool
+    config: JukeboxConfig, song: Song, *, padded: bool
 ) -> dict[Level, int]:
     """A whole top token at least; a full window of codes above every upsampler, unless the levels
     above draw a lead-out to fill it."""
-    levels = song.levels[:1] if lead_out else song.levels
+    levels = song.levels[:1] if padded else song.levels
     return {level: _shortest_samples(config, level) for level in levels}
 
 
@@ -322,7 +322,7 @@ def _last_window_end_samples(top: JukeboxPriorConfig, plan: LevelPlan) -> int:
     return (plan.windows[-1].start + top.context_tokens) * top.samples_per_token
 
 
-def _check_lead_out_inside_song(config: JukeboxConfig, song: Song, plan: SongPlan) -> None:
+def _check_padding_inside_song(config: JukeboxConfig, song: Song, plan: SongPlan) -> None:
     """A window must begin inside the song, or neither its place nor its lyrics can be told.
 
     Only the lead-out of a level whose windows are shorter than those below can break this.
@@ -331,7 +331,7 @@ def _check_lead_out_inside_song(config: JukeboxConfig, song: Song, plan: SongPla
         start = level_plan.windows[-1].start if level_plan.windows else 0
         needed = plan.offset_samples + config.time_base.tokens_to_samples(start, level) + 1
         if needed > plan.total_samples:
-            num_unheard = level_plan.total_tokens - level_plan.heard_tokens
+            num_unheard = level_plan.total_tokens - level_plan.output_tokens
             raise SongError(
                 f"the {level.label} level draws {num_unheard} tokens more than are heard, for the "
                 f"level below, and their last window would begin after the song, whose "

@@ -121,7 +121,7 @@ def timings_of(
         if (song.song_duration_sec, song.offset_sec) in timings:
             continue
         try:
-            plan = plan_song(config, song, done_tokens, lead_out=True)
+            plan = plan_song(config, song, done_tokens, padded=True)
         except SongError as error:
             # The first stands for all where there is one timing, and is checked before.
             raise SongError(f"row {row}: {error}", field=error.field) from error

@@ -40,7 +40,7 @@ def window_lyrics(
         ids = alphabet.encode(lyrics)
         windows = []
         for window in level_plan.windows:
-            if window.start >= level_plan.heard_tokens:
+            if window.start >= level_plan.output_tokens:
                 break
             part = lyric_window(
                 ids,
@@ -49,7 +49,7 @@ def window_lyrics(
                 offset_samples=plan.offset_samples + window.start * prior.samples_per_token,
                 duration_samples=prior.context_samples,
             )
-            end = min(window.end, level_plan.heard_tokens)
+            end = min(window.end, level_plan.output_tokens)
             windows.append(
                 WindowLyrics(
                     start_sec=config.time_base.tokens_to_seconds(window.start, level),

@@ -60,7 +60,7 @@ class ScriptedWorker:
         finished = {}
         if job.codes_name is not None:
             finished = self._artifacts.read_all_codes(job.id, job.codes_name)
-        finished[level] = codes[:, : plan.heard_tokens]
+        finished[level] = codes[:, : plan.output_tokens]
         name = self._artifacts.write_all_codes(
             job.id, fence=claim.fence, codes=finished, metadata={"model": job.request.model}
         )
@@ -76,7 +76,7 @@ class ScriptedWorker:
         job, level = claim.job, str(claim.job.stage)
         plan = job.plan[level]
         name = f"{level}-{sample}-{claim.fence}.wav"
-        num_samples = plan.heard_tokens * plan.samples_per_token
+        num_samples = plan.output_tokens * plan.samples_per_token
         pitch_hz = 110.0 * (1 + Level.from_label(level)) * (sample + 1)
         tone = 0.1 * np.sin(2 * np.pi * pitch_hz * np.arange(num_samples) / self._rate_hz)
         with self._artifacts.new_file(job.id, name) as path:

@@ -84,7 +84,7 @@ def test_a_hop_of_a_level_that_is_not_drawn_does_not_matter(card: ModelCard):
 
 def test_a_song_may_be_short_and_draws_a_lead_out_then(card: ModelCard):
     plan = admitted(card, duration_seconds=0.1).plan
-    assert [level.heard_tokens for level in plan.values()] == [6, 24, 96]
+    assert [level.output_tokens for level in plan.values()] == [6, 24, 96]
     assert plan["top"].tokens_total > 6
     assert plan["middle"].tokens_total > 24
     assert plan["bottom"].tokens_total == 96
@@ -97,7 +97,7 @@ def test_a_song_shorter_than_a_token_is_refused(card: ModelCard):
 
 def test_a_song_of_the_usual_length_has_no_lead_out(card: ModelCard):
     assert all(
-        level.heard_tokens == level.tokens_total and level.prompt_tokens == 0
+        level.output_tokens == level.tokens_total and level.prompt_tokens == 0
         for level in admitted(card).plan.values()
     )
 

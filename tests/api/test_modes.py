@@ -157,8 +157,8 @@ async def test_a_primed_song_may_be_short(service: Service):
     asset = await sent(service, encoded(tone(0.5)))
     job = await accepted(service, **primed(asset, duration_seconds=0.6))
     plan = service.store.get(job["id"]).plan
-    assert plan["bottom"].heard_tokens == plan["bottom"].tokens_total == 592
-    assert plan["top"].heard_tokens == 37 < plan["top"].tokens_total
+    assert plan["bottom"].output_tokens == plan["bottom"].tokens_total == 592
+    assert plan["top"].output_tokens == 37 < plan["top"].tokens_total
 
 
 async def test_codes_are_no_recording_and_a_recording_no_codes(service: Service):
@@ -379,7 +379,7 @@ async def test_a_short_draft_is_refined_behind_a_lead_out(service: Service):
         service, mode="upsample", parent_id=parent["id"], sample=0, cut_seconds=0.5
     )
     plan = service.store.get(job["id"]).plan
-    assert plan["top"].prompt_tokens == plan["top"].heard_tokens == 31 < plan["top"].tokens_total
+    assert plan["top"].prompt_tokens == plan["top"].output_tokens == 31 < plan["top"].tokens_total
 
 
 async def test_a_draft_can_be_refined_by_one_level(service: Service):

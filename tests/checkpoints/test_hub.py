@@ -93,7 +93,7 @@ def assert_same_weights(one, other):
 def test_a_repository_becomes_a_model_of_our_own_format(
     hub, repository, model, written, tmp_path, recwarn
 ):
-    directory = pull(model, tmp_path / "models", repository, licence_accepted=True)
+    directory = pull(model, tmp_path / "models", repository, license_accepted=True)
     assert_same_weights(directory, written)
     loaded = load_directory(directory)
     assert loaded.config == model.config
@@ -115,10 +115,10 @@ def test_what_came_before_the_hub_vanished_is_not_fetched_again(
 ):
     content = hub.files.pop(path := path_of_shard(hub))
     with pytest.raises(DownloadError, match="cannot be fetched"):
-        pull(model, tmp_path, repository, licence_accepted=True)
+        pull(model, tmp_path, repository, license_accepted=True)
     hub.files[path] = content
     hub.requests.clear()
-    assert_same_weights(pull(model, tmp_path, repository, licence_accepted=True), written)
+    assert_same_weights(pull(model, tmp_path, repository, license_accepted=True), written)
     assert "config.json" not in fetched(hub)
 
 
@@ -148,7 +148,7 @@ def test_weights_that_do_not_fit_the_released_model_are_thrown_away(
     next(s for s in info["siblings"] if s["rfilename"] == "artists.json")["size"] = 11
     set_info(hub, info)
     with pytest.raises(CheckpointError, match=r"misshapen: .*thrown away"):
-        pull(other, tmp_path, repository, licence_accepted=True)
+        pull(other, tmp_path, repository, license_accepted=True)
     assert not list(tmp_path.rglob("*.bin"))
 
 
@@ -157,7 +157,7 @@ def test_a_repository_without_label_lists_is_refused(hub, repository, model, tmp
     info["siblings"] = [s for s in info["siblings"] if s["rfilename"] != "genres.json"]
     set_info(hub, info)
     with pytest.raises(LabelError, match=r"no artists.json and genres.json"):
-        pull(model, tmp_path, repository, licence_accepted=True)
+        pull(model, tmp_path, repository, license_accepted=True)
 
 
 def test_a_directory_of_transformers_is_converted(written, tmp_path):

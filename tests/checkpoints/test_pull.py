@@ -45,7 +45,7 @@ def address(server):
 
 
 def fetch(model, folder, server, **options):
-    return pull(model, folder, address(server), licence_accepted=True, **options)
+    return pull(model, folder, address(server), license_accepted=True, **options)
 
 
 def everything_in(folder):
@@ -83,7 +83,7 @@ def test_a_pulled_model_is_the_original_s_and_nothing_else_is_left(name, file_se
 
 def test_without_the_licence_nothing_is_asked_for(model, server, folder):
     with pytest.raises(LicenceError, match=r"no commercial use .* https://"):
-        pull(model, folder, address(server), licence_accepted=False)
+        pull(model, folder, address(server), license_accepted=False)
     assert server.requests == []
     assert not folder.exists()
 
@@ -174,7 +174,7 @@ def test_parts_from_another_address_are_not_mixed_in(model, server, folder):
         GOLDEN / "upsampler_level_1.pth.tar"
     ).read_bytes()
     mirror = replace(address(server), weights_url=f"{server.url}/mirror/")
-    directory = pull(model, folder, mirror, licence_accepted=True)
+    directory = pull(model, folder, mirror, license_accepted=True)
     sources = {record.fetched_from for record in Origin.read(directory).files.values()}
     assert len(sources) == 4
     assert all("/mirror/" in source for source in sources)
@@ -252,7 +252,7 @@ def test_one_process_at_a_time_and_a_dead_one_is_in_nobody_s_way(model, server, 
 
 
 def pull_in_a_process(model, models_dir, origin):
-    pull(model, models_dir, origin, licence_accepted=True)
+    pull(model, models_dir, origin, license_accepted=True)
 
 
 def test_a_killed_pull_leaves_no_model_and_loses_no_finished_part(model, server, folder):

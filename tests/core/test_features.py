@@ -61,8 +61,8 @@ def states_inside_forward(prior: JukeboxPrior, codes, start, total_samples, laye
 def test_every_layer_is_what_the_whole_forward_pass_computes(vqvae, top):
     prior = golden_priors(top)[Level.TOP]
     audio = noise(CONTEXT)
-    normalised = audio[: CONTEXT * HOP] / audio.abs().max()
-    codes = vqvae.encode(normalised[None])[Level.TOP][0]
+    normalized = audio[: CONTEXT * HOP] / audio.abs().max()
+    codes = vqvae.encode(normalized[None])[Level.TOP][0]
     assert len(codes.unique()) >= 5
     num_layers = prior.config.transformer.num_layers
     for layer in (1, num_layers // 2, num_layers):
@@ -144,7 +144,7 @@ def test_loudness_does_not_matter_unless_it_is_asked_for_and_silence_is_no_fault
     params = FeatureParams(layer=1)
     loud, soft = (extract_features(vqvae, prior, noise(70) * by, params) for by in (1.0, 0.125))
     np.testing.assert_array_equal(loud.values, soft.values)
-    raw = FeatureParams(layer=1, normalise=False)
+    raw = FeatureParams(layer=1, normalize=False)
     loud, soft = (extract_features(vqvae, prior, noise(70) * by, raw) for by in (3.0, 0.01))
     assert not np.array_equal(loud.values, soft.values)
     silence = extract_features(vqvae, prior, torch.zeros(HOP, 1), params)

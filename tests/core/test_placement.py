@@ -115,25 +115,25 @@ def test_one_at_a_time_moves_weights_there_and_back_unharmed():
     priors = PlacedPriors(loads, device=META, placement=Placement.ONE_AT_A_TIME)
     before = {}
     for level in COARSE_TO_FINE:
-        assert devices_of(priors.where_it_is(level)) == {"cpu"}
-        before[level] = {n: t.clone() for n, t in priors.where_it_is(level).state_dict().items()}
+        assert devices_of(priors.loaded(level)) == {"cpu"}
+        before[level] = {n: t.clone() for n, t in priors.loaded(level).state_dict().items()}
     for level in (Level.TOP, Level.BOTTOM, Level.BOTTOM, Level.TOP):
         assert devices_of(priors[level]) == {"meta"}
         others = [each for each in COARSE_TO_FINE if each is not level]
-        assert all(devices_of(priors.where_it_is(other)) == {"cpu"} for other in others)
-    priors.come_home()
+        assert all(devices_of(priors.loaded(other)) == {"cpu"} for other in others)
+    priors.to_host()
     for level, tensors in before.items():
-        after = priors.where_it_is(level).state_dict()
+        after = priors.loaded(level).state_dict()
         assert all(torch.equal(after[name], tensor) for name, tensor in tensors.items())
     assert loads.asked == [(level, CPU) for level in COARSE_TO_FINE]
 
 
 def test_coming_home_copies_nothing():
     priors = PlacedPriors(Loads(), device=META, placement=Placement.ONE_AT_A_TIME)
-    places = [p.data_ptr() for p in priors.where_it_is(Level.TOP).parameters()]
+    places = [p.data_ptr() for p in priors.loaded(Level.TOP).parameters()]
     assert priors[Level.TOP]
-    priors.come_home()
-    assert [p.data_ptr() for p in priors.where_it_is(Level.TOP).parameters()] == places
+    priors.to_host()
+    assert [p.data_ptr() for p in priors.loaded(Level.TOP).parameters()] == places
 
 
 def test_residents_are_loaded_to_the_device_when_first_asked_for_and_stay():
@@ -187,7 +187,7 @@ class _DrawWith(Draw):
 
 def test_offloaded_projections_are_on_the_host_but_for_their_call():
     priors = PlacedPriors(Loads(), device=CPU, placement=Placement.OFFLOADED)
-    plain = {n: t.clone() for n, t in priors.where_it_is(Level.TOP).state_dict().items()}
+    plain = {n: t.clone() for n, t in priors.loaded(Level.TOP).state_dict().items()}
     prior = priors[Level.TOP]
     assert prior.transformer.layers[0].mlp.input.weight.is_meta
     assert not prior.token_embedding.weight.is_meta
@@ -196,7 +196,7 @@ def test_offloaded_projections_are_on_the_host_but_for_their_call():
     wanted = Draw(TOP, Level.TOP).prior(codes, labels).logits
     assert torch.equal(prior(codes, labels).logits, wanted)
     assert prior.transformer.layers[0].mlp.input.weight.is_meta
-    priors.come_home()
-    whole = priors.where_it_is(Level.TOP).state_dict()
+    priors.to_host()
+    whole = priors.loaded(Level.TOP).state_dict()
     assert all(torch.equal(whole[name], tensor) for name, tensor in plain.items())
     assert torch.equal(priors[Level.TOP](codes, labels).logits, wanted)

@@ -16,7 +16,7 @@ from tests.api.sounds import encoded, sent, tone
 from worker.app import build_parts
 from worker.parts import WorkerParts
 from worker.settings import WorkerSettings
-from worker.song.generate import SongDrawer
+from worker.song.generate import SongGenerator
 from worker.tasks import run_song
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
@@ -56,13 +56,13 @@ class Border:
     def __init__(self, service: Service, worker: WorkerParts, monkeypatch: pytest.MonkeyPatch):
         self.service, self.worker = service, worker
         self.plans: list[Any] = []
-        begin = SongDrawer.__init__
+        begin = SongGenerator.__init__
 
-        def spy(drawer: SongDrawer, parts: Any, hold: Any, song: Any, **given: Any) -> None:
+        def spy(drawer: SongGenerator, parts: Any, lease: Any, song: Any, **given: Any) -> None:
             self.plans.append(song.plan)
-            begin(drawer, parts, hold, song, **given)
+            begin(drawer, parts, lease, song, **given)
 
-        monkeypatch.setattr(SongDrawer, "__init__", spy)
+        monkeypatch.setattr(SongGenerator, "__init__", spy)
 
     async def passes(self, **body: Any) -> Job:
         """Everything that the API promised is what the worker did; returns the ended job."""
@@ -91,7 +91,7 @@ class Border:
             assert len(files) == plan.windows_total
             assert places == list(range(plan.prompt_tokens, plan.tokens_total)) or not files
             assert job.progress[level].tokens_done == plan.tokens_total
-            assert codes[level].shape == (job.request.num_samples, plan.heard_tokens)
+            assert codes[level].shape == (job.request.num_samples, plan.output_tokens)
         seconds = {output.duration_sec for output in job.outputs}
         (longest,) = seconds
         assert longest == pytest.approx(job.duration_sec, abs=256 / 16_000)
@@ -145,4 +145,4 @@ async def test_what_goes_on_from_a_job_is_generated_as_it_was_accepted(border: B
 async def test_a_draft_is_upsampled_as_it_was_accepted(border: Border, duration_sec):
     draft = await border.passes(**song(duration_seconds=duration_sec, levels=["top"]))
     job = await border.passes(mode="upsample", parent_id=draft.id, speed="parallel")
-    assert job.plan["top"].prompt_tokens == job.plan["top"].heard_tokens
+    assert job.plan["top"].prompt_tokens == job.plan["top"].output_tokens

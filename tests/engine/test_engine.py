@@ -181,7 +181,7 @@ def test_a_window_whose_step_fails_also_alone_takes_nobody_along(caplog, monkeyp
     decode = priors[Level.TOP].decode
 
     def fail_for_one(ids, positions, cache, slots, **how):
-        if bad.slot in slots.tolist() and bad.num_drawn > 5:
+        if bad.slot in slots.tolist() and bad.num_sampled > 5:
             raise ArithmeticError("this window is cursed")
         return decode(ids, positions, cache, slots, **how)
 
@@ -217,5 +217,5 @@ def test_what_cannot_draw_several_tokens_at_once_draws_one():
     engine.submit(sequence)
     assert engine.step() == []
     assert engine._runners[Level.TOP].decode([sequence], max_rows=2, num_steps=9) == 1
-    sequence.num_drawn += 1
+    sequence.num_sampled += 1
     assert run_to_end(engine) == {"mine": window.slowly()}

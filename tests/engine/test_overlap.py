@@ -40,17 +40,17 @@ class Simulated:
 
     def __init__(self, plan):
         self.plan = plan
-        self.num_drawn = Counter()
+        self.num_sampled = Counter()
         self.busy = set()
 
     def window(self, level):
-        return self.plan.levels[level].windows[self.num_drawn[level]]
+        return self.plan.levels[level].windows[self.num_sampled[level]]
 
     def is_done(self, level):
-        return self.num_drawn[level] == len(self.plan.levels[level].windows)
+        return self.num_sampled[level] == len(self.plan.levels[level].windows)
 
     def end(self, level):
-        windows, drawn = self.plan.levels[level].windows, self.num_drawn[level]
+        windows, drawn = self.plan.levels[level].windows, self.num_sampled[level]
         return windows[drawn - 1].end if drawn else windows[0].first_new
 
     def has_upper(self, level):
@@ -85,7 +85,7 @@ class Simulated:
     choices=st.randoms(use_true_random=False),
 )
 def test_every_song_is_drawn_and_what_is_due_never_waits(seconds, hop_fraction, max_rows, choices):
-    song = Simulated(plan_song(CONFIG, song_of(seconds, hop_fraction), lead_out=True))
+    song = Simulated(plan_song(CONFIG, song_of(seconds, hop_fraction), padded=True))
     while song.due() is not None:
         begun = levels_to_begin(song.states(), max_rows)
         for level in begun:
@@ -96,8 +96,8 @@ def test_every_song_is_drawn_and_what_is_due_never_waits(seconds, hop_fraction, 
         assert len(song.busy) <= max(max_rows, 1)
         ended = choices.choice(sorted(song.busy))
         song.busy.remove(ended)
-        song.num_drawn[ended] += 1
-    assert song.num_drawn == {
+        song.num_sampled[ended] += 1
+    assert song.num_sampled == {
         level: len(plan.windows) for level, plan in song.plan.levels.items() if plan.windows
     }
 
@@ -146,7 +146,7 @@ def test_a_song_draws_ahead_until_others_need_the_lanes():
 
 @pytest.mark.parametrize("level", [Level.MIDDLE, Level.BOTTOM])
 def test_a_window_needs_the_codes_above_that_its_prior_reads(level):
-    plan = plan_song(CONFIG, song_of(20.0, 0.5), lead_out=True)
+    plan = plan_song(CONFIG, song_of(20.0, 0.5), padded=True)
     first, *_, last = plan.levels[level].windows
     total = plan.levels[level.upper].total_tokens
     context = CONFIG.prior(level).upper_context_tokens

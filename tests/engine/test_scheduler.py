@@ -43,7 +43,7 @@ def run_turn(scheduler):
         return None, ()
     running = scheduler.running(turn.level)
     for sequence in running:
-        sequence.num_drawn += 1
+        sequence.num_sampled += 1
         if sequence.is_complete:
             scheduler.remove(sequence)
     return turn, running
@@ -80,7 +80,7 @@ def test_everybody_ends_first_come_first_served_and_no_slot_is_shared(jobs, max_
     for level in COARSE_TO_FINE:
         assert admitted[level] == [s for s in everybody if s.level is level]
     assert all(s.status is SequenceStatus.FINISHED and s.slot is None for s in everybody)
-    assert all(s.num_drawn == s.num_new for s in everybody)
+    assert all(s.num_sampled == s.num_new for s in everybody)
 
 
 @given(st.lists(st.sampled_from(COARSE_TO_FINE), min_size=1, max_size=12))
@@ -191,7 +191,7 @@ def test_a_turn_ends_no_row_early_and_draws_no_more_than_it_may(lefts, limit):
     for row in rows:
         scheduler.submit(row)
         scheduler.next_turn()
-        row.num_drawn = 3
+        row.num_sampled = 3
     assert scheduler.num_steps(rows, limit) == min(limit, *lefts)
 
 

@@ -28,7 +28,7 @@ def run_of(duration_sec, *, speed=Speed.EXACT, done_tokens=None, levels=COARSE_T
         speed=speed,
         levels=levels,
     )
-    plan = plan_song(CONFIG, song, done_tokens, lead_out=True)
+    plan = plan_song(CONFIG, song, done_tokens, padded=True)
     run = SongRun(
         SongInputs(
             id="song",
@@ -100,7 +100,7 @@ def test_a_song_is_complete_in_any_order_and_every_window_read_what_it_should(
             level.codes, codes_of(level.level, range(level.plan.total_tokens))
         )
         assert level.num_tokens == level.end == level.plan.total_tokens
-        assert level.output_codes.shape == (NUM_ROWS, level.plan.heard_tokens)
+        assert level.output_codes.shape == (NUM_ROWS, level.plan.output_tokens)
         windows = [w.window for w in ended if w.level is level]
         assert sorted(windows, key=lambda window: window.end) == list(level.plan.windows)
     ids = [sequence.id for window in ended for sequence in window.sequences]
@@ -114,7 +114,7 @@ def test_what_is_given_stays_and_is_counted():
     (window,) = run.begin(Level.TOP)
     assert not run.begin(Level.TOP), "its next window waits for this one"
     for sequence in window.sequences:
-        sequence.num_drawn = 3
+        sequence.num_sampled = 3
     assert (top.end, top.num_tokens) == (20, 23)
     window.segment.give_up()
     assert (top.num_tokens, top.is_busy) == (20, False)
@@ -148,8 +148,8 @@ def test_a_warm_up_is_sampled_and_not_counted_as_the_song():
     assert len(windows) == len(middle.segments)
     warm = next(window for window in windows if window.warm_up_tokens)
     for sequence in warm.sequences:
-        sequence.num_drawn = warm.warm_up_tokens
+        sequence.num_sampled = warm.warm_up_tokens
     assert middle.num_tokens == 0
     for sequence in warm.sequences:
-        sequence.num_drawn += 5
+        sequence.num_sampled += 5
     assert middle.num_tokens == 5

@@ -198,11 +198,11 @@ def test_windows_and_outputs_are_kept_in_order_and_replaced_in_place(store):
 def test_a_record_says_with_what_a_song_was_begun(store, clock):
     job = created(store)
     late = take(store, job, lease_sec=SHORT_LEASE_SEC)
-    store.record_means(late, step="native", weights="int8")
+    store.record_backend(late, step="native", weights="int8")
     let_the_lease_end(clock)
     take(store, job)
     with pytest.raises(LeaseLost):
-        store.record_means(late, step="plain", weights="full")
+        store.record_backend(late, step="plain", weights="full")
     begun = store.get(job.id)
     assert (begun.step, begun.weights) == ("native", "int8")
 

@@ -125,4 +125,4 @@ def test_a_record_of_an_older_release_is_its_own_root_and_lasts_as_long_as_it_as
     fields["plan"] = '{"top":{"tokens_total":5,"windows_total":1,"samples_per_token":256}}'
     job = job_from_fields(fields)
     assert (job.root_id, job.parent_id, job.duration_sec) == (job.id, None, 2.5)
-    assert (job.plan["top"].heard_tokens, job.plan["top"].prompt_tokens) == (5, 0)
+    assert (job.plan["top"].output_tokens, job.plan["top"].prompt_tokens) == (5, 0)

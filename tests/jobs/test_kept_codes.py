@@ -26,7 +26,7 @@ def plan(tokens: int, *, prompt: int = 0, heard: int = 0) -> LevelPlan:
         windows_total=2,
         samples_per_token=1,
         prompt_tokens=prompt,
-        heard_tokens=heard,
+        output_tokens=heard,
     )
 
 

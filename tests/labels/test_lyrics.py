@@ -40,9 +40,9 @@ def test_only_v2_has_a_plus():
         ("half a pair \ud83c.", "half a pair ."),
     ],
 )
-def test_lyrics_are_brought_into_the_alphabet(alphabet, text, normalised):
-    assert alphabet.normalise(text) == normalised
-    assert alphabet.decode(alphabet.encode(text)) == normalised
+def test_lyrics_are_brought_into_the_alphabet(alphabet, text, normalized):
+    assert alphabet.normalize(text) == normalized
+    assert alphabet.decode(alphabet.encode(text)) == normalized
 
 
 @given(st.text())

@@ -8,7 +8,7 @@ import torch
 
 from jukebox_core.engine import Engine
 from jukebox_core.prior import JukeboxPrior
-from jukebox_core.prior.int8_weights import Int8Projection, quantise
+from jukebox_core.prior.int8_weights import Int8Projection, quantize
 from jukebox_core.prior.projection import Projection
 from jukebox_core.units import Level
 from tests.backends.test_native_step import logits_alone_and_in_company, native, odd_prior
@@ -25,14 +25,14 @@ def int8_prior(name) -> JukeboxPrior:
 def test_a_weight_is_off_by_at_most_half_a_level_of_its_channel():
     weight = torch.randn(40, 7, generator=torch.Generator().manual_seed(1))
     weight *= torch.tensor([1e-3, 1.0, 50.0, 0.1, 2.0, 1.0, 0.0])
-    levels, scale = quantise(weight)
+    levels, scale = quantize(weight)
     assert levels.dtype == torch.int8
     assert levels.abs().amax(dim=0).tolist() == [127] * 6 + [0]
     assert ((levels * scale - weight).abs() <= 0.5001 * scale).all()
 
 
 def test_a_weight_between_two_levels_goes_to_the_nearer_one():
-    levels, scale = quantise(torch.tensor([[127.0], [2.4], [2.6], [-2.6], [-127.0]]))
+    levels, scale = quantize(torch.tensor([[127.0], [2.4], [2.6], [-2.6], [-127.0]]))
     assert scale.item() == 1
     assert levels.flatten().tolist() == [127, 2, 3, -3, -127]
 

@@ -65,11 +65,11 @@ def begun_songs(draw):
 
 
 @given(begun_songs(), st.booleans())
-def test_exactly_the_missing_codes_are_drawn_in_order(begun, lead_out):
+def test_exactly_the_missing_codes_are_drawn_in_order(begun, padded):
     config, song, done = begun
-    plan = planned(config, song, done, lead_out=lead_out)
+    plan = planned(config, song, done, padded=padded)
     if isinstance(plan, SongError):
-        assert not lead_out or plan.field == "song_duration_sec"
+        assert not padded or plan.field == "song_duration_sec"
         return
     for level, level_plan in plan.levels.items():
         if not level_plan.windows:
@@ -81,12 +81,12 @@ def test_exactly_the_missing_codes_are_drawn_in_order(begun, lead_out):
 def test_short_songs_get_a_full_window_above_every_window_that_is_drawn(begun):
     """And not one token more than that takes, in whole top tokens."""
     config, song, done = begun
-    plan = plan_song(config, replace(song, song_duration_sec=1000.0), done, lead_out=True)
+    plan = plan_song(config, replace(song, song_duration_sec=1000.0), done, padded=True)
     needed_samples = plan.num_audio_samples
     for level in reversed(song.levels):
         level_plan, prior = plan.levels[level], config.prior(level)
         samples_per_token = prior.samples_per_token
-        assert level_plan.heard_tokens * samples_per_token == plan.num_audio_samples
+        assert level_plan.output_tokens * samples_per_token == plan.num_audio_samples
         assert level_plan.total_tokens * samples_per_token == needed_samples
         if level_plan.windows and level is not Level.TOP:
             needed_samples = max(needed_samples, math.ceil(prior.context_samples / 128) * 128)
@@ -104,16 +104,16 @@ def test_a_song_that_is_long_enough_has_no_lead_out(begun):
     plan = planned(config, song, done)
     if isinstance(plan, SongError):
         return
-    assert plan == plan_song(config, song, done, lead_out=True)
+    assert plan == plan_song(config, song, done, padded=True)
     for level_plan in plan.levels.values():
-        assert level_plan.heard_tokens == level_plan.total_tokens
+        assert level_plan.output_tokens == level_plan.total_tokens
 
 
 def test_one_second_of_a_released_model_is_led_out_to_a_window_of_the_middle_level():
     song = a_song(RELEASED, 344)
-    plan = plan_song(RELEASED, song, lead_out=True)
+    plan = plan_song(RELEASED, song, padded=True)
     totals = [plan.levels[level].total_tokens for level in COARSE_TO_FINE]
-    heard = [plan.levels[level].heard_tokens for level in COARSE_TO_FINE]
+    heard = [plan.levels[level].output_tokens for level in COARSE_TO_FINE]
     assert heard == [344, 4 * 344, 16 * 344]
     # 8192 middle tokens take 2048 top tokens; 8192 bottom tokens take 2048 middle tokens.
     assert totals == [2048, 2048, 16 * 344]
@@ -122,25 +122,25 @@ def test_one_second_of_a_released_model_is_led_out_to_a_window_of_the_middle_lev
 
 
 def test_a_draft_needs_no_lead_out():
-    plan = plan_song(RELEASED, a_song(RELEASED, 344, levels=(Level.TOP,)), lead_out=True)
+    plan = plan_song(RELEASED, a_song(RELEASED, 344, levels=(Level.TOP,)), padded=True)
     assert plan.levels[TOP].total_tokens == 344
 
 
 def test_upsampling_a_short_draft_draws_its_lead_out_only():
-    plan = plan_song(SMALL, a_song(SMALL, 10), {TOP: 10}, lead_out=True)
+    plan = plan_song(SMALL, a_song(SMALL, 10), {TOP: 10}, padded=True)
     assert drawn_positions(plan.levels[TOP]) == [10, 11, 12, 13, 14, 15]
     assert drawn_positions(plan.levels[MIDDLE]) == list(range(40))
 
 
 def test_a_level_that_is_complete_asks_for_no_lead_out_above():
     done = {TOP: 10, MIDDLE: 40, BOTTOM: 160}
-    plan = plan_song(SMALL, a_song(SMALL, 10), done, lead_out=True)
+    plan = plan_song(SMALL, a_song(SMALL, 10), done, padded=True)
     assert [len(level_plan.windows) for level_plan in plan.levels.values()] == [0, 0, 0]
 
 
 def test_even_with_a_lead_out_a_song_has_one_top_token():
     song = a_song(SMALL, 0, song_duration_sec=10.0)
-    assert refused(SMALL, song, {}, lead_out=True) == (
+    assert refused(SMALL, song, {}, padded=True) == (
         "duration_sec",
         "duration_sec=0 is shorter than one token of the top level: ask for at least 0.003 s",
     )
@@ -150,11 +150,11 @@ def test_a_lead_out_whose_windows_begin_after_the_song_is_refused():
     """Four tokens a window at the top, and the middle level needs sixteen of them."""
     config = model_config(contexts=(4, 64, 64), song_range_sec=None)
     song = a_song(config, 2)
-    field, message = refused(config, song, {}, lead_out=True)
+    field, message = refused(config, song, {}, padded=True)
     assert field == "song_duration_sec"
     assert "the top level draws 14 tokens more than are heard" in message
     assert message.endswith("make the song at least 0.035 s long, or begin earlier")
-    plan_song(config, replace(song, song_duration_sec=0.035), lead_out=True)
+    plan_song(config, replace(song, song_duration_sec=0.035), padded=True)
 
 
 # Kept codes that fit nothing ----------------------------------------------------------------
@@ -213,7 +213,7 @@ def test_what_a_cut_keeps_can_be_gone_on_with(num_top_tokens, fraction):
     assume(keep_sec >= TIME_BASE.tokens_to_seconds(1, Level.TOP))
     kept = cut_tokens(TIME_BASE, whole, keep_sec)
     assert TIME_BASE.tokens_to_seconds(kept[TOP], Level.TOP) <= keep_sec + 1e-9
-    plan_song(SMALL, a_song(SMALL, num_top_tokens), kept, lead_out=True)
+    plan_song(SMALL, a_song(SMALL, num_top_tokens), kept, padded=True)
 
 
 @pytest.mark.parametrize("keep_sec", [0.0, -1.0, 0.0028, 0.2904, math.nan, math.inf])

@@ -94,13 +94,13 @@ def test_the_log_magnitude_loss_is_the_mean_distance_of_logarithms(pair):
 
 def test_commitment_moves_the_vectors_and_not_the_codes():
     vectors = torch.tensor([[[1.0, 2.0]]], requires_grad=True)
-    quantised = torch.tensor([[[0.0, 4.0]]], requires_grad=True)
-    loss = losses.commit_loss(vectors, quantised)
+    quantized = torch.tensor([[[0.0, 4.0]]], requires_grad=True)
+    loss = losses.commit_loss(vectors, quantized)
     loss.backward()
     assert loss.item() == pytest.approx((1 + 4) / 2)
     assert vectors.grad is not None
     assert vectors.grad.tolist() == [[[1.0, -2.0]]]
-    assert quantised.grad is None
+    assert quantized.grad is None
 
 
 def test_the_bandwidth_is_the_original_s():

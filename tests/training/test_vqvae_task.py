@@ -145,7 +145,7 @@ def test_the_loss_is_the_weighted_sum_of_its_parts(songs, tmp_path):
 def test_gradients_pass_the_codebook_straight_through(songs, tmp_path):
     task = codec_task(songs, tmp_path, short_run())
     output = task.modules(task.batch(0, 0, 0)["audio"])
-    torch.testing.assert_close(output.passed, output.quantised)
+    torch.testing.assert_close(output.passed, output.quantized)
     (gradient,) = torch.autograd.grad((output.passed * 3).sum(), output.vectors)
     assert (gradient == 3).all()
 

@@ -94,7 +94,7 @@ def test_windows_of_several_jobs_come_out_as_if_alone(engine, catalog, models_di
     for drawing, (_, job) in zip(drawings, windows, strict=True):
         expected = sing_alone(models_dir, job)["top"]
         np.testing.assert_array_equal(wait(drawing).codes(), expected)
-        assert drawing.num_drawn == expected.size
+        assert drawing.num_sampled == expected.size
 
 
 def test_a_canceled_drawing_leaves_its_rows_to_others(engine, catalog, shelf):
@@ -107,7 +107,7 @@ def test_a_canceled_drawing_leaves_its_rows_to_others(engine, catalog, shelf):
         loaded.step = after_steps(5, loaded.step, lambda: engine.cancel(drawing))
     assert wait(following).codes().shape == (1, 68)
     assert not drawing.wait(0)
-    assert 4 * 4 <= drawing.num_drawn < 4 * 250
+    assert 4 * 4 <= drawing.num_sampled < 4 * 250
 
 
 def test_a_broken_window_fails_its_own_drawing_only(engine, catalog, caplog):
@@ -139,7 +139,7 @@ def test_an_engine_that_breaks_is_replaced(engine, catalog, shelf, caplog):
     drawing = engine.draw("tiny", sequences)
     with pytest.raises(RuntimeError, match="the device is gone"):
         wait(drawing).codes()
-    assert drawing.num_drawn > 0
+    assert drawing.num_sampled > 0
     again, _ = top_window(catalog, "again", duration_seconds=1.1)
     assert wait(engine.draw("tiny", again)).codes().shape == (1, 68)
 
@@ -161,7 +161,7 @@ def test_a_broken_device_ends_the_worker_and_not_its_songs(shelf, catalog, caplo
     drawing = engine.draw("tiny", sequences)
     assert broken.wait(60)
     engine.join(60)
-    assert drawing.num_drawn > 0
+    assert drawing.num_sampled > 0
     assert not drawing.wait(0), "the song is left to the next worker"
 
 
@@ -171,7 +171,7 @@ def test_sliced_work_runs_between_the_steps_of_songs(engine, catalog):
 
     def slices(model):
         for number in range(5):
-            seen.append(drawing.num_drawn)
+            seen.append(drawing.num_sampled)
             yield torch.full((1,), float(number))
 
     with held(engine):

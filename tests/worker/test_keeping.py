@@ -4,12 +4,12 @@ import threading
 
 import pytest
 
-from worker.song.writer import Keeper
+from worker.song.writer import OrderedWriter
 
 
 @pytest.fixture
 def keeper():
-    made = Keeper("a song", threading.Event())
+    made = OrderedWriter("a song", threading.Event())
     yield made
     made.close()
 

@@ -250,14 +250,14 @@ def test_however_many_pieces_a_level_has_few_are_in_memory_at_a_time(tmp_path):
         artifacts=artifacts, catalog={"tiny": card}, engine=engine, device_name="a GPU"
     )
     request = SimpleNamespace(model="tiny")
-    hold = SimpleNamespace(
+    lease = SimpleNamespace(
         claim=SimpleNamespace(job=SimpleNamespace(request=request, parent_id=None)),
         wait=lambda _, work: work.make(),
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("worker.song.level_audio.decoder_reach_tokens", lambda *_: 0)
         patch.setattr("worker.song.level_audio.SLICE_SAMPLES", 4096)
-        with LevelSound(worker, hold, Level.TOP, 32 * 50) as sound:
+        with LevelSound(worker, lease, Level.TOP, 32 * 50) as sound:
             sounds = sound.finish(np.zeros((4, 32 * 50), np.int64))
             samples = [np.concatenate(list(each.blocks())) for each in sounds]
     assert [len(each) for each in samples] == [4096 * 50] * 4

@@ -38,7 +38,7 @@ def test_a_song_is_counted_from_its_first_stage_to_its_end(service, worker):
     speed = figure(worker, "jukebox_tokens_per_second", level="top", gpu="cpu")
     assert speed == service.store.get(job.id).metrics["top"].tokens_per_second
     factor = figure(worker, "jukebox_realtime_factor", level="top")
-    assert factor == pytest.approx(speed * job.duration_sec / job.plan["top"].heard_tokens)
+    assert factor == pytest.approx(speed * job.duration_sec / job.plan["top"].output_tokens)
 
     run_stage(worker, job.id, Stage.RENDER)
     assert figure(worker, "jukebox_jobs_total", outcome="succeeded", code="") == 1

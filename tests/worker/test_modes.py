@@ -111,7 +111,7 @@ def test_a_short_song_is_the_librarys_and_nobody_hears_its_lead_out(served, mode
     for level, codes in served.codes(job).items():
         assert codes.shape == (2, num_top * PER_TOP[level])
         assert job.progress[level].tokens_done == job.plan[level].tokens_total
-    assert job.plan["top"].tokens_total == 64 > job.plan["top"].heard_tokens == num_top
+    assert job.plan["top"].tokens_total == 64 > job.plan["top"].output_tokens == num_top
     assert job.codes_of("top")[-1].end == 64, "the level below needs what is not heard"
     for output in job.outputs:
         sound, rate_hz = soundfile.read(served.artifacts.path(job.id, output.name))

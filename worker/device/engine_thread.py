@@ -74,9 +74,9 @@ class Drawing(Pending):
         self._codes: dict[str, NDArray[np.int64]] = {}
 
     @property
-    def num_drawn(self) -> int:
+    def num_sampled(self) -> int:
         """Tokens drawn so far, of all samples together."""
-        return sum(sequence.num_drawn for sequence in self.sequences)
+        return sum(sequence.num_sampled for sequence in self.sequences)
 
     def settle(self, sequence_id: str, codes: NDArray[np.int64]) -> None:
         """One of the sequences is drawn."""

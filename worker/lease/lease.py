@@ -31,7 +31,7 @@ class WorkerDraining(StageInterrupted):
     """This process is about to end."""
 
 
-class Hold:
+class Lease:
     """One claim while this worker works on it; a context manager.
 
     A thread of its own sends the heartbeats, so that the lease lives whatever the task does. While

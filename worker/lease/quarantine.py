@@ -5,7 +5,7 @@ import threading
 from jobs.record.job import Job
 
 
-class Suspects:
+class Quarantine:
     """Lets at most one suspect draw at a time, so that one song that kills workers is found out.
 
     A worker that dies takes all its songs along, and each counts a crash. Were they all begun again

@@ -21,10 +21,10 @@ from jukebox_core.engine.song_run import SongRun, WindowRun
 from jukebox_core.sampling.windows import Window
 from jukebox_core.units import Level
 from worker.device.engine_thread import Drawing
-from worker.lease.lease import POLL_SEC, Hold
+from worker.lease.lease import POLL_SEC, Lease
 from worker.parts import WorkerParts
 from worker.song.job_song import JobSong
-from worker.song.writer import Keeper
+from worker.song.writer import OrderedWriter
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ Codes = NDArray[np.int64]
 
 
 @dataclass(slots=True)
-class DrawingTime:
+class SamplingTime:
     """What this worker has sampled of one level; windows kept by others do not count.
 
     While several levels of a song are sampled, each has its share of every second.
@@ -54,7 +54,7 @@ class _KeptLevel:
 
     run: LevelRun
     num_kept: int = 0
-    time: DrawingTime = field(default_factory=DrawingTime)
+    time: SamplingTime = field(default_factory=SamplingTime)
 
     def progress(self) -> LevelProgress:
         """How far it is; asked for by other threads."""
@@ -70,7 +70,7 @@ class _Taken:
     codes: Codes
 
 
-class SongDrawer:
+class SongGenerator:
     """Brings the levels of a claimed job to their end; a context manager.
 
     Windows whose files are there and intact are read; from the first that is not, everything of its
@@ -93,7 +93,7 @@ class SongDrawer:
     def __init__(
         self,
         worker: WorkerParts,
-        hold: Hold,
+        lease: Lease,
         song: JobSong,
         *,
         ahead: Collection[Level] = (),
@@ -104,16 +104,16 @@ class SongDrawer:
         self.on_codes: Callable[[Level, Codes, int], None] = lambda _level, _codes, _num: None
         """Hears of the codes of a level, int64 [num_samples, total_tokens], and how many are final;
         of a level in segments it hears nothing, since these are joined last."""
-        self._worker, self._hold = worker, hold
+        self._worker, self._lease = worker, lease
         self._ahead, self._read_prompt, self._on_kept = ahead, read_prompt, on_window_kept
         self._prompt: Mapping[Level, Codes] | None = None
-        self._run = SongRun(song.inputs(f"{hold.claim.job.id}:{hold.claim.fence}"))
+        self._run = SongRun(song.inputs(f"{lease.claim.job.id}:{lease.claim.fence}"))
         self._levels: dict[Level, _KeptLevel] = {}
         self._under_way: list[tuple[WindowRun, Drawing]] = []
         self._last = song.song.levels[0]
         self._wake = threading.Event()
-        self._keeper = Keeper(hold.claim.job.id, self._wake)
-        self._beside = ThreadPoolExecutor(1, thread_name_prefix=f"beside {hold.claim.job.id}")
+        self._writer = OrderedWriter(lease.claim.job.id, self._wake)
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix=f"beside {lease.claim.job.id}")
         self._ticked_at = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -126,19 +126,19 @@ class SongDrawer:
         traceback: TracebackType | None,
     ) -> None:
         if kind is not None:
-            self._hold.let_go()
+            self._lease.let_go()
         for _, drawing in self._under_way:
             self._worker.engine.cancel(drawing)
-        self._worker.row_budget.leave(self._hold.claim.job.id)
+        self._worker.row_budget.leave(self._lease.claim.job.id)
         self._beside.shutdown(wait=True)
-        self._keeper.close()
+        self._writer.close()
 
     def codes_through(self, last: Level) -> dict[Level, Codes]:
         """Codes of every level down to `last`: int64 [num_samples, total_tokens] each.
 
         They end with the padding, if the plan has any.
 
-        Raises what `Hold.check` raises, and what stopped a drawing or its keeping.
+        Raises what `Lease.check` raises, and what stopped a drawing or its keeping.
         """
         self._last = last
         levels = [self._open(level).run for level in self._levels_through(last)]
@@ -159,13 +159,13 @@ class SongDrawer:
 
     def keep(self, write: Callable[[], None]) -> None:
         """Do this once every window that is drawn by now is on record, on the thread for that."""
-        self._keeper.put(write)
+        self._writer.put(write)
 
     def wait_kept(self) -> None:
         """Until every window that is drawn by now is on record. Raises what stopped that."""
-        self._keeper.flush()
+        self._writer.flush()
 
-    def time_of(self, level: Level) -> DrawingTime:
+    def time_of(self, level: Level) -> SamplingTime:
         """What this worker has spent on a level so far."""
         return self._levels[level].time
 
@@ -174,11 +174,11 @@ class SongDrawer:
 
     def _go_on(self, until: Callable[[], bool]) -> None:
         """Draw until something is so."""
-        model = self._hold.claim.job.request.model
+        model = self._lease.claim.job.request.model
         while True:
             self._wake.clear()
-            self._hold.check()
-            self._keeper.check()
+            self._lease.check()
+            self._writer.check()
             self._share_out_time()
             taken = self._take_what_ended()
             is_over = until()
@@ -229,12 +229,12 @@ class SongDrawer:
         run = taken.level.run
         extra = {**self._extra(taken.window.window), "level": run.level.label}
         log.info("window drawn", extra=extra)
-        self._keeper.put(lambda: self._keep(taken))
+        self._writer.put(lambda: self._keep(taken))
         if not run.is_segmented:
             self.on_codes(run.level, run.codes, run.end)
 
     def _keep(self, taken: _Taken) -> None:
-        claim, level = self._hold.claim, taken.level.run.level
+        claim, level = self._lease.claim, taken.level.run.level
         file = self._worker.artifacts.write_codes(
             claim.job.id,
             fence=claim.fence,
@@ -243,13 +243,13 @@ class SongDrawer:
             codes=taken.codes,
             run_up=taken.window.warm_up_tokens,
         )
-        self._hold.write(lambda: self._worker.store.record_window(claim, file))
+        self._lease.write(lambda: self._worker.store.record_window(claim, file))
         taken.level.num_kept += 1
         self._on_kept(level, taken.codes.size)
 
     def _begin_windows(self) -> list[WindowRun]:
         """Windows that can be drawn now; they count as begun."""
-        if self._keeper.is_full:
+        if self._writer.is_full:
             return []
         levels = [self._open(level).run for level in self.song.song.levels if self._may_draw(level)]
         chosen = levels_to_begin(self._run.states(levels), self._levels_at_once(levels))
@@ -258,13 +258,13 @@ class SongDrawer:
     def _levels_at_once(self, levels: Collection[LevelRun]) -> int:
         due_rows = next((level.num_rows for level in levels if not level.is_done), 0)
         return self._worker.row_budget.num_levels_for(
-            self._hold.claim.job.id, due_rows, shares_rows=uses_cores(self.song.backend)
+            self._lease.claim.job.id, due_rows, shares_rows=uses_cores(self.song.backend)
         )
 
     def _may_draw(self, level: Level) -> bool:
         if level >= self._last:
             return True
-        model = self._hold.claim.job.request.model
+        model = self._lease.claim.job.request.model
         return level in self._ahead and self._worker.engine.keeps_all_priors(model)
 
     def _open(self, level: Level) -> _KeptLevel:
@@ -274,13 +274,13 @@ class SongDrawer:
                 self._prompt = self._read_prompt()
             opened = _KeptLevel(self._run.open(level, self._prompt.get(level)))
             self._read_kept(opened)
-            self._hold.progress.watch(level.label, opened.progress)
+            self._lease.progress.watch(level.label, opened.progress)
             self._levels[level] = opened
         return self._levels[level]
 
     def _read_kept(self, level: _KeptLevel) -> None:
         """Fill in the windows that are kept and intact, of each segment up to the first gap."""
-        claim = self._hold.claim
+        claim = self._lease.claim
         files = {file.start: file for file in claim.job.codes_of(level.run.level.label)}
         for segment in level.run.segments:
             while not segment.is_done:
@@ -291,13 +291,13 @@ class SongDrawer:
         level.num_kept = level.run.num_taken
         if files:
             names = [file.name for file in files.values()]
-            self._hold.write(lambda: self._worker.store.forget_windows(claim, names))
+            self._lease.write(lambda: self._worker.store.forget_windows(claim, names))
 
     def _read_window(self, segment: SegmentRun, file: CodesFile) -> bool:
         if (file.end, file.run_up) != (segment.next_window.end, segment.warm_up_tokens):
             return False
         try:
-            job_id = self._hold.claim.job.id
+            job_id = self._lease.claim.job.id
             segment.take(self._worker.artifacts.read_codes(job_id, file, with_run_up=True))
         except (ArtifactNotFound, ArtifactCorrupt, ValueError) as error:
             extra = self._extra(segment.next_window)
@@ -306,5 +306,5 @@ class SongDrawer:
         return True
 
     def _extra(self, window: Window) -> dict[str, object]:
-        job = self._hold.claim.job
+        job = self._lease.claim.job
         return {"job_id": job.id, "stage": job.stage, "start": window.start, "end": window.end}

@@ -77,4 +77,4 @@ class JobSong:
 
     def heard(self, level: Level, codes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Codes [num_samples, T] of a level without the padding at their end."""
-        return codes[:, : self.plan.levels[level].heard_tokens]
+        return codes[:, : self.plan.levels[level].output_tokens]

@@ -23,7 +23,7 @@ from jukebox_core.vqvae.chunks import (
 )
 from worker.device.engine_thread import SlicedWork
 from worker.device.models import LoadedModel
-from worker.lease.lease import Hold
+from worker.lease.lease import Lease
 from worker.parts import WorkerParts
 from worker.song.parent_sound import open_parent_sound
 
@@ -83,10 +83,10 @@ class LevelSound:
     num_tokens  of the level that are heard
     """
 
-    def __init__(self, worker: WorkerParts, hold: Hold, level: Level, num_tokens: int) -> None:
-        self._worker, self._hold, self._level = worker, hold, level
+    def __init__(self, worker: WorkerParts, lease: Lease, level: Level, num_tokens: int) -> None:
+        self._worker, self._lease, self._level = worker, lease, level
         self._num_tokens = num_tokens
-        config = worker.catalog.get(hold.claim.job.request.model).config.vqvae
+        config = worker.catalog.get(lease.claim.job.request.model).config.vqvae
         hop_samples = config.samples_per_token[level]
         chunk_tokens = max(SLICE_SAMPLES // hop_samples, 1)
         if worker.device_name == "cpu":
@@ -99,7 +99,7 @@ class LevelSound:
             grid_tokens=decoder_grid_tokens(config, level),
         )
         self._waiting = list(cut(num_tokens))
-        self._parent = open_parent_sound(worker, hold.claim.job, level, cut, hop_samples)
+        self._parent = open_parent_sound(worker, lease.claim.job, level, cut, hop_samples)
         self._begun: list[_Piece] = []
         self._num_spooled = 0
         self._sounds: list[SpooledSound] = []
@@ -135,12 +135,12 @@ class LevelSound:
     def finish(self, codes: NDArray[np.int64]) -> list[SpooledSound]:
         """The sound of every sample of codes int64 [num_samples, heard], until the block ends.
 
-        Raises what `Hold.check` raises, and what stopped the decoder or the disk.
+        Raises what `Lease.check` raises, and what stopped the decoder or the disk.
         """
         self.begin(codes, self._num_tokens)
         while self._num_spooled < len(self._begun):
             for work in self._begun[self._num_spooled].works:
-                self._hold.wait(self._worker.engine, work)
+                self._lease.wait(self._worker.engine, work)
             self._spool_next()
         return self._sounds
 
@@ -172,11 +172,11 @@ class LevelSound:
             try:
                 return [self._parent.piece(n, piece.chunk) for n in range(len(piece.rows))]
             except AudioError as error:
-                extra = {"job_id": self._hold.claim.job.id}
+                extra = {"job_id": self._lease.claim.job.id}
                 log.warning("decoding what the parent's files had: %s", error, extra=extra)
                 self._give_up_parent()
                 for work in piece.works:
-                    self._hold.wait(self._worker.engine, work)
+                    self._lease.wait(self._worker.engine, work)
         return [torch.cat(work.pieces()) for work in piece.works]
 
     def _compare(self, chunk: Chunk, made: list[Tensor]) -> None:
@@ -208,4 +208,4 @@ class LevelSound:
             codes = row.to(model.device)[None]
             yield model.vqvae.decode_between(codes, level, start, end)[0].cpu()
 
-        return self._worker.engine.run_beside(self._hold.claim.job.request.model, slices)
+        return self._worker.engine.run_beside(self._lease.claim.job.request.model, slices)

@@ -22,7 +22,7 @@ from jukebox_core.sampling.cascade import SongTiming
 from jukebox_core.sampling.windows import hop_tokens
 from jukebox_core.units import Level
 from worker.device.models import LoadedModel
-from worker.lease.lease import Hold
+from worker.lease.lease import Lease
 from worker.parts import WorkerParts
 from worker.song.job_song import JobSong
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 def keep_lyric_times(
     worker: WorkerParts,
-    hold: Hold,
+    lease: Lease,
     song: JobSong,
     top_codes: NDArray[np.int64],
     *,
@@ -45,23 +45,23 @@ def keep_lyric_times(
     alone. A song is not lost for the want of its times: a model or a device that cannot give them
     is only told in the log.
 
-    Raises what `Hold.check` raises, and OSError when the disk refuses.
+    Raises what `Lease.check` raises, and OSError when the disk refuses.
     """
-    job = hold.claim.job
+    job = lease.claim.job
     if not _can_be_timed(song):
         return
     for sample, codes in enumerate(top_codes):
         if not are_codes_new and _is_there(worker, job, sample):
             continue
         try:
-            times = _lyric_times(worker, hold, song, codes)
+            times = _lyric_times(worker, lease, song, codes)
         except (JukeboxError, RuntimeError, MemoryError) as error:
             if not isinstance(error, JukeboxError) and not is_out_of_memory(error):
                 raise
             log.warning("the lyrics have no times: %s", error, extra={"job_id": job.id})
             return
-        hold.check()
-        name, fence = alignment_name(sample), hold.claim.fence
+        lease.check()
+        name, fence = alignment_name(sample), lease.claim.fence
         with worker.artifacts.new_file(job.id, name, fence=fence) as path:
             path.write_text(to_json(times), encoding="utf-8")
 
@@ -90,11 +90,11 @@ def _is_there(worker: WorkerParts, job: Job, sample: int) -> bool:
 
 
 def _lyric_times(
-    worker: WorkerParts, hold: Hold, song: JobSong, codes: NDArray[np.int64]
+    worker: WorkerParts, lease: Lease, song: JobSong, codes: NDArray[np.int64]
 ) -> LyricTimes:
     tokens_per_second = song.config.time_base.tokens_per_second(Level.TOP)
     tokens_per_frame = frame_tokens(tokens_per_second)
-    frames = _attention(worker, hold, song, codes, tokens_per_frame)
+    frames = _attention(worker, lease, song, codes, tokens_per_frame)
     return lyric_times(
         frames,
         _text(song),
@@ -105,7 +105,7 @@ def _lyric_times(
 
 def _attention(
     worker: WorkerParts,
-    hold: Hold,
+    lease: Lease,
     song: JobSong,
     codes: NDArray[np.int64],
     tokens_per_frame: int,
@@ -124,8 +124,8 @@ def _attention(
         for frames in iter_frames((block.numpy() for block in blocks), tokens_per_frame):
             yield torch.from_numpy(frames)
 
-    work = worker.engine.run_beside(hold.claim.job.request.model, slices, level=Level.TOP)
-    hold.wait(worker.engine, work)
+    work = worker.engine.run_beside(lease.claim.job.request.model, slices, level=Level.TOP)
+    lease.wait(worker.engine, work)
     return torch.cat(work.pieces()).numpy()
 
 

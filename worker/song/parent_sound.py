@@ -80,7 +80,7 @@ def open_parent_sound(
         parent = worker.store.get(job.parent_id)
         outputs = _outputs_of_samples(parent, job, level)
         shared = {
-            chunk for chunk in cut(parent.plan[level.label].heard_tokens) if chunk.end <= num_kept
+            chunk for chunk in cut(parent.plan[level.label].output_tokens) if chunk.end <= num_kept
         }
         with ExitStack() as stack:
             sounds = [

@@ -14,7 +14,7 @@ from jukebox_core.errors import AudioError
 from jukebox_core.units import Level
 from jukebox_core.vqvae.long_audio import iter_encode
 from worker.device.models import LoadedModel
-from worker.lease.lease import Hold
+from worker.lease.lease import Lease
 from worker.parts import WorkerParts
 from worker.song.job_song import JobSong
 
@@ -26,7 +26,7 @@ SLICE_SAMPLES = 2**17
 """Audio encoded between two steps of the songs that are being drawn: 3 s at 44.1 kHz."""
 
 
-def read_prompt(worker: WorkerParts, hold: Hold, song: JobSong) -> PromptCodes:
+def read_prompt(worker: WorkerParts, lease: Lease, song: JobSong) -> PromptCodes:
     """The codes that a job begins with, int64 [1 or num_samples, n] of each level that has any.
 
     A recording is encoded when its codes are asked for first, and again should they be lost.
@@ -35,11 +35,11 @@ def read_prompt(worker: WorkerParts, hold: Hold, song: JobSong) -> PromptCodes:
         ArtifactNotFound: there are neither codes nor a recording.
         ArtifactCorrupt: they are not what the plan counts on.
         AudioError: the recording cannot be read.
-        StageInterrupted, LeaseLost: as `Hold.check`.
+        StageInterrupted, LeaseLost: as `Lease.check`.
     """
     if not song.prompt_tokens:
         return {}
-    job = hold.claim.job
+    job = lease.claim.job
     if job.prompt_codes_name is not None:
         try:
             return _checked(song, worker.artifacts.read_all_codes(job.id, job.prompt_codes_name))
@@ -49,7 +49,7 @@ def read_prompt(worker: WorkerParts, hold: Hold, song: JobSong) -> PromptCodes:
             log.warning("encoding the prompt again: %s", error, extra={"job_id": job.id})
     elif job.prompt_audio_name is None:
         raise ArtifactNotFound(f"job {job.id} names neither codes nor sound to begin with")
-    return _encode_and_keep(worker, hold, song, job.prompt_audio_name)
+    return _encode_and_keep(worker, lease, song, job.prompt_audio_name)
 
 
 def _checked(song: JobSong, codes: dict[str, NDArray[np.int64]]) -> PromptCodes:
@@ -71,10 +71,10 @@ def _checked(song: JobSong, codes: dict[str, NDArray[np.int64]]) -> PromptCodes:
     return kept
 
 
-def _encode_and_keep(worker: WorkerParts, hold: Hold, song: JobSong, name: str) -> PromptCodes:
-    claim = hold.claim
-    audio = _read_recording(worker, hold, song, name)
-    codes = {level.label: _encode(worker, hold, level, audio) for level in song.prompt_tokens}
+def _encode_and_keep(worker: WorkerParts, lease: Lease, song: JobSong, name: str) -> PromptCodes:
+    claim = lease.claim
+    audio = _read_recording(worker, lease, song, name)
+    codes = {level.label: _encode(worker, lease, level, audio) for level in song.prompt_tokens}
     prompt = _checked(song, codes)
     codes_name = worker.artifacts.write_all_codes(
         claim.job.id,
@@ -83,14 +83,14 @@ def _encode_and_keep(worker: WorkerParts, hold: Hold, song: JobSong, name: str) 
         metadata={"model": claim.job.request.model},
         kind="prompt",
     )
-    hold.write(lambda: worker.store.record_prompt(claim, codes_name))
+    lease.write(lambda: worker.store.record_prompt(claim, codes_name))
     log.info("prompt encoded", extra={"job_id": claim.job.id, "stage": claim.job.stage})
     return prompt
 
 
-def _read_recording(worker: WorkerParts, hold: Hold, song: JobSong, name: str) -> Tensor:
+def _read_recording(worker: WorkerParts, lease: Lease, song: JobSong, name: str) -> Tensor:
     """float32 [1, samples, 1]: the part of the recording that the song keeps."""
-    path = worker.artifacts.path(hold.claim.job.id, name)
+    path = worker.artifacts.path(lease.claim.job.id, name)
     time_base = song.config.time_base
     num_samples = max(
         time_base.tokens_to_samples(num_tokens, level)
@@ -107,7 +107,7 @@ def _read_recording(worker: WorkerParts, hold: Hold, song: JobSong, name: str) -
     return audio[None, :num_samples]
 
 
-def _encode(worker: WorkerParts, hold: Hold, level: Level, audio: Tensor) -> NDArray[np.int64]:
+def _encode(worker: WorkerParts, lease: Lease, level: Level, audio: Tensor) -> NDArray[np.int64]:
     """int64 [1, n]; the device is borrowed for one piece of the sound at a time."""
 
     def slices(model: LoadedModel) -> Iterator[Tensor]:
@@ -115,6 +115,6 @@ def _encode(worker: WorkerParts, hold: Hold, level: Level, audio: Tensor) -> NDA
         for piece in iter_encode(model.vqvae, audio, level, chunk_tokens):
             yield piece.cpu()
 
-    work = worker.engine.run_slices(hold.claim.job.request.model, slices)
-    hold.wait(worker.engine, work)
+    work = worker.engine.run_slices(lease.claim.job.request.model, slices)
+    lease.wait(worker.engine, work)
     return torch.cat(work.pieces(), dim=1).numpy()

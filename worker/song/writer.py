@@ -10,7 +10,7 @@ MAX_WAITING = 4
 or as many as ended at once."""
 
 
-class Keeper:
+class OrderedWriter:
     """Does writes one after the other on a thread of its own, each only if all before went well.
 
     A window of a lower level is thus never on record without those that it was drawn from. Several

@@ -51,9 +51,9 @@ class AuxiliaryHead(nn.Module):
         self.artist = nn.Linear(HIDDEN_WIDTH, num_artists)
         self.genre = nn.Linear(HIDDEN_WIDTH, num_genres)
 
-    def forward(self, quantised: Tensor) -> AuxiliaryLogits:
+    def forward(self, quantized: Tensor) -> AuxiliaryLogits:
         """float32 [B, width, T] -> logits."""
-        hidden = self.hidden(quantised).relu()
+        hidden = self.hidden(quantized).relu()
         mean = hidden.mean(dim=2)
         return AuxiliaryLogits(
             vowel=self.vowel(hidden),

@@ -21,15 +21,15 @@ class LevelOutput:
 
     `rendered`   float32 [B, T]
     `vectors`    [B, codebook width, tokens], what was compared with the codes
-    `quantised`  the same shape: the codes chosen for them
-    `passed`     [B, embedding width, tokens], what the decoder got: `quantised` by value, with the
+    `quantized`  the same shape: the codes chosen for them
+    `passed`     [B, embedding width, tokens], what the decoder got: `quantized` by value, with the
                  gradient handed to `vectors`
     `codes`      int64 [B, tokens]
     """
 
     rendered: Tensor
     vectors: Tensor
-    quantised: Tensor
+    quantized: Tensor
     passed: Tensor
     codes: Tensor
 
@@ -60,10 +60,10 @@ class VQVAELevel(nn.Module):
         if self.training:
             self.learner.initialise(self.codebook, rows_of(vectors.detach()))
         codes = self.codebook.nearest(vectors.detach())
-        quantised = self.codebook.look_up(codes)
-        passed = self.codebook.expand(vectors + (quantised - vectors).detach())
+        quantized = self.codebook.look_up(codes)
+        passed = self.codebook.expand(vectors + (quantized - vectors).detach())
         rendered = self._run(self._decode, passed).squeeze(1)
-        return LevelOutput(rendered, vectors, quantised, passed, codes)
+        return LevelOutput(rendered, vectors, quantized, passed, codes)
 
     def _encode(self, audio: Tensor) -> Tensor:
         return encode_fast(self.encoder, audio)

@@ -121,9 +121,9 @@ def log_magnitude_loss(
     return torch.stack(distances).mean()
 
 
-def commit_loss(vectors: Tensor, quantised: Tensor) -> Tensor:
+def commit_loss(vectors: Tensor, quantized: Tensor) -> Tensor:
     """mean (vector - code) ** 2, with gradients for the vectors alone. [B, width, T] both."""
-    return (vectors - quantised.detach()).square().mean()
+    return (vectors - quantized.detach()).square().mean()
 
 
 def _norms(spectrograms_: Tensor) -> Tensor:

@@ -169,7 +169,7 @@ class VQVAETask:
         parts = {
             "commit": (
                 self.config.commit_weight,
-                losses.commit_loss(output.vectors, output.quantised),
+                losses.commit_loss(output.vectors, output.quantized),
             )
         }
         if weights.l1_weight:

@@ -55,7 +55,7 @@ def true_characters(
 @torch.inference_mode()
 def align_song(model: JukeboxModel, song: KnownSong) -> AlignedSong | None:
     """Attention while the model reads the true codes of a song; None where nothing is sung."""
-    text = model.tokenizer.alphabets[_version(model)].normalise(song.lyrics)
+    text = model.tokenizer.alphabets[_version(model)].normalize(song.lyrics)
     if not song.vowel_spans() or len(text) != len(song.lyrics):
         return None
     audio = torch.from_numpy(np.array(song.audio))[None, :, None]

@@ -83,7 +83,7 @@ def fail_for_seed(seed, how, *, position=20, times=None):
 
         def failing(self, sequences, **options):
             hit = any(
-                sequence.noise.seed == seed and sequence.num_drawn >= position
+                sequence.noise.seed == seed and sequence.num_sampled >= position
                 for sequence in sequences
             )
             if hit and left[0] > 0:

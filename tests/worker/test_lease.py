@@ -10,14 +10,14 @@ from jobs.record.job import JobStatus, LevelMetrics, Stage
 from jobs.store import JobStore
 from worker.device.engine_thread import EngineThread, Pending
 from worker.device.models import ModelShelf
-from worker.lease.lease import Hold, JobCanceled, WorkerDraining
+from worker.lease.lease import JobCanceled, Lease, WorkerDraining
 from worker.lease.progress import StageProgress
 
 pytestmark = pytest.mark.redis
 
 
 def hold_of(store, claim, *, lease_sec=2.0, heartbeat_sec=0.05, draining=None):
-    return Hold(
+    return Lease(
         store,
         claim,
         StageProgress(claim.job),
@@ -38,35 +38,35 @@ def claim_of(service, *, lease_sec=2.0):
     return claim
 
 
-def wait_for_interruption(hold, *, timeout_sec=60.0):
+def wait_for_interruption(lease, *, timeout_sec=60.0):
     deadline = time.monotonic() + timeout_sec
     while time.monotonic() < deadline:
-        hold.check()
+        lease.check()
         time.sleep(0.01)
 
 
 def test_the_lease_lives_as_long_as_the_job_is_held_and_progress_is_told(clock, service):
     """Twice two thirds of the lease pass, with heartbeats after each."""
     claim = claim_of(service, lease_sec=30.0)
-    with hold_of(service.store, claim, lease_sec=30.0) as hold:
-        hold.progress.set_kept("top", tokens=40, windows=1)
+    with hold_of(service.store, claim, lease_sec=30.0) as lease:
+        lease.progress.set_kept("top", tokens=40, windows=1)
         for _ in range(2):
             ended_at = service.store.get(claim.job.id).lease_expires_at
             clock.pass_time(20.0)
             service.wait(claim.job.id, lambda job, before=ended_at: job.lease_expires_at > before)
         again = service.store.claim(claim.job.id, Stage.TOP, worker="you", lease_sec=1)
         assert again is None
-        hold.check()
+        lease.check()
     told = service.store.get(claim.job.id).progress["top"]
     assert (told.tokens_done, told.windows_done) == (40, 1)
 
 
 def test_a_wish_to_cancel_is_heard(service):
     claim = claim_of(service)
-    with hold_of(service.store, claim) as hold:
+    with hold_of(service.store, claim) as lease:
         service.store.request_cancel(claim.job.id)
         with pytest.raises(JobCanceled):
-            wait_for_interruption(hold)
+            wait_for_interruption(lease)
     service.store.cancel(claim)
     assert service.store.get(claim.job.id).status is JobStatus.CANCELED
 
@@ -74,25 +74,25 @@ def test_a_wish_to_cancel_is_heard(service):
 def test_progress_is_complete_when_the_next_stage_is_told(service):
     claim = claim_of(service, lease_sec=900.0)
     metrics = LevelMetrics(seconds=1.0, tokens_per_second=1.0)
-    with hold_of(service.store, claim, lease_sec=900.0, heartbeat_sec=300.0) as hold:
-        hold.progress.set_kept("top", tokens=40, windows=2)
-        hold.go_on(
+    with hold_of(service.store, claim, lease_sec=900.0, heartbeat_sec=300.0) as lease:
+        lease.progress.set_kept("top", tokens=40, windows=2)
+        lease.go_on(
             lambda: service.store.go_on(
                 claim, Stage.MIDDLE, metrics=metrics, codes_name="codes", lease_sec=900.0
             )
         )
-        assert hold.claim.job.stage is Stage.MIDDLE
-        told = hold.claim.job.progress["top"]
+        assert lease.claim.job.stage is Stage.MIDDLE
+        told = lease.claim.job.progress["top"]
     assert (told.tokens_done, told.windows_done) == (40, 2)
 
 
 def test_nobody_goes_on_with_a_song_that_is_to_be_canceled(service):
     claim = claim_of(service, lease_sec=900.0)
     changes = []
-    with hold_of(service.store, claim, lease_sec=900.0, heartbeat_sec=300.0) as hold:
+    with hold_of(service.store, claim, lease_sec=900.0, heartbeat_sec=300.0) as lease:
         service.store.request_cancel(claim.job.id)
         with pytest.raises(JobCanceled):
-            hold.go_on(lambda: changes.append(claim))
+            lease.go_on(lambda: changes.append(claim))
     assert changes == []
 
 
@@ -100,16 +100,16 @@ def test_a_worker_that_lost_its_lease_stops(service):
     claim = claim_of(service, lease_sec=0.01)
     time.sleep(0.05)
     assert service.store.claim(claim.job.id, Stage.TOP, worker="you", lease_sec=99) is not None
-    with hold_of(service.store, claim) as hold, pytest.raises(LeaseLost):
-        wait_for_interruption(hold)
+    with hold_of(service.store, claim) as lease, pytest.raises(LeaseLost):
+        wait_for_interruption(lease)
 
 
 def test_draining_interrupts_waiting(service):
     draining = threading.Event()
-    with hold_of(service.store, claim_of(service), draining=draining) as hold:
+    with hold_of(service.store, claim_of(service), draining=draining) as lease:
         threading.Timer(0.2, draining.set).start()
         with pytest.raises(WorkerDraining):
-            hold.wait(idle_engine(), Pending("tiny"))
+            lease.wait(idle_engine(), Pending("tiny"))
 
 
 def test_a_write_is_repeated_until_the_store_is_back(service):
@@ -120,8 +120,8 @@ def test_a_write_is_repeated_until_the_store_is_back(service):
             raise refusal
         return "written"
 
-    with hold_of(service.store, claim_of(service)) as hold:
-        assert hold.write(change) == "written"
+    with hold_of(service.store, claim_of(service)) as lease:
+        assert lease.write(change) == "written"
 
 
 def test_heartbeats_go_on_after_the_store_was_away(redis_server, models_dir, tmp_path):
@@ -130,12 +130,12 @@ def test_heartbeats_go_on_after_the_store_was_away(redis_server, models_dir, tmp
     service = Service(redis_url=redis_server.url, data_dir=tmp_path, models_dir=models_dir)
     claim = claim_of(service, lease_sec=30)
     store = JobStore(redis_server.url)
-    with hold_of(store, claim, lease_sec=30) as hold:
+    with hold_of(store, claim, lease_sec=30) as lease:
         redis_server.kill()
         time.sleep(0.4)
-        hold.check()
+        lease.check()
         redis_server.start()
-        hold.progress.set_kept("top", tokens=17, windows=0)
+        lease.progress.set_kept("top", tokens=17, windows=0)
         job = service.wait(claim.job.id, lambda job: _tokens_done(job) == 17)
         assert job.status is JobStatus.RUNNING
 

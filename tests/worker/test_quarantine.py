@@ -7,7 +7,7 @@ import pytest
 from jobs.record.job import JobStatus, Stage
 from jobs.store import Claim
 from tests.worker.jobs_and_processes import run_stage
-from worker.lease.quarantine import Suspects
+from worker.lease.quarantine import Quarantine
 
 pytestmark = pytest.mark.redis
 
@@ -22,26 +22,26 @@ def crashed(service, **wanted):
 
 
 def test_of_two_suspects_one_waits_until_the_other_is_harmless(service):
-    suspects, first, second = Suspects(), crashed(service), crashed(service)
-    assert suspects.admit(first)
-    assert not suspects.admit(second)
-    assert suspects.admit(service.admit()), "whoever met no crash need not wait"
-    suspects.leave(second.id)
-    assert not suspects.admit(second)
-    suspects.leave(first.id)
-    assert suspects.admit(second)
+    quarantine, first, second = Quarantine(), crashed(service), crashed(service)
+    assert quarantine.admit(first)
+    assert not quarantine.admit(second)
+    assert quarantine.admit(service.admit()), "whoever met no crash need not wait"
+    quarantine.leave(second.id)
+    assert not quarantine.admit(second)
+    quarantine.leave(first.id)
+    assert quarantine.admit(second)
 
 
 def test_a_suspect_that_has_to_wait_is_not_claimed_and_counts_no_crash(service, worker):
     present, waiting = crashed(service), crashed(service)
-    assert worker.suspects.admit(present)
+    assert worker.quarantine.admit(present)
     run_stage(worker, waiting.id, Stage.TOP)
     assert service.store.get(waiting.id).fence == waiting.fence
-    worker.suspects.leave(present.id)
+    worker.quarantine.leave(present.id)
     run_stage(worker, waiting.id, Stage.TOP)
     job = service.store.get(waiting.id, with_windows=True)
     assert (job.stage, job.attempt, job.crashes) == (Stage.MIDDLE, 2, 0)
-    assert worker.suspects.admit(present), "nobody is left in there"
+    assert worker.quarantine.admit(present), "nobody is left in there"
 
 
 def test_crashes_are_forgiven_once_a_window_is_kept(service, worker):
