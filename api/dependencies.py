@@ -194,7 +194,7 @@ class JobReader:
 @lru_cache(maxsize=128)
 def _as_read(version: LabelVersion, lyrics: str) -> str:
     """Kept, since jobs are asked for again and again; the longest lyrics take 8 ms."""
-    return LyricAlphabet(version).normalise(lyrics)[:MAX_LYRICS_CHARACTERS]
+    return LyricAlphabet(version).normalize(lyrics)[:MAX_LYRICS_CHARACTERS]
 
 
 def _tokenizer_of(catalog: ModelCatalog, model: str) -> JukeboxTokenizer | None:

@@ -124,7 +124,7 @@ class JukeboxTokenizer:
         The text is taken as it is, see `read_lyrics` for what comes before.
         """
         alphabet = self.lyrics_alphabet
-        return None if alphabet is None else alphabet.normalise(lyrics)
+        return None if alphabet is None else alphabet.normalize(lyrics)
 
     @property
     def lyrics_alphabet(self) -> LyricAlphabet | None:
