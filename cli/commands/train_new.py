@@ -1,5 +1,6 @@
 """`jukebox train new`: a model directory to train in."""
 
+import csv
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,9 @@ import typer
 from cli.commands.train_steps import after_new, say_next
 from cli.console import escape, notes, results
 from cli.errors import UsageError
+from cli.sound_files import find_sound_files
+from jukebox_core.atomic_files import whole_file
+from jukebox_core.training.dataset.manifest import CSV_FILE, JSON_FILE, UNKNOWN_NAME
 
 DataFolder = Annotated[
     Path, typer.Argument(metavar="DATA", help="Folder with sound files and songs.json or .csv.")
@@ -39,10 +43,13 @@ def new(
 ) -> None:
     """Make a model for the artists and genres of the songs in DATA, to be trained.
 
-    It knows nothing yet, or with --from all but the new names.
+    It knows nothing yet, or with --from all but the new names. A folder without a list of songs
+    gets one first: all sound files in it, each by the artist that its subfolder is named after,
+    with the lyrics of the .txt file beside it.
     """
     if source is None and (keep or keep_all):
         raise UsageError("--keep and --keep-all need --from: names are kept from another model")
+    _list_songs(data)
     notes().print("making the model: loading torch ...")
     # Imported here: torch takes seconds to load, and most commands do not need it.
     from jukebox_core.training.dataset.fine_tuning import model_from
@@ -67,3 +74,32 @@ def new(
     notes().print(f"{'all':<7}{sum(made.num_parameters.values()):>12,}")
     results().print(escape(str(model)))
     say_next(after_new(data, model))
+
+
+def _list_songs(data: Path) -> None:
+    """Write `songs.csv` where a folder of sound files has no list yet."""
+    if not data.is_dir():
+        raise UsageError(f"there is no folder {data}")
+    if (data / JSON_FILE).exists() or (data / CSV_FILE).exists():
+        return
+    songs = find_sound_files([str(data)])
+    with (
+        whole_file(data / CSV_FILE) as unfinished,
+        unfinished.open("w", encoding="utf-8", newline="") as stream,
+    ):
+        rows = csv.writer(stream)
+        rows.writerow(("file", "artist", "genre", "lyrics"))
+        for path in songs.paths:
+            name = path.relative_to(data)
+            artist = name.parts[0] if len(name.parts) > 1 else UNKNOWN_NAME
+            lyrics = name.with_suffix(".txt")
+            has_lyrics = (data / lyrics).is_file()
+            rows.writerow(
+                (name.as_posix(), artist, UNKNOWN_NAME, lyrics.as_posix() if has_lyrics else "")
+            )
+    notes().print(
+        escape(
+            f"wrote {data / CSV_FILE} with {len(songs.paths):,} files. Add artists, genres and "
+            "lyrics there for a model that can be asked for them, and make the model anew."
+        )
+    )

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from cli.errors import CliError, UsageError
 from cli.main import build_app
+from jukebox_core.training.dataset.manifest import read_manifest
 from jukebox_core.training.run_files import LOG_FILE, RunFiles
 from tests.training.codec_runs import write_tones
 
@@ -76,6 +77,38 @@ def test_each_step_names_the_next_and_the_last_one_names_a_song(run, tmp_path):
     assert song.exit_code == 0, song.output
     assert (tmp_path / "my model.wav").read_bytes().startswith(b"RIFF")
     assert (tmp_path / "runs" / "my model" / "prior-bottom" / LOG_FILE).is_file()
+
+
+def test_a_folder_of_recordings_without_a_list_gets_one(run, tmp_path):
+    folder = write_tones(tmp_path / "tapes", num_songs=3, num_held_out=0)
+    (folder / "songs.json").unlink()
+    (folder / "Ann, live").mkdir()
+    (folder / "1.wav").rename(folder / "Ann, live" / "monday.wav")
+    (folder / "Ann, live" / "monday.txt").write_text("la le", encoding="utf-8")
+    (folder / "cover.jpg").write_bytes(b"no sound")
+    result = run("new", "tapes", "mine", "--like", "tiny")
+    assert "wrote tapes/songs.csv with 3 files" in result.stderr.replace("\n", " ")
+    written = (folder / "songs.csv").read_text(encoding="utf-8")
+    assert {
+        (song.name, song.artist, song.genre, song.lyrics) for song in read_manifest(folder)
+    } == {
+        ("0.wav", "unknown", "unknown", ""),
+        ("2.wav", "unknown", "unknown", ""),
+        ("Ann, live/monday.wav", "Ann, live", "unknown", "la le"),
+    }
+    names = (tmp_path / "mine" / "labels").glob("*.txt")
+    assert any("ann" in file.read_text(encoding="utf-8").lower() for file in names)
+    run("new", "tapes", "again", "--like", "tiny")
+    assert (folder / "songs.csv").read_text(encoding="utf-8") == written
+
+
+def test_a_folder_without_sound_is_refused_and_gets_no_list(run, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="no sound files in empty"):
+        run("new", "empty", "mine")
+    assert list((tmp_path / "empty").iterdir()) == []
+    with pytest.raises(UsageError, match="there is no folder nowhere"):
+        run("new", "nowhere", "mine")
 
 
 def test_the_first_line_comes_before_torch_is_loaded(tmp_path):
