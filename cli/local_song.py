@@ -127,7 +127,7 @@ def read_codes(path: Path) -> "list[Tensor]":
 
 def write_codes(path: Path, codes: "Sequence[Tensor]", *, model: str) -> None:
     """Write the file that `GET /jobs/{id}/codes` gives and `POST /assets` takes."""
-    from safetensors.torch import save_file
+    from jukebox_core.checkpoints.tensor_writing import save_file
 
     tensors = {
         level.label: stream.int().cpu().contiguous()

@@ -21,8 +21,9 @@ from typing import Annotated
 import typer
 
 from cli.console import escape, notes, results
-from cli.errors import CliError, UsageError, system_sentence
+from cli.errors import CliError, UsageError
 from jukebox_core.atomic_files import unfinished_path
+from jukebox_core.disk_errors import disk_reason
 from jukebox_core.errors import JukeboxError
 
 SOUND_FORMATS: Mapping[str, str] = {each: each for each in ("wav", "flac", "ogg", "mp3")}
@@ -168,9 +169,8 @@ class FilesWriter:
             if kept is None:
                 raise
             place = kept
-            self._failures.append(
-                f"{target} could not be written ({reason_of(error)}): it is kept in {place}"
-            )
+            reason, where = reason_of(error), place.absolute()
+            self._failures.append(f"{target} could not be written: {reason}. It is kept in {where}")
         results().print(escape(str(place)))
 
     def raise_failures(self) -> None:
@@ -202,7 +202,8 @@ def move_into_place(finished: Path, target: Path, *, overwrite: bool) -> Path:
 def reason_of(error: BaseException) -> str:
     """Why something could not be written: what the system said, where the error wraps that."""
     cause = error if isinstance(error, OSError) else error.__cause__
-    return system_sentence(cause) if isinstance(cause, OSError) else str(error)
+    said = cause.strerror if isinstance(cause, OSError) else None
+    return disk_reason(error) or said or str(error)
 
 
 def write_whole(target: Path, write: Callable[[Path], object], *, overwrite: bool) -> Path:

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from jukebox_core.checkpoints.parts import LoadedParts, build_prior, build_vqvae
 from jukebox_core.checkpoints.tensor_files import open_tensors
+from jukebox_core.checkpoints.tensor_writing import save_file
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import CheckpointError
 from jukebox_core.labels import JukeboxTokenizer

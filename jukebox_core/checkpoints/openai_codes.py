@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
+from jukebox_core.checkpoints.tensor_writing import save_file
 from jukebox_core.errors import CheckpointError
 from jukebox_core.units import COARSE_TO_FINE, Level
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from jukebox_core.atomic_files import whole_file
+from jukebox_core.checkpoints.tensor_writing import save_pickle
 from jukebox_core.errors import TrainingError
 
 STATE_FILE = "state.pt"
@@ -35,7 +36,7 @@ class RunFiles:
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Replace the state: after a crash at any moment there is the old one or the new one."""
         with whole_file(self._state) as unfinished, unfinished.open("wb") as file:
-            torch.save(dict(state), file)
+            save_pickle(state, file)
             file.flush()
             os.fsync(file.fileno())
 

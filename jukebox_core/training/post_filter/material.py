@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from jukebox_core.atomic_files import whole_file
 from jukebox_core.audio import read_audio
+from jukebox_core.checkpoints.tensor_writing import save_file
 from jukebox_core.errors import AudioError, TrainingError
 from jukebox_core.model import JukeboxModel
 from jukebox_core.training.dataset.data import Report, TrainingData, TrainingSong
