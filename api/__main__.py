@@ -8,6 +8,7 @@ from types import FrameType
 
 import uvicorn
 
+from api.access.origins import is_loopback
 from api.settings import ApiSettings
 from api.web.connections import (
     MAX_HEAD_BYTES,
@@ -16,7 +17,6 @@ from api.web.connections import (
     guarded_protocol,
     plan_connections,
 )
-from api.web.origins import is_loopback
 from jobs.api_keys import ApiKeyFile
 from jobs.errors import ApiKeysUnreadable, DataFolderMismatch, StoreUnavailable
 from jobs.files.shared_folder import SharedFolder

@@ -7,6 +7,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fastapi import Depends, FastAPI
 from fastapi.concurrency import run_in_threadpool
 
+from api.access.auth import Authentication
+from api.access.cors import Cors
+from api.access.origins import is_loopback
+from api.access.revocation import EndWithKey
 from api.dependencies import Services
 from api.media import Ingest
 from api.metrics import ApiMetrics, CountRequests
@@ -31,15 +35,11 @@ from api.routes import (
 )
 from api.settings import ApiSettings
 from api.views.openapi import DESCRIPTION, TAGS, openapi_of
-from api.web.auth import Authentication
-from api.web.cors import Cors
 from api.web.error_handlers import install_error_handlers
 from api.web.files import Transcoder
 from api.web.middleware import BodyLimit, SecurityHeaders
-from api.web.origins import is_loopback
 from api.web.proxy import BehindProxy, prefix_of_url
 from api.web.request_cost import RequestCost, RequestRate, refuse_repeated_parameters
-from api.web.revocation import EndWithKey
 from api.web.routing import HeadLikeGet
 from api.web.streams import Streams
 from api.web.uploads import Uploads

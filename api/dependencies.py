@@ -11,6 +11,7 @@ from typing import Annotated
 from fastapi import Depends, Path, Request
 from fastapi.concurrency import run_in_threadpool
 
+from api.access.signed_urls import UrlSigner, signer_for
 from api.media import Ingest
 from api.metrics import ApiMetrics
 from api.rollback import Withdrawals
@@ -21,7 +22,6 @@ from api.web.callers import CallerDep, Proof
 from api.web.errors import ApiError
 from api.web.files import Transcoder
 from api.web.proxy import root_path
-from api.web.signed_urls import UrlSigner, signer_for
 from api.web.streams import Streams
 from api.web.uploads import Uploads
 from jobs.api_keys import Scope

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from api.web.cors import read_origins
+from api.access.cors import read_origins
 from api.web.proxy import prefix_of_url
 from jobs.limits import JobLimits
 from jobs.record.request import MAX_TIMEOUT_SECONDS

@@ -10,7 +10,7 @@ from rich.tree import Tree
 
 from cli.service.client import JobView
 from cli.service.job_ids import short_ids
-from cli.tables import WIDE_COLUMNS, Column, clean, fitted_table
+from cli.terminal.tables import WIDE_COLUMNS, Column, clean, fitted_table
 
 _STYLES = {
     **dict.fromkeys(("succeeded",), "green"),

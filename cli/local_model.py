@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli.console import notes
 from cli.errors import UsageError
 from cli.program import command
+from cli.terminal.console import notes
 from jukebox_core.backends.choose import AUTO, backend_of_steps
 from jukebox_core.models.catalog import BUNDLED_MODEL, BUNDLED_MODELS, ModelCatalog
 

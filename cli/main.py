@@ -21,14 +21,14 @@ from cli.commands import (
     names,
     pins,
     serve,
-    train,
     webhooks,
 )
-from cli.console import escape, notes, results
+from cli.commands.training import train
 from cli.errors import CliError, UsageError, system_sentence
 from cli.local.signals import Interrupted
 from cli.option_names import in_options
 from cli.optional_packages import JukeboxGroup
+from cli.terminal.console import escape, notes, results
 from jobs.version import VERSION
 from jukebox_core.errors import JukeboxError, LabelError, SongError
 

@@ -20,7 +20,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import escape, notes, results
+from cli.terminal.console import escape, notes, results
 from cli.errors import CliError, UsageError
 from jukebox_core.atomic_files import unfinished_path
 from jukebox_core.disk_errors import disk_reason

@@ -18,8 +18,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from cli.console import bar_columns
 from cli.service.client import JobView
+from cli.terminal.console import bar_columns
 
 _PLAIN_STEP = 0.25
 """Without a terminal, a level is mentioned after each quarter."""

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from cli.local.signals import StopSignals
 from cli.local.stack import StackSettings, free_port, running_stack
-from cli.picture import read_mono, write_spectrogram
+from cli.terminal.picture import read_mono, write_spectrogram
 
 FOLDER = Path(__file__).resolve().parent / "pictures"
 COLUMNS = 80

@@ -7,11 +7,11 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from api.access.auth import OPEN_PATHS, SESSION_COOKIE
+from api.access.signed_urls import PARAMETER as SIGNATURE
+from api.access.signed_urls import is_signable
 from api.views.schemas import EXAMPLE_ASSET_ID, EXAMPLE_ID
-from api.web.auth import OPEN_PATHS, SESSION_COOKIE
 from api.web.errors import PROBLEM_JSON, Problem
-from api.web.signed_urls import PARAMETER as SIGNATURE
-from api.web.signed_urls import is_signable
 
 DESCRIPTION = """
 Post an artist, a genre and lyrics; some time later, download a song. Or begin with a recording, go

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from api.access.signed_urls import UrlSigner
 from api.views.schemas import (
     AssetUrls,
     AssetView,
@@ -24,7 +25,6 @@ from api.views.schemas import (
     WarningView,
     WorkerView,
 )
-from api.web.signed_urls import UrlSigner
 from jobs.files.assets import Asset
 from jobs.record.job import Job, JobStatus, LevelProgress, Output, Stage
 from jobs.record.request import LevelName

@@ -1,4 +1,4 @@
-"""Who asks, as authentication found out (`api/web/auth.py`), and what that caller may see."""
+"""Who asks, as authentication found out (`api/access/auth.py`), and what that caller may see."""
 
 from dataclasses import dataclass
 from enum import StrEnum

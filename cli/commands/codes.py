@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from cli import options
-from cli.console import escape, notes, results
 from cli.outputs import (
     CODES_FORMATS,
     HERE,
@@ -18,6 +17,7 @@ from cli.outputs import (
 from cli.service.client import JukeboxClient, job_path
 from cli.service.download import download
 from cli.service.job_ids import for_job
+from cli.terminal.console import escape, notes, results
 
 codes_app = typer.Typer(help="Codes of songs as files.", no_args_is_help=True)
 

@@ -11,16 +11,16 @@ from cli import options
 from cli.commands.downloads import SoundTarget, download_all
 from cli.commands.follow import follow_on_screen, show_figures
 from cli.commands.song_request import show_what_is_sung
-from cli.console import escape, notes, results
 from cli.errors import CliError, StackError
 from cli.figures import end_line
 from cli.local.signals import StopSignals
 from cli.local.stack import Stack, StackSettings, free_port, running_stack
 from cli.optional_packages import STACK_PACKAGES, require_packages
 from cli.outputs import OutputPath
-from cli.picture import read_mono, terminal_picture, write_spectrogram
 from cli.program import command
 from cli.service.client import JobView, JukeboxClient
+from cli.terminal.console import escape, notes, results
+from cli.terminal.picture import read_mono, terminal_picture, write_spectrogram
 from jukebox_core.models.catalog import BUNDLED_MODEL
 
 MINI_IS_SMALL = (

@@ -7,7 +7,6 @@ import typer
 from rich.table import Table
 
 from cli import options
-from cli.console import escape, print_fitted, print_json
 from cli.local.checks import (
     Finding,
     Surroundings,
@@ -17,6 +16,7 @@ from cli.local.checks import (
     redis_url_of_environment,
 )
 from cli.local.stack import local_url
+from cli.terminal.console import escape, print_fitted, print_json
 
 _STYLES = {Verdict.FINE: "green", Verdict.NOTE: "yellow", Verdict.MISSING: "bold red"}
 

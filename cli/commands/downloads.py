@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from cli.console import escape, notes, results
 from cli.errors import UsageError
 from cli.outputs import HERE, SOUND_FORMATS, OutputPath
 from cli.service.client import JobView, JukeboxClient
 from cli.service.download import audio_outputs, download_audio, named_sha256, sha256_of
+from cli.terminal.console import escape, notes, results
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

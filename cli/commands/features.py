@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from cli import options
-from cli.console import escape, notes, results
 from cli.errors import CliError, UsageError
 from cli.feature_files import FeatureFolder, feature_file, suffix_for
-from cli.file_progress import FileProgress
 from cli.local_model import Device, ModelName, device_and_dtype, model_directory
 from cli.outputs import OutputPath, Overwrite, output_path
 from cli.sound_files import SoundFiles, find_sound_files
+from cli.terminal.console import escape, notes, results
+from cli.terminal.file_progress import FileProgress
 from jukebox_core.errors import AudioError
 from jukebox_core.models.catalog import read_config
 from jukebox_core.units import Level

@@ -10,13 +10,13 @@ import typer
 
 from cli import options
 from cli.commands.downloads import SoundTarget, download_all
-from cli.console import escape, notes, print_json, results
 from cli.errors import CliError
 from cli.figures import end_line, figures_table, total_line
 from cli.local.stack import LOGS_FOLDER
 from cli.program import command
 from cli.progress import LevelDisplay, level_display, states_of_job
 from cli.service.client import JobView, JukeboxClient
+from cli.terminal.console import escape, notes, print_json, results
 
 _CHECK_SEC = 0.5
 

@@ -11,7 +11,6 @@ import typer
 
 from cli import options, raw_ids
 from cli.commands.song_request import show_warnings
-from cli.console import escape, notes
 from cli.local_model import (
     Backend,
     Device,
@@ -34,6 +33,7 @@ from cli.outputs import (
     output_path,
 )
 from cli.progress import LevelDisplay, LevelState, level_display
+from cli.terminal.console import escape, notes
 from jukebox_core.labels import JukeboxTokenizer, Labels, LyricsFormat, read_lyrics
 from jukebox_core.labels.raw_ids import ArtistId, GenreIds
 from jukebox_core.labels.search import LabelSearch

@@ -8,12 +8,12 @@ from cli import options, raw_ids
 from cli.commands.downloads import SoundTarget, download_all
 from cli.commands.follow import follow_new_job, show_figures, wait_for_end
 from cli.commands.song_request import audio_asset, default_model_of, present, show_what_is_sung
-from cli.console import notes, print_fitted, print_json, results
 from cli.errors import UsageError
 from cli.job_lines import job_details, jobs_table
 from cli.outputs import Overwrite
 from cli.service.client import JobView, JukeboxClient
 from cli.service.job_ids import for_job
+from cli.terminal.console import notes, print_fitted, print_json, results
 
 
 def submit(

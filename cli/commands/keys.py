@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from cli import options
-from cli.console import escape, notes, print_fitted, print_json, results
 from cli.errors import UsageError
-from cli.tables import Column, fitted_table
+from cli.terminal.console import escape, notes, print_fitted, print_json, results
+from cli.terminal.tables import Column, fitted_table
 from jobs.api_keys import ApiKey, ApiKeyFile, Scope
 from jobs.errors import JobsError
 

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 import typer
 
 from cli import options
-from cli.console import results
 from cli.outputs import FilesWriter, OutputPath, Overwrite, output_path
 from cli.service.client import JukeboxClient
 from cli.service.job_ids import for_job
+from cli.terminal.console import results
 
 TextFormat = Literal["json", "lrc", "lrc-lines", "vtt"]
 _FORMATS = {each: each for each in ("json", "lrc", "vtt")}

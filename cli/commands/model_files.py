@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from cli import options
-from cli.console import escape, notes, print_json, results
 from cli.errors import CliError, UsageError
 from cli.outputs import Overwrite, check_new_folder
 from cli.service.transfer import TransferLines, transfer_display
+from cli.terminal.console import escape, notes, print_json, results
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.models.catalog import ModelCatalog
 from jukebox_core.models.released import (

@@ -8,11 +8,11 @@ import typer
 
 from cli import options
 from cli.commands import model_files
-from cli.console import escape, notes, print_fitted, print_json, results
 from cli.errors import CliError
 from cli.optional_packages import require_packages
 from cli.outputs import Overwrite, check_new_folder
-from cli.tables import Column, fitted_table
+from cli.terminal.console import escape, notes, print_fitted, print_json, results
+from cli.terminal.tables import Column, fitted_table
 from jukebox_core.child_processes import TORCH_VARIABLES, child_environment, python_command
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import JukeboxError

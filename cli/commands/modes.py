@@ -10,11 +10,11 @@ from cli import options
 from cli.commands.downloads import SoundTarget
 from cli.commands.follow import follow_new_job
 from cli.commands.song_request import default_model_of, origin, present, show_what_is_sung, upload
-from cli.console import print_fitted, print_json, results
 from cli.job_lines import family_trees
 from cli.outputs import Overwrite
 from cli.service.client import JukeboxClient
 from cli.service.job_ids import for_job
+from cli.terminal.console import print_fitted, print_json, results
 
 Song = Annotated[
     str, typer.Argument(metavar="SONG", help="Id of a job, or a file of codes (.safetensors).")

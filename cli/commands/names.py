@@ -7,11 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from cli import options
-from cli.console import notes, print_fitted, print_json, results
 from cli.errors import UsageError
 from cli.local_model import default_model
 from cli.service.client import JukeboxClient
-from cli.tables import Column, fitted_table
+from cli.terminal.console import notes, print_fitted, print_json, results
+from cli.terminal.tables import Column, fitted_table
 from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
 
 _COLUMNS = (Column(heading="name", is_flexible=True), Column(heading="known at"))

@@ -1,9 +1,9 @@
 """`jukebox pin`, `unpin`: jobs that are kept for longer than jobs are kept."""
 
 from cli import options
-from cli.console import print_json, results
 from cli.service.client import JobView, JukeboxClient
 from cli.service.job_ids import for_job
+from cli.terminal.console import print_json, results
 
 
 def pin(

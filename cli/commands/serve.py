@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from cli import options
-from cli.console import escape, notes, results
 from cli.local.checks import redis_url_of_environment
 from cli.local.signals import Interrupted, StopSignals
 from cli.local.stack import LOGS_FOLDER, StackSettings, running_stack
 from cli.local_model import default_model
 from cli.optional_packages import STACK_PACKAGES, require_packages
+from cli.terminal.console import escape, notes, results
 from jobs.api_keys import ApiKeyFile
 from jukebox_core.errors import JukeboxError
 from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cli.console import escape, notes
 from cli.errors import UsageError
 from cli.local_model import default_model
 from cli.program import command
 from cli.service.client import JobView, JukeboxClient
 from cli.service.job_ids import for_job, is_whole_id, looks_like_a_job
+from cli.terminal.console import escape, notes
 
 _ASSET_ID = re.compile(r"asset_[0-9a-f]{32}")
 

@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from cli import options
-from cli.console import notes, print_json, results
 from cli.errors import UsageError
 from cli.program import command
+from cli.terminal.console import notes, print_json, results
 from jobs.api_keys import ApiKeyFile
 from jobs.errors import JobsError
 from jobs.webhooks.signing import WebhookSecrets

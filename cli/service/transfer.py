@@ -15,7 +15,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from cli.console import bar_columns
+from cli.terminal.console import bar_columns
 
 _WORTH_A_LINE_BYTES = 16 << 20
 

@@ -8,9 +8,9 @@ import typer
 from rich.table import Table
 
 from cli import options
-from cli.console import escape, notes, results
 from cli.local_model import Device, device_and_dtype, model_directory
 from cli.main import run as run_app
+from cli.terminal.console import escape, notes, results
 from jukebox_core.units import Level
 from recipes.mini.pictures import write_alignment, write_confusion, write_sounds
 

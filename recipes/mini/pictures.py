@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from cli.picture import Pixels, colours, write_png, write_spectrogram
+from cli.terminal.picture import Pixels, colours, write_png, write_spectrogram
 
 _CELL_PIXELS = 40
 _GAP_PIXELS = 2

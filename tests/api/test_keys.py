@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.web.auth import OPEN_PATHS, SESSION_PATH
+from api.access.auth import OPEN_PATHS, SESSION_PATH
 from jobs.api_keys import FILE_NAME, ApiKeyFile, Scope
 from jobs.record.job import new_job_id
 from tests.api.conftest import Service, assert_problem, song

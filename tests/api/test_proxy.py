@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from api.access.origins import origin_of_url
 from api.settings import ApiSettings
-from api.web.origins import origin_of_url
 from api.web.proxy import prefix_of_url
 from jobs.api_keys import ApiKeyFile, Scope
 from tests.api.conftest import Service, assert_problem, serving, song

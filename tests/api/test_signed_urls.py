@@ -8,8 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from api.web import signed_urls
-from api.web.signed_urls import VALID_SEC, signed_key_id, signer_for, take_signature
+from api.access import signed_urls
+from api.access.signed_urls import VALID_SEC, signed_key_id, signer_for, take_signature
 from jobs.api_keys import ApiKeyFile, Scope
 from tests.api.conftest import Service, assert_problem, serving, song
 from tests.api.test_process import running

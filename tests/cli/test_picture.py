@@ -3,7 +3,13 @@ import zlib
 
 import numpy as np
 
-from cli.picture import colours, spectrogram, terminal_picture, write_png, write_spectrogram
+from cli.terminal.picture import (
+    colours,
+    spectrogram,
+    terminal_picture,
+    write_png,
+    write_spectrogram,
+)
 
 RATE_HZ = 16_000
 

@@ -116,7 +116,7 @@ def test_the_first_line_comes_before_torch_is_loaded(tmp_path):
     script = """
 import sys
 from cli.main import build_app
-from cli.commands import train_options
+from cli.commands.training import options as train_options
 
 def check(what):
     sys.exit("torch is loaded" if "torch" in sys.modules else "said " + what)

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from cli.training_display import TrainingDisplay, duration
+from cli.terminal.training_display import TrainingDisplay, duration
 from jukebox_core.training.progress import TrainingProgress
 
 FIGURES = {
@@ -64,7 +64,7 @@ def test_what_matters_most_is_shown_first():
 
 def test_without_a_terminal_the_time_left_is_said_now_and_then(monkeypatch):
     clock = iter([0.0, 0.0, 10.0, 20.0, 20.0, 21.0])
-    monkeypatch.setattr("cli.training_display.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("cli.terminal.training_display.time.monotonic", lambda: next(clock))
 
     def steps(display):
         for done in range(4):

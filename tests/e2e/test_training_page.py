@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.commands import train_prior, train_steps
-from cli.commands.train_presets import PresetName
+from cli.commands.training import prior as train_prior
+from cli.commands.training import steps as train_steps
+from cli.commands.training.presets import PresetName
 from tests.docs.pages import ROOT, blocks_of
 from tests.e2e.conftest import jukebox, shell
 

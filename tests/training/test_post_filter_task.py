@@ -7,7 +7,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from cli.commands.train import train_app
+from cli.commands.training.train import train_app
 from jukebox_core.audio import write_audio
 from jukebox_core.checkpoints import load_directory
 from jukebox_core.config import PostFilterConfig

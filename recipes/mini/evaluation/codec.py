@@ -22,7 +22,13 @@ from recipes.mini.evaluation.features import (
 )
 from recipes.mini.evaluation.ground_truth import KnownSong, clips_of, lesson_of
 from recipes.mini.evaluation.haze import mel_distance_db, noise_to_mask_db, valley_db
-from recipes.mini.evaluation.listener import Heard, Lesson, LessonSettings, Listener, teach
+from recipes.mini.evaluation.listening.listener import (
+    Heard,
+    Lesson,
+    LessonSettings,
+    Listener,
+    teach,
+)
 from recipes.mini.evaluation.pitch_probe import pitches_found, teach_pitch
 from recipes.mini.evaluation.statistics import Share, rounded, share_in_songs, share_of
 from recipes.mini.synth import ARTISTS, GENRES

@@ -11,7 +11,7 @@ from torch import Tensor
 from jukebox_core.training.dataset.data import TrainingSong
 from jukebox_core.training.dataset.manifest import Melody
 from jukebox_core.training.dataset.syllables import VOWELS, syllables
-from recipes.mini.evaluation.listener import UNJUDGED, Lesson, frame_vowels
+from recipes.mini.evaluation.listening.listener import UNJUDGED, Lesson, frame_vowels
 from recipes.mini.synth import ARTISTS, GENRES, compose
 
 UNKNOWN = -1

@@ -10,10 +10,10 @@ from recipes.mini.evaluation.bits import bits_per_level
 from recipes.mini.evaluation.codec import evaluate_codec
 from recipes.mini.evaluation.generated_songs import unknown_names
 from recipes.mini.evaluation.ground_truth import KnownSong, composed_song
-from recipes.mini.evaluation.listening_report import Hearing
+from recipes.mini.evaluation.listening.listening_report import Hearing
+from recipes.mini.evaluation.listening.targets import compare_with_targets
 from recipes.mini.evaluation.mini_settings import Evaluation, MiniSettings
 from recipes.mini.evaluation.process_pool import ProcessPool, loaded_model
-from recipes.mini.evaluation.targets import compare_with_targets
 from recipes.mini.synth import ARTISTS, GENRES
 
 

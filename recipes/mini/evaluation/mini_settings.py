@@ -6,9 +6,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from recipes.mini.evaluation.attention import AlignedSong
-from recipes.mini.evaluation.classifiers import JUDGE_LESSON
 from recipes.mini.evaluation.codec import CodecSettings
-from recipes.mini.evaluation.listener import LessonSettings
+from recipes.mini.evaluation.listening.classifiers import JUDGE_LESSON
+from recipes.mini.evaluation.listening.listener import LessonSettings
 from recipes.mini.evaluation.seeds import Seeds
 
 PARTS = ("codec", "bits", "alignment", "obedience", "lyrics", "swap")

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cli.console import escape, notes, results
 from cli.errors import UsageError
 from cli.main import run
+from cli.terminal.console import escape, notes, results
 from recipes.mini.synth import write_songs
 
 _LINE_EVERY_SONGS = 500

@@ -3,11 +3,11 @@ from itertools import pairwise
 import pytest
 import torch
 
-from recipes.mini.evaluation.classifiers import grid_of_pairs
 from recipes.mini.evaluation.codec import code_use, new_listener
 from recipes.mini.evaluation.features import CodeFrontEnd
 from recipes.mini.evaluation.ground_truth import composed_song, lesson_of, lyric_vowels
-from recipes.mini.evaluation.listener import (
+from recipes.mini.evaluation.listening.classifiers import grid_of_pairs
+from recipes.mini.evaluation.listening.listener import (
     NO_VOWEL,
     UNJUDGED,
     Lesson,
@@ -15,7 +15,11 @@ from recipes.mini.evaluation.listener import (
     frame_vowels,
     teach,
 )
-from recipes.mini.evaluation.sung_vowels import compare_with_lyrics, heard_vowels, vowels_at_times
+from recipes.mini.evaluation.listening.sung_vowels import (
+    compare_with_lyrics,
+    heard_vowels,
+    vowels_at_times,
+)
 from recipes.mini.synth import ARTISTS, GENRES
 
 pytestmark = pytest.mark.nightly("recipe")

@@ -15,7 +15,7 @@ from recipes.mini.evaluation.bits import bits_per_level
 from recipes.mini.evaluation.codec import QUICK, evaluate_codec
 from recipes.mini.evaluation.generated_songs import Asked, DrawSettings, draw_songs
 from recipes.mini.evaluation.ground_truth import composed_song
-from recipes.mini.evaluation.label_adherence import (
+from recipes.mini.evaluation.listening.label_adherence import (
     Verdicts,
     is_held_out,
     label_adherence,

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import train_options as options
-from cli.commands.train_new import ModelFolder
+from cli.commands.training import options
+from cli.commands.training.new import ModelFolder
 from cli.local_model import Device, device_and_dtype
 from jukebox_core.training.settings import Decay, TrainingSettings
 

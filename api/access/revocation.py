@@ -4,7 +4,7 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.web.auth import unknown_key
+from api.access.auth import unknown_key
 from api.web.callers import Caller
 from api.web.disconnect import message_unless
 from api.web.errors import send_problem

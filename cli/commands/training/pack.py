@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from cli.commands.train_new import ModelFolder
-from cli.console import escape, notes, results
+from cli.commands.training.new import ModelFolder
 from cli.outputs import Overwrite, check_new_folder
+from cli.terminal.console import escape, notes, results
 
 
 def pack(

@@ -16,16 +16,16 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
-from api.web.callers import ANYBODY, Caller, Proof, caller_with, note_caller
-from api.web.errors import ApiError, send_problem, store_unavailable
-from api.web.origins import (
+from api.access.origins import (
     origin_of_url,
     refuse_other_machines,
     refuse_other_pages,
     require_own_page,
 )
+from api.access.signed_urls import is_signable, signed_key_id, take_signature
+from api.web.callers import ANYBODY, Caller, Proof, caller_with, note_caller
+from api.web.errors import ApiError, send_problem, store_unavailable
 from api.web.proxy import path_of
-from api.web.signed_urls import is_signable, signed_key_id, take_signature
 from jobs.api_keys import ApiKeyFile, Scope
 from jobs.errors import ApiKeysUnreadable, StoreUnavailable
 from jobs.store import JobStore

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from cli.commands.train_steps import after_new, say_next
-from cli.console import escape, notes, results
+from cli.commands.training.steps import after_new, say_next
 from cli.errors import UsageError
 from cli.sound_files import find_sound_files
+from cli.terminal.console import escape, notes, results
 from jukebox_core.atomic_files import whole_file
 from jukebox_core.training.dataset.manifest import CSV_FILE, JSON_FILE, UNKNOWN_NAME
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.commands.train_presets import LEAST_FITTED_STEPS
-from cli.console import escape, notes, results
+from cli.commands.training.presets import LEAST_FITTED_STEPS
 from cli.errors import UsageError
-from cli.training_display import TrainingDisplay, duration
+from cli.terminal.console import escape, notes, results
+from cli.terminal.training_display import TrainingDisplay, duration
 from jukebox_core.training.settings import Decay, Precision
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 import shlex
 from pathlib import Path
 
-from cli.commands.train_presets import PresetName
-from cli.console import escape, notes
+from cli.commands.training.presets import PresetName
+from cli.terminal.console import escape, notes
 
 _LEVELS = ("top", "middle", "bottom")
 _LYRICS_CHARACTERS = 40

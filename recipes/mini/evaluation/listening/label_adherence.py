@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from recipes.mini.evaluation.generated_songs import Asked
 from recipes.mini.evaluation.ground_truth import KnownSong, composed_song, lyric_vowels
-from recipes.mini.evaluation.listener import Heard
+from recipes.mini.evaluation.listening.listener import Heard
+from recipes.mini.evaluation.listening.sung_vowels import heard_vowels
 from recipes.mini.evaluation.statistics import (
     confusion,
     mean_of,
@@ -20,7 +21,6 @@ from recipes.mini.evaluation.statistics import (
     shuffled_control,
     similarity,
 )
-from recipes.mini.evaluation.sung_vowels import heard_vowels
 from recipes.mini.synth import ARTISTS, GENRES, HELD_OUT_PAIRS
 
 WANTED = 0.80

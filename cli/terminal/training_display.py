@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from cli.console import escape
+from cli.terminal.console import escape
 from jukebox_core.training.progress import TrainingProgress
 
 _LINE_EVERY_SEC = 15.0

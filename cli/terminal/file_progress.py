@@ -13,7 +13,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from cli.console import escape
+from cli.terminal.console import escape
 
 _LINE_EVERY_SEC = 10.0
 

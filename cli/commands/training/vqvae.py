@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import train_options as options
-from cli.commands.train_new import DataFolder, ModelFolder
-from cli.commands.train_presets import Minutes, Preset, PresetName, StepsOfPreset, with_preset
-from cli.commands.train_steps import after_vqvae, say_next
+from cli.commands.training import options
+from cli.commands.training.new import DataFolder, ModelFolder
+from cli.commands.training.presets import Minutes, Preset, PresetName, StepsOfPreset, with_preset
+from cli.commands.training.steps import after_vqvae, say_next
 from cli.errors import CliError
 from jukebox_core.training.settings import Decay, TrainingSettings
 

@@ -28,7 +28,7 @@ from recipes.mini.evaluation.features import (
     whole_tokens,
 )
 from recipes.mini.evaluation.ground_truth import KnownSong, clips_of, composed_song, lesson_of
-from recipes.mini.evaluation.listener import Heard, LessonSettings, Listener, teach
+from recipes.mini.evaluation.listening.listener import Heard, LessonSettings, Listener, teach
 from recipes.mini.evaluation.process_pool import ProcessPool, loaded_model
 from recipes.mini.synth import ARTISTS, GENRES
 

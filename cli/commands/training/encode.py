@@ -4,12 +4,12 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.commands import train_options as options
-from cli.commands.train_new import DataFolder, ModelFolder
-from cli.commands.train_steps import after_encode, say_next
-from cli.console import escape, notes
+from cli.commands.training import options
+from cli.commands.training.new import DataFolder, ModelFolder
+from cli.commands.training.steps import after_encode, say_next
 from cli.errors import CliError
 from cli.local_model import Device, device_and_dtype
+from cli.terminal.console import escape, notes
 
 if TYPE_CHECKING:
     from jukebox_core.training.dataset.code_use import CodeUse

@@ -10,10 +10,13 @@ from torch import Tensor
 
 from jukebox_core.training.dataset.data import Report
 from jukebox_core.units import Level
-from recipes.mini.evaluation import label_adherence
 from recipes.mini.evaluation.attention import attended_vowels, has_alignment_head
 from recipes.mini.evaluation.audio_metrics import soundness
-from recipes.mini.evaluation.classifiers import (
+from recipes.mini.evaluation.features import encode_clips, log_mel
+from recipes.mini.evaluation.generated_songs import Asked, Drawn, DrawSettings, draw_songs
+from recipes.mini.evaluation.haze import dropouts_per_10_sec, valley_db
+from recipes.mini.evaluation.listening import label_adherence
+from recipes.mini.evaluation.listening.classifiers import (
     Judge,
     Rendered,
     Wanted,
@@ -21,14 +24,15 @@ from recipes.mini.evaluation.classifiers import (
     render_songs,
     teach_judge,
 )
-from recipes.mini.evaluation.features import encode_clips, log_mel
-from recipes.mini.evaluation.generated_songs import Asked, Drawn, DrawSettings, draw_songs
-from recipes.mini.evaluation.haze import dropouts_per_10_sec, valley_db
-from recipes.mini.evaluation.label_adherence import Verdicts, verdicts_of
-from recipes.mini.evaluation.listener import Heard
+from recipes.mini.evaluation.listening.label_adherence import Verdicts, verdicts_of
+from recipes.mini.evaluation.listening.listener import Heard
+from recipes.mini.evaluation.listening.sung_vowels import (
+    compare_with_lyrics,
+    true_times,
+    vowels_at_times,
+)
 from recipes.mini.evaluation.mini_settings import Evaluation, MiniSettings
 from recipes.mini.evaluation.process_pool import ProcessPool, loaded_model
-from recipes.mini.evaluation.sung_vowels import compare_with_lyrics, true_times, vowels_at_times
 from recipes.mini.synth import ARTISTS, GENRES
 
 

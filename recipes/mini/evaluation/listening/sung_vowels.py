@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from recipes.mini.evaluation.ground_truth import KnownSong, lyric_vowels
-from recipes.mini.evaluation.listener import NO_VOWEL
+from recipes.mini.evaluation.listening.listener import NO_VOWEL
 from recipes.mini.evaluation.statistics import mean_of, paired_test, share_in_songs, similarity
 
 SHORTEST_SEC = 0.08

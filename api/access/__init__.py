@@ -1,0 +1,1 @@
+"""Who may do what: keys, sessions, signed URLs, origins and revocation."""

@@ -1,0 +1,1 @@
+"""`jukebox train`: from recordings to a model."""

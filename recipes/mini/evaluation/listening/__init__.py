@@ -1,0 +1,1 @@
+"""Classifiers that listen to generated songs, and what they report."""
