@@ -20,8 +20,8 @@ from typing import Annotated
 
 import typer
 
-from cli.terminal.console import escape, notes, results
 from cli.errors import CliError, UsageError
+from cli.terminal.console import escape, notes, results
 from jukebox_core.atomic_files import unfinished_path
 from jukebox_core.disk_errors import disk_reason
 from jukebox_core.errors import JukeboxError

@@ -27,7 +27,7 @@ def test_only_v2_has_a_plus():
 
 @pytest.mark.parametrize("alphabet", [V2, V3], ids=["v2", "v3"])
 @pytest.mark.parametrize(
-    ("text", "normalised"),
+    ("text", "normalized"),
     [
         ("", ""),
         ("Keep Case [and] (brackets)", "Keep Case [and] (brackets)"),
