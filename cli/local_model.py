@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 ModelName = Annotated[
     str | None,
     typer.Option(
-        "--model", help="A folder, or a name in --models-dir; by default the only one there."
+        "--model",
+        help="Model directory, or a name in --models-dir (default: the only model there).",
     ),
 ]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 ...")]
+Device = Annotated[str, typer.Option("--device", help="Device: auto, cpu, cuda, cuda:1, ...")]
 
 
 Backend = Annotated[
@@ -30,7 +31,7 @@ Backend = Annotated[
     typer.Option(
         "--backend",
         envvar="JUKEBOX_BACKEND",
-        help="What computes the tokens: auto, torch, native (on a CPU), triton (CUDA).",
+        help="Sampling backend: auto, torch, native (CPU) or triton (CUDA).",
     ),
 ]
 
@@ -49,7 +50,8 @@ WeightsKind = Annotated[
     typer.Option(
         "--weights",
         envvar="JUKEBOX_WEIGHTS",
-        help="int8: a quarter of the memory of float32; another song of the same seed.",
+        help="Weight format. int8 takes a quarter of the memory of float32; the same seed gives a "
+        "different song.",
     ),
 ]
 

@@ -42,7 +42,7 @@ def build_app() -> typer.Typer:
     app = typer.Typer(
         cls=JukeboxGroup,
         name="jukebox",
-        help="Generate songs from an artist, a genre and lyrics, locally or with the service.",
+        help="Generate songs from an artist, a genre and lyrics, locally or through the service.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,

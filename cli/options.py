@@ -15,11 +15,11 @@ DEFAULT_PORT = 8000
 DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
 DEFAULT_DATA_DIR = Path("jukebox-data")
 
-Url = Annotated[str, typer.Option("--url", envvar="JUKEBOX_URL", help="Where the service answers.")]
+Url = Annotated[str, typer.Option("--url", envvar="JUKEBOX_URL", help="URL of the service.")]
 DataDir = Annotated[
     Path,
     typer.Option(
-        "--data-dir", envvar="JUKEBOX_DATA_DIR", help="Folder for jobs, songs, logs and models."
+        "--data-dir", envvar="JUKEBOX_DATA_DIR", help="Directory for jobs, songs, logs and models."
     ),
 ]
 ModelsDir = Annotated[
@@ -27,22 +27,22 @@ ModelsDir = Annotated[
     typer.Option(
         "--models-dir",
         envvar="JUKEBOX_MODELS_DIR",
-        help="Folder with one folder per model; `models` in the data folder by default.",
+        help="Directory with one folder per model (default: DATA_DIR/models).",
     ),
 ]
-JobId = Annotated[
-    str, typer.Argument(metavar="JOB", help="Id of the job, or as much of it as names one job.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="Job id, or a unique prefix of it.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 LevelOption = Annotated[
     str | None,
-    typer.Option("--level", help="top, middle or bottom; by default the finest that is done."),
+    typer.Option("--level", help="top, middle or bottom (default: the finest finished level)."),
 ]
 SoundFormat = Literal["wav", "flac", "ogg", "mp3"]
 
 FormatOption = Annotated[
     SoundFormat | None,
-    typer.Option("--format", help="By default that of -o, else the one that the job made."),
+    typer.Option(
+        "--format", help="Audio format (default: from the -o suffix, else the job's format)."
+    ),
 ]
 Output = Annotated[
     OutputPath | None,
@@ -51,67 +51,80 @@ Output = Annotated[
         "--output",
         metavar="PATH",
         parser=output_path,
-        help="Download to this file, or FOLDER/.",
+        help="Download to this file, or into FOLDER/.",
     ),
 ]
-Artist = Annotated[str, typer.Option("--artist", help="Artist to sing like.")]
-Genre = Annotated[str, typer.Option("--genre", help="Genre to play.")]
-Lyrics = Annotated[str, typer.Option("--lyrics", help="Words to sing; @FILE reads them.")]
+Artist = Annotated[str, typer.Option("--artist", help="Artist whose style to use.")]
+Genre = Annotated[str, typer.Option("--genre", help="Genre of the song.")]
+Lyrics = Annotated[str, typer.Option("--lyrics", help="Lyrics, or @FILE to read them from a file.")]
 LyricsFormatName = Literal["auto", "plain", "lrc", "srt", "vtt"]
 LyricsFormatOption = Annotated[
     LyricsFormatName | None,
     typer.Option(
         "--lyrics-format",
-        help="Of the words: auto, the default, leaves out the times of lrc, srt and vtt and marks "
-        "such as [Verse]; plain sings everything.",
+        help="Lyrics format. auto (default) removes LRC, SRT and WebVTT timestamps and section "
+        "marks such as [Verse]; plain keeps the text unchanged.",
     ),
 ]
-Seconds = Annotated[float, typer.Option("--seconds", min=0.01, help="Length of the sound.")]
+Seconds = Annotated[float, typer.Option("--seconds", min=0.01, help="Length of the audio.")]
 SongSeconds = Annotated[
     float | None,
-    typer.Option("--song-seconds", help="Length of the whole imagined song: paces the lyrics."),
+    typer.Option("--song-seconds", help="Planned full length; sets lyric pacing."),
 ]
 Offset = Annotated[
-    float, typer.Option("--offset", min=0.0, help="Second of that song at which to begin.")
+    float, typer.Option("--offset", min=0.0, help="Start position in the planned song, in seconds.")
 ]
-Takes = Annotated[int, typer.Option("--takes", min=1, help="How many different takes.")]
+Takes = Annotated[int, typer.Option("--takes", min=1, help="Number of takes.")]
 Seed = Annotated[
-    int | None, typer.Option("--seed", min=0, help="Same seed, same song; drawn when absent.")
+    int | None, typer.Option("--seed", min=0, help="Random seed (default: chosen at random).")
 ]
 LastLevel = Annotated[
     str,
-    typer.Option("--stop-after", help="Last level to draw: top makes a draft, bottom all of it."),
+    typer.Option(
+        "--stop-after", help="Last level to generate: top for a draft, bottom for the full song."
+    ),
 ]
 Temperature = Annotated[
-    float | None, typer.Option("--temperature", help="Of all levels: lower is more predictable.")
+    float | None,
+    typer.Option(
+        "--temperature", help="Sampling temperature of all levels; lower is more predictable."
+    ),
 ]
 
 Speed = Annotated[
     SpeedName | None,
     typer.Option(
         "--speed",
-        help="exact, the default; parallel draws segments side by side: sooner, another song.",
+        help="exact (default), or parallel: generate segments concurrently. parallel is faster; "
+        "the same seed gives a different song.",
     ),
 ]
 
 Prompt = Annotated[
     str | None,
-    typer.Option("--prompt", metavar="FILE", help="Sound to go on from; or the id of an asset."),
+    typer.Option("--prompt", metavar="FILE", help="Audio file, or asset id, to continue from."),
 ]
 PromptStart = Annotated[
-    float, typer.Option("--prompt-start", min=0.0, help="Second of FILE at which to begin.")
+    float, typer.Option("--prompt-start", min=0.0, help="Start position in FILE, in seconds.")
 ]
 PromptSeconds = Annotated[
     float | None,
-    typer.Option("--prompt-seconds", min=0.01, help="How much of FILE; to its end by default."),
+    typer.Option(
+        "--prompt-seconds", min=0.01, help="Seconds of FILE to use (default: to the end)."
+    ),
 ]
 Cut = Annotated[
     float | None,
-    typer.Option("--cut", min=0.01, help="Keep this many seconds; all that is there by default."),
+    typer.Option(
+        "--cut",
+        metavar="SECONDS",
+        min=0.01,
+        help="Keep only the first SECONDS of the song (default: all).",
+    ),
 ]
 Sample = Annotated[
     int | None,
-    typer.Option("--sample", "--take", min=0, help="Take to go on from, counted from 0."),
+    typer.Option("--sample", "--take", min=0, help="Take to start from, counted from 0."),
 ]
 
 

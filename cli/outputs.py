@@ -108,7 +108,7 @@ def output_path(text: str) -> OutputPath:
 
 HERE = OutputPath(Path(), is_folder=True)
 
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
 
 
 def check_new_folder(folder: Path, *, overwrite: bool, mark: str = "config.json") -> None:

@@ -14,13 +14,13 @@ ArtistIdOption = Annotated[
     str | None,
     typer.Option(
         "--artist-id",
-        help="The artist by number, for names that no spelling reaches: 7, or v2=7,v3=12 where "
-        "the levels of a model read different lists.",
+        help="Artist id, instead of a name: 7, or v2=7,v3=12 if the levels of the model use "
+        "different label versions.",
     ),
 ]
 GenreIdsOption = Annotated[
     str | None,
-    typer.Option("--genre-ids", help="Genres by number, joined by +: 3+5, or v2=3+5,v3=40."),
+    typer.Option("--genre-ids", help="Genre ids, joined by +: 3+5, or v2=3+5,v3=40."),
 ]
 
 

@@ -19,7 +19,7 @@ from cli.service.download import download
 from cli.service.job_ids import for_job
 from cli.terminal.console import escape, notes, results
 
-codes_app = typer.Typer(help="Codes of songs as files.", no_args_is_help=True)
+codes_app = typer.Typer(help="Download and import song codes.", no_args_is_help=True)
 
 
 @codes_app.command("download")
@@ -32,13 +32,16 @@ def download_codes(
             "--output",
             metavar="PATH",
             parser=output_path,
-            help="File (.safetensors) or FOLDER/; JOB.safetensors by default.",
+            help="File (.safetensors) or FOLDER/ (default: JOB.safetensors).",
         ),
     ] = None,
     overwrite: Overwrite = False,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
-    """Download the codes of all finished levels, to go on from them here or elsewhere."""
+    """Download the codes of all finished levels.
+
+    `jukebox continue`, `upsample` and `generate` accept the file.
+    """
     where = output or HERE
     where.format_among(CODES_FORMATS)
     with JukeboxClient(url) as client:
@@ -51,7 +54,7 @@ def download_codes(
 
 @codes_app.command("import")
 def import_codes(
-    source: Annotated[Path, typer.Argument(help="The original's data.pth.tar.")],
+    source: Annotated[Path, typer.Argument(help="data.pth.tar written by OpenAI's sample.py.")],
     destination: Annotated[
         OutputPath,
         typer.Argument(
@@ -62,9 +65,9 @@ def import_codes(
     ],
     overwrite: Overwrite = False,
 ) -> None:
-    """Turn codes that the original saved into a file that this service takes.
+    """Convert codes saved by OpenAI's sample.py to .safetensors.
 
-    What else the file holds is left aside, and code in it is not run.
+    Other content of the file is ignored, and code in it is never executed.
     """
     destination.format_among(CODES_FORMATS, option="DESTINATION")
     (target,) = destination.files([f"{source.name.partition('.')[0]}.safetensors"])

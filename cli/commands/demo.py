@@ -37,9 +37,9 @@ def demo(
     seconds: options.Seconds = 10.0,
     seed: options.Seed = None,
 ) -> None:
-    """Hear it: a whole service starts, sings a song, and is gone again.
+    """Start a temporary service, generate a song, and stop.
 
-    The song and its picture stay in the data folder; all else is thrown away.
+    The song and its spectrogram are saved in the data directory; everything else is removed.
     """
     require_packages(STACK_PACKAGES)
     request = {

@@ -24,12 +24,22 @@ _STYLES = {Verdict.FINE: "green", Verdict.NOTE: "yellow", Verdict.MISSING: "bold
 def doctor(
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
     models_dir: options.ModelsDir = None,
-    host: Annotated[str, typer.Option(envvar="JUKEBOX_HOST")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(envvar="JUKEBOX_PORT")] = options.DEFAULT_PORT,
-    url: Annotated[str | None, typer.Option(envvar="JUKEBOX_URL")] = None,
+    host: Annotated[str, typer.Option(envvar="JUKEBOX_HOST", help="Address of the service.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(envvar="JUKEBOX_PORT", help="Port of the service.")] = (
+        options.DEFAULT_PORT
+    ),
+    url: Annotated[
+        str | None,
+        typer.Option(envvar="JUKEBOX_URL", help="URL of the service (default: http://HOST:PORT)."),
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Examine this machine; exit status 1 when something is missing."""
+    """Check the requirements of this machine.
+
+    Exits with status 1 if something is missing.
+    """
     place = Surroundings(
         data_dir=data_dir,
         models_dir=options.models_folder(data_dir, models_dir),

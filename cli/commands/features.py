@@ -33,7 +33,7 @@ def features(
         list[str],
         typer.Argument(
             metavar="FILE...",
-            help="Sound files, folders with some, a .txt with one path per line, or a pattern "
+            help="Audio files, folders, .txt files with one path per line, or glob patterns "
             "such as 'music/**/*.mp3'.",
         ),
     ],
@@ -41,20 +41,20 @@ def features(
     layer: Annotated[
         list[int] | None,
         typer.Option(
-            help="How many layers of the top prior to run, half of them by default. Repeat it for "
-            "several layers: they are computed in one pass and written as .npz."
+            help="Number of layers of the top prior to run (default: half). Repeat for several "
+            "layers; they are computed in one pass and written as .npz."
         ),
     ] = None,
     pool: Annotated[
         Literal["mean", "none"],
-        typer.Option(help="mean: one vector for the file. none: one per token, or see --rate."),
+        typer.Option(help="mean: one vector per file. none: one per token, or --rate per second."),
     ] = "mean",
     rate: Annotated[
-        float | None, typer.Option(help="Vectors for each second, with --pool none.")
+        float | None, typer.Option(help="Vectors per second, with --pool none.")
     ] = None,
     resampling: Annotated[
         Literal["mean", "fft"],
-        typer.Option(help="How to get to --rate: mean of the tokens, or fft as in jukemirlib."),
+        typer.Option(help="Resampling to --rate: mean of the tokens, or fft as in jukemirlib."),
     ] = "mean",
     output: Annotated[
         OutputPath | None,
@@ -63,27 +63,30 @@ def features(
             "--output",
             parser=output_path,
             metavar="PATH",
-            help="File to write, FILE with .npy by default; for several files a folder, "
-            f"`{DEFAULT_FOLDER}` by default.",
+            help="Output file (default: FILE with the suffix .npy); with several files, an output "
+            f"folder (default: `{DEFAULT_FOLDER}`).",
         ),
     ] = None,
     overwrite: Overwrite = False,
-    offset: Annotated[float, typer.Option(min=0.0, help="Second of FILE to begin at.")] = 0.0,
+    offset: Annotated[
+        float, typer.Option(min=0.0, help="Start position in FILE, in seconds.")
+    ] = 0.0,
     seconds: Annotated[
-        float | None, typer.Option(min=0.01, help="How much to read; to the end by default.")
+        float | None, typer.Option(min=0.01, help="Seconds to read (default: to the end).")
     ] = None,
     hop_fraction: Annotated[
-        float, typer.Option(help="New part of each window: less hears more of the past.")
+        float, typer.Option(help="Hop between windows, as a fraction of a window.")
     ] = 0.5,
     device: Device = "auto",
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
     models_dir: options.ModelsDir = None,
 ) -> None:
-    """Activations of the top prior over sound files: float32 [vectors, width], as .npy.
+    """Extract features from audio files with the top prior.
 
-    Several files go into a folder, each under its own name and path with .npy added. What is done
-    there is skipped, so the same command goes on where it was stopped. A file that cannot be read
-    is reported, the others are done, and the exit status is 1.
+    Features are the activations of a layer: float32 [vectors, width], as .npy. With several files,
+    the output folder mirrors their paths. Finished files are skipped, so the same command resumes
+    after an interruption. Unreadable files are reported and the rest are processed; the exit
+    status is then 1.
     """
     directory = model_directory(model, options.models_folder(data_dir, models_dir))
     sounds = find_sound_files(files)

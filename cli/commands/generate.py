@@ -58,7 +58,7 @@ def generate(
             "--output",
             metavar="PATH",
             parser=output_path,
-            help="File (.wav, .flac, .ogg, .mp3) or FOLDER/; song.wav by default.",
+            help="File (.wav, .flac, .ogg, .mp3) or FOLDER/ (default: song.wav).",
         ),
     ] = None,
     overwrite: Overwrite = False,
@@ -71,21 +71,28 @@ def generate(
     seconds: Annotated[
         float | None,
         typer.Option(
-            "--seconds", min=0.01, help="Length of the sound, 10 by default; with --continue: more."
+            "--seconds",
+            min=0.01,
+            help="Length of the audio (default: 10); with --continue, seconds to add.",
         ),
     ] = None,
     prompt: Annotated[
-        Path | None, typer.Option("--prompt", help="Sound to go on from; part of --seconds.")
+        Path | None,
+        typer.Option(
+            "--prompt", metavar="FILE", help="Audio to continue from; counts toward --seconds."
+        ),
     ] = None,
     prompt_start: options.PromptStart = 0.0,
     prompt_seconds: options.PromptSeconds = None,
     continue_codes: Annotated[
         Path | None,
-        typer.Option("--continue", metavar="CODES", help="Go on from codes (.safetensors)."),
+        typer.Option("--continue", metavar="CODES", help="Continue from codes (.safetensors)."),
     ] = None,
     upsample_codes: Annotated[
         Path | None,
-        typer.Option("--upsample", metavar="CODES", help="Draw what these codes lack below."),
+        typer.Option(
+            "--upsample", metavar="CODES", help="Generate the lower levels of these codes."
+        ),
     ] = None,
     cut: options.Cut = None,
     sample: options.Sample = None,
@@ -94,7 +101,7 @@ def generate(
         typer.Option(
             metavar="PATH",
             parser=output_path,
-            help="Also write the codes, to go on from (.safetensors, or FOLDER/).",
+            help="Also save the codes (.safetensors, or FOLDER/).",
         ),
     ] = None,
     song_seconds: options.SongSeconds = None,
@@ -112,7 +119,7 @@ def generate(
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
     models_dir: options.ModelsDir = None,
 ) -> None:
-    """Sing without a service: the library alone, on this machine; in every mode."""
+    """Generate a song on this machine, without a service."""
     beginning = Beginning(
         seconds=seconds,
         prompt=prompt,

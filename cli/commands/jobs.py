@@ -18,7 +18,7 @@ from cli.terminal.console import notes, print_fitted, print_json, results
 
 def submit(
     model: Annotated[
-        str | None, typer.Option("--model", help="By default the only one there is.")
+        str | None, typer.Option("--model", help="Model (default: the only one of the service).")
     ] = None,
     artist: options.Artist = "",
     genre: options.Genre = "",
@@ -29,7 +29,9 @@ def submit(
     seconds: options.Seconds = 10.0,
     mode: Annotated[
         Literal["ancestral", "primed"] | None,
-        typer.Option(help="ancestral: from nothing. primed: on from --prompt, which implies it."),
+        typer.Option(
+            help="ancestral: start from nothing. primed: continue --prompt (implied by it)."
+        ),
     ] = None,
     prompt: options.Prompt = None,
     prompt_start: options.PromptStart = 0.0,
@@ -43,23 +45,26 @@ def submit(
     speed: options.Speed = None,
     audio_format: Annotated[
         options.SoundFormat | None,
-        typer.Option("--format", help="By default that of -o, else wav."),
+        typer.Option("--format", help="Audio format (default: from the -o suffix, else wav)."),
     ] = None,
     webhook: Annotated[
         str | None,
-        typer.Option("--webhook", metavar="URL", help="Where to say that the job is over."),
+        typer.Option("--webhook", metavar="URL", help="URL to notify when the job ends."),
     ] = None,
     timeout: Annotated[
         float | None,
-        typer.Option("--timeout", metavar="SECONDS", help="Give the song up after so long."),
+        typer.Option("--timeout", metavar="SECONDS", help="Fail the job after this time."),
     ] = None,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Only print the job's id.")] = False,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Print the job id and exit.")] = False,
     output: options.Output = None,
     overwrite: Overwrite = False,
     as_json: options.AsJson = False,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
-    """Post a song and wait for it; --seconds is its whole length, the prompt included."""
+    """Submit a song and wait until it is done.
+
+    --seconds is the full length, including the prompt.
+    """
     if mode is not None and (mode == "primed") != (prompt is not None):
         raise UsageError("--prompt names the sound that --mode primed goes on from: give both")
     if prompt is None and (prompt_start or prompt_seconds):
@@ -107,7 +112,7 @@ def watch(
     as_json: options.AsJson = False,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
-    """Show a job's progress until it is over."""
+    """Show the progress of a job until it ends."""
     target = None if output is None else SoundTarget.of(output, None, overwrite=overwrite)
     if output is not None and not output.is_folder:
         output.check_writable([output.path], overwrite=overwrite)
@@ -118,7 +123,7 @@ def watch(
 
 def list_jobs(
     status: Annotated[str | None, typer.Option(help="Only jobs with this status.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100, help="At most so many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="Maximum number of jobs.")] = 20,
     as_json: options.AsJson = False,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
@@ -141,7 +146,7 @@ def show(
     as_json: options.AsJson = False,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
-    """Show everything about a job."""
+    """Show the details of a job."""
     with JukeboxClient(url) as client:
         job = for_job(client, job_id, client.get)
     if as_json:
@@ -154,12 +159,15 @@ def show(
 
 def delete(
     job_ids: Annotated[
-        list[str], typer.Argument(metavar="JOB...", help="Ids, or as much as names one job.")
+        list[str], typer.Argument(metavar="JOB...", help="Job ids, or unique prefixes.")
     ],
     as_json: options.AsJson = False,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
-    """Delete jobs that have ended, with their songs; songs that go on from them stay."""
+    """Delete finished jobs and their songs.
+
+    Jobs derived from them are kept.
+    """
     with JukeboxClient(url) as client:
         # All are looked up first, so that one that is mistyped leaves the others alone.
         found = [for_job(client, job_id, client.get)["id"] for job_id in job_ids]
@@ -176,7 +184,7 @@ def cancel(
     as_json: options.AsJson = False,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
-    """Ask a job to stop; the levels it has finished stay."""
+    """Cancel a job; finished levels are kept."""
     with JukeboxClient(url) as client:
         _print_status(for_job(client, job_id, client.cancel), as_json=as_json)
 
@@ -186,7 +194,7 @@ def retry(
     as_json: options.AsJson = False,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
-    """Try a job that failed once more; it goes on from what was sampled."""
+    """Retry a failed job from the tokens already sampled."""
     with JukeboxClient(url) as client:
         _print_status(for_job(client, job_id, client.retry), as_json=as_json)
 
@@ -205,12 +213,15 @@ def download(
     level: options.LevelOption = None,
     take: Annotated[
         int | None,
-        typer.Option("--take", "--sample", min=0, help="This take alone, counted from 0."),
+        typer.Option("--take", "--sample", min=0, help="Download only this take, counted from 0."),
     ] = None,
     audio_format: options.FormatOption = None,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
-    """Download every take of a job, or one; goes on where an earlier try broke off."""
+    """Download the audio of a job.
+
+    Downloads all takes, or one with --take. Interrupted downloads are resumed.
+    """
     target = SoundTarget.of(output, audio_format, overwrite=overwrite)
     with JukeboxClient(url) as client:
         job = for_job(client, job_id, client.get)

@@ -11,7 +11,7 @@ from cli.terminal.tables import Column, fitted_table
 from jobs.api_keys import ApiKey, ApiKeyFile, Scope
 from jobs.errors import JobsError
 
-keys_app = typer.Typer(help="Who may use the service of a data folder.", no_args_is_help=True)
+keys_app = typer.Typer(help="Manage the API keys of a service.", no_args_is_help=True)
 
 _COLUMNS = (
     Column(heading="name", is_flexible=True),
@@ -20,7 +20,7 @@ _COLUMNS = (
     Column(heading="created", rank=1),
 )
 
-Name = Annotated[str, typer.Argument(help="What the key is called, such as who has it.")]
+Name = Annotated[str, typer.Argument(help="Name of the key.")]
 
 
 @keys_app.command("create")
@@ -28,12 +28,15 @@ def create(
     name: Name,
     scopes: Annotated[
         str,
-        typer.Option(help="submit, read and admin (everything, with everybody's jobs), by commas."),
+        typer.Option(help="Comma-separated scopes: submit, read, admin (full access to all jobs)."),
     ] = "submit,read",
     as_json: options.AsJson = False,
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
 ) -> None:
-    """Make a key and print it, this once; a running service knows it at once."""
+    """Create an API key and print it once.
+
+    A running service accepts it immediately.
+    """
     try:
         key, token = ApiKeyFile(data_dir).create(name, _scopes(scopes))
     except (JobsError, ValueError) as error:
@@ -53,7 +56,10 @@ def create(
 def list_keys(
     as_json: options.AsJson = False, data_dir: options.DataDir = options.DEFAULT_DATA_DIR
 ) -> None:
-    """List key names and ids, not the keys; `id` is the `owner` of jobs."""
+    """List key names and ids, not the keys.
+
+    A job's `owner` is the `id` of a key.
+    """
     try:
         keys = ApiKeyFile(data_dir).all_keys()
     except JobsError as error:
@@ -73,7 +79,10 @@ def list_keys(
 
 @keys_app.command("revoke")
 def revoke(name: Name, data_dir: options.DataDir = options.DEFAULT_DATA_DIR) -> None:
-    """Make a key worthless, at once. Its jobs stay, for those with `admin`."""
+    """Revoke an API key immediately.
+
+    Its jobs are kept; keys with the scope `admin` can access them.
+    """
     try:
         ApiKeyFile(data_dir).revoke(name)
     except JobsError as error:

@@ -20,8 +20,8 @@ def align(
         TextFormat | None,
         typer.Option(
             "--format",
-            help="json, lrc (music players), lrc-lines (those that know no times of words) or vtt "
-            "(browsers); as -o is called.",
+            help="json, lrc (word times), lrc-lines (line times only) or vtt (default: from the -o "
+            "suffix, else json).",
         ),
     ] = None,
     output: Annotated[
@@ -31,14 +31,19 @@ def align(
             "--output",
             metavar="PATH",
             parser=output_path,
-            help="File (.json, .lrc, .vtt) or FOLDER/; standard output by default.",
+            help="File (.json, .lrc, .vtt) or FOLDER/ (default: standard output).",
         ),
     ] = None,
     overwrite: Overwrite = False,
-    sample: Annotated[int, typer.Option("--sample", "--take", min=0, help="Which take.")] = 0,
+    sample: Annotated[
+        int, typer.Option("--sample", "--take", min=0, help="Take, counted from 0.")
+    ] = 0,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
-    """Fetch the times of characters, words and lines; needs a model that can tell them."""
+    """Get lyric timings for a song.
+
+    Prints the times of characters, words and lines. Requires a model with an alignment head.
+    """
     wanted: str = text_format or "json"
     if output is not None:
         wanted = output.format_among(_FORMATS, said=text_format) or "json"

@@ -32,32 +32,41 @@ Dtype = Literal["keep", "float32", "float16", "bfloat16"]
 
 
 def pull(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="5b_lyrics, 5b or 1b_lyrics.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Released model: 5b_lyrics, 5b or 1b_lyrics.")
+    ],
     accept_license: Annotated[
-        bool, typer.Option("--accept-license", help=f"You accept {LICENCE_URL}")
+        bool, typer.Option("--accept-license", help=f"Accept the license: {LICENCE_URL}")
     ] = False,
     place: Annotated[
         Place | None,
-        typer.Option("--from", help="The hub (default where it has the model), or the original."),
+        typer.Option("--from", help="Source: hub (default if it has the model) or original."),
     ] = None,
     weights_url: Annotated[
         str,
-        typer.Option(envvar="JUKEBOX_WEIGHTS_URL", help="The original's files, or a mirror."),
+        typer.Option(
+            envvar="JUKEBOX_WEIGHTS_URL", help="URL of the original weights, or a mirror."
+        ),
     ] = WEIGHTS_URL,
     labels_url: Annotated[
         str,
-        typer.Option(envvar="JUKEBOX_LABELS_URL", help="Lists of artists and genres for them."),
+        typer.Option(
+            envvar="JUKEBOX_LABELS_URL", help="URL of the original artist and genre lists."
+        ),
     ] = LABELS_URL,
     hub_url: Annotated[
-        str | None, typer.Option(envvar="HF_ENDPOINT", help="The hub, or a mirror of it.")
+        str | None, typer.Option(envvar="HF_ENDPOINT", help="Hugging Face endpoint, or a mirror.")
     ] = None,
     revision: Annotated[
-        str | None, typer.Option(help="Branch, tag or commit of the hub's repository.")
+        str | None, typer.Option(help="Branch, tag or commit of the hub repository.")
     ] = None,
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
     models_dir: options.ModelsDir = None,
 ) -> None:
-    """Fetch a released model. Interrupted, the same command goes on where it stopped."""
+    """Download a released model.
+
+    Run the same command again to resume an interrupted download.
+    """
     model = released_model(name)
     if not accept_license:
         raise UsageError(
@@ -113,24 +122,25 @@ def convert(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="SRC", help="A directory of transformers, or with the original's files."
+            metavar="SRC", help="Directory in transformers format, or with original checkpoints."
         ),
     ],
-    destination: Annotated[Path, typer.Argument(metavar="DST", help="The new model directory.")],
+    destination: Annotated[Path, typer.Argument(metavar="DST", help="New model directory.")],
     model: Annotated[
-        str | None, typer.Option("--model", help="Which released model the original's files are.")
+        str | None,
+        typer.Option("--model", help="Released model that the original checkpoints belong to."),
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(help='Hyperparameters of other original files: {"vqvae": ..., "priors": []}.'),
+        typer.Option(help='Hyperparameters of other checkpoints: {"vqvae": ..., "priors": [...]}.'),
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option(help="Folder with v2_artist_ids.txt and so on.")
+        Path | None, typer.Option(help="Folder with the label lists (v2_artist_ids.txt, ...).")
     ] = None,
-    dtype: Annotated[Dtype, typer.Option(help="Precision of the transformers' weights.")] = "keep",
+    dtype: Annotated[Dtype, typer.Option(help="Precision of the transformer weights.")] = "keep",
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a model from elsewhere, or one of ours in another precision, in our own format."""
+    """Convert a model to the native format, or to another precision."""
     import torch
 
     from jukebox_core.checkpoints.convert import convert as convert_model
@@ -188,13 +198,14 @@ def _read_json(file: Path) -> Any:  # noqa: ANN401 (whatever the file holds)
 
 def verify(
     models: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Names or folders; all if none.")
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Model names or directories (default: all)."),
     ] = None,
     as_json: options.AsJson = False,
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
     models_dir: options.ModelsDir = None,
 ) -> None:
-    """Read every file of the models: are they whole, and as they were written?"""
+    """Verify that model files are complete and unmodified."""
     from jukebox_core.checkpoints.verify import verify as findings_of
 
     folder = options.models_folder(data_dir, models_dir)

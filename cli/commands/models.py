@@ -33,7 +33,7 @@ _COLUMNS = (
 )
 
 models_app = typer.Typer(
-    help="List, fetch, convert and examine models; write the tiny one.", invoke_without_command=True
+    help="List, download, convert and verify models.", invoke_without_command=True
 )
 models_app.command("pull")(model_files.pull)
 models_app.command("convert")(model_files.convert)
@@ -47,7 +47,7 @@ def models(
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
     models_dir: options.ModelsDir = None,
 ) -> None:
-    """List the models; see the commands below for everything else."""
+    """List, download, convert and verify models (default: list)."""
     if context.invoked_subcommand is None:
         list_models(as_json, data_dir, models_dir)
 
@@ -58,7 +58,7 @@ def list_models(
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
     models_dir: options.ModelsDir = None,
 ) -> None:
-    """List the models in the models folder, and those that can be fetched by name."""
+    """List local models and released models available to pull."""
     catalog = ModelCatalog(options.models_folder(data_dir, models_dir), BUNDLED_MODELS)
     found = [_present(catalog, name) for name in catalog.names()]
     found += [_released(catalog, model) for model in catalog.absent()]
@@ -86,10 +86,10 @@ def list_models(
 
 @models_app.command("tiny")
 def tiny(
-    directory: Annotated[Path, typer.Argument(help="Where to write it, e.g. models/tiny.")],
+    directory: Annotated[Path, typer.Argument(help="New model directory, e.g. models/tiny.")],
     overwrite: Overwrite = False,
 ) -> None:
-    """Write the tiny model: random weights, made on the spot in a few seconds."""
+    """Create the tiny model: random weights, for tests."""
     check_new_folder(directory, overwrite=overwrite)
     write_tiny(directory)
     notes().print(TINY_IS_NOISE)

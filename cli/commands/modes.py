@@ -17,35 +17,43 @@ from cli.service.job_ids import for_job
 from cli.terminal.console import print_fitted, print_json, results
 
 Song = Annotated[
-    str, typer.Argument(metavar="SONG", help="Id of a job, or a file of codes (.safetensors).")
+    str, typer.Argument(metavar="SONG", help="Job id, asset id, or a file of codes (.safetensors).")
 ]
 Model = Annotated[
     str | None,
-    typer.Option("--model", help="By default that of the job; with codes the only one there is."),
+    typer.Option("--model", help="Model (default: that of the job; for codes, the only one)."),
 ]
 OtherArtist = Annotated[
-    str | None, typer.Option("--artist", help="Another one than before; needed with codes.")
+    str | None,
+    typer.Option("--artist", help="Artist (default: that of the job; required for codes)."),
 ]
 OtherGenre = Annotated[
-    str | None, typer.Option("--genre", help="Another one than before; needed with codes.")
+    str | None,
+    typer.Option("--genre", help="Genre (default: that of the job; required for codes)."),
 ]
 OtherLyrics = Annotated[
-    str | None, typer.Option("--lyrics", help="Other words than before; @FILE reads them.")
+    str | None,
+    typer.Option("--lyrics", help="Lyrics, or @FILE to read them (default: those of the job)."),
 ]
 NumSamples = Annotated[
     int | None,
-    typer.Option("--takes", "--num-samples", min=1, help="Different takes of the one chosen."),
+    typer.Option(
+        "--takes", "--num-samples", min=1, help="Number of takes to generate from the chosen take."
+    ),
 ]
 AudioFormat = Annotated[
     options.SoundFormat | None,
-    typer.Option("--format", help="By default that of -o, else as before, or wav with codes."),
+    typer.Option(
+        "--format",
+        help="Audio format (default: from the -o suffix, else that of the job, else wav).",
+    ),
 ]
-NoWait = Annotated[bool, typer.Option("--no-wait", help="Only print the job's id.")]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Print the job id and exit.")]
 
 
 def continue_song(
     song: Song,
-    seconds: Annotated[float, typer.Option("--seconds", min=0.01, help="How much more.")],
+    seconds: Annotated[float, typer.Option("--seconds", min=0.01, help="Seconds to add.")],
     cut: options.Cut = None,
     sample: options.Sample = None,
     takes: NumSamples = None,
@@ -58,7 +66,8 @@ def continue_song(
     seed: options.Seed = None,
     temperature: options.Temperature = None,
     stop_after: Annotated[
-        str | None, typer.Option("--stop-after", help="Last level to draw; as before by default.")
+        str | None,
+        typer.Option("--stop-after", help="Last level to generate (default: that of the job)."),
     ] = None,
     speed: options.Speed = None,
     audio_format: AudioFormat = None,
@@ -68,7 +77,7 @@ def continue_song(
     as_json: options.AsJson = False,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
-    """Draw more of a song that is over; what is kept of it is not changed."""
+    """Extend a finished song; the existing part is unchanged."""
     target = SoundTarget.of_new_job(
         output, audio_format, overwrite=overwrite, takes=takes, no_wait=no_wait
     )
@@ -114,7 +123,7 @@ def upsample(
     as_json: options.AsJson = False,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
-    """Draw the finer levels of a draft, as long as it is."""
+    """Generate the lower levels of a draft."""
     target = SoundTarget.of_new_job(
         output, audio_format, overwrite=overwrite, takes=takes, no_wait=no_wait
     )
@@ -138,11 +147,13 @@ def upsample(
 
 
 def upload_file(
-    file: Annotated[Path, typer.Argument(help="WAV, FLAC, OGG or MP3; or codes in safetensors.")],
+    file: Annotated[
+        Path, typer.Argument(help="Audio (WAV, FLAC, OGG, MP3) or codes (.safetensors).")
+    ],
     as_json: options.AsJson = False,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
-    """Send a file to begin songs with; prints the id of the asset that it becomes."""
+    """Upload audio or codes and print the asset id."""
     with JukeboxClient(url) as client:
         asset = upload(client, file)
     if as_json:
@@ -156,7 +167,7 @@ def tree(
     as_json: options.AsJson = False,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
-    """Show the whole line of a job: what it goes on from, and what goes on from it."""
+    """Show the jobs a job derives from, and those derived from it."""
     with JukeboxClient(url) as client:
         marked = for_job(client, job_id, client.get)["id"]
         jobs = client.family(marked)

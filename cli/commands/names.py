@@ -17,14 +17,15 @@ from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
 _COLUMNS = (Column(heading="name", is_flexible=True), Column(heading="known at"))
 
 Text = Annotated[
-    str, typer.Argument(metavar="TEXT", help="What to look for, spelt right or not; all if empty.")
+    str,
+    typer.Argument(metavar="TEXT", help="Text to search for, typos allowed (default: list all)."),
 ]
-Model = Annotated[str | None, typer.Option("--model", help="By default the only one there is.")]
-Limit = Annotated[int, typer.Option("--limit", min=1, max=100, help="How many names at most.")]
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON, with the ids of every level.")]
+Model = Annotated[str | None, typer.Option("--model", help="Model (default: the only one).")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=100, help="Maximum number of names.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, with the ids of every level.")]
 Url = Annotated[
     str | None,
-    typer.Option("--url", help="Ask this service; without it, the models on this machine."),
+    typer.Option("--url", help="Search a model of this service (default: models on this machine)."),
 ]
 
 
@@ -37,7 +38,7 @@ def artists(
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
     models_dir: options.ModelsDir = None,
 ) -> None:
-    """Find artists that a model knows by how they are spelt."""
+    """Search the artists of a model."""
     catalog = ModelCatalog(options.models_folder(data_dir, models_dir), BUNDLED_MODELS)
     _show(_found("artists", text, model, limit, url, catalog), as_json=as_json)
 
@@ -51,7 +52,7 @@ def genres(
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
     models_dir: options.ModelsDir = None,
 ) -> None:
-    """Find genres that a model knows by how they are spelt."""
+    """Search the genres of a model."""
     catalog = ModelCatalog(options.models_folder(data_dir, models_dir), BUNDLED_MODELS)
     _show(_found("genres", text, model, limit, url, catalog), as_json=as_json)
 

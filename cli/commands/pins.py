@@ -11,7 +11,7 @@ def pin(
     as_json: options.AsJson = False,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
-    """Keep a job and its codes until it is unpinned."""
+    """Exempt a job and its codes from expiry."""
     _set_pinned(job_id, True, url, as_json=as_json)
 
 
@@ -20,7 +20,7 @@ def unpin(
     as_json: options.AsJson = False,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
-    """Let a job be forgotten in its time, which counts from now."""
+    """Let a job expire; its lifetime restarts now."""
     _set_pinned(job_id, False, url, as_json=as_json)
 
 

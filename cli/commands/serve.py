@@ -25,9 +25,9 @@ def serve(
     host: Annotated[str, typer.Option(envvar="JUKEBOX_HOST", help="Address to listen on.")] = (
         "127.0.0.1"
     ),
-    port: Annotated[int, typer.Option(envvar="JUKEBOX_PORT", min=1, max=65535)] = (
-        options.DEFAULT_PORT
-    ),
+    port: Annotated[
+        int, typer.Option(envvar="JUKEBOX_PORT", min=1, max=65535, help="Port to listen on.")
+    ] = options.DEFAULT_PORT,
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
     models_dir: options.ModelsDir = None,
     webhooks: Annotated[
@@ -35,11 +35,14 @@ def serve(
         typer.Option(
             "--webhooks/--no-webhooks",
             envvar="JUKEBOX_WEBHOOKS",
-            help="Tell the webhook_url of a job that it is over; also starts what sends.",
+            help="Send webhooks when jobs end; also starts the sender.",
         ),
     ] = False,
 ) -> None:
-    """Start the API, a worker and, without REDIS_URL, an embedded server; stop them on Ctrl-C."""
+    """Run the API and a worker until Ctrl-C.
+
+    Also starts an embedded Redis server unless REDIS_URL is set.
+    """
     require_packages(STACK_PACKAGES)
     settings = StackSettings(
         data_dir=data_dir,

@@ -13,19 +13,19 @@ from jobs.errors import JobsError
 from jobs.webhooks.signing import WebhookSecrets
 
 webhooks_app = typer.Typer(
-    help="What signs the webhooks of a service with this data folder.", no_args_is_help=True
+    help="Manage the webhook signing secrets of a service.", no_args_is_help=True
 )
 
 
 @webhooks_app.command("secret")
 def secret(
     name: Annotated[
-        str | None, typer.Argument(help="Name of an API key; none where no keys are needed.")
+        str | None, typer.Argument(help="Name of an API key; omit if the service has no keys.")
     ] = None,
     as_json: options.AsJson = False,
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
 ) -> None:
-    """Print the secret that the receivers of one API key check webhooks with."""
+    """Print the secret that verifies the webhooks of an API key."""
     try:
         owner = _owner(ApiKeyFile(data_dir), name)
         newest = WebhookSecrets(data_dir).of(owner)[0]
@@ -39,7 +39,10 @@ def secret(
 
 @webhooks_app.command("rotate")
 def rotate(data_dir: options.DataDir = options.DEFAULT_DATA_DIR) -> None:
-    """Change the secret of everybody; the one before signs too until this is done again."""
+    """Rotate the secrets of all API keys.
+
+    Webhooks are also signed with the previous secrets until the next rotation.
+    """
     try:
         WebhookSecrets(data_dir).rotate()
     except JobsError as error:

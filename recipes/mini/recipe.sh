@@ -34,7 +34,7 @@ both() {
     wait $second
 }
 
-top_prior() { prior "$top_data" top 7900 0.6 --metre-weight 1; }
+top_prior() { prior "$top_data" top 7900 0.6 --bar-position-weight 1; }
 lower_codecs() { vqvae bottom 6000 && vqvae middle 3000; }
 upsamplers() { prior "$data" middle 4000 0.02 && prior "$data" bottom 7000 0.02; }
 
@@ -45,7 +45,7 @@ mkdir -p "$work"
     "$python" -m recipes.mini.synth "$top_data" --songs 12000 --seed $((seed + 1)) --seconds 8-24
 [ -f "$architecture/config.json" ] || "$python" -m recipes.mini.architecture "$architecture"
 [ -f "$model/config.json" ] || "$jukebox" train new "$data" "$model" --like "$architecture" --seed $seed \
-    --licence Apache-2.0 \
+    --license Apache-2.0 \
     --description "Trained by this project on music that it makes itself: it sings vowels, not words."
 
 both "vqvae top 2600" lower_codecs

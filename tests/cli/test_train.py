@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from cli.errors import CliError, UsageError
 from cli.main import build_app
+from jukebox_core.models.catalog import read_config
 from jukebox_core.training.dataset.manifest import read_manifest
 from jukebox_core.training.run_files import LOG_FILE, RunFiles
 from tests.training.codec_runs import write_tones
@@ -43,6 +44,20 @@ def made(run, *levels):
     run("new", "songs", "mine", "--like", "tiny")
     for level in levels:
         run(*("vqvae", "songs", "mine", "--level", level, "--steps", 4, "--crop-samples", 2048))
+
+
+@pytest.mark.parametrize("option", ["--license", "--licence"])
+def test_the_license_of_a_new_model_is_written_with_either_spelling(run, tmp_path, option):
+    run("new", "songs", "mine", "--like", "tiny", option, "CC-BY-4.0")
+    assert read_config(tmp_path / "mine").licence == "CC-BY-4.0"
+
+
+@pytest.mark.parametrize("command", ["new", "prior"])
+def test_help_shows_the_us_spelling_of_an_option_alone(run, command):
+    text = run(command, "--help").output
+    assert "--license" in text or "--bar-position-weight" in text
+    assert "--licence" not in text
+    assert "--metre-weight" not in text
 
 
 def next_of(result):

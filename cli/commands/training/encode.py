@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def encode(data: DataFolder, model: ModelFolder, device: Device = "auto") -> None:
-    """Turn all songs in DATA into codes with the VQ-VAE of MODEL, and keep them for the priors.
+    """Encode the songs in DATA with the VQ-VAE of MODEL.
 
-    They lie in DATA and are found again as long as neither the sound nor the VQ-VAE changes.
-    Training a prior does this too, for the levels that it needs. A level that uses hardly any of
-    its codes is reported, and refused where a prior could learn nothing from it.
+    Codes are cached in DATA until the audio or the VQ-VAE changes. `jukebox train prior` encodes
+    the levels it needs if this was not done. Levels with low codebook usage are reported;
+    collapsed levels are an error.
     """
     options.begin(f"encoding the songs of {data}")
     # Imported here: torch takes seconds to load, and most commands do not need it.

@@ -14,7 +14,8 @@ from jukebox_core.atomic_files import whole_file
 from jukebox_core.training.dataset.manifest import CSV_FILE, JSON_FILE, UNKNOWN_NAME
 
 DataFolder = Annotated[
-    Path, typer.Argument(metavar="DATA", help="Folder with sound files and songs.json or .csv.")
+    Path,
+    typer.Argument(metavar="DATA", help="Folder with audio files and songs.csv or songs.json."),
 ]
 ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="Model directory.")]
 
@@ -23,30 +24,33 @@ def new(
     data: DataFolder,
     model: ModelFolder,
     like: Annotated[
-        str, typer.Option(help="mini, tiny, or a model directory: take over its sizes.")
+        str, typer.Option(help="Architecture: mini, tiny, or a model directory.")
     ] = "mini",
     source: Annotated[
-        Path | None, typer.Option("--from", help="Model directory whose weights to begin with.")
+        Path | None, typer.Option("--from", help="Model directory to initialize the weights from.")
     ] = None,
     keep: Annotated[
         list[str] | None,
-        typer.Option(help="Artist or genre of --from to keep in the lists; repeat."),
+        typer.Option(help="Artist or genre of --from to keep; can be repeated."),
     ] = None,
     keep_all: Annotated[
         bool, typer.Option("--keep-all", help="Keep all artists and genres of --from.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the random weights.")] = 0,
-    description: Annotated[str, typer.Option(help="For people who choose among models.")] = "",
-    licence: Annotated[
-        str | None, typer.Option(help="Terms of the weights; by default those of --from.")
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the initial weights.")] = 0,
+    description: Annotated[str, typer.Option(help="Description shown in model lists.")] = "",
+    license_name: Annotated[
+        str | None,
+        typer.Option("--license", help="License of the weights (default: that of --from)."),
     ] = None,
+    licence: Annotated[str | None, typer.Option("--licence", hidden=True)] = None,
 ) -> None:
-    """Make a model for the artists and genres of the songs in DATA, to be trained.
+    """Create an untrained model for the artists and genres in DATA.
 
-    It knows nothing yet, or with --from all but the new names. A folder without a list of songs
-    gets one first: all sound files in it, each by the artist that its subfolder is named after,
-    with the lyrics of the .txt file beside it.
+    With --from, start from the weights of another model. If DATA has no song list, one is written
+    first: all audio files, with the subfolder as the artist and a .txt file of the same name as
+    the lyrics.
     """
+    chosen_license = licence if license_name is None else license_name
     if source is None and (keep or keep_all):
         raise UsageError("--keep and --keep-all need --from: names are kept from another model")
     _list_songs(data)
@@ -57,7 +61,7 @@ def new(
 
     if source is None:
         made = new_model(
-            data, model, like=like, seed=seed, description=description, licence=licence or ""
+            data, model, like=like, seed=seed, description=description, licence=chosen_license or ""
         )
     else:
         made = model_from(
@@ -67,7 +71,7 @@ def new(
             keep=keep or (),
             keep_all=keep_all,
             description=description,
-            licence=licence,
+            licence=chosen_license,
         )
     for part, number in made.num_parameters.items():
         notes().print(f"{part:<7}{number:>12,} parameters")

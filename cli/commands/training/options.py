@@ -25,44 +25,58 @@ if TYPE_CHECKING:
 _PATIENCE = 1.5
 """A run whose steps were fitted into some minutes is stopped after so many times these minutes."""
 
-Steps = Annotated[int, typer.Option(min=1, help="Steps of the whole run.")]
+Steps = Annotated[int, typer.Option(min=1, help="Total number of training steps.")]
 RunDir = Annotated[
-    Path, typer.Option("--run-dir", help="Folder for the run's state, log and samples.")
+    Path, typer.Option("--run-dir", help="Directory for checkpoints, log and samples.")
 ]
 RunDirOrDefault = Annotated[
     Path | None,
     typer.Option(
         "--run-dir",
-        help="Folder for the run's state, log and samples; runs/MODEL/... by default.",
+        help="Directory for checkpoints, log and samples (default: runs/MODEL/...).",
     ),
 ]
-Batch = Annotated[int, typer.Option("--batch", min=1, help="Examples in one process at a time.")]
-Accumulate = Annotated[int, typer.Option(min=1, help="Batches that make one step.")]
-LearningRate = Annotated[float, typer.Option("--lr", help="Highest learning rate.")]
-Warmup = Annotated[int, typer.Option(min=0, help="Steps in which the learning rate rises.")]
-DecayOption = Annotated[Decay, typer.Option("--decay", help="How it falls to 0.")]
-Hold = Annotated[float, typer.Option(min=0, max=1, help="Share of the steps before it falls.")]
-WeightDecay = Annotated[float, typer.Option(min=0, help="AdamW's, of matrices and kernels.")]
-Clip = Annotated[float, typer.Option(min=0, help="Largest norm of the gradients; 0 lets all be.")]
-Ema = Annotated[float, typer.Option(min=0, max=1, help="Decay of averaged weights; 0: none.")]
-PrecisionOption = Annotated[Precision, typer.Option("--precision", help="Of most products.")]
-Seed = Annotated[int, typer.Option(min=0, help="Same seed, same losses.")]
+Batch = Annotated[int, typer.Option("--batch", min=1, help="Batch size per process.")]
+Accumulate = Annotated[int, typer.Option(min=1, help="Gradient accumulation: batches per step.")]
+LearningRate = Annotated[float, typer.Option("--lr", help="Peak learning rate.")]
+Warmup = Annotated[int, typer.Option(min=0, help="Warmup steps of the learning rate.")]
+DecayOption = Annotated[Decay, typer.Option("--decay", help="Learning rate decay to 0.")]
+Hold = Annotated[
+    float, typer.Option(min=0, max=1, help="Fraction of the steps before the decay starts.")
+]
+WeightDecay = Annotated[
+    float, typer.Option(min=0, help="AdamW weight decay of matrices and kernels.")
+]
+Clip = Annotated[float, typer.Option(min=0, help="Gradient clipping norm; 0 disables it.")]
+Ema = Annotated[
+    float,
+    typer.Option(min=0, max=1, help="Decay of the moving average of the weights; 0 disables it."),
+]
+PrecisionOption = Annotated[
+    Precision, typer.Option("--precision", help="Precision of most matrix products.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 Checkpointing = Annotated[
     bool,
-    typer.Option("--gradient-checkpointing", help="Compute twice what there is no memory for."),
+    typer.Option("--gradient-checkpointing", help="Save memory by recomputing activations."),
 ]
 Threads = Annotated[
     int, typer.Option(min=0, help="CPU threads; 0 measures which number is fastest.")
 ]
-LogEvery = Annotated[int, typer.Option(min=1, help="Steps between two lines of the log.")]
-EvaluateEvery = Annotated[int, typer.Option(min=0, help="Steps between looks at held-out songs.")]
-SampleEvery = Annotated[int, typer.Option(min=0, help="Steps between samples; 0: none.")]
-SaveEvery = Annotated[int, typer.Option(min=0, help="Steps between saved states.")]
+LogEvery = Annotated[int, typer.Option(min=1, help="Steps between log lines.")]
+EvaluateEvery = Annotated[
+    int,
+    typer.Option(min=0, help="Steps between evaluations on held-out songs; 0: only at the end."),
+]
+SampleEvery = Annotated[int, typer.Option(min=0, help="Steps between samples; 0 disables them.")]
+SaveEvery = Annotated[
+    int, typer.Option(min=0, help="Steps between checkpoints; 0: only at the end.")
+]
 MaxMinutes = Annotated[
     float | None,
-    typer.Option(help="Stop after that time, with the weights written; the same command goes on."),
+    typer.Option(help="Stop after this time and save; the same command resumes."),
 ]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Begin anew instead of resuming.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Start over instead of resuming.")]
 
 
 def begin(what: str) -> None:

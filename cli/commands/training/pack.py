@@ -12,10 +12,10 @@ from cli.terminal.console import escape, notes, results
 
 def pack(
     model: ModelFolder,
-    destination: Annotated[Path, typer.Argument(metavar="DST", help="The new model directory.")],
+    destination: Annotated[Path, typer.Argument(metavar="DST", help="New model directory.")],
     overwrite: Overwrite = False,
 ) -> None:
-    """Copy MODEL with all weights kept as 16-bit numbers, to be handed on."""
+    """Copy MODEL with 16-bit weights, for distribution."""
     check_new_folder(destination, overwrite=overwrite)
     # Imported here: torch takes seconds to load, and most commands do not need it.
     from jukebox_core.training.dataset.packing import pack_model

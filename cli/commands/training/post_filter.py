@@ -16,7 +16,10 @@ Weight = Annotated[float | None, typer.Option(min=0, help="Weight of this loss."
 
 def post_filter(
     data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="Folder with sound files, listed or not.")
+        Path,
+        typer.Argument(
+            metavar="DATA", help="Folder with audio files; songs.csv or songs.json is optional."
+        ),
     ],
     model: ModelFolder,
     steps: options.Steps = 400,
@@ -35,25 +38,31 @@ def post_filter(
     max_minutes: options.MaxMinutes = None,
     fresh: options.Fresh = False,
     pieces: Annotated[
-        int | None, typer.Option(min=2, help="Pieces of songs to learn from and measure with.")
+        int | None, typer.Option(min=2, help="Number of excerpts for training and evaluation.")
     ] = None,
-    piece_sec: Annotated[float | None, typer.Option(min=0.1, help="Seconds of one.")] = None,
+    piece_sec: Annotated[
+        float | None, typer.Option(min=0.1, help="Length of an excerpt, in seconds.")
+    ] = None,
     drawn_share: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Of examples that the bottom prior drew; 0: none."),
+        typer.Option(
+            min=0, max=1, help="Share of examples sampled from the bottom prior; 0 for none."
+        ),
     ] = None,
-    crop_samples: Annotated[int | None, typer.Option(min=1, help="Samples of an example.")] = None,
+    crop_samples: Annotated[
+        int | None, typer.Option(min=1, help="Audio samples per example.")
+    ] = None,
     waveform_weight: Weight = None,
     convergence_weight: Weight = None,
     log_magnitude_weight: Weight = None,
     mel_weight: Weight = None,
     device: Device = "auto",
 ) -> None:
-    """Train a filter behind the bottom decoder of MODEL, which takes haze from all its sound.
+    """Train a post-filter that reduces noise in the output.
 
-    It hears songs of DATA as the model sounds them: rendered from their own codes, and drawn by the
-    bottom prior under true codes of the middle level. Train it last: it goes by how that prior
-    errs. The codes, and so the songs, stay what they are.
+    The filter is applied after the bottom decoder. It is trained on songs in DATA, rendered from
+    their own codes and from codes that the bottom prior sampled given the true middle level. Train
+    it after the bottom prior. Codes do not change.
     """
     options.begin(f"training a post-filter for {model}")
     # Imported here: torch takes seconds to load, and most commands do not need it.

@@ -21,19 +21,22 @@ Preset = Annotated[
     PresetName,
     typer.Option(
         "--preset",
-        help="quick: a first sound in about 20 minutes for all six runs. full: hours.",
+        help="quick: about 20 minutes for all six runs. full: hours.",
     ),
 ]
 StepsOfPreset = Annotated[
     int | None,
-    typer.Option("--steps", min=1, help="Steps of the whole run; by default those of the preset."),
+    typer.Option(
+        "--steps", min=1, help="Total number of training steps (default: from the preset)."
+    ),
 ]
 Minutes = Annotated[
     float | None,
     typer.Option(
         "--minutes",
         min=0.05,
-        help="Measure how long a step takes and do as many as fit into this time, at most --steps.",
+        help="Train for about this long: measure the time per step and choose the number of steps, "
+        "at most --steps.",
     ),
 ]
 

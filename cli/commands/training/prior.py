@@ -23,7 +23,7 @@ def prior(
     context: typer.Context,
     data: DataFolder,
     model: ModelFolder,
-    level: Annotated[str, typer.Option(help="top, middle or bottom: each is a run of its own.")],
+    level: Annotated[str, typer.Option(help="Level to train: top, middle or bottom.")],
     preset: Preset = PresetName.FULL,
     steps: StepsOfPreset = None,
     minutes: Minutes = None,
@@ -49,39 +49,49 @@ def prior(
     fresh: options.Fresh = False,
     start_share: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Share of windows that begin a song, beside random ones."),
+        typer.Option(
+            min=0, max=1, help="Share of training windows that start at the beginning of a song."
+        ),
     ] = None,
     label_dropout: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Share in which a name is forgotten.")
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Probability of replacing the artist, and separately the genre, with unknown.",
+        ),
     ] = None,
     upper_noise: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Share of wrong codes of the level above.")
+        float | None, typer.Option(min=0, max=1, help="Share of random codes in the level above.")
     ] = None,
     guide_weight: Annotated[
-        float | None, typer.Option(min=0, help="Of the loss that shows where the lyrics are.")
+        float | None, typer.Option(min=0, help="Weight of the lyrics alignment loss.")
     ] = None,
     guide_final: Annotated[
-        float | None, typer.Option(min=0, help="That weight at the end, to which it falls evenly.")
+        float | None, typer.Option(min=0, help="Final value of --guide-weight, reached linearly.")
     ] = None,
-    metre_weight: Annotated[
-        float | None,
-        typer.Option(min=0, help="Of the loss of a head that tells the place in the bar."),
+    bar_position_weight: Annotated[
+        float | None, typer.Option(min=0, help="Weight of the bar position loss.")
     ] = None,
+    metre_weight: Annotated[float | None, typer.Option(min=0, hidden=True)] = None,
     guide_steps: Annotated[
-        int | None, typer.Option(min=0, help="Steps of that fall; 0: the whole run.")
+        int | None,
+        typer.Option(min=0, help="Steps until --guide-final is reached; 0: the whole run."),
     ] = None,
     evaluation_windows: Annotated[
-        int | None, typer.Option(min=1, help="Held-out windows that figures are taken on.")
+        int | None, typer.Option(min=1, help="Number of held-out windows to evaluate.")
     ] = None,
     freeze: Annotated[
         list[str] | None,
-        typer.Option(help="Part not to train, e.g. conditioner or transformer.layers.0; repeat."),
+        typer.Option(
+            help="Part to freeze, e.g. conditioner or transformer.layers.0; can be repeated."
+        ),
     ] = None,
 ) -> None:
-    """Train the prior of one level of MODEL on the songs in DATA, further from where it is.
+    """Train the prior of one level of MODEL on the songs in DATA.
 
-    The codes of the songs are computed first if they are not there yet: so the VQ-VAE must be
-    finished. Lyrics are found with a guide where DATA tells when each character is sung.
+    Training starts from the current weights. Songs that are not encoded yet are encoded first, so
+    the VQ-VAE must be finished. The lyrics alignment loss requires character times in DATA.
     """
     options.begin(f"training the {level} prior of {model}")
     # Imported here: torch takes seconds to load, and most commands do not need it.
@@ -133,7 +143,7 @@ def prior(
         "guide_weight": guide_weight,
         "guide_final": guide_final,
         "guide_steps": guide_steps,
-        "metre_weight": metre_weight,
+        "metre_weight": metre_weight if bar_position_weight is None else bar_position_weight,
         "evaluation_windows": evaluation_windows,
         "freeze": tuple(freeze) if freeze else None,
     }

@@ -11,7 +11,7 @@ from cli.commands.training import (
     vqvae,
 )
 
-train_app = typer.Typer(help="Make and train a model on your own songs.", no_args_is_help=True)
+train_app = typer.Typer(help="Train a model on your own songs.", no_args_is_help=True)
 train_app.command("new")(new.new)
 train_app.command("encode")(encode.encode)
 train_app.command("vqvae")(vqvae.vqvae)

@@ -19,7 +19,7 @@ def vqvae(
     context: typer.Context,
     data: DataFolder,
     model: ModelFolder,
-    level: Annotated[str, typer.Option(help="bottom, middle or top: each is a run of its own.")],
+    level: Annotated[str, typer.Option(help="Level to train: top, middle or bottom.")],
     preset: Preset = PresetName.FULL,
     steps: StepsOfPreset = None,
     minutes: Minutes = None,
@@ -43,7 +43,7 @@ def vqvae(
     max_minutes: options.MaxMinutes = None,
     fresh: options.Fresh = False,
     crop_samples: Annotated[
-        int | None, typer.Option(min=1, help="Samples of one example, a multiple of the hop.")
+        int | None, typer.Option(min=1, help="Audio samples per example; a multiple of the hop.")
     ] = None,
     l1_weight: Weight = None,
     l2_weight: Weight = None,
@@ -57,16 +57,15 @@ def vqvae(
     genre_weight: Weight = None,
     warm_start: Annotated[
         bool,
-        typer.Option("--warm-start", help="Begin with the level's weights in MODEL."),
+        typer.Option("--warm-start", help="Start from the current weights of the level."),
     ] = False,
 ) -> None:
-    """Train one level of the VQ-VAE in MODEL on the songs in DATA.
+    """Train one level of the VQ-VAE of MODEL on the songs in DATA.
 
-    It begins from nothing, or with --warm-start from where it is. The weights of the losses are by
-    default what suits the level. Those of vowel, pitch, chroma (bass and chords), artist and genre
-    are of a head that is only there in training, and makes the codes keep what is sung, on which
-    note and by whom, as far as DATA tells it. All three levels can be trained at the same time;
-    each writes only its own part of the model.
+    Training starts from random weights, or with --warm-start from the current ones. Loss weights
+    have defaults per level. The vowel, pitch, chroma (bass and chords), artist and genre losses
+    belong to an auxiliary head that exists only during training and uses the labels in DATA. The
+    three levels can be trained at the same time; each updates only its own part of MODEL.
     """
     options.begin(f"training the {level} level of the codec of {model}")
     # Imported here: torch takes seconds to load, and most commands do not need it.
