@@ -18,7 +18,7 @@ class PostFilterConfig:
 
     n_fft: int = 1024
     hop: int = 256
-    width: int = 24
+    width: int = 16
     time_dilations: tuple[int, ...] = (1, 1, 1, 2, 2, 1, 1, 1)
     bin_dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 4, 2, 1)
 

@@ -72,8 +72,8 @@ class PostFilter(nn.Module):
         levels = 0.5 * (powers + _LEAST_MAGNITUDE**2).log10()
         places = torch.linspace(-1.0, 1.0, levels.shape[1], device=levels.device)
         features = torch.stack((levels, places[:, None].expand_as(levels)), dim=1)
-        x = self.layers[0](features.contiguous(memory_format=torch.channels_last)).relu()
+        x = self.layers[0](features.contiguous(memory_format=torch.channels_last)).relu_()
         for layer in self.layers[1:-1]:
-            x = x + layer(x).relu()
+            x = layer(x).relu_() + x
         gains: Tensor = _LARGEST_GAIN * self.layers[-1](x).squeeze(1).sigmoid()
         return gains

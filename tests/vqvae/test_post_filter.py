@@ -44,9 +44,9 @@ def test_a_new_filter_changes_nothing():
     torch.testing.assert_close(PostFilter(FILTER)(audio), audio, rtol=0, atol=1e-5)
 
 
-def test_eight_layers_have_31_thousand_parameters():
+def test_eight_layers_have_14_thousand_parameters():
     num = sum(weight.numel() for weight in PostFilter(PostFilterConfig()).parameters())
-    assert num == 31_921
+    assert num == 14_369
 
 
 def test_only_the_bottom_is_filtered():
