@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cli.picture import Floats, Pixels, colours, spectrogram, write_png
+from cli.terminal.picture import Floats, Pixels, colours, spectrogram, write_png
 from jukebox_core.audio import write_audio
 from jukebox_core.units import Level
 from jukebox_core.vqvae import JukeboxVQVAE
