@@ -1,7 +1,7 @@
 """What a top prior makes of audio: activations of one of its layers, for use in other work.
 
 The recipe is that of jukemir and jukemirlib, which made these representations known: audio
-normalised to its peak, encoded to top codes, read by the prior as a song of an unknown artist and
+normalized to its peak, encoded to top codes, read by the prior as a song of an unknown artist and
 genre, without lyrics. They read one window of one clip; here the audio may be of any length.
 """
 

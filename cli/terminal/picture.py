@@ -51,20 +51,20 @@ def spectrogram(audio: Floats, sample_rate_hz: int, *, num_columns: int, num_row
     return np.clip(1.0 - decibels / _FLOOR_DB, 0.0, 1.0).astype(np.float32)
 
 
-def colours(values: Floats) -> Pixels:
-    """Values in 0..1 as colours, uint8 [..., 3]."""
+def colors(values: Floats) -> Pixels:
+    """Values in 0..1 as colors, uint8 [..., 3]."""
     stops = np.linspace(0.0, 1.0, len(_COLOURS))
     channels = [np.interp(values, stops, _COLOURS[:, channel]) for channel in range(3)]
     return np.stack(channels, axis=-1).astype(np.uint8)
 
 
 def terminal_picture(audio: Floats, sample_rate_hz: int, *, num_columns: int = 72) -> Text:
-    """Twelve lines of coloured half blocks: 24 bands of pitch, the lowest at the bottom."""
-    pixels = colours(spectrogram(audio, sample_rate_hz, num_columns=num_columns, num_rows=24))
+    """Twelve lines of colored half blocks: 24 bands of pitch, the lowest at the bottom."""
+    pixels = colors(spectrogram(audio, sample_rate_hz, num_columns=num_columns, num_rows=24))
     picture = Text(no_wrap=True)
     for upper, lower in zip(pixels[0::2], pixels[1::2], strict=True):
         for above, below in zip(upper, lower, strict=True):
-            style = Style(color=_colour(above), bgcolor=_colour(below))
+            style = Style(color=_color(above), bgcolor=_color(below))
             picture.append(_UPPER_HALF, style)
         picture.append("\n")
     picture.rstrip()
@@ -84,10 +84,10 @@ def write_png(path: Path, pixels: Pixels) -> None:
 def write_spectrogram(path: Path, audio: Floats, sample_rate_hz: int) -> None:
     """Write a spectrogram of 800 by 240 pixels as a PNG file."""
     values = spectrogram(audio, sample_rate_hz, num_columns=800, num_rows=240)
-    write_png(path, colours(values))
+    write_png(path, colors(values))
 
 
-def _colour(pixel: Pixels) -> Color:
+def _color(pixel: Pixels) -> Color:
     red, green, blue = (int(part) for part in pixel)
     return Color.from_rgb(red, green, blue)
 

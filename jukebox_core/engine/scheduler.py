@@ -53,7 +53,7 @@ class _Rows:
             sequence.slot = None
         sequence.status = SequenceStatus.FINISHED
         if not self.running:
-            # What lacked memory may have been a neighbour of this process; try all rows again.
+            # What lacked memory may have been a neighbor of this process; try all rows again.
             self.step_rows = self.num_slots
 
     def put_back(self, sequence: Sequence) -> None:

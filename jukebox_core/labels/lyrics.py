@@ -52,7 +52,7 @@ class LyricAlphabet:
         return "".join(character for character in ascii_text if character in self._ids)
 
     def encode(self, text: str) -> tuple[int, ...]:
-        """Ids of the normalised text; empty for an instrumental."""
+        """Ids of the normalized text; empty for an instrumental."""
         return tuple(self._ids[character] for character in self.normalize(text))
 
     def decode(self, ids: Iterable[int]) -> str:

@@ -1,6 +1,6 @@
 """The released models as data: hyperparameters (`hparams.py` of the original), files, terms.
 
-The weights themselves are OpenAI's, under a noncommercial licence, and are not part of this
+The weights themselves are OpenAI's, under a noncommercial license, and are not part of this
 project; neither are the lists of artists and genres.
 """
 

@@ -1,4 +1,4 @@
-"""Int8 weight-only quantisation: the projections of a stack in a quarter of the bytes of fp32.
+"""Int8 weight-only quantization: the projections of a stack in a quarter of the bytes of fp32.
 
 One scale per output channel, symmetric, rounded to nearest. Activations, cache and sums stay in the
 compute dtype. No calibration data is needed, and nothing of it is ever written to a checkpoint.

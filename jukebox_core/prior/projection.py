@@ -55,7 +55,7 @@ class LayerNorm(nn.LayerNorm):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise the last dimension of x [..., C]."""
+        """Normalize the last dimension of x [..., C]."""
         if x.dtype == self.weight.dtype:
             return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
         wide = x.to(self.weight.dtype)

@@ -331,7 +331,7 @@ def _decay_groups(weights: list[nn.Parameter], weight_decay: float) -> list[dict
 
 
 def _inner(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-    """The optimiser without accelerate's wrapping, whose state is the same on any device."""
+    """The optimizer without accelerate's wrapping, whose state is the same on any device."""
     inner: torch.optim.Optimizer = getattr(optimizer, "optimizer", optimizer)
     return inner
 

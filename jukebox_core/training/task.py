@@ -20,7 +20,7 @@ class TrainingTask(Protocol):
 
     @property
     def modules(self) -> nn.Module:
-        """All that is trained. Its parameters that need gradients are the optimiser's."""
+        """All that is trained. Its parameters that need gradients are the optimizer's."""
         ...
 
     def batch(self, step: int, micro: int, rank: int) -> Batch:
@@ -41,7 +41,7 @@ class TrainingTask(Protocol):
     def after_step(self, step: int, batch: Batch) -> Mapping[str, Tensor]:
         """Learn what is not learned by gradients; figures to watch, each float32 [].
 
-        Called in every process after the optimiser, with the last micro-batch of the step.
+        Called in every process after the optimizer, with the last micro-batch of the step.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Nearest neighbours in a table of vectors."""
+"""Nearest neighbors in a table of vectors."""
 
 import torch
 from torch import Tensor, nn

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from cli.terminal.picture import Pixels, colours, write_png, write_spectrogram
+from cli.terminal.picture import Pixels, colors, write_png, write_spectrogram
 
 _CELL_PIXELS = 40
 _GAP_PIXELS = 2
@@ -23,7 +23,7 @@ def write_confusion(path: Path, counts: Sequence[Sequence[int]]) -> None:
     """
     table = np.array(counts, dtype=np.float32)
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1.0)
-    cells = colours(shares).repeat(_CELL_PIXELS, axis=0).repeat(_CELL_PIXELS, axis=1)
+    cells = colors(shares).repeat(_CELL_PIXELS, axis=0).repeat(_CELL_PIXELS, axis=1)
     for edge in range(0, cells.shape[0], _CELL_PIXELS):
         cells[edge : edge + _GAP_PIXELS] = 0
         cells[:, edge : edge + _GAP_PIXELS] = 0
@@ -39,7 +39,7 @@ def write_alignment(
     truth      int64 [T], the character that is sung, -1 where none is
     """
     loudest = np.maximum(attention.max(axis=1, keepdims=True), 1e-6)
-    pixels: Pixels = colours((attention / loudest).T.astype(np.float32))
+    pixels: Pixels = colors((attention / loudest).T.astype(np.float32))
     pixels = pixels.repeat(_HEIGHT_PIXELS, axis=0)
     for token in np.flatnonzero(truth >= 0):
         # The lowest line of the character: the attention above it stays in sight.

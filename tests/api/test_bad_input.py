@@ -95,9 +95,9 @@ async def test_a_request_that_cannot_be_sung_is_refused_by_field(
 
 
 async def test_several_mistakes_are_told_together(service: Service):
-    response = await service.client.post("/jobs", json={"seed": -1, "colour": "blue"})
+    response = await service.client.post("/jobs", json={"seed": -1, "color": "blue"})
     problem = assert_problem(response, 422, "invalid_request")
-    assert {"/seed", "/colour", "/model", "/artist"} <= set(pointers(problem))
+    assert {"/seed", "/color", "/model", "/artist"} <= set(pointers(problem))
 
 
 async def test_thousands_of_mistakes_are_not_all_told(service: Service):

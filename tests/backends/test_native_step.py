@@ -1,4 +1,4 @@
-"""The step in C gives what the step in torch gives, and no row knows of its neighbours."""
+"""The step in C gives what the step in torch gives, and no row knows of its neighbors."""
 
 import copy
 import ctypes

@@ -4,7 +4,7 @@ import zlib
 import numpy as np
 
 from cli.terminal.picture import (
-    colours,
+    colors,
     spectrogram,
     terminal_picture,
     write_png,
@@ -35,7 +35,7 @@ def test_silence_and_a_sound_shorter_than_a_window_can_be_drawn():
 
 
 def test_the_png_holds_the_pixels(tmp_path):
-    pixels = colours(np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4))
+    pixels = colors(np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4))
     write_png(tmp_path / "a.png", pixels)
     data = (tmp_path / "a.png").read_bytes()
     assert data.startswith(b"\x89PNG\r\n\x1a\n")

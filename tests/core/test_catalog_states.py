@@ -1,4 +1,4 @@
-"""What the catalogue says of absent and growing models, and of the names in those it has."""
+"""What the catalog says of absent and growing models, and of the names in those it has."""
 
 import shutil
 

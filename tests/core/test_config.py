@@ -80,8 +80,8 @@ def test_a_prior_that_does_not_fit_the_codec_is_refused():
 
 def test_an_unknown_field_is_refused_by_name():
     values = golden_config().to_dict()
-    values["colour"] = "blue"
-    with pytest.raises(ConfigError, match="colour"):
+    values["color"] = "blue"
+    with pytest.raises(ConfigError, match="color"):
         JukeboxConfig.from_dict(values)
 
 
@@ -102,8 +102,8 @@ def test_an_unknown_field_of_a_part_is_refused_by_name(path):
     part = values
     for key in path:
         part = part[key]
-    part["colour"] = "blue"
-    with pytest.raises(ConfigError, match="colour"):
+    part["color"] = "blue"
+    with pytest.raises(ConfigError, match="color"):
         JukeboxConfig.from_dict(values)
 
 

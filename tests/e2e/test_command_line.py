@@ -63,7 +63,7 @@ def test_takes_formats_and_drafts_can_be_downloaded(environment, tmp_path):
         assert soundfile.info(tmp_path / name).format == "MP3"
 
 
-def test_a_job_can_be_cancelled_watched_and_found_in_the_list(environment, tmp_path):
+def test_a_job_can_be_canceled_watched_and_found_in_the_list(environment, tmp_path):
     done = jukebox(
         *("submit", "--no-wait", "--seconds", LONG_SEC, "--takes", "4"),
         environment=environment,

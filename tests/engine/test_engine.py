@@ -61,11 +61,11 @@ def test_a_row_is_the_same_to_the_bit_in_any_company():
     """Not only the drawn codes: the engine pads small batches, so the logits agree exactly."""
     window = Draw("prior_5b", Level.MIDDLE, num_new=20)
     seen: list[list[torch.Tensor]] = []
-    for num_neighbours in (0, 1, 2, 5):
+    for num_neighbors in (0, 1, 2, 5):
         engine = Engine(golden_priors("prior_5b"), max_rows=8)
         # The window must stand in the same slot: it comes first.
         engine.submit(window.sequence("mine"))
-        for number in range(num_neighbours):
+        for number in range(num_neighbors):
             engine.submit(Draw("prior_5b", Level.MIDDLE, seed=number + 9).sequence(f"{number}"))
         seen.append(_logits_of_first_row(engine))
     for logits in seen[1:]:

@@ -102,14 +102,14 @@ def test_codes_depend_on_no_pace_no_company_and_no_cores(
     assert results == {name: slowly(window) for name, window in draws.items()}
 
 
-def memory_after(priors, level, window, num_neighbours, **how):
-    """Ids, and keys and values of the first slot, when a window and its neighbours are drawn."""
+def memory_after(priors, level, window, num_neighbors, **how):
+    """Ids, and keys and values of the first slot, when a window and its neighbors are drawn."""
     # Two tokens in a turn, or the first would have ended and left its slot before all are there.
     engine = NativeEngine(
         {level: priors[level]}, max_rows=8, make_pace=lambda: AnyPace([2] * 99), **how
     )
     engine.submit(window.sequence("mine"))
-    for number in range(num_neighbours):
+    for number in range(num_neighbors):
         engine.submit(Draw(TOP, level, seed=number + 9, num_new=25).sequence(f"{number}"))
     run_to_end(engine)
     runner = engine._runners[level]
@@ -121,8 +121,8 @@ def memory_after(priors, level, window, num_neighbours, **how):
 def test_the_memory_of_a_row_is_the_same_to_the_bit_in_any_company(priors, level):
     window = Draw(TOP, level, num_prefix=5, num_new=25)
     alone = memory_after(priors, level, window, 0, num_threads=1)
-    for num_neighbours, num_threads in [(0, 2), (1, 1), (3, 2), (7, 1), (7, 3), (7, 8)]:
-        together = memory_after(priors, level, window, num_neighbours, num_threads=num_threads)
+    for num_neighbors, num_threads in [(0, 2), (1, 1), (3, 2), (7, 1), (7, 3), (7, 8)]:
+        together = memory_after(priors, level, window, num_neighbors, num_threads=num_threads)
         assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
 
 

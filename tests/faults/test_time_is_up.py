@@ -21,7 +21,7 @@ def seconds_late(job):
     return (job.completed_at - job.deadline_at).total_seconds()
 
 
-def test_a_running_song_fails_at_its_deadline_and_its_neighbours_sing_on(world, undisturbed):
+def test_a_running_song_fails_at_its_deadline_and_its_neighbors_sing_on(world, undisturbed):
     worker = world.worker()
     world.wait_workers(1)
     late = world.post(duration_seconds=LONG_SEC, num_samples=8, timeout_seconds=3.0)

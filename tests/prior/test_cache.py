@@ -72,7 +72,7 @@ def test_prefill_and_decode_equal_the_whole_window_from_every_prefix(name):
 
 
 @pytest.mark.parametrize("name", PRIORS)
-def test_a_slot_heals_after_a_broken_sequence_and_ignores_broken_neighbours(name):
+def test_a_slot_heals_after_a_broken_sequence_and_ignores_broken_neighbors(name):
     window = Window(name, 0)
     cache = window.prior.allocate_cache(3)
     poison(cache)

@@ -107,9 +107,9 @@ def test_numbers_look_uniform_and_unrelated():
     counts = torch.histc(first, bins=100, min=0.0, max=1.0)
     chi_square = ((counts - num / 100) ** 2 / (num / 100)).sum().item()
     assert abs(chi_square - 99) < 5 * (2 * 99) ** 0.5
-    neighbours = torch.corrcoef(torch.stack((first[:-1], first[1:])))[0, 1]
+    neighbors = torch.corrcoef(torch.stack((first[:-1], first[1:])))[0, 1]
     takes = torch.corrcoef(torch.stack((first, second)))[0, 1]
-    assert max(abs(neighbours), abs(takes)) < 5 / num**0.5
+    assert max(abs(neighbors), abs(takes)) < 5 / num**0.5
 
 
 def test_an_empty_batch_gives_no_number():

@@ -92,7 +92,7 @@ def test_an_id_that_was_filtered_out_is_never_drawn(batch):
 
 
 @given(batches())
-def test_a_row_does_not_depend_on_its_neighbours(batch):
+def test_a_row_does_not_depend_on_its_neighbors(batch):
     alone = [
         draw_rows([row_logits], [uniform], [row_params])[0]
         for row_logits, uniform, row_params in zip(*batch, strict=True)

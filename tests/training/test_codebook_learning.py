@@ -37,7 +37,7 @@ def settled_learner(codebook, *, count, decay):
 def test_codes_begin_on_vectors_of_the_first_batch():
     codebook, vectors = Codebook(4, 2), torch.randn(9, 2)
     learner = CodebookLearner(4, 2)
-    learner.initialise(codebook, vectors)
+    learner.initialize(codebook, vectors)
     rows = {tuple(row) for row in vectors.tolist()}
     assert {tuple(code) for code in codebook.codes.tolist()} <= rows
     assert len({tuple(code) for code in codebook.codes.tolist()}) == 4
@@ -47,15 +47,15 @@ def test_codes_begin_on_vectors_of_the_first_batch():
 
 def test_codes_are_placed_only_once():
     codebook, learner = Codebook(4, 2), CodebookLearner(4, 2)
-    learner.initialise(codebook, torch.randn(9, 2))
+    learner.initialize(codebook, torch.randn(9, 2))
     placed = codebook.codes.clone()
-    learner.initialise(codebook, torch.randn(9, 2))
+    learner.initialize(codebook, torch.randn(9, 2))
     assert torch.equal(codebook.codes, placed)
 
 
 def test_more_codes_than_vectors_get_all_of_them_a_little_apart():
     codebook, vectors = Codebook(7, 2), torch.tensor([[0.0, 0.0], [10.0, 10.0]])
-    CodebookLearner(7, 2).initialise(codebook, vectors)
+    CodebookLearner(7, 2).initialize(codebook, vectors)
     nearest = torch.cdist(codebook.codes, vectors).min(dim=1).values
     assert nearest.max() < 1
     assert len({tuple(code) for code in codebook.codes.tolist()}) == 7

@@ -25,7 +25,7 @@ def pair():
 
 
 def spectrogram(audio, n_fft, hop, window_samples):
-    """|FFT| of Hann-windowed frames centred on every hop-th sample; edges mirrored."""
+    """|FFT| of Hann-windowed frames centered on every hop-th sample; edges mirrored."""
     padded = np.pad(audio.astype(np.float64), n_fft // 2, mode="reflect")
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window_samples) / window_samples)
     left = (n_fft - window_samples) // 2

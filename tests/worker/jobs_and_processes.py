@@ -181,7 +181,7 @@ def _with_plan(job, config, prompt_tokens):
 
 
 class Alone:
-    """The song of a job as the library sings it: no service, no neighbours.
+    """The song of a job as the library sings it: no service, no neighbors.
 
     With the weights and the step that the job was drawn with, or else with those that a worker
     takes here.

@@ -127,7 +127,7 @@ class LoadedModel:
     def _load_prior(self, level: Level, home: torch.device) -> JukeboxPrior:
         started = time.monotonic()
         if self._weights is Weights.INT8:
-            # Quantised on the host, so that the device never holds the whole weights.
+            # Quantized on the host, so that the device never holds the whole weights.
             prior = load_prior_of(self._directory, level, device=HOST, dtype=self._dtype)
             prior = prior.use_int8_weights().to(home)
         else:

@@ -8,7 +8,7 @@
 #define QUICK_GELU_SLOPE 1.702f
 #define NORM_EPSILON 1e-5f
 
-static void normalise(const float *x, int64_t width, const float *weight, const float *bias,
+static void normalize(const float *x, int64_t width, const float *weight, const float *bias,
                       float *out) {
   double sum = 0, squares = 0;
 #pragma omp simd reduction(+ : sum)
@@ -27,10 +27,10 @@ static void quick_gelu(float *x, int64_t width) {
   }
 }
 
-static void normalise_rows(const struct stack *s, const float *weight, const float *bias,
+static void normalize_rows(const struct stack *s, const float *weight, const float *bias,
                            int64_t num_rows, const struct scratch *scratch) {
   for (int64_t m = 0; m < num_rows; m++)
-    normalise(scratch->x + m * s->width, s->width, weight, bias, scratch->normed + m * s->width);
+    normalize(scratch->x + m * s->width, s->width, weight, bias, scratch->normed + m * s->width);
 }
 
 /* Replaces x [rows, C]. */
@@ -41,13 +41,13 @@ static void run_stack(const struct prior *p, const struct row *rows, int64_t num
     const struct layer *layer = s->layers + l;
     int64_t width = s->attention_width;
     int64_t columns = layer->kind == LYRIC_ENCODER ? width : 3 * width;
-    normalise_rows(s, layer->attention_norm_weight, layer->attention_norm_bias, num_rows, t);
+    normalize_rows(s, layer->attention_norm_weight, layer->attention_norm_bias, num_rows, t);
     project(layer->query, t->normed, num_rows, s->width, columns, 0, t->projected);
     for (int64_t m = 0; m < num_rows; m++)
       attend(s, layer, rows[m].position + p->prefix_tokens, rows[m].slot,
              t->projected + m * columns, t->scores, t->attended + m * width);
     project(layer->attention_output, t->attended, num_rows, width, s->width, t->x, t->x);
-    normalise_rows(s, layer->mlp_norm_weight, layer->mlp_norm_bias, num_rows, t);
+    normalize_rows(s, layer->mlp_norm_weight, layer->mlp_norm_bias, num_rows, t);
     project(layer->mlp_input, t->normed, num_rows, s->width, s->mlp_width, 0, t->hidden);
     quick_gelu(t->hidden, num_rows * s->mlp_width);
     project(layer->mlp_output, t->hidden, num_rows, s->mlp_width, s->width, t->x, t->x);

@@ -1,4 +1,4 @@
-"""A head on quantised vectors that predicts what the codes must keep; dropped after training.
+"""A head on quantized vectors that predicts what the codes must keep; dropped after training.
 
 A prior can obey no better than its top codes can tell: the upsamplers get no lyrics, and see the
 artist only in what they are conditioned by; a pitch that the top codes do not hold is sung at

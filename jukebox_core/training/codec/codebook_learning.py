@@ -46,7 +46,7 @@ class CodebookLearner(nn.Module):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
-    def initialise(self, codebook: Codebook, vectors: Tensor) -> None:
+    def initialize(self, codebook: Codebook, vectors: Tensor) -> None:
         """Place the codes on random vectors of the first batch; does nothing the second time.
 
         vectors  float32 [N, width]

@@ -1,7 +1,7 @@
 """Weights to begin with, scaled so that signals of the data keep their size in every layer.
 
 With torch's own beginnings each layer shrinks its input, so that the vectors of all tokens lie
-close together, and one step of the optimiser moves them all past most of the codes. The codebook
+close together, and one step of the optimizer moves them all past most of the codes. The codebook
 then has few codes in use for the first hundreds of steps.
 """
 

@@ -58,7 +58,7 @@ class VQVAELevel(nn.Module):
         """Through the codes and back: float32 [B, T], T a positive multiple of the hop."""
         vectors = self.codebook.compare(self._run(self._encode, audio.unsqueeze(1)))
         if self.training:
-            self.learner.initialise(self.codebook, rows_of(vectors.detach()))
+            self.learner.initialize(self.codebook, rows_of(vectors.detach()))
         codes = self.codebook.nearest(vectors.detach())
         quantized = self.codebook.look_up(codes)
         passed = self.codebook.expand(vectors + (quantized - vectors).detach())

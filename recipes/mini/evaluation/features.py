@@ -67,7 +67,7 @@ def log_mel(audio: Tensor, sample_rate_hz: int) -> Tensor:
     Every song is set against the mean of its own frames, and spans at most 60 dB.
 
     audio    float32 [B, samples]
-    returns  float32 [B, samples // hop, mels] in units of 10 dB; frame i is centred on the time
+    returns  float32 [B, samples // hop, mels] in units of 10 dB; frame i is centered on the time
              (i + 0.5) / frames per second
     """
     hop = hop_samples(sample_rate_hz)

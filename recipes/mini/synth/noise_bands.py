@@ -1,4 +1,4 @@
-"""Hiss of a chosen colour, the same on every run."""
+"""Hiss of a chosen color, the same on every run."""
 
 from functools import cache
 

@@ -175,8 +175,8 @@ def _contour(rng: np.random.Generator, genre: Genre, num_notes: int) -> tuple[in
     arch = rng.uniform(0.5, 2.5) * rng.choice([1.0, 1.0, -1.0])
     degrees = []
     for note in range(num_notes):
-        centre = 1.5 + arch * np.sin(np.pi * note / max(num_notes - 1, 1))
-        pull = np.exp(-0.12 * (degree + _MOVES - centre) ** 2)
+        center = 1.5 + arch * np.sin(np.pi * note / max(num_notes - 1, 1))
+        pull = np.exp(-0.12 * (degree + _MOVES - center) ** 2)
         weights = _MOVE_WEIGHTS * pull
         degrees.append(degree)
         degree += int(rng.choice(_MOVES, p=weights / weights.sum()))

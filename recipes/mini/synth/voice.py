@@ -169,8 +169,8 @@ def _timbre(
     response = np.full_like(heights_hz, _BETWEEN_FORMANTS)
     for number, (width_hz, gain) in enumerate(zip(_BANDWIDTHS_HZ, _FORMANT_GAINS, strict=True)):
         # A first formant below the pitch would leave nothing to sing with.
-        centre = np.maximum(formants[number], pitch) if number == 0 else formants[number]
-        distance = (heights_hz - centre) * np.float32(1.0 / width_hz)
+        center = np.maximum(formants[number], pitch) if number == 0 else formants[number]
+        distance = (heights_hz - center) * np.float32(1.0 / width_hz)
         peak = np.float32(gain) / (1.0 + distance * distance)
         response += peak if number == 0 else peak * bright
     slope = np.exp(np.log(heights_hz * np.float32(1 / 300.0)) * np.float32(-0.55 * artist.tilt))

@@ -1,7 +1,7 @@
 """Mean and variance of each row for the layer norms, without a pass of their own.
 
 Who writes a part of the residual stream also writes mean and squares of each group of 16 columns
-of it; who normalises puts the groups of a row together. All sums here are taken pair by pair, in an
+of it; who normalizes puts the groups of a row together. All sums here are taken pair by pair, in an
 order that is written down: a reduction of Triton adds in the order of its layout, and layouts
 change with the shape of a tile, so a row would depend on how many others there are.
 """

@@ -37,7 +37,7 @@ class ProductTile:
     num_warps: int
 
     def grid(self, num_rows: int, num_columns: int) -> tuple[int, int]:
-        """Programs: neighbours share the weight."""
+        """Programs: neighbors share the weight."""
         return ceil_div(num_rows, self.rows), ceil_div(num_columns, self.columns)
 
 
