@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test nightly check faults soak fuzz bench mini docs format clean
+.PHONY: help demo serve test nightly check faults soak containers fuzz bench mini docs format clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -57,6 +57,9 @@ faults: $(VENV)/.dev ## kill, freeze, fill and corrupt real processes and files;
 
 soak: $(VENV)/.dev ## at least fifty kills over a batch of jobs
 	@$(BIN)/python -m tests.faults.soak
+
+containers: ## build the images and run deploy/README.md with a real Docker Engine; root, Debian, ten minutes
+	@bash tests/containers/check.sh
 
 fuzz: $(VENV)/.dev ## fuzz the service with malformed and oversized input
 	@$(BIN)/python -m tests.fuzz.schema
