@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cli.terminal.picture import Floats, Pixels, colours, spectrogram, write_png
+from cli.terminal.picture import Floats, Pixels, colors, spectrogram, write_png
 from jukebox_core.audio import write_audio
 from jukebox_core.units import Level
 from jukebox_core.vqvae import JukeboxVQVAE
@@ -124,7 +124,7 @@ def write_comparison(folder: Path, sounds: Sounds, sample_rate_hz: int) -> None:
 
 
 def _picture(audio: Floats, sample_rate_hz: int) -> Pixels:
-    picture = colours(spectrogram(audio, sample_rate_hz, num_columns=_COLUMNS, num_rows=_ROWS))
+    picture = colors(spectrogram(audio, sample_rate_hz, num_columns=_COLUMNS, num_rows=_ROWS))
     return np.pad(picture, ((0, _GAP_PIXELS), (0, _GAP_PIXELS), (0, 0)))
 
 
