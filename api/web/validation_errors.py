@@ -32,6 +32,13 @@ _WHOLE_FIELDS: Mapping[str, str] = {
     "genre_ids": "must be a list of whole numbers from 0 on, or one for each label version, as "
     '{"v2": [3, 7]}',
 }
+_PATTERNS: Mapping[str, str] = {
+    "^job_": "must be the id of a job: job_ and 32 digits from 0 to f",
+    "^asset_": "must be the id of an asset: asset_ and 32 digits from 0 to f",
+    "^[a-z0-9]": "must be a name of small letters, digits, dots, dashes and underscores, as mini",
+    "^https?:": "must be an http or https URL in ASCII",
+}
+"""By the beginning of a pattern: people do not read regular expressions."""
 _LOCATIONS = ("body", "query", "path", "header")
 
 
@@ -79,6 +86,9 @@ def _from_pydantic(entry: Mapping[str, Any]) -> FieldError:
     if entry["type"] == "extra_forbidden" and path[-1] in JobRequest.model_fields:
         return _field_error(location, path, "this field is of no use in this mode")
     detail = _SENTENCES.get(entry["type"], "").format_map(entry.get("ctx", {}))
+    if entry["type"] == "string_pattern_mismatch":
+        pattern = entry["ctx"]["pattern"]
+        detail = next((_PATTERNS[begin] for begin in _PATTERNS if pattern.startswith(begin)), "")
     return _field_error(location, path, detail or entry["msg"].removeprefix("Value error, "))
 
 

@@ -455,3 +455,21 @@ async def test_a_seed_that_is_none_is_told_what_seeds_are(service: Service, seed
     (error,) = assert_problem(response, 422, "invalid_request")["errors"]
     assert "from 0 to 9007199254740991" in error["detail"]
     assert "leave it out" in error["detail"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/jobs/job_1", None),
+        ("GET", "/assets/asset_1", None),
+        ("GET", "/jobs?root=job_1", None),
+        ("POST", "/jobs", song() | {"model": "My Model"}),
+        ("POST", "/jobs", song() | {"webhook_url": "ftp://example.org"}),
+        ("POST", "/jobs", {"mode": "continue", "parent_id": "job_1", "duration_seconds": 1}),
+        ("POST", "/jobs", song() | {"mode": "primed", "prompt": {"asset_id": "asset_1"}}),
+    ],
+)
+async def test_no_message_shows_a_regular_expression(service: Service, method, path, body):
+    response = await service.client.request(method, path, json=body)
+    assert response.status_code in (404, 422)
+    assert not re.search(r"[\^$\\]|pattern", response.text), response.text
