@@ -128,7 +128,7 @@ def job_details(job: JobView) -> Table:
         ("title", title_of(job)),
         ("model", wanted["model"]),
         ("mode", str(wanted["mode"])),
-        ("goes on from", job["parent_id"] or ""),
+        ("parent", job["parent_id"] or ""),
         ("length", f"{job['duration_seconds']:g} s"),
         ("takes", str(wanted["num_samples"])),
         ("levels", _levels_line(job)),
@@ -137,7 +137,7 @@ def job_details(job: JobView) -> Table:
         ("created", local_time(job["created_at"])),
         ("started", local_time(job["started_at"])),
         ("ended", local_time(job["completed_at"])),
-        ("kept until", "unpinned" if job.get("pinned") else local_time(job["expires_at"])),
+        ("expires", "never (pinned)" if job.get("pinned") else local_time(job["expires_at"])),
         ("error", _error_line(job)),
     ]
     table = Table.grid(padding=(0, 2, 0, 0))

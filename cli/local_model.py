@@ -62,7 +62,7 @@ def wanted_backend(backend: str, native_step: str | None, fused_step: str | None
     if earlier is None or backend != AUTO:
         return backend
     notes().print(
-        f"[yellow]--native-step and --fused-step will go: use --backend {earlier}[/yellow]"
+        f"[yellow]--native-step and --fused-step are deprecated: use --backend {earlier}[/yellow]"
     )
     return earlier
 
@@ -90,7 +90,9 @@ def model_directory(model: str | None, folder: Path) -> Path:
         names = ModelCatalog(folder, BUNDLED_MODELS).names()
         model = default_model(names)
         if model is None:
-            raise UsageError(f"say which model with --model: {', '.join(names) or 'none is there'}")
+            raise UsageError(
+                f"choose a model with --model; available: {', '.join(names) or 'none'}"
+            )
     for directory in (Path(model), folder / model, BUNDLED_MODELS / model):
         if (directory / "config.json").is_file():
             return directory
@@ -114,5 +116,5 @@ def device_and_dtype(device: str) -> "tuple[torch.device, torch.dtype]":
     try:
         chosen = torch.device(device)
     except RuntimeError as error:
-        raise UsageError(f"there is no device {device!r}: auto, cpu, cuda, cuda:1 ...") from error
+        raise UsageError(f"unknown device {device!r}; use auto, cpu, cuda, cuda:1, ...") from error
     return chosen, torch.float16 if chosen.type == "cuda" else torch.float32

@@ -38,19 +38,17 @@ class Beginning:
     def __post_init__(self) -> None:
         begun = [self.prompt, self.continue_codes, self.upsample_codes]
         if sum(path is not None for path in begun) > 1:
-            raise UsageError("a song begins with one of --prompt, --continue and --upsample")
+            raise UsageError("use only one of --prompt, --continue and --upsample")
         if self.prompt is None and (self.prompt_start or self.prompt_seconds):
             raise UsageError(
                 "--prompt-start and --prompt-seconds cut a --prompt, and there is none"
             )
         if self.continue_codes is None and self.cut is not None:
-            raise UsageError("--cut goes with --continue")
+            raise UsageError("--cut requires --continue")
         if self.codes is None and self.sample is not None:
-            raise UsageError("--sample chooses from codes: it goes with --continue or --upsample")
+            raise UsageError("--sample requires --continue or --upsample")
         if self.upsample_codes is not None and self.seconds is not None:
-            raise UsageError(
-                "with --upsample the song is as long as its codes: leave out --seconds"
-            )
+            raise UsageError("with --upsample the song is as long as its codes: omit --seconds")
 
     @property
     def codes(self) -> Path | None:
@@ -65,7 +63,7 @@ class Beginning:
             SongError: the file of codes holds something else.
         """
         if self.prompt is not None and not self.prompt.is_file():
-            raise UsageError(f"there is no file {self.prompt} to go on from with --prompt")
+            raise UsageError(f"--prompt {self.prompt}: no such file")
         if self.codes is None:
             return takes
         num_songs = len(read_codes(self.codes)[0])

@@ -158,6 +158,6 @@ def levels_down_to(last: str) -> list[str]:
     names = ["top", "middle", "bottom"]
     if last not in names:
         raise typer.BadParameter(
-            f"no level is called {last!r}: top, middle or bottom", param_hint="--stop-after"
+            f"unknown level {last!r}; use top, middle or bottom", param_hint="--stop-after"
         )
     return names[: names.index(last) + 1]

@@ -54,7 +54,7 @@ def _ids(text: str | None, option: str) -> list[int] | dict[LabelVersion, list[i
     for part in text.split(","):
         version, _, numbers = part.partition("=")
         if version not in ("v2", "v3") or version in found:
-            raise UsageError(f"{option} {text!r} is not of the form v2=7,v3=12")
+            raise UsageError(f"{option} {text!r} does not have the form v2=7,v3=12")
         found[cast(LabelVersion, version)] = _numbers(numbers, option)
     return found
 
@@ -68,5 +68,5 @@ def _one(ids: list[int], text: str | None) -> int:
 def _numbers(text: str, option: str) -> list[int]:
     words = text.split("+")
     if not all(_NUMBER.fullmatch(word) for word in words):
-        raise UsageError(f"{option} {text!r} is no number, and no numbers joined by +")
+        raise UsageError(f"{option} {text!r} is not a number, or numbers joined by +")
     return [int(word) for word in words]

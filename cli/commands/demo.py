@@ -23,9 +23,7 @@ from cli.terminal.console import escape, notes, results
 from cli.terminal.picture import read_mono, terminal_picture, write_spectrogram
 from jukebox_core.models.catalog import BUNDLED_MODEL
 
-MINI_IS_SMALL = (
-    "mini is a small model that learned from music made by a program: it sings vowels, not words."
-)
+MINI_IS_SMALL = "mini is a small model trained on synthetic music: it sings vowels, not words."
 LYRICS = "Put a coin in the jukebox, pick a row,\nten more seconds and then we go."
 
 
@@ -90,9 +88,7 @@ def _show(job: JobView, path: Path) -> None:
         notes().print(terminal_picture(audio, sample_rate_hz))
     results().print(escape(str(picture)))
     notes().print(MINI_IS_SMALL)
-    notes().print(
-        f"Everything that was started has been stopped. Next: `{escape(command('serve'))}`."
-    )
+    notes().print(f"The service has been stopped. Next: `{escape(command('serve'))}`.")
 
 
 @contextmanager

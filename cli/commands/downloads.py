@@ -51,7 +51,7 @@ class SoundTarget:
         if output is None:
             return None
         if no_wait:
-            raise UsageError("--no-wait does not wait for the sound: leave out -o, or --no-wait")
+            raise UsageError("--no-wait cannot be combined with -o")
         target = cls.of(output, said_format, overwrite=overwrite)
         num_takes = 1 if takes is None else takes
         # The names in a folder begin with the id of the job, which no file can have yet.

@@ -48,7 +48,7 @@ def show_end(job: JobView) -> None:
         show_figures(job)
     notes().print(escape(end_line(job)))
     if job["status"] == "failed" and (log := local_worker_log()).is_file():
-        notes().print(escape(f"The log of the worker on this machine: {log}"))
+        notes().print(escape(f"Worker log on this machine: {log}"))
 
 
 def local_worker_log() -> Path:
@@ -93,8 +93,8 @@ def wait_for_end(
         job = follow_on_screen(client, job_id)
     except KeyboardInterrupt:
         notes().print(
-            f"The job goes on. `{command(f'watch {job_id}{where}')}` shows it again, "
-            f"`{command(f'cancel {job_id}{where}')}` stops it."
+            f"The job keeps running. `{command(f'watch {job_id}{where}')}` shows it again, "
+            f"`{command(f'cancel {job_id}{where}')}` cancels it."
         )
         raise
     show_end(job)
@@ -104,12 +104,12 @@ def wait_for_end(
         raise typer.Exit(1)
     fetch = f"`{command(f'download {job_id}{where}')}`"
     if target is None:
-        notes().print(f"{fetch} fetches the sound.")
+        notes().print(f"{fetch} downloads the audio.")
         return
     try:
         download_all(client, job, target, are_paths_results=not as_json)
     except (CliError, OSError):
-        notes().print(f"The song is done and stays in the service: {fetch} fetches it.")
+        notes().print(f"The song is done and stored by the service: {fetch} downloads it.")
         raise
 
 

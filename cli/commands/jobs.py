@@ -66,9 +66,9 @@ def submit(
     --seconds is the full length, including the prompt.
     """
     if mode is not None and (mode == "primed") != (prompt is not None):
-        raise UsageError("--prompt names the sound that --mode primed goes on from: give both")
+        raise UsageError("--mode primed and --prompt must be used together")
     if prompt is None and (prompt_start or prompt_seconds):
-        raise UsageError("--prompt-start and --prompt-seconds cut a --prompt, and there is none")
+        raise UsageError("--prompt-start and --prompt-seconds require --prompt")
     target = SoundTarget.of_new_job(
         output, audio_format, overwrite=overwrite, takes=takes, no_wait=no_wait
     )
@@ -138,7 +138,7 @@ def list_jobs(
         return
     print_fitted(jobs_table(page["data"], results().width))
     if page["has_more"]:
-        notes().print("There are more: raise --limit, or use the API's cursor.")
+        notes().print("More jobs exist: increase --limit, or use the API's cursor.")
 
 
 def show(

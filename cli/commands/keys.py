@@ -46,9 +46,10 @@ def create(
     else:
         results().print(token)
     notes().print(
-        f"{escape(key.name)} may {', '.join(key.scopes)}. Keep the key: it is stored nowhere. "
-        "Clients send it as `Authorization: Bearer ...`; `jukebox` takes it from JUKEBOX_API_KEY. "
-        "From now on the service needs a key from everybody."
+        f"{escape(key.name)} has the scopes {', '.join(key.scopes)}. "
+        "Save the key: it is not shown again. "
+        "Clients send it as `Authorization: Bearer ...`; `jukebox` reads it from JUKEBOX_API_KEY. "
+        "The service now requires an API key."
     )
 
 
@@ -68,7 +69,7 @@ def list_keys(
         print_json([_as_dict(key) for key in keys])
         return
     if not keys:
-        notes().print("No keys: the service needs none until the first is made.")
+        notes().print("No keys. The service requires none until one is created.")
         return
     rows = [
         [key.name, key.id, ",".join(key.scopes), key.created_at.isoformat(timespec="seconds")]
@@ -103,4 +104,6 @@ def _scopes(text: str) -> list[Scope]:
     try:
         return [Scope(word.strip()) for word in text.split(",")]
     except ValueError as error:
-        raise UsageError(f"--scopes takes {', '.join(Scope)}, by commas: {error}") from error
+        raise UsageError(
+            f"--scopes takes a comma-separated list of {', '.join(Scope)}: {error}"
+        ) from error

@@ -232,4 +232,4 @@ def _directory(model: str, folder: Path) -> Path:
     for directory in (folder / model, Path(model)):
         if directory.is_dir():
             return directory
-    raise UsageError(f"no model in {model!r}, nor one of that name in {folder}")
+    raise UsageError(f"no model directory {model!r}, and no model of that name in {folder}")

@@ -19,9 +19,7 @@ from jukebox_core.errors import JukeboxError
 from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
 from jukebox_core.models.released import ReleasedModel
 
-TINY_IS_NOISE = (
-    "tiny is a small model with random weights: it has learned nothing, and its songs are noise."
-)
+TINY_IS_NOISE = "tiny is a small model with random weights: its songs are noise."
 
 _COLUMNS = (
     Column(heading="model"),

@@ -73,7 +73,7 @@ def _found(
 def _chosen(model: str | None, known: Sequence[str]) -> str:
     name = model if model is not None else default_model(known)
     if name is None:
-        raise UsageError(f"say which model with --model; there are: {', '.join(known) or 'none'}")
+        raise UsageError(f"choose a model with --model; available: {', '.join(known) or 'none'}")
     return name
 
 
@@ -82,7 +82,7 @@ def _show(matches: list[dict[str, Any]], *, as_json: bool) -> None:
         print_json(matches)
         return
     if not matches:
-        notes().print("The model knows no name like this.")
+        notes().print("No matching names.")
         return
     rows = [
         [str(match["name"]), ", ".join(level for level, ids in match["ids"].items() if ids)]

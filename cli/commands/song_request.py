@@ -45,7 +45,7 @@ def audio_asset(client: JukeboxClient, prompt: str) -> str:
     if _ASSET_ID.fullmatch(prompt):
         return prompt
     if not Path(prompt).is_file():
-        raise UsageError(f"{prompt!r} is no file, and no id of an asset")
+        raise UsageError(f"{prompt!r} is neither a file nor an asset id")
     return str(upload(client, Path(prompt))["id"])
 
 
@@ -62,8 +62,8 @@ def origin(client: JukeboxClient, song: str) -> dict[str, Any]:
         return {"prompt": {"asset_id": song}}
     if not looks_like_a_job(song):
         raise UsageError(
-            f"{song!r} is no id of a job (job_ and 32 hexadecimal digits, or the first of them), "
-            "and no file of codes"
+            f"{song!r} is neither a job id (job_ and 32 hexadecimal digits, or a prefix) "
+            "nor a file of codes"
         )
     if is_whole_id(song):
         return {"parent_id": song}
@@ -80,7 +80,7 @@ def default_model_of(client: JukeboxClient) -> str:
     name = default_model(names)
     if name is None:
         known = ", ".join(names) or f"none; see `{command('models')}`"
-        raise UsageError(f"say which model with --model; the service has: {known}")
+        raise UsageError(f"choose a model with --model; the service has: {known}")
     return name
 
 

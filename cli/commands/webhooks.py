@@ -48,8 +48,8 @@ def rotate(data_dir: options.DataDir = options.DEFAULT_DATA_DIR) -> None:
     except JobsError as error:
         raise UsageError(str(error)) from error
     notes().print(
-        "All webhook secrets are new. Messages are signed with the ones before as well, until you "
-        "do this again: give receivers time to fetch theirs from GET /webhooks/secret."
+        "All webhook secrets were rotated. Webhooks are also signed with the previous secrets "
+        "until the next rotation. Receivers can get the new secret from GET /webhooks/secret."
     )
 
 

@@ -114,7 +114,7 @@ def check_torch(_: Surroundings) -> Finding:
         return Finding("torch", Verdict.MISSING, "not installed", remedy)
     code = (
         "import torch as t; "
-        "print(t.cuda.get_device_name() if t.cuda.is_available() else 'no GPU: the CPU sings')"
+        "print(t.cuda.get_device_name() if t.cuda.is_available() else 'no GPU, using the CPU')"
     )
     asked = subprocess.run(
         [sys.executable, "-P", "-c", code],
@@ -198,7 +198,9 @@ def check_models(place: Surroundings) -> Finding:
     if fault := catalog.fault():
         return Finding("models", Verdict.MISSING, fault, "let this user read the folder")
     if not names:
-        return Finding("models", Verdict.MISSING, "not even the bundled one", "install it anew")
+        return Finding(
+            "models", Verdict.MISSING, "not even the bundled one", "reinstall the package"
+        )
     return Finding("models", Verdict.FINE, f"{', '.join(names)} (folder: {place.models_dir})")
 
 

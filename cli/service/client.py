@@ -276,7 +276,7 @@ def _authorization(api_key: str) -> dict[str, str]:
     if not api_key:
         return {}
     if not (api_key.isascii() and api_key.isprintable()):
-        raise UsageError("JUKEBOX_API_KEY holds characters that no key has")
+        raise UsageError("JUKEBOX_API_KEY contains characters that are invalid in a key")
     return {"Authorization": f"Bearer {api_key}"}
 
 

@@ -19,7 +19,7 @@ def open_http(base_url: str, *, headers: Mapping[str, str], timeout_sec: float) 
     try:
         url = httpx.URL(base_url)
     except httpx.InvalidURL as error:
-        raise UsageError(f"--url {base_url!r} is no URL: {error}") from error
+        raise UsageError(f"--url {base_url!r} is not a valid URL: {error}") from error
     if url.scheme not in ("http", "https") or not url.host:
         raise UsageError(f"--url {base_url!r} must be like http://127.0.0.1:8000 or https://host")
     is_local = is_loopback(url.host)

@@ -101,7 +101,7 @@ def download(
         raise DownloadError(fetch.broken_sentence())
     if sha256 is not None and sha256_of(fetch.part) != sha256:
         fetch.part.unlink()
-        raise DownloadError(f"{url_path} arrived damaged (sha256 differs): try again")
+        raise DownloadError(f"{url_path} is corrupted (SHA-256 mismatch): try again")
     return move_into_place(fetch.part, path, overwrite=overwrite)
 
 

@@ -97,7 +97,7 @@ def test_names_are_found_on_this_machine_and_at_a_service(service, run):
     result = run("artists", "--model", "mini", "orl")
     assert result.stdout.splitlines()[1].split()[0] == "orlavane"
     assert "tidedub" in run("genres", "tidedup", "--model", "mini").stdout
-    assert "no name like this" in run("artists", "qqqq", "--model", "mini").stderr
+    assert "No matching names" in run("artists", "qqqq", "--model", "mini").stderr
     (found,) = json.loads(run("artists", "orlavan", "--limit", "1", "--json").stdout)
     assert found["name"] == "orlavane"
     service.on("GET", "/models", json_answer({"data": [{"name": "tiny"}]}))

@@ -99,7 +99,7 @@ def test_a_full_disk_keeps_what_has_arrived_and_says_so(service, client, tmp_pat
 
 def test_bytes_with_another_hash_are_refused_and_thrown_away(service, client, tmp_path):
     serve_file(service)
-    with pytest.raises(DownloadError, match="damaged"):
+    with pytest.raises(DownloadError, match="corrupted"):
         download(client, PATH, {}, tmp_path / "a.wav", sha256="0" * 64)
     assert list(tmp_path.iterdir()) == []
 

@@ -41,5 +41,5 @@ def test_no_model_need_be_named_where_there_is_one(tmp_path):
         (tmp_path / name / "config.json").write_text("{}")
         if name == "mine":
             assert model_directory(None, tmp_path) == tmp_path / "mine"
-    with pytest.raises(UsageError, match="--model: 5b, mine, mini"):
+    with pytest.raises(UsageError, match="--model; available: 5b, mine, mini"):
         model_directory(None, tmp_path)

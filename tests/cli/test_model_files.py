@@ -106,7 +106,7 @@ def test_verify_names_the_model_that_is_broken(run, models_dir, tmp_path):
             (tmp_path / "half" / file.name).symlink_to(file)
     with pytest.raises(CliError, match="not whole: half"):
         run("verify", models_dir / "tiny", "half")
-    with pytest.raises(CliError, match="no model in 'nothing'"):
+    with pytest.raises(CliError, match="no model directory 'nothing'"):
         run("verify", "nothing")
 
 

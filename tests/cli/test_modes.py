@@ -58,10 +58,10 @@ def test_an_asset_that_is_there_is_not_sent_again(service, run):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--mode", "primed"], "give both"),
-        (["--mode", "ancestral", "--prompt", "mine.wav"], "give both"),
-        (["--prompt-start", "3"], "there is none"),
-        (["--prompt", "nowhere.wav"], "no file"),
+        (["--mode", "primed"], "used together"),
+        (["--mode", "ancestral", "--prompt", "mine.wav"], "used together"),
+        (["--prompt-start", "3"], "require --prompt"),
+        (["--prompt", "nowhere.wav"], "neither a file"),
     ],
 )
 def test_a_prompt_that_makes_no_sense_is_refused_before_anything_is_posted(
@@ -136,7 +136,7 @@ def test_the_only_model_is_meant_with_codes_too(service, run, tmp_path):
 
 
 def test_what_is_neither_a_job_nor_a_file_is_refused(service, run):
-    with pytest.raises(UsageError, match="no id of a job"):
+    with pytest.raises(UsageError, match="neither a job id"):
         run("continue", "song-7", "--seconds", "3")
 
 

@@ -150,7 +150,7 @@ def run_training(
     if not result.finished:
         notes().print(
             f"stopped at step {result.step:,} of {settings.steps:,}. The model has the weights of "
-            "this step; the same command goes on from it."
+            "this step; the same command resumes."
         )
     results().print(escape(str(run_dir)))
 
@@ -175,7 +175,7 @@ def _measured(
     if planned is not None:
         settings, minutes = replace(settings, steps=planned), None
     if minutes is not None and PartialState().num_processes > 1:
-        raise UsageError("steps are fitted into minutes in one process only: give --steps")
+        raise UsageError("--minutes works with one process only: use --steps")
     device, max_threads = PartialState().device, torch.get_num_threads()
     # Making a task computes too: waiting threads must not slow that down before it is measured.
     torch.set_num_threads(settings.threads or 1)
