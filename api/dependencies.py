@@ -83,8 +83,8 @@ def check_data_folder(services: "Services") -> None:
         raise ApiError(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "data_folder_mismatch",
-            "The service is set up wrongly: its data folder is not that of its workers. The "
-            "operator finds in the log how to mend it.",
+            "The service is misconfigured: its data folder differs from that of its workers. The "
+            "log tells the operator how to fix it.",
         ) from error
 
 

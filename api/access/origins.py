@@ -101,7 +101,7 @@ def refuse_other_machines(connection: Connection, headers: Headers) -> None:
         raise ApiError(
             HTTPStatus.UNAUTHORIZED,
             "api_key_missing",
-            "Without API keys only the service's own machine is served: make one there, with "
+            "Without API keys, the service accepts only local requests. Create a key there with "
             "`jukebox keys create NAME`.",
             headers={"WWW-Authenticate": "Bearer"},
         )

@@ -1,4 +1,4 @@
-"""Assets: sound and codes that jobs may begin with."""
+"""Assets: uploaded audio and codes that jobs can start from."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -64,7 +64,7 @@ _MULTIPART = {
 
 _LOCATION = {"Location": {"description": "The asset", "schema": {"type": "string"}}}
 _REPLAYED = {
-    "description": "Taken in before, with the same `Idempotency-Key`",
+    "description": "The asset that an earlier request with the same `Idempotency-Key` created",
     "model": AssetView,
     "headers": {
         **_LOCATION,
@@ -74,7 +74,7 @@ _REPLAYED = {
 
 
 def checked_asset_id(
-    asset_id: Annotated[str, PathParameter(description="An asset", examples=[EXAMPLE_ASSET_ID])],
+    asset_id: Annotated[str, PathParameter(description="Asset id", examples=[EXAMPLE_ASSET_ID])],
     caller: CallerDep,
     services: ServicesDep,
 ) -> str:
@@ -92,9 +92,9 @@ AssetId = Annotated[str, Depends(checked_asset_id)]
 @router.post(
     "/assets",
     operation_id="createAsset",
-    summary="Send a sound, or codes, to begin songs with",
+    summary="Upload a sound or codes",
     status_code=HTTPStatus.CREATED,
-    response_description="Taken in",
+    response_description="Created",
     responses={
         200: _REPLAYED,
         201: {"headers": _LOCATION},
@@ -109,16 +109,16 @@ async def create_asset(
     response: Response,
     idempotency_key: IdempotencyHeader = None,
 ) -> AssetView:
-    """Send one file as the field `file` of a form.
+    """Send one file as the `file` field of a multipart form.
 
-    A sound may be WAV, AIFF, FLAC, OGG (Vorbis, Opus, FLAC) or MP3 of at most 600 seconds and 8
-    channels, at 8 to 192 kHz; M4A, AAC and WebM too where the service has PyAV. The file is stored
-    as it was sent, and folded to mono when it is used. Codes are a safetensors file as
-    `GET /jobs/{job_id}/codes` gives it: tensors `top`, `middle` and `bottom` of whole numbers
-    [songs, tokens], of which finer ones may be absent. A file that breaks off, is silent, or is not
-    what its name says is refused.
+    Sound: WAV, AIFF, FLAC, OGG (Vorbis, Opus, FLAC) or MP3, at most 600 seconds and 8 channels, at
+    8 to 192 kHz. M4A, AAC and WebM are also accepted if the service has PyAV. The file is stored as
+    sent and mixed down to mono when a job uses it. Codes: a safetensors file as returned by
+    `GET /jobs/{job_id}/codes`, with integer tensors `top`, `middle` and `bottom` of shape
+    [songs, tokens]; finer levels may be absent. A file that is truncated, is silent, or does not
+    match its file name extension is rejected.
 
-    With an `Idempotency-Key` the same file may be sent again without making a second asset.
+    With an `Idempotency-Key`, a repeated upload of the same file does not create a second asset.
     """
     _check_is_form(request)
     async with services.uploads.form(request, caller.owner) as form:
@@ -163,10 +163,12 @@ def _check_is_form(request: Request) -> None:
 def _upload_of(form: FormData) -> UploadFile:
     strange = [name for name in form if name != "file"]
     if strange:
-        raise invalid_field("body", strange[:1], "no such field exists here, only `file`")
+        raise invalid_field("body", strange[:1], "unknown field; the form has one field, `file`")
     upload = form.get("file")
     if not isinstance(upload, UploadFile):
-        raise invalid_field("body", ["file"], "this field is required, and is a file with a name")
+        raise invalid_field(
+            "body", ["file"], "this field is required and must be a file with a file name"
+        )
     return upload
 
 
@@ -257,7 +259,9 @@ def _facts(services: Services, source: Path, taken: Path, promised: str | None) 
     """Fields of the asset. Raises FileRefused, IngestFailed."""
     found = _format_of(source)
     if promised not in (None, found):
-        raise FileRefused(f"the file is called {promised} and is {found}: name it as what it is")
+        raise FileRefused(
+            f"the file is named as {promised} but contains {found}: correct its extension"
+        )
     if found == "safetensors":
         codes = services.ingest.codes(source, taken)
         return {"kind": "codes", **codes}
@@ -280,7 +284,7 @@ def _format_of(source: Path) -> str:
     try:
         return sniff_kind(source)
     except AudioError as error:
-        raise FileRefused(f"{error}, and no codes in safetensors") from error
+        raise FileRefused(f"{error}, and no safetensors file with codes") from error
 
 
 def _refusal(sentence: str) -> InvalidRequest:
@@ -290,22 +294,22 @@ def _refusal(sentence: str) -> InvalidRequest:
 @router.get(
     "/assets/{asset_id}",
     operation_id="getAsset",
-    summary="Look at an asset",
+    summary="Retrieve an asset",
     responses=problems(404),
 )
 def get_asset(asset_id: AssetId, services: ServicesDep, request: Request) -> AssetView:
-    """What was found in the file when it was sent."""
+    """Returns the properties of the uploaded file."""
     return _view(services, request, services.assets.get(asset_id))
 
 
 @router.delete(
     "/assets/{asset_id}",
     operation_id="deleteAsset",
-    summary="Forget an asset",
+    summary="Delete an asset",
     status_code=HTTPStatus.NO_CONTENT,
-    response_description="The asset and its file are gone",
+    response_description="Deleted",
     responses=problems(404),
 )
 def delete_asset(asset_id: AssetId, services: ServicesDep) -> None:
-    """Remove an asset. Jobs that began with it have a copy of what they need."""
+    """Deletes the asset and its file. Jobs that use it have their own copy."""
     services.assets.delete(asset_id)

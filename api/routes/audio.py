@@ -1,4 +1,4 @@
-"""What a job has made: sound, and the codes behind it."""
+"""The output files of a job: audio and codes."""
 
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -21,16 +21,16 @@ router = APIRouter(tags=["files"])
 
 
 class AudioQuery(BaseModel):
-    """Which of a job's sounds."""
+    """Selects one of a job's audio files."""
 
     model_config = ConfigDict(extra="forbid")
 
-    sample: Annotated[int, Field(ge=0, lt=MAX_SAMPLES, description="Which take")] = 0
-    level: Annotated[
-        LevelName | None, Field(description="The finest that is ready, unless said otherwise")
-    ] = None
+    sample: Annotated[int, Field(ge=0, lt=MAX_SAMPLES, description="Number of the take")] = 0
+    level: Annotated[LevelName | None, Field(description="Default: the finest finished level")] = (
+        None
+    )
     format: Annotated[
-        AudioFormat | None, Field(description="The job's `audio_format`, unless said otherwise")
+        AudioFormat | None, Field(description="Default: the job's `audio_format`")
     ] = None
 
 
@@ -41,13 +41,13 @@ def _binary(media_types: list[str]) -> dict[str, Any]:
 
 _SOUND = _binary([MEDIA_TYPES[name] for name in ("wav", "flac", "ogg", "mp3")])
 _CODES = _binary([MEDIA_TYPES["safetensors"]])
-_NOT_MODIFIED = {"description": "You have this file already (`If-None-Match`)"}
+_NOT_MODIFIED = {"description": "Not modified (`If-None-Match`)"}
 
 
 def _file_responses(content: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
     return {
         200: {"description": "The whole file, with `ETag` and `Accept-Ranges`", **content},
-        206: {"description": "The part that `Range` asks for", **content},
+        206: {"description": "The part that `Range` selects", **content},
         304: _NOT_MODIFIED,
         **problems(404, 410, 416, 503, 507),
     }
@@ -56,14 +56,14 @@ def _file_responses(content: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
 @router.get(
     "/jobs/{job_id}/audio",
     operation_id="downloadAudio",
-    summary="Download a sound",
+    summary="Download audio",
     response_class=Response,
     responses=_file_responses(_SOUND),
 )
 @router.head(
     "/jobs/{job_id}/audio",
     operation_id="checkAudio",
-    summary="Size, type and hash of a sound",
+    summary="Get the size, type and hash of audio",
     response_class=Response,
     responses=_file_responses({}),
 )
@@ -74,10 +74,10 @@ async def download_audio(
     services: ServicesDep,
     caller: CallerDep,
 ) -> Response:
-    """One take at one level, whole or in part. `ETag` is the file's SHA-256.
+    """Returns one take at one level, or a range of it. `ETag` is the SHA-256 of the file.
 
-    Another format than the stored one is encoded when it is first asked for, which may take a
-    few seconds for a long song.
+    A format other than the stored one is encoded on the first request, which can take a few
+    seconds for a long song.
     """
     job = await run_in_threadpool(services.store.get, job_id)
     output = _wanted_output(job, query)
@@ -123,28 +123,27 @@ def _no_sound(job: Job, query: AudioQuery) -> ApiError:
 @router.head(
     "/jobs/{job_id}/codes",
     operation_id="checkCodes",
-    summary="Size and hash of the codes",
+    summary="Get the size and hash of the codes",
     response_class=Response,
     responses=_file_responses({}),
 )
 async def download_codes(job_id: JobId, request: Request, services: ServicesDep) -> Response:
-    """The codes of all finished levels in one safetensors file.
+    """Returns the codes of all finished levels in one safetensors file.
 
-    It holds int32 tensors [num_samples, tokens] called `top`, `middle` and `bottom`.
+    It contains int32 tensors `top`, `middle` and `bottom` of shape [num_samples, tokens].
     """
     job = await run_in_threadpool(services.store.get, job_id)
     if are_codes_expired(job):
         raise ApiError(
             HTTPStatus.GONE,
             "codes_expired",
-            "The codes were kept for as long as codes are kept here (`codes_expire_at`); pin a job "
-            "to keep its codes.",
+            "The codes of this job have expired (`codes_expire_at`). Pin a job to keep its codes.",
         )
     if job.codes_name is None:
         raise ApiError(
             HTTPStatus.NOT_FOUND,
             "codes_not_found",
-            f"The job is {job.status} and has finished no level, so it has no codes to give.",
+            f"The job is {job.status} and has no finished level, so it has no codes.",
             headers={} if job.is_terminal else {"Retry-After": "2"},
         )
     path = await run_in_threadpool(services.artifacts.path, job_id, job.codes_name)

@@ -50,7 +50,7 @@ _START = """SwaggerUIBundle({
 
 @router.get("/")
 async def to_docs() -> RedirectResponse:
-    """Whoever comes to the root is shown the way to the page."""
+    """Redirects the root to the page."""
     return RedirectResponse("docs")
 
 

@@ -1,4 +1,4 @@
-"""A job as it happens: server-sent events."""
+"""The progress of a job as server-sent events."""
 
 import re
 from collections.abc import AsyncIterator
@@ -48,7 +48,7 @@ async def subscribe(
     reader: JobReaderDep,
     last_event_id: Annotated[
         str | None,
-        Header(description="Id of the last event that was received; browsers send it by itself"),
+        Header(description="Id of the last event received; browsers send it automatically"),
     ] = None,
 ) -> Subscription:
     """Find the beginning of a stream, while an error can still be answered as one.
@@ -84,12 +84,12 @@ _STREAM_EXAMPLE = (
     "/jobs/{job_id}/events",
     operation_id="streamJobEvents",
     dependencies=[Depends(stream_place)],
-    summary="Follow a job as it happens",
+    summary="Follow progress",
     response_class=EventSourceResponse,
     response_description="`snapshot` first, then `status`, `progress`, `output` and `stage`",
     responses={
         200: {"content": {"text/event-stream": {"example": _STREAM_EXAMPLE}}},
-        204: {"description": "The job has ended and you have seen its last event"},
+        204: {"description": "The job has ended and `Last-Event-ID` is its last event"},
         **problems(404, 503),
     },
 )
@@ -98,10 +98,10 @@ async def stream_job_events(
     reader: JobReaderDep,
     subscription: Annotated[Subscription, Depends(subscribe)],
 ) -> AsyncIterator[ServerSentEvent]:
-    """A snapshot of the whole job, then every event; the stream ends with the job.
+    """Streams a snapshot of the job and then its events. The stream closes when the job ends.
 
-    Events other than `progress` carry the whole job as `job`. With `Last-Event-ID` the events
-    since then are sent again. A comment comes every 15 seconds when nothing else does.
+    All events except `progress` contain the whole job as `job`. With `Last-Event-ID`, the stream
+    resumes after that event. If there are no events, a comment is sent every 15 seconds.
     """
     yield ServerSentEvent(
         event="snapshot",

@@ -1,4 +1,4 @@
-"""Is everything well?"""
+"""Health, readiness and metrics."""
 
 from fastapi import APIRouter, Response
 
@@ -12,22 +12,20 @@ from jobs.version import VERSION
 router = APIRouter(tags=["service"])
 
 
-@router.get(
-    "/healthz", operation_id="checkHealth", summary="Does this process live?", responses=problems()
-)
+@router.get("/healthz", operation_id="checkHealth", summary="Check health", responses=problems())
 async def check_health() -> HealthView:
-    """Yes, if it answers; says nothing about anything behind it."""
+    """Returns 200 while the process is running. Does not check the job store."""
     return HealthView()
 
 
 @router.get(
     "/readyz",
     operation_id="checkReadiness",
-    summary="Can jobs be taken?",
+    summary="Check readiness",
     responses=problems(503),
 )
 def check_readiness(services: ServicesDep) -> HealthView:
-    """Yes, if the job store answers; 503 otherwise."""
+    """Returns 200 if the job store is reachable, otherwise 503."""
     services.store.ping()
     return HealthView()
 
@@ -35,11 +33,11 @@ def check_readiness(services: ServicesDep) -> HealthView:
 @router.get(
     "/system",
     operation_id="getSystem",
-    summary="The service at a glance",
+    summary="Get the system status",
     responses=problems(503),
 )
 def get_system(services: ServicesDep) -> SystemView:
-    """Workers heard of lately, how many jobs have each status, and the version."""
+    """Returns recently seen workers, the number of jobs by status, and the version."""
     return SystemView(
         version=VERSION,
         workers=[worker_view(worker) for worker in services.store.workers()],
@@ -50,19 +48,19 @@ def get_system(services: ServicesDep) -> SystemView:
 @router.get(
     "/metrics",
     operation_id="getMetrics",
-    summary="Figures for Prometheus",
+    summary="Get Prometheus metrics",
     response_class=Response,
     responses={
         200: {
-            "description": "The text format of Prometheus, version 0.0.4",
+            "description": "Metrics in the Prometheus text format, version 0.0.4",
             "content": {METRICS_TYPE.partition(";")[0]: {"schema": {"type": "string"}}},
         },
         **problems(),
     },
 )
 def get_metrics(services: ServicesDep) -> Response:
-    """Jobs, workers and disk of the service, and the requests of this process.
+    """Returns metrics of jobs, workers and disk, and of the requests to this process.
 
-    While the job store is away, `jukebox_store_up` is 0 and what it would tell is left out.
+    If the job store is unavailable, `jukebox_store_up` is 0 and metrics from it are omitted.
     """
     return Response(services.metrics.text(), media_type=METRICS_TYPE)

@@ -1,4 +1,4 @@
-"""Jobs: ask for a song, look, list, stop, forget."""
+"""Jobs: create, retrieve, list, cancel, retry and delete."""
 
 import asyncio
 import logging
@@ -42,7 +42,7 @@ router = APIRouter(tags=["jobs"])
 
 _LOCATION = {"Location": {"description": "The job", "schema": {"type": "string"}}}
 _REPLAYED = {
-    "description": "Accepted before, with the same `Idempotency-Key`: the job as it is now",
+    "description": "The current state of the job that the first request with this key created",
     "model": JobView,
     "headers": {
         **_LOCATION,
@@ -63,23 +63,23 @@ def _require_rfc_3339(text: object) -> object:
 
 
 class PageQuery(BaseModel):
-    """Which page of a list."""
+    """Selects a page of a list."""
 
     model_config = ConfigDict(extra="forbid")
 
     limit: Annotated[int, Field(ge=1, le=100)] = 20
     cursor: Annotated[
-        str | None, Field(max_length=500, description="`next_cursor` of the page before")
+        str | None, Field(max_length=500, description="`next_cursor` of the previous page")
     ] = None
 
 
 class ListQuery(PageQuery):
-    """Which jobs to list."""
+    """Filters of a list of jobs."""
 
     status: JobStatus | None = None
     model: Annotated[str | None, Field(max_length=64)] = None
     root: Annotated[
-        JobIdText | None, Field(description="One job and everything that goes on from it")
+        JobIdText | None, Field(description="A first job: list it and all its descendants")
     ] = None
     created_after: Annotated[
         AwareDatetime | None,
@@ -91,9 +91,9 @@ class ListQuery(PageQuery):
 @router.post(
     "/jobs",
     operation_id="createJob",
-    summary="Ask for a song",
+    summary="Create a song",
     status_code=HTTPStatus.ACCEPTED,
-    response_description="Accepted: the job is recorded and will be drawn",
+    response_description="Accepted: the job is saved and will be run",
     responses={
         200: _REPLAYED,
         202: {"headers": _LOCATION},
@@ -107,9 +107,9 @@ async def create_job(
             openapi_examples={
                 "song": {"summary": "Ten seconds with lyrics", "value": EXAMPLE_REQUEST},
                 "draft": {"summary": "Three quick drafts", "value": DRAFT_REQUEST},
-                "primed": {"summary": "On from a recording", "value": PRIMED_REQUEST},
+                "primed": {"summary": "Start from a recording", "value": PRIMED_REQUEST},
                 "continue": {"summary": "Ten seconds more of take 1", "value": CONTINUE_REQUEST},
-                "upsample": {"summary": "The finer levels of a draft", "value": UPSAMPLE_REQUEST},
+                "upsample": {"summary": "Finer levels for a draft", "value": UPSAMPLE_REQUEST},
             }
         ),
     ],
@@ -119,18 +119,18 @@ async def create_job(
     response: Response,
     idempotency_key: IdempotencyHeader = None,
 ) -> JobView:
-    """Check a request against its model, record it, and hand it to the workers.
+    """Creates a job that generates a song. Requests are fully validated before they are accepted.
 
-    Whatever cannot be sung is refused here. An unknown artist or genre can be sung: `labels` says
-    what each name resolved to at each level. The seed is drawn when absent, and always returned.
+    Unknown artists and genres are allowed; `labels` shows how each level resolved the names. If
+    `seed` is omitted, it is random. The seed is always returned.
 
-    `mode` tells what is there already: nothing (`ancestral`), a recording (`primed`), or codes of
-    another job or of an asset, which go on for `duration_seconds` more (`continue`) or get finer
-    levels (`upsample`). What is there is kept as it is. A job has a copy of what it begins with:
-    its parent and its asset may be deleted.
+    `mode` selects how the song starts: from nothing (`ancestral`), from a recording (`primed`), or
+    from the codes of another job or an asset, which are extended by `duration_seconds`
+    (`continue`) or get finer levels (`upsample`). Existing material is copied into the job and
+    kept unchanged, so the parent or asset can be deleted.
 
-    With an `Idempotency-Key` a request may be sent again, after a lost connection or a 503, without
-    making a second job: the answer is then a 200 with the job that it made.
+    To retry safely after a lost connection or a 503, send an `Idempotency-Key`. A retry returns
+    200 with the job that the first request created.
     """
     idempotency = idempotency_of(caller.owner or ANYONE, idempotency_key, body)
     create_job = partial(create, services, caller, body, idempotency)
@@ -160,7 +160,7 @@ def _view_of_new(services: Services, reader: JobReader, job: Job) -> JobView:
 @router.get(
     "/jobs",
     operation_id="listJobs",
-    summary="List jobs, newest first",
+    summary="List jobs",
     responses=problems(503),
 )
 def list_jobs(
@@ -169,9 +169,9 @@ def list_jobs(
     reader: JobReaderDep,
     caller: CallerDep,
 ) -> JobList:
-    """One page; `next_cursor` leads to the next one and is null on the last.
+    """Returns one page of jobs, newest first. `next_cursor` is null on the last page.
 
-    Where API keys are needed these are the jobs of the key; those of everybody with `admin`.
+    With API keys, the list contains the jobs of the key, or of all keys with the scope `admin`.
     """
     page = services.store.list_jobs(
         status=query.status,
@@ -196,7 +196,7 @@ def _job_list(page: JobPage, reader: JobReader) -> JobList:
 @router.get(
     "/jobs/{job_id}/children",
     operation_id="listChildren",
-    summary="List the jobs that go on from this one, newest first",
+    summary="List derived jobs",
     responses=problems(404, 503),
 )
 def list_children(
@@ -206,7 +206,7 @@ def list_children(
     reader: JobReaderDep,
     caller: CallerDep,
 ) -> JobList:
-    """One generation; `GET /jobs?root=` has the whole tree, with `parent_id` in each job."""
+    """Returns the direct descendants, newest first. `GET /jobs?root=` returns the whole tree."""
     services.store.get(job_id)
     page = services.store.children(
         job_id, owner=caller.listed_owner, limit=query.limit, cursor=query.cursor
@@ -217,7 +217,7 @@ def list_children(
 @router.get(
     "/jobs/{job_id}",
     operation_id="getJob",
-    summary="Look at a job",
+    summary="Retrieve a job",
     responses={200: {"headers": _RETRY_AFTER}, **problems(404, 503)},
 )
 async def get_job(
@@ -232,7 +232,7 @@ async def get_job(
         Query(ge=0.0, le=60.0, description="Seconds to wait for a change other than progress"),
     ] = 0.0,
 ) -> JobView:
-    """The job now, or after its next change; `Retry-After` says when to ask again."""
+    """Returns the job, with `wait` after its next change. `Retry-After`: when to poll again."""
     last_event_id = await services.watcher.last_event_id(job_id) if wait else "0-0"
     job, view = await reader.read(job_id)
     if wait and not job.is_terminal:
@@ -283,19 +283,19 @@ async def _next_change(
 @router.post(
     "/jobs/{job_id}/cancel",
     operation_id="cancelJob",
-    summary="Stop a job",
-    response_description="The job, `canceled` or `canceling`, or as it ended before",
+    summary="Cancel a job",
+    response_description="The job: `canceled`, `canceling`, or unchanged if it had already ended",
     responses=problems(404, 503),
 )
 def cancel_job(job_id: JobId, services: ServicesDep, reader: JobReaderDep) -> JobView:
-    """Ask a job to stop. Finished levels stay; asking twice, or too late, changes nothing."""
+    """Cancels a job. Finished levels are kept. No effect if it is canceled or has ended."""
     return reader.view(services.store.request_cancel(job_id))
 
 
 @router.post(
     "/jobs/{job_id}/retry",
     operation_id="retryJob",
-    summary="Try a job that failed once more",
+    summary="Retry a failed job",
     response_description="The job, `queued` again",
     responses={200: {"headers": _REPLAYED["headers"]}, **problems(404, 409, 429, 503)},
 )
@@ -307,11 +307,11 @@ def retry_job(
     response: Response,
     idempotency_key: IdempotencyHeader = None,
 ) -> JobView:
-    """Queue a failed job again, at the stage where it failed; what was drawn by then is kept.
+    """Requeues a failed job at the stage where it failed. What was generated is kept.
 
-    Only a job that failed with a `retryable` error can be tried again; any other is a conflict.
-    `attempt` counts from 1 again, `started_at` stays, and a `timeout_seconds` begins anew. With an
-    `Idempotency-Key` the request may be sent again: the answer is then the job as it is by now.
+    Only a job that failed with a `retryable` error can be retried; any other job returns 409.
+    `attempt` is reset to 1, `started_at` is unchanged, and `timeout_seconds` starts again. A
+    repeated request with the same `Idempotency-Key` returns the current state of the job.
     """
     job, is_replayed = services.store.retry(
         job_id,
@@ -328,12 +328,12 @@ def retry_job(
 @router.delete(
     "/jobs/{job_id}",
     operation_id="deleteJob",
-    summary="Forget a job that has ended",
+    summary="Delete a job",
     status_code=HTTPStatus.NO_CONTENT,
-    response_description="The job and its files are gone",
+    response_description="Deleted",
     responses=problems(404, 409, 503),
 )
 def delete_job(job_id: JobId, services: ServicesDep) -> None:
-    """Remove the record and all files of a job that has ended; one that has not is a conflict."""
+    """Deletes the record and files of a finished job. Returns 409 if the job has not ended."""
     services.store.delete(job_id)
     forget_files(services, job_id)

@@ -24,7 +24,7 @@ _MAX_PREVIEW_CHARACTERS = 8_000
 
 
 class PreviewQuery(BaseModel):
-    """The song that the lyrics are for; fields mean what they mean in `POST /jobs`."""
+    """The lyrics and the song; the fields are those of `POST /jobs`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -38,14 +38,14 @@ class PreviewQuery(BaseModel):
 @router.get(
     "/jobs/{job_id}/lyrics",
     operation_id="getLyrics",
-    summary="The lyrics as the model reads them",
+    summary="Get the lyrics",
     tags=["files"],
     responses=problems(404, 503),
 )
 def get_lyrics(job_id: JobId, services: ServicesDep) -> LyricsView:
-    """The text in the model's characters, and the part of it that each window reads.
+    """Returns the text in the model's alphabet and the part of it that each window reads.
 
-    There are no windows where the model reads no lyrics or the job draws no level that does.
+    `windows` is empty if no level that the job generates reads lyrics.
     """
     job = services.store.get(job_id)
     card = card_of(services.catalog, job.request.model)
@@ -55,14 +55,14 @@ def get_lyrics(job_id: JobId, services: ServicesDep) -> LyricsView:
 @router.get(
     "/models/{name}/lyrics-preview",
     operation_id="previewLyrics",
-    summary="Which words fit into how many seconds",
+    summary="Preview the lyrics",
     tags=["models"],
     responses=problems(404),
 )
 def preview_lyrics(
     name: ModelName, query: Annotated[PreviewQuery, Query()], services: ServicesDep
 ) -> LyricsView:
-    """What `GET /jobs/{id}/lyrics` would say of a song, before it is asked for."""
+    """Returns what `GET /jobs/{id}/lyrics` would return for a song, without creating a job."""
     card = card_of(services.catalog, name)
     try:
         text = read_lyrics(query.lyrics, query.lyrics_format).text

@@ -1,4 +1,4 @@
-"""Models: what can sing, how long, and whose names it knows."""
+"""Models: their state, their limits, and the names that they know."""
 
 import logging
 from collections.abc import Callable
@@ -26,24 +26,24 @@ Text = Annotated[
     Query(
         alias="q",
         max_length=200,
-        description="What to look for, spelt right or not; all names, from the first, if empty",
+        description="Search text; misspellings are tolerated. If empty, lists all names",
         examples=["sawtoths"],
     ),
 ]
-Limit = Annotated[int, Query(ge=1, le=100, description="How many names at most")]
+Limit = Annotated[int, Query(ge=1, le=100, description="Maximum number of names")]
 
 
 @router.get(
     "/models",
     operation_id="listModels",
-    summary="List the models",
+    summary="List models",
     responses=problems(),
 )
 def list_models(services: ServicesDep) -> ModelList:
-    """Every model with its state, levels, limits and licence; broken ones with an error.
+    """Returns all models with state, levels, limits and license; broken ones with an error.
 
-    A job may name those that are `ready`. The released models that are `absent` can be fetched by
-    whoever runs the service: `jukebox models pull NAME`.
+    Jobs can use models that are `ready`. The operator can download `absent` models with
+    `jukebox models pull NAME`.
     """
     catalog = services.catalog
     present = [_view(catalog, name) for name in catalog.names()]
@@ -55,15 +55,15 @@ def list_models(services: ServicesDep) -> ModelList:
 @router.get(
     "/models/{name}/artists",
     operation_id="searchArtists",
-    summary="Find an artist",
+    summary="Search artists",
     responses=problems(404),
 )
 def search_artists(
     name: ModelName, services: ServicesDep, text: Text = "", limit: Limit = 20
 ) -> NameList:
-    """Artists that the model knows and that are spelt like the text.
+    """Returns artists that the model knows, ranked by similarity to the text.
 
-    Each level has its own list: `ids` says which of them know the artist.
+    Each level has its own list; `ids` contains the ids for each level.
     """
     return _search(services.catalog, name, lambda search: search.artists(text, limit))
 
@@ -71,13 +71,13 @@ def search_artists(
 @router.get(
     "/models/{name}/genres",
     operation_id="searchGenres",
-    summary="Find a genre",
+    summary="Search genres",
     responses=problems(404),
 )
 def search_genres(
     name: ModelName, services: ServicesDep, text: Text = "", limit: Limit = 20
 ) -> NameList:
-    """Genres that the model knows and that are spelt like the text, or like a word of it."""
+    """Returns genres that the model knows, ranked by similarity to the text or a word of it."""
     return _search(services.catalog, name, lambda search: search.genres(text, limit))
 
 
@@ -85,7 +85,7 @@ def _search(
     catalog: ModelCatalog, name: str, find: Callable[[LabelSearch], list[NameMatch]]
 ) -> NameList:
     if card_of(catalog, name).tokenizer is None:
-        detail = f"{name} came without lists of artists and genres: names cannot be looked up"
+        detail = f"the model {name} has no lists of artists and genres"
         raise ApiError(HTTPStatus.NOT_FOUND, "labels_not_found", detail)
     return NameList(data=[name_view(match) for match in find(catalog.search(name))])
 
@@ -98,7 +98,7 @@ def card_of(catalog: ModelCatalog, name: str) -> ModelCard:
         raise ApiError(HTTPStatus.NOT_FOUND, "model_not_found", str(error)) from error
     except JukeboxError as error:
         _log.error("model %s cannot be used: %s", name, error)
-        detail = f"{name} is installed but broken; the service's log says how"
+        detail = f"{name} is installed but broken; the service's log has the details"
         raise ApiError(HTTPStatus.NOT_FOUND, "model_not_found", detail) from error
 
 

@@ -1,4 +1,4 @@
-"""Keeping a job for longer than jobs are kept."""
+"""Pinning: jobs that do not expire."""
 
 from fastapi import APIRouter
 
@@ -12,14 +12,14 @@ router = APIRouter(tags=["jobs"])
 @router.post(
     "/jobs/{job_id}/pin",
     operation_id="pinJob",
-    summary="Keep a job until it is unpinned",
-    response_description="The job, `pinned`",
+    summary="Pin a job",
+    response_description="The pinned job",
     responses=problems(404),
 )
 def pin_job(job_id: JobId, services: ServicesDep, reader: JobReaderDep) -> JobView:
-    """Neither the job nor its codes expire while it is pinned, and `expires_at` is null.
+    """A pinned job and its codes do not expire, and `expires_at` is null.
 
-    Whoever may delete it can do so all the same. Pinning twice changes nothing.
+    A pinned job can still be deleted. Pinning a pinned job has no effect.
     """
     return reader.view(services.store.set_pinned(job_id, True))
 
@@ -27,13 +27,13 @@ def pin_job(job_id: JobId, services: ServicesDep, reader: JobReaderDep) -> JobVi
 @router.delete(
     "/jobs/{job_id}/pin",
     operation_id="unpinJob",
-    summary="Let a job expire again",
-    response_description="The job, not `pinned`",
+    summary="Unpin a job",
+    response_description="The unpinned job",
     responses=problems(404),
 )
 def unpin_job(job_id: JobId, services: ServicesDep, reader: JobReaderDep) -> JobView:
-    """From now on its time counts anew: `expires_at` says until when it is kept.
+    """The retention period starts again; `expires_at` is its end.
 
-    Unpinning a job that is not pinned changes nothing.
+    Unpinning a job that is not pinned has no effect.
     """
     return reader.view(services.store.set_pinned(job_id, False))

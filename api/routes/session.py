@@ -1,4 +1,4 @@
-"""Sessions: the service's own page shows a key once, and a cookie afterwards."""
+"""Sessions: a cookie in place of an API key, for pages of the service itself."""
 
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -18,30 +18,30 @@ from api.web.proxy import root_path
 router = APIRouter(tags=["session"])
 
 _VALID_SEC = 12 * 3600
-_SET_COOKIE = {"Set-Cookie": {"description": "The session", "schema": {"type": "string"}}}
+_SET_COOKIE = {"Set-Cookie": {"description": "The session cookie", "schema": {"type": "string"}}}
 
 
 @router.post(
     SESSION_PATH,
     operation_id="openSession",
-    summary="Open a session with an API key",
+    summary="Create a session",
     status_code=HTTPStatus.CREATED,
-    response_description="Open; the cookie shows it from now on",
+    response_description="Created; the cookie authenticates further requests",
     responses={201: {"headers": _SET_COOKIE}, **problems(429)},
 )
 async def open_session(
     request: Request, services: ServicesDep, caller: CallerDep, response: Response
 ) -> SessionView:
-    """Send the key in the header `Authorization`; the answer sets a cookie that stands for it.
+    """Send the API key in the `Authorization` header. The response sets a session cookie.
 
-    Scripts cannot read the cookie (`HttpOnly`), and browsers send it with requests of this
-    service's own pages only (`SameSite=Strict`; `Secure` where https is used). It ends with the
-    key, or after twelve hours. A service that needs no keys sets none.
+    Scripts cannot read the cookie (`HttpOnly`). Browsers send it only with requests from the
+    service's own pages (`SameSite=Strict`; `Secure` with https). The session ends after twelve
+    hours or when the key is revoked. A service without API keys sets no cookie.
     """
     if caller.owner is None:
         return _view(caller, None)
     if caller.proof is not Proof.KEY:
-        detail = "A session is opened with an API key, in the header Authorization."
+        detail = "To create a session, send an API key in the Authorization header."
         raise ApiError(HTTPStatus.FORBIDDEN, "key_required", detail)
     token = await run_in_threadpool(services.store.open_session, caller.owner, ttl_sec=_VALID_SEC)
     response.set_cookie(
@@ -57,10 +57,10 @@ async def open_session(
 
 
 @router.get(
-    SESSION_PATH, operation_id="getSession", summary="Who am I here?", responses=problems(503)
+    SESSION_PATH, operation_id="getSession", summary="Get the session", responses=problems(503)
 )
 def get_session(request: Request, services: ServicesDep, caller: CallerDep) -> SessionView:
-    """The API key behind this request, and until when its session lasts."""
+    """Returns the API key id and scopes of this request, and the end of its session."""
     token = request.cookies.get(SESSION_COOKIE)
     if caller.proof is not Proof.SESSION or token is None:
         return _view(caller, None)
@@ -71,13 +71,13 @@ def get_session(request: Request, services: ServicesDep, caller: CallerDep) -> S
 @router.delete(
     SESSION_PATH,
     operation_id="closeSession",
-    summary="Close the session",
+    summary="End the session",
     status_code=HTTPStatus.NO_CONTENT,
-    response_description="It is over, and the cookie is worth nothing any more",
+    response_description="Ended; the cookie is no longer valid",
     responses=problems(503),
 )
 def close_session(request: Request, services: ServicesDep, response: Response) -> None:
-    """End the session of this browser. Closing none changes nothing."""
+    """Ends the session of this browser. No effect without a session."""
     token = request.cookies.get(SESSION_COOKIE)
     if token is not None:
         services.store.close_session(token)

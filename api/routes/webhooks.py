@@ -1,4 +1,4 @@
-"""Webhooks: what a receiver needs to believe them."""
+"""Webhooks: the signing secret, and the messages."""
 
 from http import HTTPStatus
 
@@ -13,23 +13,23 @@ from jobs.webhooks.signing import WebhookSecrets
 
 router = APIRouter(tags=["webhooks"])
 messages = APIRouter(tags=["webhooks"])
-"""What this service sends, for the OpenAPI document; nothing here is ever called."""
+"""The messages that the service sends, for the OpenAPI document; never called."""
 
 
 @router.get(
     "/webhooks/secret",
     operation_id="getWebhookSecret",
-    summary="What signs my webhooks",
+    summary="Get the webhook secret",
     responses=problems(404),
 )
 def get_webhook_secret(services: ServicesDep, caller: CallerDep) -> WebhookSecretView:
-    """The secret of this API key, for any library that speaks Standard Webhooks.
+    """Returns the secret of this API key, for any Standard Webhooks library.
 
-    Every message about a job that this key asked for is signed with it. While a secret is being
-    changed, messages carry two signatures, of the new one and of the one before.
+    It signs all messages about jobs created with this key. After a rotation, messages have two
+    signatures, made with the new and the previous secret.
     """
     if not services.settings.sends_webhooks:
-        detail = "This service sends no webhooks; whoever runs it could turn them on."
+        detail = "Webhooks are disabled. The operator can enable them with JUKEBOX_WEBHOOKS=on."
         raise ApiError(HTTPStatus.NOT_FOUND, "webhooks_off", detail)
     newest, *older = WebhookSecrets(services.settings.data_dir).of(caller.owner)
     return WebhookSecretView(secret=newest, previous_secret=older[0] if older else None)
@@ -38,16 +38,17 @@ def get_webhook_secret(services: ServicesDep, caller: CallerDep) -> WebhookSecre
 @messages.post(
     "job",
     operation_id="receiveWebhook",
-    summary="What a job's webhook_url is sent",
+    summary="Message to a job's webhook_url",
     status_code=HTTPStatus.NO_CONTENT,
-    response_description="Taken, as with any status from 200 to 299",
+    response_description="Acknowledged, as by any status from 200 to 299",
     responses={
-        410: {"description": "No more of this job, please"},
-        "default": {"description": "A failure: it is sent again later"},
+        410: {"description": "Stop all messages of this job"},
+        "default": {"description": "A failure: delivery is retried"},
     },
 )
 def receive_webhook(body: WebhookBody) -> None:
     """Signed in the headers `webhook-id`, `webhook-timestamp` and `webhook-signature`.
 
-    It may come more than once, with the same `webhook-id`, and not in order.
+    Delivery is at least once: duplicates have the same `webhook-id`. Messages can arrive out of
+    order.
     """

@@ -97,7 +97,7 @@ def _planned(
     )
     if not planned.has_work:
         raise SongError(
-            f"there are codes of {', '.join(request.levels)} already, so nothing is left to draw: "
+            f"there are codes of {', '.join(request.levels)} already, and nothing to generate: "
             "ask for more levels",
             field="levels",
         )

@@ -201,7 +201,7 @@ def _whole_length_sec(
         if more < 1:
             one_token_sec = config.time_base.tokens_to_seconds(1, Level.TOP)
             raise SongError(
-                f"what is drawn must last at least {one_token_sec:.3g} s, a token of the top level",
+                f"add at least {one_token_sec:.3g} s, a token of the top level",
                 field="duration_sec",
             )
     return config.time_base.tokens_to_seconds(num_top_tokens + more, Level.TOP)
@@ -215,7 +215,7 @@ def model_card(services: Services, name: str) -> ModelCard:
         raise _bad_model(str(error)) from error
     except JukeboxError as error:
         _log.error("model %s cannot be used: %s", name, error)
-        detail = "this model is installed but broken; the service's log says how"
+        detail = "this model is installed but broken; the service's log has the details"
         raise _bad_model(detail) from error
 
 

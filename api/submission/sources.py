@@ -75,13 +75,15 @@ def _origin_of_job(services: Services, caller: Caller, job_id: str) -> Origin:
         sentence = "no job has this id: it was mistyped or deleted"
         raise invalid_field("body", ["parent_id"], sentence) from error
     if not job.is_terminal:
-        sentence = f"the job is {job.status}: wait for its end, or cancel it, to go on from it"
+        sentence = (
+            f"the job is {job.status}: wait until it ends, or cancel it, before you start from it"
+        )
         raise invalid_field("body", ["parent_id"], sentence)
     codes = kept_codes(services.artifacts, job)
     if not codes:
-        sentence = f"the job is {job.status} and has no codes of the top level to go on from"
+        sentence = f"the job is {job.status} and has no codes of the top level to start from"
         if are_codes_expired(job):
-            sentence = "its codes have expired, and without them nothing can go on from it"
+            sentence = "its codes have expired, so no job can start from it"
         raise invalid_field("body", ["parent_id"], sentence)
     return Origin(
         codes=_by_level(codes), pointer=("parent_id",), model=job.request.model, parent=job
@@ -97,8 +99,8 @@ def asset_of(services: Services, caller: Caller, asset_id: str, kind: AssetKind)
     except AssetNotFound as error:
         raise _no_asset() from error
     if asset.kind != kind:
-        wanted = {"audio": "a sound to begin with", "codes": "codes to go on from"}[kind]
-        sentence = f"this asset is {asset.kind}, and this mode takes {wanted}"
+        wanted = {"audio": "a sound", "codes": "codes"}[kind]
+        sentence = f"this asset is {asset.kind}, and this mode requires {wanted}"
         raise invalid_field("body", ["prompt", "asset_id"], sentence)
     return asset
 
@@ -140,7 +142,7 @@ def inherited_request(body: ContinueBody | UpsampleBody, origin: Origin) -> JobR
     inherited = _inheritance(given, origin)
     _check_complete({**inherited, **given})
     if origin.model not in (None, given.get("model", origin.model)):
-        sentence = f"the codes belong to {origin.model}, and only that model can go on from them"
+        sentence = f"the codes belong to {origin.model}, and only that model can use them"
         raise invalid_field("body", ["model"], sentence)
     fields = {**inherited, **given}
     if "lyrics" in given or "lyrics_format" in given:
@@ -175,7 +177,7 @@ def _levels_of(origin: Origin) -> tuple[LevelName, ...]:
 def _check_complete(fields: Mapping[str, Any]) -> None:
     for name in ("model", "artist", "genre"):
         if name not in fields:
-            sentence = "this field is required: codes that were sent name none"
+            sentence = "this field is required with uploaded codes"
             raise invalid_field("body", [name], sentence)
 
 
@@ -183,13 +185,13 @@ def _num_samples(body: ContinueBody | UpsampleBody, origin: Origin) -> int:
     """One song may become several; several stay as many as they are. Raises InvalidRequest."""
     num_rows = len(origin.codes[Level.TOP])
     if body.sample is not None and body.sample >= num_rows:
-        sentence = f"there are {num_rows} songs to go on from, from 0 on"
+        sentence = f"the parent has {num_rows} songs, numbered from 0"
         raise invalid_field("body", ["sample"], sentence)
     if body.sample is not None or num_rows == 1:
         return body.num_samples
     if "num_samples" in body.model_fields_set and body.num_samples != num_rows:
-        sentence = f"each of the {num_rows} songs goes on by itself: choose one with `sample`, "
-        raise invalid_field("body", ["num_samples"], sentence + "or leave this out")
+        sentence = f"all {num_rows} songs are processed separately: select one with `sample`, "
+        raise invalid_field("body", ["num_samples"], sentence + "or omit this field")
     return num_rows
 
 

@@ -26,8 +26,8 @@ def check_room(services: Services, owner: str | None, *, more_bytes: int = 0) ->
         raise ApiError(
             HTTPStatus.INSUFFICIENT_STORAGE,
             "storage_quota_reached",
-            f"The songs and assets of this API key take the {limit_bytes:,} bytes that a key may "
-            "store: delete some first.",
+            f"This API key has used its storage quota of {limit_bytes:,} bytes: delete songs or "
+            "assets first.",
         )
 
 

@@ -15,7 +15,7 @@ def check_webhook(settings: ApiSettings, body: SongOptions) -> None:
     if body.webhook_url is None:
         return
     if not settings.sends_webhooks:
-        raise _refusal("this service sends no webhooks: leave this out")
+        raise _refusal("webhooks are disabled on this service: omit this field")
     try:
         parse_target(body.webhook_url, settings.webhook_allowed_hosts)
     except WebhookUrlRefused as error:

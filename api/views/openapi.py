@@ -14,42 +14,53 @@ from api.views.schemas import EXAMPLE_ASSET_ID, EXAMPLE_ID
 from api.web.errors import PROBLEM_JSON, Problem
 
 DESCRIPTION = """
-Post an artist, a genre and lyrics; some time later, download a song. Or begin with a recording, go
-on from a song, or refine a draft.
+Create a song from an artist, a genre and lyrics, and download it when it is finished. You can also
+start from a recording, continue a song, or upsample a draft.
 
-A job is drawn level by level, from the coarsest (`top`) to the finest (`bottom`), and each finished
-level can be heard before the next is done. Follow the links in `urls`; watch a job by asking again
-(`Retry-After` tells when), by `?wait=30`, or by its events.
+A job generates a song level by level, from the coarsest (`top`) to the finest (`bottom`). You can
+play each finished level before the next is done. Use the links in `urls`. To follow a job, poll it
+after `Retry-After` seconds, use `?wait=30`, or subscribe to its events.
 
 Every error is an `application/problem+json` document (RFC 9457) with a stable `code`.
 """
 
 TAGS = [
-    {"name": "jobs", "description": "Ask for songs, watch them, stop them."},
-    {"name": "assets", "description": "Sound and codes that songs may begin with."},
-    {"name": "files", "description": "What a job has made."},
-    {"name": "models", "description": "What can sing."},
-    {"name": "webhooks", "description": "Being told instead of asking."},
-    {"name": "session", "description": "A cookie in place of a key, for the service's own page."},
-    {"name": "service", "description": "Is everything well?"},
+    {"name": "jobs", "description": "Create, follow and cancel jobs."},
+    {"name": "assets", "description": "Uploaded audio and codes that songs can start from."},
+    {"name": "files", "description": "Output files of a job."},
+    {"name": "models", "description": "Models, and the artists and genres that they know."},
+    {"name": "webhooks", "description": "Notifications about jobs."},
+    {
+        "name": "session",
+        "description": "A cookie in place of an API key, for the service's own pages.",
+    },
+    {"name": "service", "description": "Health, status and metrics."},
 ]
 
 _PROBLEMS: dict[int, tuple[str, str, str]] = {
     400: ("malformed_json", "The body cannot be read", "The body is not JSON: ..."),
     401: ("api_key_missing", "An API key is needed", "This service needs an API key: ..."),
     403: ("scope_missing", "Not allowed", "This API key does not have the scope ..."),
-    404: ("job_not_found", "There is no such job or file", "No job has this id: ..."),
+    404: ("job_not_found", "The job or file does not exist", "No job has this id: ..."),
     408: ("upload_too_slow", "The upload takes too long", "An upload may take 600 s, at ..."),
     409: ("job_not_finished", "The job's status forbids it", "The job is running and cannot ..."),
     410: ("file_gone", "The file is lost", "The job's record names this file, but ..."),
     413: ("body_too_large", "The body is too large", "The body is larger than 262,144 bytes ..."),
     415: ("unsupported_media_type", "The body is not JSON", "Send JSON with the header ..."),
     416: ("range_not_satisfiable", "The range lies outside the file", "The file has 882044 bytes"),
-    422: ("invalid_request", "Something asked for cannot be", "/duration_seconds: must be ..."),
-    429: ("rate_limited", "Too much at once", "This API key may post 120 times a minute: ..."),
-    500: ("internal_error", "Something unforeseen", "Something went wrong that nobody foresaw ..."),
+    422: ("invalid_request", "The request is invalid", "/duration_seconds: must be ..."),
+    429: (
+        "rate_limited",
+        "A rate limit or quota is exceeded",
+        "This API key may post 120 times a minute: ...",
+    ),
+    500: ("internal_error", "Unexpected error", "An unexpected error occurred; ..."),
     507: ("storage_failed", "The disk is full", "The service cannot store this: the disk ..."),
-    503: ("store_unavailable", "The job store is away", "The job store cannot be reached ..."),
+    503: (
+        "store_unavailable",
+        "The job store is unavailable",
+        "The job store cannot be reached ...",
+    ),
 }
 
 
@@ -102,19 +113,19 @@ _SECURITY_SCHEMES = {
     "apiKey": {
         "type": "http",
         "scheme": "bearer",
-        "description": "`jbx_...`; not needed by a service that serves only its own machine",
+        "description": "`jbx_...`; not required if the service has no API keys",
     },
     "session": {
         "type": "apiKey",
         "in": "cookie",
         "name": SESSION_COOKIE,
-        "description": "From `POST /session`, for pages of this very service",
+        "description": "From `POST /session`, for the service's own pages",
     },
     "signedUrl": {
         "type": "apiKey",
         "in": "query",
         "name": SIGNATURE,
-        "description": "Part of the URLs in `urls.signed` and `signed_url` of a job",
+        "description": "Included in the URLs of `urls.signed` and `signed_url` of a job",
     },
 }
 

@@ -20,7 +20,7 @@ EXAMPLE_ASSET_ID = "asset_0123456789abcdef0123456789abcdef"
 
 
 class LevelProgressView(BaseModel):
-    """How far one level is; tokens are per sample, windows count those kept on disk."""
+    """Progress of one level. Tokens are per sample; windows are counted once on disk."""
 
     level: LevelName
     tokens_done: int
@@ -30,20 +30,20 @@ class LevelProgressView(BaseModel):
 
 
 class ProgressView(BaseModel):
-    """How far a job is. `value` runs from 0 to 1 and never goes back."""
+    """Progress of a job. `value` increases from 0 to 1 and never decreases."""
 
     value: float
-    level: LevelName | None = Field(description="The level being drawn or next in line")
+    level: LevelName | None = Field(description="The level in progress, or the next one")
     levels: list[LevelProgressView]
 
 
 class OutputView(BaseModel):
-    """One sound file that can be fetched now."""
+    """An audio file that can be downloaded."""
 
     level: LevelName
     sample: int
     url: str
-    signed_url: str | None = Field(description="The same, and needs no key; see `urls.signed`")
+    signed_url: str | None = Field(description="The same file without a key; see `urls.signed`")
     format: str
     duration_seconds: float
     sample_rate_hz: int
@@ -52,7 +52,7 @@ class OutputView(BaseModel):
 
 
 class LevelMetricsView(BaseModel):
-    """What a finished level took."""
+    """Time and speed of a finished level."""
 
     seconds: float
     tokens_per_second: float
@@ -66,7 +66,7 @@ class MetricsView(BaseModel):
 
 
 class WarningView(BaseModel):
-    """Something that the client may not have meant; the job is accepted all the same."""
+    """A likely mistake in the request, which does not prevent acceptance."""
 
     code: str = Field(examples=["artist_unknown"])
     pointer: str = Field(description="The field, as a JSON pointer", examples=["/artist"])
@@ -74,11 +74,11 @@ class WarningView(BaseModel):
 
 
 class LyricsWindowView(BaseModel):
-    """The lyrics that the model reads while it draws one window."""
+    """The lyrics that the model reads for one window."""
 
-    start_seconds: float = Field(description="Of the window, in the drawn part of the song")
+    start_seconds: float = Field(description="Start of the window, relative to the generated part")
     end_seconds: float
-    first_character: int = Field(description="Where in the text its part begins")
+    first_character: int = Field(description="Position in the text where its part starts")
     text: str
 
 
@@ -87,10 +87,10 @@ class LyricsView(BaseModel):
 
     object: Literal["lyrics"] = "lyrics"
     text: str | None = Field(
-        description="All of them, in the characters that the model knows; null if it reads none"
+        description="The whole text, in the model's alphabet; null if it does not use lyrics"
     )
     paced_text: str | None = Field(
-        description="What falls to the drawn part when they are sung evenly over the whole song"
+        description="The part sung in the generated part if spread evenly over the full song"
     )
     windows: list[LyricsWindowView]
 
@@ -104,10 +104,10 @@ class JobErrorView(BaseModel):
 
 
 class SignedUrls(BaseModel):
-    """URLs that need no key, for elements of a page that cannot send one.
+    """URLs that do not need a key, for page elements that cannot send headers.
 
-    Each is good for this resource of this job until `expires_at`, as long as the key is. More
-    parameters may be added, such as `&level=top`.
+    Each is valid for its resource of this job until `expires_at`, or until the key is revoked.
+    Parameters can be appended, such as `&level=top`.
     """
 
     audio: str
@@ -118,7 +118,7 @@ class SignedUrls(BaseModel):
 
 
 class JobUrls(BaseModel):
-    """Where everything about a job is found: follow these, build none."""
+    """The URLs of a job's resources."""
 
     self: str
     events: str
@@ -131,7 +131,7 @@ class JobUrls(BaseModel):
     lyrics: str
     children: str
     signed: SignedUrls | None = Field(
-        description="null where no key is needed, and for a key that may not read"
+        description="null if no key is needed, or if the key lacks the scope `read`"
     )
 
 
@@ -145,34 +145,34 @@ class JobView(BaseModel):
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
-    expires_at: datetime | None = Field(description="Then it is forgotten; null before its end")
-    codes_expire_at: datetime | None = Field(description="Then its codes are, if that is earlier")
-    pinned: bool = Field(description="It is kept until it is unpinned")
-    deadline_at: datetime | None = Field(description="Then it fails, unless it has ended")
-    queue_position: int | None = Field(description="Queued jobs before it; null if not queued")
-    eta_seconds: float | None = Field(description="An estimate; null before any measurement")
+    expires_at: datetime | None = Field(description="When the job is deleted; null while it runs")
+    codes_expire_at: datetime | None = Field(description="When its codes are deleted, if earlier")
+    pinned: bool = Field(description="Whether the job is exempt from expiration")
+    deadline_at: datetime | None = Field(description="When the job fails unless it has ended")
+    queue_position: int | None = Field(description="Number of jobs ahead of it; null if not queued")
+    eta_seconds: float | None = Field(description="Estimated seconds to the end; null if unknown")
     progress: ProgressView
-    duration_seconds: float = Field(description="Whole length, whatever the mode")
-    parent_id: str | None = Field(description="The job that this one goes on from")
-    root_id: str = Field(description="The first job of the line; its own id without a parent")
-    owner: str | None = Field(description="Id of its API key; null where none is needed")
-    outputs: list[OutputView] = Field(description="Grows as each level is finished")
+    duration_seconds: float = Field(description="Full length, in every mode")
+    parent_id: str | None = Field(description="The job that this job was derived from")
+    root_id: str = Field(description="The first ancestor; the job's own id without a parent")
+    owner: str | None = Field(description="Id of its API key; null if no key is needed")
+    outputs: list[OutputView] = Field(description="Grows as levels finish")
     labels: dict[str, Any] = Field(description="What artist and genre resolved to, per level")
     lyrics_as_read: str | None = Field(
-        description="The text that the model reads, up to 20,000 characters of it; null if it "
-        "reads none"
+        description="The text that the model reads, up to 20,000 characters; null if it does "
+        "not use lyrics"
     )
-    warnings: list[WarningView] = Field(description="What may not have been meant")
+    warnings: list[WarningView] = Field(description="Likely mistakes in the request")
     seed: int
-    attempt: int = Field(description="Rises when a worker died with the job")
+    attempt: int = Field(description="Increases when a worker crashes while running the job")
     metrics: MetricsView
     error: JobErrorView | None
     urls: JobUrls
-    input: JobRequest = Field(description="The complete request")
+    input: JobRequest = Field(description="The complete request, with defaults")
 
 
 class JobList(BaseModel):
-    """Some jobs, newest first."""
+    """A page of jobs, newest first."""
 
     object: Literal["list"] = "list"
     data: list[JobView]
@@ -181,13 +181,13 @@ class JobList(BaseModel):
 
 
 class AssetUrls(BaseModel):
-    """Where an asset is found."""
+    """The URLs of an asset."""
 
     self: str
 
 
 class AssetView(BaseModel):
-    """A file that was sent. What its kind has no use for is null."""
+    """An uploaded file. Fields that do not apply to its kind are null."""
 
     object: Literal["asset"] = "asset"
     id: str = Field(examples=[EXAMPLE_ASSET_ID])
@@ -195,17 +195,17 @@ class AssetView(BaseModel):
     format: str = Field(
         description="`wav`, `aiff`, `flac`, `ogg`, `mp3`, `mp4`, `aac`, `webm` or `safetensors`"
     )
-    sha256: str = Field(description="Of the file as it was sent")
-    bytes: int = Field(description="Of the file as it was sent")
-    stored_bytes: int = Field(description="What it takes on the service's disk")
+    sha256: str = Field(description="SHA-256 of the file as sent")
+    bytes: int = Field(description="Size of the file as sent")
+    stored_bytes: int = Field(description="Space used on the service's disk")
     created_at: datetime
-    expires_at: datetime | None = Field(description="Then it is forgotten; jobs have a copy")
+    expires_at: datetime | None = Field(description="When the asset is deleted; jobs have a copy")
     duration_seconds: float | None
     sample_rate_hz: int | None
-    channels: int | None = Field(description="Of the file; it is folded to mono when it is used")
-    num_samples: int | None = Field(description="Songs in a file of codes")
-    tokens: dict[str, int] | None = Field(description="Codes of each level, for each song")
-    model: str | None = Field(description="The model that codes belong to, if the file says so")
+    channels: int | None = Field(description="In the file; jobs mix it down to mono")
+    num_samples: int | None = Field(description="Number of songs in a file of codes")
+    tokens: dict[str, int] | None = Field(description="Tokens per song at each level")
+    model: str | None = Field(description="The model of the codes, if the file names it")
     urls: AssetUrls
 
 
@@ -222,71 +222,71 @@ class ModelLevelView(BaseModel):
 
 
 class ModelLimits(BaseModel):
-    """What a model can sing. The song is the whole imagined one, of which a part may be drawn."""
+    """Limits of a model: of the generated part, and of the full song that it is a part of."""
 
-    min_duration_seconds: float = Field(description="Of the drawn part")
+    min_duration_seconds: float = Field(description="Of the generated part")
     max_duration_seconds: float
     min_song_duration_seconds: float
     max_song_duration_seconds: float
 
 
 class ModelView(BaseModel):
-    """One model. Jobs may name it when it is ready; absent ones can be fetched by the operator.
+    """A model. Jobs can use it if it is ready. The operator can download absent models.
 
-    Of a model that is absent or being fetched this is what it will be. Of a broken one only its
-    name is known, and `error` says what is wrong with it.
+    For an absent or pulling model, the fields describe the model that will be installed. A broken
+    model has only a name and an `error`.
     """
 
     object: Literal["model"] = "model"
     name: str
     state: ModelState = Field(
-        description="`pulling` while it is being fetched, `broken` when its files cannot be read"
+        description="`pulling`: being downloaded; `broken`: its files cannot be read"
     )
     description: str
     licence: str
-    sample_rate_hz: int | None = Field(description="null for a broken model, as `limits`")
+    sample_rate_hz: int | None = Field(description="null for a broken model, like `limits`")
     reads_lyrics: bool
     levels: list[ModelLevelView]
     limits: ModelLimits | None
     bytes: int
-    error: str | None = Field(None, description="What is wrong with a broken model")
+    error: str | None = Field(None, description="Why the model is broken")
 
 
 class ModelList(BaseModel):
-    """All models, those that are ready first."""
+    """All models, ready ones first."""
 
     object: Literal["list"] = "list"
     data: list[ModelView]
 
 
 class NameView(BaseModel):
-    """An artist or a genre that a model knows."""
+    """An artist or genre that a model knows."""
 
-    name: str = Field(description="As it may be sent in a request")
+    name: str = Field(description="The name to use in a request")
     ids: dict[LevelName, list[int]] = Field(
-        description="What each level reads: several ids for a genre read word by word, none where "
-        "the level does not know the name"
+        description="Ids for each level: several if the level reads a genre word by word, none if "
+        "it does not know the name"
     )
-    score: float = Field(description="1 for the name itself, less the less alike it is")
+    score: float = Field(description="Similarity to the text, 1 for an exact match")
 
 
 class NameList(BaseModel):
-    """The names most like the text, best first; the first of all names if there was no text."""
+    """Names by similarity to the text, best first; without a text, all names in order."""
 
     object: Literal["list"] = "list"
     data: list[NameView]
 
 
 class WebhookSecretView(BaseModel):
-    """What a receiver checks webhooks with; each API key has its own."""
+    """The secret that signs webhooks; each API key has its own."""
 
     object: Literal["webhook_secret"] = "webhook_secret"
     secret: str = Field(examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="])
-    previous_secret: str | None = Field(description="Signs too until the next change")
+    previous_secret: str | None = Field(description="Also signs, until the next rotation")
 
 
 class WebhookUrls(BaseModel):
-    """Where the job and its sound are found: paths, unless the operator set a public URL."""
+    """URLs of the job and its audio: paths, unless the operator set a public URL."""
 
     self: str
     audio: str
@@ -298,36 +298,36 @@ class WebhookData(BaseModel):
     id: str = Field(examples=[EXAMPLE_ID])
     status: JobStatus
     stage: Stage
-    level: LevelName | None = Field(description="What became ready, with `job.output`")
-    error: JobErrorView | None = Field(description="Why it failed, with `job.failed`")
+    level: LevelName | None = Field(description="The finished level, with `job.output`")
+    error: JobErrorView | None = Field(description="The reason, with `job.failed`")
     urls: WebhookUrls
 
 
 class WebhookBody(BaseModel):
-    """What a receiver is sent, in the form of Standard Webhooks."""
+    """The body of a message, as specified by Standard Webhooks."""
 
     type: WebhookEvent
-    timestamp: datetime = Field(description="Of the event, not of the attempt to tell it")
+    timestamp: datetime = Field(description="Time of the event, not of the delivery attempt")
     data: WebhookData
 
 
 class SessionView(BaseModel):
-    """Who asks, and until when a session lasts."""
+    """The caller, and the end of its session."""
 
     object: Literal["session"] = "session"
-    owner: str | None = Field(description="Id of the API key; null where none is needed")
+    owner: str | None = Field(description="Id of the API key; null if no key is needed")
     scopes: list[Scope]
-    expires_at: datetime | None = Field(description="null when no session shows the key")
+    expires_at: datetime | None = Field(description="null without a session")
 
 
 class HealthView(BaseModel):
-    """The process, or the service, is able to answer."""
+    """The process or service is available."""
 
     status: Literal["ok"] = "ok"
 
 
 class WorkerView(BaseModel):
-    """A worker heard of lately."""
+    """A recently seen worker."""
 
     name: str
     device: str
@@ -337,7 +337,7 @@ class WorkerView(BaseModel):
 
 
 class SystemView(BaseModel):
-    """The service at a glance."""
+    """Status of the service."""
 
     version: str
     workers: list[WorkerView]

@@ -79,14 +79,14 @@ def _from_http_exception(request: Request, error: HTTPException) -> ApiError:
     status = HTTPStatus(error.status_code)
     if status is HTTPStatus.NOT_FOUND:
         return ApiError(
-            status, "route_not_found", "Nothing lives at this path; /docs lists what does."
+            status, "route_not_found", "No endpoint has this path; /docs lists the endpoints."
         )
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = ", ".join(allowed_methods(request.scope))
         return ApiError(
             status,
             "method_not_allowed",
-            f"This path does not take {request.method[:20]}; it takes {allowed}.",
+            f"This path does not support {request.method[:20]}; it supports {allowed}.",
             headers={"Allow": allowed},
         )
     if status is HTTPStatus.BAD_REQUEST:
@@ -117,6 +117,6 @@ async def _unexpected(request: Request, error: Exception) -> Response:
         ApiError(
             HTTPStatus.INTERNAL_SERVER_ERROR,
             "internal_error",
-            "Something went wrong that nobody foresaw; the service's log says more.",
+            "An unexpected error occurred; the service's log has the details.",
         ),
     )

@@ -115,7 +115,7 @@ def _encoding_failed(reason: str) -> ApiError:
     return ApiError(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "encoding_failed",
-        f"The sound could not be encoded ({reason}); its `format` in outputs can be had as it is.",
+        f"The audio could not be encoded ({reason}); request the `format` listed in outputs.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Problems for what the domain refuses."""
+"""Problem documents for errors of the domain."""
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -38,14 +38,14 @@ def _not_finished(error: IllegalTransition) -> ApiError:
 
 
 def _not_retryable(error: NotRetryable) -> ApiError:
-    detail = f"The job is {error.status}: only one that failed can be tried again."
+    detail = f"The job is {error.status}: only a failed job can be retried."
     if error.status == JobStatus.FAILED:
-        detail = "The job's error says that it would fail again: change the request, and post that."
+        detail = "The job's error is not retryable: change the request and create a new job."
     return ApiError(HTTPStatus.CONFLICT, "job_not_retryable", detail)
 
 
 def _key_reused(_: IdempotencyKeyReused) -> ApiError:
-    detail = "this key was sent before, with another body: take a new key for a new request"
+    detail = "this key was already used with a different body: use a new key for a new request"
     return ApiError(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "idempotency_key_reused",
@@ -87,7 +87,7 @@ _PROBLEMS: Mapping[type, Callable[[Any], ApiError]] = {
     InvalidCursor: lambda _: invalid_field(
         "query",
         ["cursor"],
-        "take it from next_cursor of an answer of this service, or leave it out",
+        "use `next_cursor` of a response of this service, or omit it",
     ),
     ArtifactNotFound: _file_gone,
     ArtifactCorrupt: _file_gone,

@@ -12,22 +12,21 @@ from jobs.record.request import MAX_SEED, JobRequest
 
 _SENTENCES: Mapping[str, str] = {
     "missing": "this field is required",
-    "extra_forbidden": "no such field exists here; see /docs for those that do",
+    "extra_forbidden": "unknown field; see /docs for the accepted fields",
     "string_unicode": "this text holds half a surrogate pair, which is no character",
-    "finite_number": "NaN and infinity are no numbers here",
+    "finite_number": "NaN and infinity are not allowed",
     "list_type": "must be a list",
     "tuple_type": "must be a list",
     "dict_type": "must be an object",
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
     "none_required": "must be null",
-    "too_long": "must hold at most {max_length} values, not {actual_length}",
-    "too_short": "must hold {min_length} values at least, not {actual_length}",
+    "too_long": "must have at most {max_length} values, not {actual_length}",
+    "too_short": "must have at least {min_length} values, not {actual_length}",
 }
 """By pydantic's error types: JSON's words for what JSON has."""
 _WHOLE_FIELDS: Mapping[str, str] = {
-    "seed": f"must be a whole number from 0 to {MAX_SEED}; leave it out, or send null, and one is "
-    "drawn",
+    "seed": f"must be a whole number from 0 to {MAX_SEED}; omit it, or send null, for a random one",
     "artist_id": 'must be a whole number from 0 on, or one for each label version, as {"v2": 7}',
     "genre_ids": "must be a list of whole numbers from 0 on, or one for each label version, as "
     '{"v2": [3, 7]}',
@@ -84,7 +83,7 @@ def _from_pydantic(entry: Mapping[str, Any]) -> FieldError:
     if location == "body" and path and path[0] in _WHOLE_FIELDS:
         return _field_error(location, path[:1], _WHOLE_FIELDS[path[0]])
     if entry["type"] == "extra_forbidden" and path[-1] in JobRequest.model_fields:
-        return _field_error(location, path, "this field is of no use in this mode")
+        return _field_error(location, path, "this field is not used in this mode")
     detail = _SENTENCES.get(entry["type"], "").format_map(entry.get("ctx", {}))
     if entry["type"] == "string_pattern_mismatch":
         pattern = entry["ctx"]["pattern"]

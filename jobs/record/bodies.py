@@ -1,6 +1,6 @@
 """The body of `POST /jobs`: one shape for each mode, so that each says what it needs and forbids.
 
-What is left out of a `continue` or an `upsample` is the parent's; `model_fields_set` tells.
+Fields omitted from a `continue` or an `upsample` are inherited from the parent.
 """
 
 from typing import Annotated, Any, ClassVar, Literal, get_args
@@ -37,14 +37,14 @@ class _Labelled(SongOptions):
     artist_id: Annotated[
         ArtistIds | None,
         Field(
-            description="Id in the model's own lists, instead of `artist`; where levels read "
+            description="Id from the model's label list, instead of `artist`; if levels use "
             'several label versions, e.g. `{"v2": 1170}`'
         ),
     ] = None
     genre_ids: Annotated[
         GenreIds | None,
         Field(
-            description="Ids in the model's own lists, instead of `genre`; where levels read "
+            description="Ids from the model's label list, instead of `genre`; if levels use "
             'several label versions, e.g. `{"v2": [3, 7]}`'
         ),
     ] = None
@@ -91,16 +91,16 @@ class AncestralBody(_Labelled):
 
 
 class PrimedBody(_Labelled):
-    """A song that begins with a recording, which is kept."""
+    """A song that starts with a recording, which is kept."""
 
     mode: Literal["primed"]
     model: ModelName
     prompt: AudioPrompt
-    duration_seconds: Annotated[Seconds, Field(description="Whole length, the prompt included")]
+    duration_seconds: Annotated[Seconds, Field(description="Full length, including the prompt")]
 
 
 class _FromCodes(_Labelled):
-    """Goes on from codes: of a job, or of a file that was sent."""
+    """Starts from the codes of a job or of an uploaded file."""
 
     _needs_labels: ClassVar[bool] = False
 
@@ -108,15 +108,17 @@ class _FromCodes(_Labelled):
         CodesPrompt | None, Field(description="Codes from `POST /assets`, instead of a parent")
     ] = None
     parent_id: Annotated[
-        JobIdText | None, Field(validate_default=True, description="The job to go on from")
+        JobIdText | None, Field(validate_default=True, description="The job to start from")
     ] = None
     model: ModelName | None = None
     sample: Annotated[
         int | None,
-        Field(ge=0, lt=MAX_SAMPLES, description="Which take to go on from; null: each its own"),
+        Field(
+            ge=0, lt=MAX_SAMPLES, description="The take to start from; null: each take separately"
+        ),
     ] = None
     cut_seconds: Annotated[
-        Seconds | None, Field(description="Keep this much of it; null: all that is there")
+        Seconds | None, Field(description="How much of it to keep; null: all")
     ] = None
 
     @field_validator("parent_id")
@@ -134,10 +136,10 @@ class _FromCodes(_Labelled):
 
 
 class ContinueBody(_FromCodes):
-    """More of a song that is there."""
+    """An extension of an existing song."""
 
     mode: Literal["continue"]
-    duration_seconds: Annotated[Seconds, Field(description="How much more is drawn")]
+    duration_seconds: Annotated[Seconds, Field(description="The length to add")]
 
 
 class UpsampleBody(_FromCodes):
@@ -160,4 +162,4 @@ JobBody = Annotated[
     | Annotated[UpsampleBody, Tag("upsample")],
     Discriminator(_mode_of),
 ]
-"""Any of them, told apart by `mode`, which is `ancestral` when absent."""
+"""Any of them, selected by `mode`, which defaults to `ancestral`."""

@@ -94,14 +94,14 @@ def _or_null(schema: JsonSchemaValue) -> JsonSchemaValue:
 
 
 class LevelSampling(Document):
-    """How one level is drawn; what is absent takes the model's default."""
+    """How one level is sampled; omitted fields take the model's defaults."""
 
     temperature: Annotated[float, Field(gt=0.0, le=10.0, examples=[0.98])] = 0.99
-    top_k: Annotated[int, Field(ge=0, le=1_000_000, description="0 keeps every code")] = 0
-    top_p: Annotated[float, Field(ge=0.0, le=1.0, description="0 keeps every code")] = 0.0
+    top_k: Annotated[int, Field(ge=0, le=1_000_000, description="0 disables it")] = 0
+    top_p: Annotated[float, Field(ge=0.0, le=1.0, description="0 disables it")] = 0.0
     hop_fraction: Annotated[
         float | None,
-        Field(gt=0.0, le=1.0, description="Part of each window that is new in a long song"),
+        Field(gt=0.0, le=1.0, description="Fraction of each window that is new in a long song"),
     ] = None
 
 
@@ -114,22 +114,22 @@ class SamplingRequest(Document):
 
 
 class SongOptions(Document):
-    """What every mode may say, and what it means when it is not said."""
+    """Options of every mode, with their defaults."""
 
     lyrics: Annotated[str, Field(max_length=MAX_LYRICS_CHARACTERS)] = ""
     lyrics_format: Annotated[
         LyricsFormat,
         Field(
-            description="What is left out of `lyrics`: time stamps of LRC, SRT or WebVTT, and "
-            "marks such as `[Verse]`; nothing with `plain`"
+            description="What is removed from `lyrics`: LRC, SRT or WebVTT time stamps and marks "
+            "such as `[Verse]`; nothing with `plain`"
         ),
     ] = "auto"
     song_duration_seconds: Annotated[
         Seconds | None,
-        Field(description="Length of the whole imagined song: paces the lyrics"),
+        Field(description="Planned length of the full song, which sets the lyric pacing"),
     ] = None
     offset_seconds: Annotated[
-        SecondsFromZero, Field(description="Where in that song the drawn part begins")
+        SecondsFromZero, Field(description="Where the generated part starts in the full song")
     ] = 0.0
     num_samples: Annotated[int, Field(ge=1, le=MAX_SAMPLES)] = 1
     seed: Annotated[int | None, Field(ge=0, le=MAX_SEED)] = None
@@ -145,8 +145,8 @@ class SongOptions(Document):
     speed: Annotated[
         Speed,
         Field(
-            description="`parallel` draws up to eight segments of the levels below the top side "
-            "by side and joins them: sooner, and another song than `exact`"
+            description="`parallel` samples the levels below the top in up to eight concurrent "
+            "segments and joins them: faster, with a different result than `exact`"
         ),
     ] = "exact"
     timeout_seconds: Annotated[
@@ -154,8 +154,8 @@ class SongOptions(Document):
         Field(
             gt=0.0,
             le=MAX_TIMEOUT_SECONDS,
-            description="A job that has not ended by then, counted from its acceptance, fails with "
-            "`deadline_exceeded`; null: it may take its time",
+            description="Time limit, counted from acceptance: a job that has not ended by then "
+            "fails with `deadline_exceeded`; null: no limit",
         ),
     ] = None
     webhook_url: WebhookUrl | None = None
@@ -172,25 +172,25 @@ class SongOptions(Document):
 
 
 class AudioPrompt(Document):
-    """The recording that a song begins with, or a part of it."""
+    """The recording that a song starts with, or a part of it."""
 
-    asset_id: Annotated[AssetIdText, Field(description="A sound that was sent to `POST /assets`")]
+    asset_id: Annotated[AssetIdText, Field(description="A sound uploaded with `POST /assets`")]
     start_seconds: Annotated[
-        SecondsFromZero, Field(description="Where in the recording the prompt begins")
+        SecondsFromZero, Field(description="Where the prompt starts in the recording")
     ] = 0.0
     seconds: Annotated[
-        Seconds | None, Field(description="Length of the prompt; null: to the recording's end")
+        Seconds | None, Field(description="Length of the prompt; null: to the end of the recording")
     ] = None
 
 
 class CodesPrompt(Document):
-    """Codes that stand in for those of a parent."""
+    """Codes to use instead of those of a parent."""
 
-    asset_id: Annotated[AssetIdText, Field(description="Codes that were sent to `POST /assets`")]
+    asset_id: Annotated[AssetIdText, Field(description="Codes uploaded with `POST /assets`")]
 
 
 class JobRequest(SongOptions):
-    """One song to sing, in any mode.
+    """A request for one song, in any mode.
 
     Complete: what the client left out is filled in at admission, from the parent if there is one.
     `duration_seconds` keeps the meaning that it has in its mode; `Job.duration_sec` is the whole
@@ -199,9 +199,9 @@ class JobRequest(SongOptions):
 
     mode: Mode = "ancestral"
     # What `lyrics_format` leaves out is gone, so the request may be sent again as it is.
-    lyrics_format: Annotated[Literal["plain"], Field(description="`lyrics` are sung whole")] = (
-        "plain"
-    )
+    lyrics_format: Annotated[
+        Literal["plain"], Field(description="Nothing is removed from `lyrics`")
+    ] = "plain"
     model: ModelName
     artist: Name
     genre: Name
@@ -209,7 +209,7 @@ class JobRequest(SongOptions):
     genre_ids: GenreIds | None = None
     duration_seconds: Annotated[
         Seconds | None,
-        Field(description="ancestral, primed: the whole length; continue: how much more"),
+        Field(description="ancestral, primed: the full length; continue: the length to add"),
     ] = None
     prompt: AudioPrompt | CodesPrompt | None = None
     parent_id: JobIdText | None = None

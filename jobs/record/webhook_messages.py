@@ -38,7 +38,7 @@ WebhookEvents = Annotated[
         strict=False,
         min_length=1,
         max_length=len(WEBHOOK_EVENTS),
-        description="What to tell there; by default that the job is over, and how",
+        description="Events to send; by default those that end a job",
     ),
 ]
 

@@ -65,7 +65,7 @@ async def test_times_that_are_not_there_are_a_404_that_says_why(service: Service
         (job["urls"]["alignment"], {}, "succeeded"),
         (job["urls"]["alignment"], {"sample": 7}, "no sample 7"),
         (silent["urls"]["alignment"], {}, "no lyrics"),
-        (waiting["urls"]["alignment"], {}, "no times yet"),
+        (waiting["urls"]["alignment"], {}, "no lyric timing yet"),
     ):
         response = await service.client.get(path, params=params)
         problem = assert_problem(response, 404, "alignment_not_found")

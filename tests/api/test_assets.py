@@ -66,9 +66,9 @@ HOSTILE = {
     "nothing": (b"", "a.wav", "empty"),
     "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(5000), "a.wav", "not sound"),
     "text": (b"la la la " * 1000, "a.mp3", "not sound"),
-    "a mislabelled sound": (encoded(tone(), "flac"), "a.wav", "called wav and is flac"),
-    "mislabelled codes": (codes_file(), "a.mp3", "called mp3 and is safetensors"),
-    "a sound called codes": (encoded(tone()), "a.safetensors", "called safetensors"),
+    "a mislabelled sound": (encoded(tone(), "flac"), "a.wav", "named as wav but contains flac"),
+    "mislabelled codes": (codes_file(), "a.mp3", "named as mp3 but contains safetensors"),
+    "a sound called codes": (encoded(tone()), "a.safetensors", "named as safetensors"),
     "a cut WAV": (encoded(tone())[:-5000], "a.wav", "breaks off"),
     "a cut FLAC": (encoded(tone(), "flac")[:-3000], "a.flac", "breaks off"),
     "a cut OGG": (encoded(tone(), "ogg")[:-1000], "a.ogg", "breaks off"),
@@ -232,4 +232,4 @@ async def test_a_file_may_have_its_name_as_rfc_5987_writes_it(service: Service, 
     assert response.status_code == 201, response.text
     assert response.json()["format"] == "flac"
     problem = assert_problem(await posted(encoded(tone(3.0))), 422, "invalid_request")
-    assert "called flac and is wav" in problem["errors"][0]["detail"]
+    assert "named as flac but contains wav" in problem["errors"][0]["detail"]

@@ -454,7 +454,7 @@ async def test_a_seed_that_is_none_is_told_what_seeds_are(service: Service, seed
     response = await service.client.post("/jobs", json=song(seed=seed))
     (error,) = assert_problem(response, 422, "invalid_request")["errors"]
     assert "from 0 to 9007199254740991" in error["detail"]
-    assert "leave it out" in error["detail"]
+    assert "omit it" in error["detail"]
 
 
 @pytest.mark.parametrize(

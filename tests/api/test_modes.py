@@ -410,7 +410,7 @@ async def test_a_wrong_refinement_is_refused_by_field(service: Service, changes,
 async def test_a_finished_song_has_nothing_to_refine(service: Service):
     parent = await sung(service)
     said = await refused(service, "/levels", mode="upsample", parent_id=parent["id"])
-    assert "nothing is left" in said
+    assert "nothing to generate" in said
 
 
 # --- codes that were sent

@@ -52,7 +52,7 @@ async def test_a_job_that_would_fail_again_is_not_tried_again(service: Service):
     error = JobError(code="invalid_song", message="it cannot be sung", retryable=False)
     service.store.fail(service.worker.claim(job["id"]), error)
     response = await service.client.post(f"/jobs/{job['id']}/retry")
-    assert "fail again" in assert_problem(response, 409, "job_not_retryable")["detail"]
+    assert "not retryable" in assert_problem(response, 409, "job_not_retryable")["detail"]
 
 
 async def test_a_job_that_is_not_there_is_a_404(service: Service):

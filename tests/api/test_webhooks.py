@@ -70,7 +70,7 @@ async def test_off_means_off(service: Service):
     response = await service.client.post("/jobs", json=song(webhook_url=URL))
     problem = assert_problem(response, 422, "invalid_request")
     assert problem["errors"][0]["pointer"] == "/webhook_url"
-    assert "sends no webhooks" in problem["detail"]
+    assert "disabled" in problem["detail"]
     assert service.left_behind() == []
     assert_problem(await service.client.get("/webhooks/secret"), 404, "webhooks_off")
     assert not (service.data_dir / FILE_NAME).exists()
