@@ -57,6 +57,7 @@ build_stand_ins
 say engine and stand-ins
 
 # The working tree as it is, with what is not committed yet.
+INPUTS=$(inputs)
 rm -rf "$WORK/src" "$WORK/old"
 mkdir -p "$WORK/src" "$WORK/old"
 git ls-files -z --cached --others --exclude-standard | tar -cf - --null --ignore-failed-read --files-from - 2>/dev/null |
@@ -95,6 +96,6 @@ inside "export VERSION=$VERSION REVISION=$REVISION OLD=$FROM INDEX=http://172.17
     bash /w/src/tests/containers/steps.sh $*"
 inside 'docker image prune --force >/dev/null; docker builder prune --force --keep-storage 6GB >/dev/null'
 if [ -n "$ALL" ]; then
-    inputs >$CHECKED
+    echo "$INPUTS" >$CHECKED
     say "all green; commit $CHECKED"
 fi
