@@ -8,6 +8,10 @@ from hypothesis import HealthCheck, settings
 # One thread: two cores are shared with servers and workers that the tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# pytest-xdist gives its processes the width of a narrow terminal, which commands would take for
+# that of a person: a pipe has none.
+os.environ.pop("COLUMNS", None)
+
 # A shell ignores Ctrl-C for what it runs in the background, and children inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

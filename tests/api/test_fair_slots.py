@@ -50,7 +50,7 @@ async def test_a_caller_that_stops_waiting_takes_no_slot_along():
     waiting.cancel()
     gate.set()
     await first
-    with pytest.raises(asyncio.CanceledError):
+    with pytest.raises(asyncio.CancelledError):
         await waiting
     assert await slots.run("c", lambda: "served") == "served"
 

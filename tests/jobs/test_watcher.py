@@ -143,7 +143,7 @@ def test_a_watcher_that_gives_up_waiting_can_ask_again(store, clean_redis_url):
         waiting = asyncio.create_task(watcher.events_after(job.id, last, timeout_sec=20))
         await asyncio.sleep(0.1)
         waiting.cancel()
-        with pytest.raises(asyncio.CanceledError):
+        with pytest.raises(asyncio.CancelledError):
             await waiting
         store.request_cancel(job.id)
         [event] = await watcher.events_after(job.id, last, timeout_sec=1)

@@ -8,6 +8,7 @@ import typer
 
 from cli.commands.training.steps import after_new, say_next
 from cli.errors import UsageError
+from cli.optional_packages import require_packages
 from cli.sound_files import find_sound_files
 from cli.terminal.console import escape, notes, results
 from jukebox_core.atomic_files import whole_file
@@ -53,6 +54,7 @@ def new(
     chosen_license = licence if license_name is None else license_name
     if source is None and (keep or keep_all):
         raise UsageError("--keep and --keep-all need --from: names are kept from another model")
+    require_packages(["torch"])
     _list_songs(data)
     notes().print("making the model: loading torch ...")
     # Imported here: torch takes seconds to load, and most commands do not need it.
