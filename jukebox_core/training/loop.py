@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from jukebox_core.errors import TrainingError
 from jukebox_core.training.board import Board
 from jukebox_core.training.ema_weights import EmaWeights
+from jukebox_core.training.processes import trains_on_cpu
 from jukebox_core.training.progress import (
     Stopwatch,
     TrainingProgress,
@@ -89,7 +90,9 @@ class _Run:
         self._watch, self._on_step = watch, on_step
         # accelerate keeps the precision for the whole process, and another run may want another.
         AcceleratorState._reset_state()
-        self.accelerator = Accelerator(mixed_precision=_MIXED_PRECISION[settings.precision])
+        self.accelerator = Accelerator(
+            cpu=trains_on_cpu(), mixed_precision=_MIXED_PRECISION[settings.precision]
+        )
         task.modules.to(self.accelerator.device)
         self.ema = EmaWeights(task.modules, settings.ema_decay)
         trained = [weight for weight in task.modules.parameters() if weight.requires_grad]

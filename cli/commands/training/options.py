@@ -165,22 +165,22 @@ def _measured(
 ) -> "TrainingSettings":
     """`settings` with the number of threads, and of steps where `minutes` tell it."""
     import torch
-    from accelerate import PartialState
 
     from jukebox_core.training.pace import fitting_steps, measure_pace
+    from jukebox_core.training.processes import process_state
     from jukebox_core.training.run_files import RunFiles
 
     files = RunFiles(run_dir)
     planned = None if fresh or minutes is None else files.planned_steps()
     if planned is not None:
         settings, minutes = replace(settings, steps=planned), None
-    if minutes is not None and PartialState().num_processes > 1:
+    if minutes is not None and process_state().num_processes > 1:
         raise UsageError("--minutes works with one process only: use --steps")
-    device, max_threads = PartialState().device, torch.get_num_threads()
+    device, max_threads = process_state().device, torch.get_num_threads()
     # Making a task computes too: waiting threads must not slow that down before it is measured.
     torch.set_num_threads(settings.threads or 1)
     is_settled = settings.threads or device.type != "cpu" or max_threads == 1
-    if (is_settled and minutes is None) or PartialState().num_processes > 1:
+    if (is_settled and minutes is None) or process_state().num_processes > 1:
         return settings
     notes().print("measuring a few steps ...")
     pace = measure_pace(make_task(settings), settings, device, max_threads=max_threads)
