@@ -1,26 +1,29 @@
 """Options that all commands share which train, and what runs them."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from cli.commands.training.presets import LEAST_FITTED_STEPS
-from cli.errors import UsageError
+from cli.errors import CliError, UsageError
 from cli.terminal.console import escape, notes, results
 from cli.terminal.training_display import TrainingDisplay, duration
 from jukebox_core.training.settings import Decay, Precision
+from jukebox_core.units import Level
 
 if TYPE_CHECKING:
     from jukebox_core.training.settings import TrainingSettings
     from jukebox_core.training.task import TrainingTask
 
     MakeTask = Callable[[TrainingSettings], TrainingTask]
+
+Settings = TypeVar("Settings")
 
 _PATIENCE = 1.5
 """A run whose steps were fitted into some minutes is stopped after so many times these minutes."""
@@ -82,6 +85,20 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="Start over instead of resu
 def begin(what: str) -> None:
     """Say at once what is being done: loading torch alone takes seconds."""
     notes().print(escape(f"{what}: loading torch ..."))
+
+
+def level_named(name: str) -> Level:
+    """The level that an option names. Raises CliError for what is no level."""
+    try:
+        return Level.from_label(name)
+    except ValueError as error:
+        raise CliError(str(error)) from error
+
+
+def with_given(defaults: Settings, given: Mapping[str, object]) -> Settings:
+    """`defaults` with the values of those options that were given: not None."""
+    values = {name: value for name, value in given.items() if value is not None}
+    return replace(defaults, **values)  # type: ignore[type-var]
 
 
 def report(line: str) -> None:

@@ -1,6 +1,5 @@
 """`jukebox train post-filter`: what takes haze from the sound of a model."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -97,10 +96,7 @@ def post_filter(
         "log_magnitude_weight": log_magnitude_weight,
         "mel_weight": mel_weight,
     }
-    filter_settings = replace(
-        PostFilterSettings(),
-        **{name: value for name, value in asked.items() if value is not None},  # type: ignore[arg-type]
-    )
+    filter_settings = options.with_given(PostFilterSettings(), asked)
     chosen, dtype = device_and_dtype(device)
     sounding = JukeboxModel.from_pretrained(model, device=chosen, dtype=dtype)
     songs = folder_songs(data, sounding.config.vqvae.sample_rate_hz, report=options.report)

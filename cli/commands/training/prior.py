@@ -1,6 +1,5 @@
 """`jukebox train prior`: the prior of one level."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +10,6 @@ from cli.commands.training.encode import check_use
 from cli.commands.training.new import DataFolder, ModelFolder
 from cli.commands.training.presets import Minutes, Preset, PresetName, StepsOfPreset, with_preset
 from cli.commands.training.steps import after_prior, say_next
-from cli.errors import CliError
 from jukebox_core.training.settings import Decay, Precision, TrainingSettings
 
 if TYPE_CHECKING:
@@ -99,12 +97,8 @@ def prior(
     from jukebox_core.training.dataset.data import TrainingData
     from jukebox_core.training.priors.settings import default_prior_settings
     from jukebox_core.training.priors.task import PriorTask
-    from jukebox_core.units import Level
 
-    try:
-        chosen = Level.from_label(level)
-    except ValueError as error:
-        raise CliError(str(error)) from error
+    chosen = options.level_named(level)
     asked_of_run = {
         "steps": steps,
         "minutes": minutes,
@@ -148,10 +142,7 @@ def prior(
         "freeze": tuple(freeze) if freeze else None,
     }
     config = read_config(model)
-    prior_settings = replace(
-        default_prior_settings(config.prior(chosen)),
-        **{name: value for name, value in asked.items() if value is not None},  # type: ignore[arg-type]
-    )
+    prior_settings = options.with_given(default_prior_settings(config.prior(chosen)), asked)
     songs = TrainingData(data, config.vqvae.sample_rate_hz, report=options.report)
     _check_codes(songs, data, model, chosen)
     report = options.report_once()

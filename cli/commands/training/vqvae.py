@@ -1,6 +1,5 @@
 """`jukebox train vqvae`: one level of the codec."""
 
-from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -9,7 +8,6 @@ from cli.commands.training import options
 from cli.commands.training.new import DataFolder, ModelFolder
 from cli.commands.training.presets import Minutes, Preset, PresetName, StepsOfPreset, with_preset
 from cli.commands.training.steps import after_vqvae, say_next
-from cli.errors import CliError
 from jukebox_core.training.settings import Decay, TrainingSettings
 
 Weight = Annotated[float | None, typer.Option(min=0, help="Weight of this loss.")]
@@ -73,12 +71,8 @@ def vqvae(
     from jukebox_core.training.codec.settings import default_level_settings
     from jukebox_core.training.codec.task import VQVAETask
     from jukebox_core.training.dataset.data import TrainingData
-    from jukebox_core.units import Level
 
-    try:
-        chosen = Level.from_label(level)
-    except ValueError as error:
-        raise CliError(str(error)) from error
+    chosen = options.level_named(level)
     asked_of_run = {
         "steps": steps,
         "minutes": minutes,
@@ -123,10 +117,7 @@ def vqvae(
         "genre_weight": genre_weight,
     }
     config = read_config(model).vqvae
-    level_settings = replace(
-        default_level_settings(chosen),
-        **{name: value for name, value in asked.items() if value is not None},  # type: ignore[arg-type]
-    )
+    level_settings = options.with_given(default_level_settings(chosen), asked)
     songs = TrainingData(data, config.sample_rate_hz, report=options.report)
     options.run_training(
         lambda settings: VQVAETask(
