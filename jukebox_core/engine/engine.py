@@ -167,11 +167,12 @@ class Engine:
         if turn is None:
             return []
         newcomer, others = turn.admitted, self._shared_batches(without=turn.admitted)
-        if newcomer is not None and others and self._num_threads > 1:
+        if newcomer is None:
+            updates = self._decode_together(others)
+        elif others and self._num_threads > 1:
             updates = self._decode_together(others, newcomer)
         else:
-            updates = [] if newcomer is None else self._prefill(newcomer)
-            updates += self._decode_together(self._shared_batches())
+            updates = self._prefill(newcomer) + self._decode_together(self._shared_batches())
         for batch in self._batches(turn.level, is_shared=False):
             updates += self._decode(turn.level, batch)
         return updates
