@@ -41,7 +41,8 @@ def serve(
 ) -> None:
     """Run the API and a worker until Ctrl-C.
 
-    Also starts an embedded Redis server unless REDIS_URL is set.
+    Also starts an embedded Redis server unless REDIS_URL is set. A process that dies is started
+    again, and its songs go on.
     """
     require_packages(STACK_PACKAGES)
     settings = StackSettings(
@@ -58,7 +59,7 @@ def serve(
             with running_stack(settings, signals) as stack:
                 _show_addresses(settings)
                 while True:
-                    stack.check()
+                    stack.revive(lambda news: notes().print(escape(news)))
                     time.sleep(_CHECK_SEC)
         except Interrupted:  # the way to end a service, so no failure
             notes().print("stopped")

@@ -85,6 +85,16 @@ class EmbeddedRedis:
             raise EmbeddedRedisError("the embedded server has not been started")
         return self._process.pid
 
+    def exit_status(self) -> int | None:
+        """None while it runs; negative when a signal ended it."""
+        return self._process.poll() if self._process is not None else None
+
+    def restart(self) -> None:
+        """Start a server that has ended again, on the same data. Raises EmbeddedRedisError."""
+        if self.exit_status() is not None:
+            self._process = None
+        self.start()
+
     def start(self) -> None:
         """Start the server and wait until it answers. Raises EmbeddedRedisError."""
         if self._process is not None:

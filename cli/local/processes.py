@@ -28,16 +28,26 @@ class ChildProcess:
         self, name: str, command: Sequence[str], *, env: Mapping[str, str], log_path: Path
     ) -> None:
         self.name, self.log_path = name, log_path
-        with open(log_path, "ab", opener=_private) as log:
+        self._command, self._environment = list(command), dict(env)
+        self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with open(self.log_path, "ab", opener=_private) as log:
             os.fchmod(log.fileno(), 0o600)
-            self._process = subprocess.Popen(
-                list(command),
-                env=dict(env),
+            return subprocess.Popen(
+                self._command,
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def restart(self) -> None:
+        """Start a process that has ended again; what it left behind is killed first."""
+        kill_group(self.pid)
+        self._process.wait()
+        self._process = self._start()
 
     @property
     def pid(self) -> int:

@@ -2,10 +2,11 @@
 
 import errno
 import random
+import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ LOGS_FOLDER = "logs"
 """Beneath the data folder: one file for each process."""
 START_TIMEOUT_SEC = 120.0
 STOP_TIMEOUT_SEC = 15.0
+MAX_RESTARTS = 5
+RESTARTS_WITHIN_SEC = 120.0
 _POLL_SEC = 0.1
 
 
@@ -99,6 +102,7 @@ class Stack:
         self._server: EmbeddedRedis | None = None
         self._children: list[ChildProcess] = []
         self._watchdog: subprocess.Popen[str] | None = None
+        self._restarts: dict[str, list[float]] = {}
 
     @property
     def url(self) -> str:
@@ -134,10 +138,54 @@ class Stack:
             child.cap_log()
             status = child.exit_status()
             if status is not None:
-                raise StackError(
-                    f"the {child.name} ended with status {status}. The end of {child.log_path}:\n"
-                    f"{child.last_lines()}"
-                )
+                raise StackError(f"the {child.name} {_ended(status)}. {_end_of_log(child)}")
+
+    def revive(self, tell: Callable[[str], None]) -> None:
+        """Keep the logs short, and start what has died again; `tell` hears a sentence for each.
+
+        The kernel kills a worker that takes too much memory: its song goes on in the next one.
+
+        Raises:
+            StackError: a process died more than MAX_RESTARTS times within RESTARTS_WITHIN_SEC.
+        """
+        with self._signals.deferred():
+            self._revive_server(tell)
+            for child in self._children:
+                child.cap_log()
+                status = child.exit_status()
+                if status is not None:
+                    self._count_restart(child.name, _end_of_log(child))
+                    tell(f"the {child.name} {_ended(status)}: started again. Log: {child.log_path}")
+                    self._tell_watchdog("forget", child.pid)
+                    child.restart()
+                    self._tell_watchdog("watch", child.pid)
+
+    def _revive_server(self, tell: Callable[[str], None]) -> None:
+        server = self._server
+        status = server.exit_status() if server is not None else None
+        if server is None or status is None:
+            return
+        # Imported here, as in `_redis_url`.
+        from cli.local.embedded_redis import EmbeddedRedisError
+
+        self._count_restart("embedded server", f"Its log: {self.settings.data_dir / 'redis'}")
+        tell(f"the embedded server {_ended(status)}: started again")
+        self._tell_watchdog("forget", server.pid)
+        try:
+            server.restart()
+        except EmbeddedRedisError as error:
+            raise StackError(str(error)) from error
+        self._tell_watchdog("watch", server.pid)
+
+    def _count_restart(self, name: str, log_end: str) -> None:
+        now = time.monotonic()
+        times = [at for at in self._restarts.get(name, []) if now - at < RESTARTS_WITHIN_SEC]
+        if len(times) >= MAX_RESTARTS:
+            raise StackError(
+                f"the {name} ended {len(times) + 1} times within {RESTARTS_WITHIN_SEC:.0f} s. "
+                f"{log_end}"
+            )
+        self._restarts[name] = [*times, now]
 
     def last_lines(self, name: str) -> str:
         """The end of the log of `worker` or `api`; empty when it was never started."""
@@ -209,6 +257,22 @@ class Stack:
         if self._watchdog is not None:
             self._watchdog.communicate()
             self._watchdog = None
+
+
+def _ended(status: int) -> str:
+    """How a process ended, for people."""
+    if status >= 0:
+        return f"ended with status {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    hint = " (short of memory?)" if name == "SIGKILL" else ""
+    return f"was killed by {name}{hint}"
+
+
+def _end_of_log(child: ChildProcess) -> str:
+    return f"The end of {child.log_path}:\n{child.last_lines()}"
 
 
 @contextmanager

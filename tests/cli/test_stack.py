@@ -11,7 +11,7 @@ import pytest
 from cli.errors import StackError, UsageError
 from cli.local.processes import ChildProcess
 from cli.local.signals import Interrupted, StopSignals
-from cli.local.stack import Stack, StackSettings, free_port, require_free_port
+from cli.local.stack import MAX_RESTARTS, Stack, StackSettings, free_port, require_free_port
 from cli.local.watchdog import read_watched
 
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
@@ -154,6 +154,23 @@ def test_a_stack_whose_process_dies_shows_the_end_of_its_log(tmp_path):
     wait_until(lambda: stack._children[0].exit_status() is not None)
     with pytest.raises(StackError, match=r"status 3(.|\n)*no such card"):
         stack.check()
+    stack.stop()
+
+
+def test_a_process_that_dies_is_started_again_until_it_dies_too_often(tmp_path):
+    settings = StackSettings(data_dir=tmp_path, models_dir=tmp_path, redis_url="http://wrong")
+    stack = Stack(settings, StopSignals())
+    script = "import os; print('no such card', flush=True); os.kill(os.getpid(), 9)"
+    stack._children.append(start([sys.executable, "-c", script], tmp_path))
+    told = []
+    for _ in range(MAX_RESTARTS):
+        wait_until(lambda: stack._children[0].exit_status() is not None)
+        stack.revive(told.append)
+    wait_until(lambda: stack._children[0].exit_status() is not None)
+    with pytest.raises(StackError, match=r"ended 6 times within 120 s(.|\n)*no such card"):
+        stack.revive(told.append)
+    assert len(told) == MAX_RESTARTS
+    assert "was killed by SIGKILL (short of memory?): started again" in told[0]
     stack.stop()
 
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,51 @@ class Run:
         while self.family() and time.monotonic() < deadline:
             time.sleep(0.05)
         assert self.family() == {}
+
+
+def wait_for_worker(run, client):
+    deadline = time.monotonic() + 300.0
+    while not (client.is_ready() and client.system()["workers"]):
+        assert run.process.poll() is None, run.finish()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def ended_job(run, client, job_id):
+    deadline = time.monotonic() + 600.0
+    while (job := client.get(job_id))["status"] in ("queued", "running"):
+        assert run.process.poll() is None, run.finish()
+        assert time.monotonic() < deadline, job
+        time.sleep(0.2)
+    return job
+
+
+def servers(folder, words):
+    """A server writes its title over its environment, so it is known by the socket in its title."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            title = (process / "cmdline").read_bytes().decode(errors="replace")
+            if words in title and str(folder) in title:
+                found.add(int(process.name))
+    return found
+
+
+def kill_and_see_another(run, words):
+    """Kill the first process of the family with these words, and wait for the next one."""
+
+    def pids():
+        return {pid for pid, command in run.family().items() if words in command} | servers(
+            run.temporary.parent, words
+        )
+
+    before = pids()
+    os.kill(min(before), signal.SIGKILL)
+    deadline = time.monotonic() + 120.0
+    while not pids() - before:
+        assert run.process.poll() is None, run.finish()
+        assert time.monotonic() < deadline, f"no other {words} came up"
+        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -132,6 +178,38 @@ def test_a_demo_whose_worker_cannot_start_shows_why(folder):
     run.assert_nothing_is_left()
 
 
+def test_serve_outlives_its_killed_processes_and_the_song_goes_on(folder):
+    from cli.local.stack import free_port
+    from cli.service.client import JukeboxClient
+
+    song = {
+        "model": "mini",
+        "artist": "orlavane",
+        "genre": "tidedub",
+        "duration_seconds": 6,
+        "seed": 5,
+    }
+    port = free_port()
+    run = Run("serve", "--port", str(port), cwd=folder, REDIS_URL="")
+    with JukeboxClient(f"http://127.0.0.1:{port}") as client:
+        jobs = []
+        for words in ("-m worker", "valkey-server", "-m api"):
+            wait_for_worker(run, client)
+            jobs.append(client.submit(song)["id"])
+            kill_and_see_another(run, words)
+        wait_for_worker(run, client)
+        done = [ended_job(run, client, job) for job in jobs]
+    assert [job["status"] for job in done] == ["succeeded"] * 3
+    assert len({job["outputs"][-1]["sha256"] for job in done}) == 1
+    run.process.send_signal(signal.SIGINT)
+    status, _, err = run.finish(timeout_sec=180.0)
+    assert status == 0, err
+    assert "the worker was killed by SIGKILL" in err
+    assert "the embedded server was killed by SIGKILL" in err
+    assert "the api was killed by SIGKILL" in err
+    run.assert_nothing_is_left()
+
+
 def test_serve_runs_until_it_is_told_to_stop(folder):
     from cli.local.stack import free_port
     from cli.service.client import JukeboxClient
@@ -139,11 +217,7 @@ def test_serve_runs_until_it_is_told_to_stop(folder):
     port = free_port()
     run = Run("serve", "--port", str(port), cwd=folder, REDIS_URL="")
     with JukeboxClient(f"http://127.0.0.1:{port}") as client:
-        deadline = time.monotonic() + 300.0
-        while not (client.is_ready() and client.system()["workers"]):
-            assert run.process.poll() is None, run.finish()
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        wait_for_worker(run, client)
         assert [model["name"] for model in client.models()] == ["mini"]
     time.sleep(0.5)
     run.process.send_signal(signal.SIGINT)
