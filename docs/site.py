@@ -16,6 +16,7 @@ PAGES = ROOT / "build" / "pages"
 OUTSIDE = {
     "README.md": "index.md",
     "deploy/README.md": "guides/operation.md",
+    "deploy/kubernetes/README.md": "guides/kubernetes.md",
     "CHANGELOG.md": "project/changelog.md",
     "CONTRIBUTING.md": "project/contributing.md",
     "SECURITY.md": "project/security.md",
