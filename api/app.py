@@ -37,7 +37,7 @@ from api.settings import ApiSettings
 from api.views.openapi import DESCRIPTION, TAGS, openapi_of
 from api.web.error_handlers import install_error_handlers
 from api.web.files import Transcoder
-from api.web.middleware import BodyLimit, SecurityHeaders
+from api.web.middleware import BodyLimit, FilesAsBytes, SecurityHeaders
 from api.web.proxy import BehindProxy, prefix_of_url
 from api.web.request_cost import RequestCost, RequestRate, refuse_repeated_parameters
 from api.web.routing import HeadLikeGet
@@ -147,6 +147,7 @@ def _add_middleware(
     """The last one added is the first to see a request."""
     settings, store = services.settings, services.store
     app.add_middleware(HeadLikeGet)
+    app.add_middleware(FilesAsBytes)
     app.add_middleware(RequestCost, uploads=frozenset({"/assets"}))
     app.add_middleware(
         BodyLimit,

@@ -18,6 +18,7 @@ from api.dependencies import (
     ServicesDep,
     stream_place,
 )
+from api.views.event_schemas import JOB_EVENTS, event_stream
 from api.views.openapi import problems
 from api.views.schemas import JobView
 from api.web.waiting import ServiceStopping, next_events
@@ -88,7 +89,7 @@ _STREAM_EXAMPLE = (
     response_class=EventSourceResponse,
     response_description="`snapshot` first, then `status`, `progress`, `output` and `stage`",
     responses={
-        200: {"content": {"text/event-stream": {"example": _STREAM_EXAMPLE}}},
+        200: event_stream(JOB_EVENTS, _STREAM_EXAMPLE),
         204: {"description": "The job has ended and `Last-Event-ID` is its last event"},
         **problems(404, 503),
     },

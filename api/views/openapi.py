@@ -10,6 +10,8 @@ from fastapi.openapi.utils import get_openapi
 from api.access.auth import OPEN_PATHS, SESSION_COOKIE
 from api.access.signed_urls import PARAMETER as SIGNATURE
 from api.access.signed_urls import is_signable
+from api.views.event_schemas import payload_schemas
+from api.views.openapi_schemas import settle_schemas
 from api.views.schemas import EXAMPLE_ASSET_ID, EXAMPLE_ID
 from api.web.errors import PROBLEM_JSON, Problem
 
@@ -139,8 +141,10 @@ def _document(app: FastAPI, *, needs_key: bool) -> dict[str, Any]:
         webhooks=app.webhooks.routes,
         tags=app.openapi_tags,
     )
+    document["components"]["schemas"].update(payload_schemas())
+    settle_schemas(document)
     schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    components = document.setdefault("components", {}).setdefault("schemas", {})
+    components = document["components"]["schemas"]
     components.update(schema.pop("$defs", {}))
     components["Problem"] = schema
     document["components"]["securitySchemes"] = _SECURITY_SCHEMES

@@ -1,12 +1,16 @@
 """The OpenAPI document tells the truth."""
 
+import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
 
+from api.views.event_schemas import JOB_EVENTS
 from api.views.schemas import JobView
+from api.web.middleware import BYTES
 from jobs.api_keys import ApiKeyFile, Scope
 from jobs.record.bodies import MODES, JobBody
 from jukebox_core.models.catalog import BUNDLED_MODELS
@@ -149,7 +153,12 @@ async def test_every_mode_has_its_own_body_and_an_example(document: dict[str, An
     references = [each["$ref"].rpartition("/")[2] for each in content["schema"]["oneOf"]]
     schemas = document["components"]["schemas"]
     modes = [schemas[name]["properties"]["mode"] for name in references]
-    assert modes[0]["anyOf"] == [{"type": "string", "const": MODES[0]}, {"type": "null"}]
+    ancestral, null = modes[0]["anyOf"]
+    assert (ancestral["const"], ancestral["default"], null) == (
+        MODES[0],
+        MODES[0],
+        {"type": "null"},
+    )
     assert [mode["const"] for mode in modes[1:]] == list(MODES[1:])
     examples = content["examples"].values()
     assert {example["value"].get("mode", "ancestral") for example in examples} == set(MODES)
@@ -179,10 +188,78 @@ async def test_a_key_is_declared_as_needed_where_it_is(service: Service):
 async def test_every_optional_field_of_a_body_may_be_null(document: dict[str, Any]):
     names = ("AncestralBody", "PrimedBody", "ContinueBody", "UpsampleBody", "AudioPrompt")
     schemas = document["components"]["schemas"]
-    inputs = [name for name in schemas if name.removesuffix("-Input") in names]
-    inputs += [name for name in ("LevelSampling-Input", "SamplingRequest-Input") if name in schemas]
-    assert len(inputs) == 7
-    for name in inputs:
+    for name in (*names, "LevelSampling", "SamplingRequest"):
         for field, schema in schemas[name]["properties"].items():
             optional = field not in schemas[name].get("required", ())
             assert ({"type": "null"} in schema.get("anyOf", ())) == optional, f"{name}.{field}"
+
+
+def schemas_sent_and_returned(document: dict[str, Any]) -> tuple[set[str], set[str]]:
+    """Names of the schemas that requests refer to, and of all others."""
+    schemas = document["components"]["schemas"]
+
+    def names(node: Any) -> set[str]:
+        found = set(re.findall(r"#/components/schemas/(\w+)", json.dumps(node)))
+        return found.union(*(names(schemas[name]) for name in found)) if found else found
+
+    bodies = [operation.get("requestBody") for _, operation in operations(document)]
+    sent = names(bodies)
+    return sent, set(schemas) - sent - {"Problem", "FieldError"}
+
+
+async def test_a_field_with_a_default_need_not_be_sent(document: dict[str, Any]):
+    """Several generators require what has a default beside its type."""
+    sent, _ = schemas_sent_and_returned(document)
+    assert {"AncestralBody", "SamplingRequest", "LevelSampling"} <= sent
+    for name in sent:
+        schema = document["components"]["schemas"][name]
+        for field, content in schema["properties"].items():
+            assert "default" not in content, f"{name}.{field}"
+    lyrics = document["components"]["schemas"]["AncestralBody"]["properties"]["lyrics"]
+    assert lyrics["anyOf"][0]["default"] == ""
+
+
+async def test_every_field_of_an_answer_is_promised(document: dict[str, Any]):
+    _, returned = schemas_sent_and_returned(document)
+    assert {"JobView", "JobRequest", "LevelSamplingView", "ProgressEvent"} <= returned
+    for name in returned:
+        schema = document["components"]["schemas"][name]
+        assert set(schema.get("properties", ())) == set(schema.get("required", ())), name
+
+
+async def test_every_schema_has_its_own_name_as_title(document: dict[str, Any]):
+    """Some generators name their classes by title, and two of one name are none."""
+    schemas = document["components"]["schemas"]
+    assert [name for name in schemas if not re.fullmatch(r"[A-Z][A-Za-z]+", name)] == []
+    assert {name: schema["title"] for name, schema in schemas.items()} == {n: n for n in schemas}
+
+
+async def test_the_data_of_every_event_has_a_schema(document: dict[str, Any]):
+    answer = document["paths"]["/jobs/{job_id}/events"]["get"]["responses"]["200"]
+    stream = answer["content"]["text/event-stream"]
+    assert stream["schema"]["type"] == "string"
+    for item in stream["itemSchema"]["oneOf"]:
+        reference = item["properties"]["data"]["contentSchema"]["$ref"]
+        assert reference.rpartition("/")[2] in document["components"]["schemas"]
+
+
+async def test_events_are_as_their_schemas_say(service: Service):
+    job = await service.post()
+    service.worker.sing(job["id"])
+    kinds = set()
+    for event in await service.watcher_events(job["id"]):
+        data = event.data if event.kind == "progress" else {**event.data, "job": job}
+        JOB_EVENTS[event.kind].model_validate(data)
+        kinds.add(event.kind)
+    assert kinds == set(JOB_EVENTS) - {"snapshot"}
+
+
+async def test_files_are_also_sent_as_bytes(service: Service, document: dict[str, Any]):
+    answer = document["paths"]["/jobs/{job_id}/audio"]["get"]["responses"]["200"]
+    assert list(answer["content"])[-1] == BYTES
+    job = await service.post()
+    service.worker.sing(job["id"])
+    for accept, sent in ((BYTES, BYTES), ("*/*", "audio/wav")):
+        response = await service.client.get(job["urls"]["audio"], headers={"accept": accept})
+        assert response.headers["content-type"] == sent
+        assert response.content.startswith(b"RIFF")
