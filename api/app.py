@@ -17,6 +17,7 @@ from api.metrics import ApiMetrics, CountRequests
 from api.rollback import Withdrawals
 from api.routes import (
     alignment,
+    annotations,
     audio,
     docs,
     events,
@@ -56,6 +57,7 @@ from jukebox_core.models.catalog import ModelCatalog
 
 _ROUTERS = (
     jobs.router,
+    annotations.router,
     pins.router,
     events.router,
     audio.router,

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from jobs.settings import split_words
 
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", re.ASCII)
-_METHODS = ("GET", "HEAD", "POST", "DELETE")
+_METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE")
 _REQUEST_HEADERS = (
     "Authorization",
     "Content-Type",

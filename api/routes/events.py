@@ -87,7 +87,8 @@ _STREAM_EXAMPLE = (
     dependencies=[Depends(stream_place)],
     summary="Follow progress",
     response_class=EventSourceResponse,
-    response_description="`snapshot` first, then `status`, `progress`, `output` and `stage`",
+    response_description="`snapshot` first, then `status`, `progress`, `output`, `stage` and "
+    "`changed`",
     responses={
         200: event_stream(JOB_EVENTS, _STREAM_EXAMPLE),
         204: {"description": "The job has ended and `Last-Event-ID` is its last event"},

@@ -24,6 +24,7 @@ from api.web.errors import ApiError, InvalidRequest, invalid_field
 from jobs.errors import AssetNotFound, QueueUnavailable, StoreUnavailable
 from jobs.files.assets import Asset
 from jobs.idempotency import IdempotencyKey
+from jobs.record.annotations import Annotations
 from jobs.record.bodies import AncestralBody, ContinueBody, PrimedBody, UpsampleBody
 from jobs.record.job import Job, new_job_id
 from jobs.record.request import AudioPrompt
@@ -66,7 +67,11 @@ def create(
     try:
         prepared = _prepare(services, caller, body, job_id)
         job = granted(services.settings, prepared, caller.owner)
-        job = replace(job, warnings=warnings_of(services.catalog, body, job))
+        job = replace(
+            job,
+            warnings=warnings_of(services.catalog, body, job),
+            **{name: getattr(body, name) for name in Annotations.model_fields},
+        )
     except BaseException:
         remove_files(services, job_id)
         raise

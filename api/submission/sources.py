@@ -36,6 +36,8 @@ _INHERITED = (
     "offset_seconds",
     "sampling",
 )
+_SUNG = JobRequest.model_fields.keys()
+"""Not what people write on the job, which is kept beside the request."""
 _NAMES_AND_IDS = (("artist", "artist_id"), ("genre", "genre_ids"))
 
 
@@ -116,7 +118,7 @@ def _by_level(codes: Mapping[str, StoredCodes]) -> dict[Level, StoredCodes]:
 
 def request_of(body: AncestralBody | PrimedBody) -> JobRequest:
     """The body as the record keeps it; what is filled in at admission is missing yet."""
-    given = {name: getattr(body, name) for name in type(body).model_fields}
+    given = {name: getattr(body, name) for name in type(body).model_fields.keys() & _SUNG}
     names = {"artist": body.artist or "", "genre": body.genre or ""}
     return JobRequest(**{**given, **names, **_sung_lyrics(given)})
 
@@ -137,7 +139,7 @@ def inherited_request(body: ContinueBody | UpsampleBody, origin: Origin) -> JobR
         InvalidRequest: it asks for another model, lacks what no parent gives, or takes a row that
             is not there.
     """
-    given = {name: getattr(body, name) for name in body.model_fields_set}
+    given = {name: getattr(body, name) for name in body.model_fields_set & _SUNG}
     given = {name: value for name, value in given.items() if value is not None}
     inherited = _inheritance(given, origin)
     _check_complete({**inherited, **given})

@@ -201,6 +201,8 @@ CONTINUE_REQUEST: dict[str, Any] = {
 
 UPSAMPLE_REQUEST: dict[str, Any] = {"mode": "upsample", "parent_id": EXAMPLE_ID, "sample": 1}
 
+ANNOTATIONS: dict[str, Any] = {"title": "Rain", "tags": ["demo", "slow"], "favorite": True}
+
 
 def _example_resolution(version: str) -> dict[str, Any]:
     return {
@@ -234,6 +236,11 @@ EXAMPLE_JOB: dict[str, Any] = {
     "codes_expire_at": None,
     "pinned": False,
     "deadline_at": None,
+    "title": "Is anybody there?",
+    "tags": ["demo"],
+    "favorite": True,
+    "notes": None,
+    "metadata": {},
     "queue_position": None,
     "eta_seconds": 6.4,
     "progress": {

@@ -149,6 +149,11 @@ class JobView(BaseModel):
     codes_expire_at: datetime | None = Field(description="When its codes are deleted, if earlier")
     pinned: bool = Field(description="Whether the job is exempt from expiration")
     deadline_at: datetime | None = Field(description="When the job fails unless it has ended")
+    title: str | None = Field(description="What the song is called")
+    tags: list[str]
+    favorite: bool
+    notes: str | None
+    metadata: dict[str, str] = Field(description="The client's own names and values")
     queue_position: int | None = Field(description="Number of jobs ahead of it; null if not queued")
     eta_seconds: float | None = Field(description="Estimated seconds to the end; null if unknown")
     progress: ProgressView

@@ -3,15 +3,17 @@
 import hashlib
 import json
 import re
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from fastapi import Header
 from pydantic import AfterValidator, BaseModel
 
 from jobs.idempotency import IdempotencyKey
+from jobs.record.annotations import Annotations
 
 MAX_KEY_CHARACTERS = 255
-_ADDED_SINCE = {"lyrics_format"}
+_ADDED_SINCE = {"lyrics_format", *Annotations.model_fields}
 """Fields of bodies that did not exist when whole bodies were hashed, defaults included. Such hashes
 are accepted, because clients may send a request again that they first sent to that release."""
 
@@ -60,8 +62,15 @@ def idempotency_of(caller: str, key: str | None, body: BaseModel) -> Idempotency
         caller=caller,
         key=key,
         request_sha256=_sha256(canonical),
-        previous_sha256=_sha256(body.model_dump_json(exclude=_ADDED_SINCE)),
+        previous_sha256=_previous_sha256(body, asked),
     )
+
+
+def _previous_sha256(body: BaseModel, asked: Mapping[str, Any]) -> str:
+    """Empty for a body that the previous release would have refused."""
+    if asked.keys() & Annotations.model_fields:
+        return ""
+    return _sha256(body.model_dump_json(exclude=_ADDED_SINCE))
 
 
 def _sha256(text: str) -> str:

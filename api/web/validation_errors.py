@@ -78,6 +78,9 @@ def _once(fields: Sequence[FieldError]) -> list[FieldError]:
 
 def _from_pydantic(entry: Mapping[str, Any]) -> FieldError:
     location, *path = entry["loc"]
+    if path and path[-1] == "[key]":
+        # A name in an object is at fault, and the path before tells which.
+        path = path[:-1]
     if entry["type"] == "union_tag_invalid":
         return _field_error(location, ["mode"], f"must be one of {', '.join(MODES)}")
     if location == "body" and path and path[0] in _WHOLE_FIELDS:

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_core.core_schema import ValidationInfo
 
+from jobs.record.annotations import Annotations
 from jobs.record.request import (
     MAX_SAMPLES,
     ArtistIds,
@@ -27,7 +28,11 @@ from jobs.record.request import (
 MODES: tuple[Mode, ...] = get_args(Mode)
 
 
-class _Labelled(SongOptions):
+class JobOptions(SongOptions, Annotations):
+    """Options of every mode, and what people write on the job."""
+
+
+class _Labelled(JobOptions):
     """Artist and genre by name or by raw id. The ids come first, so that the names can see them."""
 
     _needs_labels: ClassVar[bool] = True

@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from jobs.errors import RecordUnreadable
+from jobs.record.annotations import Annotations
 from jobs.record.job import (
     CodesFile,
     Job,
@@ -47,6 +48,8 @@ _TEXTS = (
     "owner",
     "step",
     "weights",
+    "title",
+    "notes",
 )
 _MOMENTS = (
     "created_at",
@@ -86,6 +89,19 @@ def output_field(output: Output) -> str:
     return f"output:{output.level}:{output.sample}"
 
 
+def annotations_to_fields(annotations: Mapping[str, Any]) -> dict[str, str]:
+    """Some fields of `Annotations` as a record has them; empty is what has no field there."""
+    return {name: _annotation_to_text(value) for name, value in annotations.items()}
+
+
+def _annotation_to_text(value: Any) -> str:  # noqa: ANN401  (of any field of `Annotations`)
+    if not value:
+        return ""
+    if value is True:
+        return "1"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
 def job_to_fields(job: Job) -> dict[str, str]:
     """Every field of the hash; `model` is repeated there for the indexes."""
     fields = {
@@ -121,6 +137,8 @@ def job_to_fields(job: Job) -> dict[str, str]:
         # Beside the request, for the scripts that write messages.
         fields["webhook_url"] = job.request.webhook_url
         fields["webhook_events"] = " ".join(job.request.webhook_events)
+    annotations = {name: getattr(job, name) for name in Annotations.model_fields}
+    fields |= {n: text for n, text in annotations_to_fields(annotations).items() if text}
     if job.crashes:
         fields["crashes"] = str(job.crashes)
     if job.parent_sample is not None:
@@ -180,6 +198,9 @@ def _job_from_fields(fields: Mapping[str, str], windows: Mapping[str, str] | Non
         warnings=_warnings(fields),
         duration_sec=float(fields.get("duration_sec", 0.0)),
         pinned="pinned" in fields,
+        tags=tuple(json.loads(fields.get("tags", "[]"))),
+        favorite="favorite" in fields,
+        metadata=json.loads(fields.get("metadata", "{}")),
         needs_newer_release=has_unknown_wishes or int(fields.get("format", 1)) > RECORD_FORMAT,
         **optional,
     )

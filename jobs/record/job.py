@@ -202,6 +202,9 @@ class Job:
     for `codes_kept_sec` (None: for good, and as long as the job), that is until `expires_at` and
     `codes_expire_at`; while it is `pinned` nothing of it goes.
 
+    `title`, `tags`, `favorite`, `notes` and `metadata` are what people wrote on it
+    (`jobs/record/annotations.py`): they may change at any time, whatever the status.
+
     When it `needs_newer_release`, it asks for something that this release does not know: it can be
     looked at, canceled and deleted, but not run.
     """
@@ -244,6 +247,11 @@ class Job:
     codes_kept_sec: float | None = None
     codes_expire_at: datetime | None = None
     pinned: bool = False
+    title: str | None = None
+    tags: tuple[str, ...] = ()
+    favorite: bool = False
+    notes: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
     needs_newer_release: bool = False
 
     def __post_init__(self) -> None:

@@ -1,6 +1,6 @@
 """What clients do with jobs: ask for one, cancel, retry, pin and delete it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobs.errors import (
@@ -13,6 +13,7 @@ from jobs.errors import (
 from jobs.idempotency import IdempotencyKey
 from jobs.limits import NO_LIMITS, JobLimits
 from jobs.record.codec import (
+    annotations_to_fields,
     job_to_fields,
     to_microseconds,
 )
@@ -167,6 +168,18 @@ class Submissions(ScriptRunner):
         """
         check_id(job_id)
         reply = self._run("pin", job_id, "1" if is_pinned else "")
+        if reply[0] == "missing":
+            raise JobNotFound(job_id)
+        return job_of(reply[1])
+
+    def annotate(self, job_id: str, changes: Mapping[str, Any]) -> Job:
+        """Set some fields of `Annotations`, whatever the job's status. Raises JobNotFound.
+
+        Each field is written alone, so that what others write at the same time stays.
+        """
+        check_id(job_id)
+        fields = annotations_to_fields(changes).items()
+        reply = self._run("annotate", job_id, *(word for field in fields for word in field))
         if reply[0] == "missing":
             raise JobNotFound(job_id)
         return job_of(reply[1])

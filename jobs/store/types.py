@@ -36,7 +36,7 @@ class JobPage:
 class JobEvent:
     """Something that happened to a job; `id` orders events of one job.
 
-    `kind` is `status`, `progress`, `output` or `stage`.
+    `kind` is `status`, `progress`, `output`, `stage` or `changed`.
     """
 
     id: str

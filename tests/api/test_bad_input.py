@@ -277,7 +277,7 @@ async def test_an_unknown_route_is_a_404_problem(service: Service, path: str):
     [
         ("PUT", "/jobs", "GET, HEAD, POST"),
         ("DELETE", "/jobs", "GET, HEAD, POST"),
-        ("PATCH", f"/jobs/{NOBODYS_JOB}", "GET, HEAD, DELETE"),
+        ("PUT", f"/jobs/{NOBODYS_JOB}", "GET, HEAD, PATCH, DELETE"),
         ("GET", f"/jobs/{NOBODYS_JOB}/cancel", "POST"),
         ("POST", f"/jobs/{NOBODYS_JOB}/audio", "GET, HEAD"),
         ("POST", "/models", "GET, HEAD"),

@@ -6,9 +6,11 @@ import json
 
 import pytest
 
+from api.web.idempotency import idempotency_of
 from jobs.errors import StoreUnavailable
 from jobs.idempotency import IdempotencyKey
-from jobs.record.bodies import AncestralBody
+from jobs.record.annotations import Annotations
+from jobs.record.bodies import AncestralBody, ContinueBody
 from jobs.record.job import JobStatus, Stage
 from jobs.store import JobStore
 from tests.api.conftest import Service, assert_problem, serving, song
@@ -173,7 +175,7 @@ async def test_a_request_that_the_previous_release_took_is_known_by_its_hash(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ):
     def of_previous_release(caller, key, body):
-        dumped = body.model_dump_json(exclude={"lyrics_format"})
+        dumped = body.model_dump_json(exclude={"lyrics_format", *Annotations.model_fields})
         digest = hashlib.sha256(dumped.encode()).hexdigest()
         return key and IdempotencyKey(caller=caller, key=key, request_sha256=digest)
 
@@ -191,3 +193,47 @@ async def test_defaults_that_are_written_out_make_no_other_body(service: Service
     body = {"offset_seconds": 0.0, "artist_id": None, "num_samples": 1} | song()
     again = await service.client.post("/jobs", json=body, headers=named("k"))
     assert again.json()["id"] == first.json()["id"]
+
+
+OF_LAST_RELEASE = {
+    "song": (
+        AncestralBody.model_validate(song()),
+        "d9c4edbe03e108de91af18a8d6d6c6aab002bc9528d89e317f304ed5b9065532",
+        "99171d66ad2a66ec39c510e28b5357c8a6114440addfb9fc0288cec291df854b",
+    ),
+    "continue": (
+        ContinueBody(mode="continue", parent_id="job_" + "0" * 32, duration_seconds=1.5),
+        "54427546df6df8f46017ea0ba8a7983b9aa2aa28b9b5acff73135aec01f22a1a",
+        "c9d066d6dfd2c578bca14d4a64dd7ca55f6ee4d346379b6c69b069d324b58bd1",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("body", "request_sha256", "previous_sha256"), OF_LAST_RELEASE.values(), ids=OF_LAST_RELEASE
+)
+def test_bodies_without_new_fields_have_the_hashes_of_the_last_release(
+    body, request_sha256, previous_sha256
+):
+    found = idempotency_of("anyone", "k", body)
+    assert (found.request_sha256, found.previous_sha256) == (request_sha256, previous_sha256)
+
+
+async def test_another_title_makes_another_body(service: Service):
+    for title, status in (("Rain", 202), ("Rain", 200), ("Snow", 422), (None, 422)):
+        response = await service.client.post("/jobs", json=song(title=title), headers=named("k"))
+        assert response.status_code == status
+
+
+async def test_a_request_of_the_previous_release_is_another_one_with_a_title(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+):
+    def of_previous_release(caller, key, body):
+        digest = OF_LAST_RELEASE["song"][2]
+        return IdempotencyKey(caller=caller, key=key, request_sha256=digest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("api.routes.jobs.idempotency_of", of_previous_release)
+        await service.client.post("/jobs", json=song(), headers=named("k"))
+    again = await service.client.post("/jobs", json=song(title="Rain"), headers=named("k"))
+    assert_problem(again, 422, "idempotency_key_reused")

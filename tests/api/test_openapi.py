@@ -27,6 +27,7 @@ OPERATION_IDS = {
     "getLyrics",
     "previewLyrics",
     "createJob",
+    "updateJob",
     "listJobs",
     "getJob",
     "cancelJob",
