@@ -12,6 +12,7 @@ from jukebox_core.alignment.attention import align_lyrics
 from jukebox_core.backends.choose import AUTO as AUTO_BACKEND
 from jukebox_core.backends.choose import REFERENCE, Target, choose_backend
 from jukebox_core.casts import Conversion, device_only, requested_dtype
+from jukebox_core.channels import channels_of_rows, rows_of_level, spread_rows
 from jukebox_core.checkpoints import LoadedParts, load_directory, load_openai, save_directory
 from jukebox_core.checkpoints.load import read_directory_config
 from jukebox_core.config import JukeboxConfig
@@ -32,11 +33,13 @@ from jukebox_core.sampling.kept import cut_tokens
 from jukebox_core.sampling.noise import CounterNoise
 from jukebox_core.sampling.options import (
     SongOptions,
+    channel_songs,
     checked_codes,
     count_rows,
     given_timings,
     lengths_of,
     levels_of,
+    num_channels_of,
     repeat_codes,
     repeat_songs,
     song_from_options,
@@ -450,6 +453,7 @@ class JukeboxModel(nn.Module):
         labels = self._labels_of(labels)
         kept = checked_codes(self.config, codes)
         num_rows = count_rows(n_samples, labels, kept, options)
+        options.setdefault("channels", num_channels_of(kept))
         song = song_from_options(self.config, duration_sec, num_rows, options)
         done = lengths_of(kept)
         noise = options.get("noise")
@@ -460,13 +464,24 @@ class JukeboxModel(nn.Module):
                 plan=plan_song(self.config, song, done, padded=True),
                 timings=timings_of(self.config, duration_sec, num_rows, options, done),
                 sampling=song.sampling,
-                labels=repeat_songs(labels, num_rows),
+                labels=channel_songs(
+                    labels, options.get("channel_labels", ()), num_rows, song.channels
+                ),
+                num_channels=song.channels,
                 noise=CounterNoise(song.seed) if noise is None else noise,
                 first_sample=options.get("first_sample", 0),
             )
         )
-        for index, level in enumerate(song.levels):
-            run.open(level, kept[index].cpu().numpy() if index < len(kept) else None)
+        for level in song.levels:
+            run.open(level)
+        for level, stream in zip(song.levels, kept, strict=False):
+            prompt = spread_rows(
+                stream.cpu().numpy(),
+                num_given_takes=len(kept[0]),
+                num_takes=num_rows,
+                num_channels=rows_of_level(level, 1, song.channels),
+            )
+            run.open(level, prompt)
         return run
 
     def _windows(
@@ -515,19 +530,20 @@ class JukeboxModel(nn.Module):
             options: see `SongOptions`; with the speed "parallel" only the whole comes early.
 
         Returns:
-            pieces float32 [B, samples, 1] of the finest level, not clipped.
+            pieces float32 [B, samples, channels] of the finest level, not clipped.
 
         Raises:
             SongError: the model cannot sing that.
         """
         run = self._song_run(codes, labels, n_samples, duration_sec, options)
         finest = run.levels[-1]
-        return iter_finished_sound(
+        pieces = iter_finished_sound(
             self.vqvae,
             finest.level,
             self._iter_codes(run, finest, options),
             finest.plan.output_tokens,
         )
+        return (_by_channel(piece, run.inputs.num_takes) for piece in pieces)
 
     def _iter_codes(self, run: SongRun, level: LevelRun, options: SongOptions) -> Iterator[Tensor]:
         """What is there of a level, int64 [B, n]: all of it so far, whenever there is more."""
@@ -545,10 +561,11 @@ class JukeboxModel(nn.Module):
             codes: int64 [B, T] per level, top first, as `ancestral_sample` returns them.
 
         Returns:
-            float32 [B, samples, 1], not clipped.
+            float32 [B, samples, channels], not clipped; one channel where there are codes of the
+            top level alone.
         """
         level = COARSE_TO_FINE[len(codes) - 1]
-        return self.vqvae.decode_chunked(codes[-1], level)
+        return _by_channel(self.vqvae.decode_chunked(codes[-1], level), len(codes[0]))
 
     @torch.inference_mode()
     def align(
@@ -587,6 +604,14 @@ class JukeboxModel(nn.Module):
             align_lyrics(prior, rows[row], songs[row][0], timing, hop)
             for row, timing in enumerate(given_timings(self.config.time_base, options, num_rows))
         ]
+
+
+def _by_channel(sound: Tensor, num_takes: int) -> Tensor:
+    """Float32 [rows, samples, 1] of a level -> [takes, samples, channels]."""
+    if len(sound) == num_takes:
+        return sound
+    num_channels = channels_of_rows(len(sound), num_takes)
+    return torch.cat(sound.chunk(num_channels), dim=2)
 
 
 _COMPUTE_DTYPES = (torch.float32, torch.float16, torch.bfloat16)

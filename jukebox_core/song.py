@@ -51,7 +51,8 @@ class Song:
 
     `duration_sec` is what is drawn. `song_duration_sec` is the length of the whole imagined song
     and `offset_sec` where in it the drawn part begins: both pace the lyrics and set the timing
-    embedding. `levels` are drawn from the coarsest down and must start at the top.
+    embedding. `levels` are drawn from the coarsest down and must start at the top. With two
+    `channels` those below the top are drawn once for each (`jukebox_core/channels.py`).
     """
 
     artist: str
@@ -65,6 +66,7 @@ class Song:
     sampling: Mapping[Level, SamplingParams] = field(default_factory=default_sampling)
     levels: tuple[Level, ...] = COARSE_TO_FINE
     speed: Speed = Speed.EXACT
+    channels: int = 1
 
     def __post_init__(self) -> None:
         if self.levels != COARSE_TO_FINE[: len(self.levels)] or not self.levels:
@@ -75,6 +77,8 @@ class Song:
             )
         if self.num_samples < 1:
             raise SongError(f"{self.num_samples=} must be at least 1", field="num_samples")
+        if self.channels not in (1, 2):
+            raise SongError(f"{self.channels=} must be 1, or 2 for stereo", field="channels")
         if not 0 <= self.seed < 2**63:
             raise SongError(f"{self.seed=} must lie in [0, 2**63)", field="seed")
         if self.offset_sec < 0.0:

@@ -55,6 +55,8 @@ def admit(
         InvalidRequest: the model cannot; names the field at fault.
     """
     start = prompt or Prompt()
+    if request.channels == 2:
+        raise invalid_field("body", ["channels"], "stereo is not available yet")
     duration_sec = start.duration_sec or request.duration_seconds or 0.0
     try:
         complete = complete_request(request, card.config, duration_sec, start.parent)

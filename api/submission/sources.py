@@ -35,6 +35,8 @@ _INHERITED = (
     "lyrics",
     "offset_seconds",
     "sampling",
+    "channels",
+    "stereo_genres",
 )
 _SUNG = JobRequest.model_fields.keys()
 """Not what people write on the job, which is kept beside the request."""

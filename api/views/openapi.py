@@ -265,6 +265,7 @@ EXAMPLE_JOB: dict[str, Any] = {
             "format": "wav",
             "duration_seconds": 10.0,
             "sample_rate_hz": 16_000,
+            "channels": 1,
             "bytes": 320_044,
             "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         }
@@ -311,6 +312,8 @@ EXAMPLE_JOB: dict[str, Any] = {
         "num_samples": 1,
         "levels": ["top", "middle", "bottom"],
         "speed": "exact",
+        "channels": 1,
+        "stereo_genres": None,
         "webhook_url": None,
         "webhook_events": ["job.succeeded", "job.failed", "job.canceled", "job.expired"],
         "sampling": {

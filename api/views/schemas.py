@@ -47,6 +47,7 @@ class OutputView(BaseModel):
     format: str
     duration_seconds: float
     sample_rate_hz: int
+    channels: int = Field(description="1, or 2 if the job asked for stereo")
     bytes: int
     sha256: str
 

@@ -13,7 +13,7 @@ from jobs.idempotency import IdempotencyKey
 from jobs.record.annotations import Annotations
 
 MAX_KEY_CHARACTERS = 255
-_ADDED_SINCE = {"lyrics_format", *Annotations.model_fields}
+_ADDED_SINCE = {"lyrics_format", "channels", "stereo_genres", *Annotations.model_fields}
 """Fields of bodies that did not exist when whole bodies were hashed, defaults included. Such hashes
 are accepted, because clients may send a request again that they first sent to that release."""
 

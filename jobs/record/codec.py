@@ -109,8 +109,7 @@ def job_to_fields(job: Job) -> dict[str, str]:
         "format": str(RECORD_FORMAT),
         "status": job.status.value,
         "model": job.request.model,
-        # Always `plain` in a record, and unknown to older releases.
-        "request": job.request.model_dump_json(exclude={"lyrics_format"}),
+        "request": job.request.model_dump_json(exclude=_left_out(job.request)),
         "labels": to_json(job.labels),
         "plan": to_json({level: _plan_to_json(plan) for level, plan in job.plan.items()}),
         "stage": job.stage.value,
@@ -204,6 +203,14 @@ def _job_from_fields(fields: Mapping[str, str], windows: Mapping[str, str] | Non
         needs_newer_release=has_unknown_wishes or int(fields.get("format", 1)) > RECORD_FORMAT,
         **optional,
     )
+
+
+def _left_out(request: JobRequest) -> set[str]:
+    """Fields that older releases do not know, where they ask for nothing that those do not do.
+
+    `lyrics_format` is always `plain` in a record.
+    """
+    return {"lyrics_format"} if request.channels == 2 else {"lyrics_format", "channels"}
 
 
 def _warnings(fields: Mapping[str, str]) -> tuple[JobWarning, ...]:

@@ -122,6 +122,7 @@ class Output:
     sample_rate_hz: int
     num_bytes: int
     sha256: str
+    channels: int = 1
 
 
 class FailureCode(StrEnum):

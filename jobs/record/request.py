@@ -24,6 +24,7 @@ LevelName = Literal["top", "middle", "bottom"]
 AudioFormat = Literal["wav", "flac", "ogg", "mp3"]
 Mode = Literal["ancestral", "primed", "continue", "upsample"]
 Speed = Literal["exact", "parallel"]
+Channels = Literal[1, 2]
 
 LyricsFormat = Literal["auto", "plain", "lrc", "srt", "vtt"]
 
@@ -113,6 +114,13 @@ class SamplingRequest(Document):
     bottom: LevelSampling = LevelSampling()
 
 
+class StereoGenres(Document):
+    """Genres for the levels below the top, one for each channel of a stereo song."""
+
+    left: Annotated[Name | None, Field(description="null: the genre of the song")] = None
+    right: Annotated[Name | None, Field(description="null: the genre of the song")] = None
+
+
 class SongOptions(Document):
     """Options of every mode, with their defaults."""
 
@@ -149,6 +157,17 @@ class SongOptions(Document):
             "segments and joins them: faster, with a different result than `exact`"
         ),
     ] = "exact"
+    channels: Annotated[
+        Channels,
+        Field(
+            description="2 for stereo: the levels below the top are sampled once for each channel, "
+            'from the same top level; a draft (`levels: ["top"]`) is the same in both'
+        ),
+    ] = 1
+    stereo_genres: Annotated[
+        StereoGenres | None,
+        Field(description="Other genres for the left and the right channel of a stereo song"),
+    ] = None
     timeout_seconds: Annotated[
         float | None,
         Field(

@@ -132,6 +132,7 @@ def _song_of(request: JobRequest, duration_sec: float) -> Song:
         sampling={level: _sampling_params(request, level) for level in Level},
         levels=tuple(Level.from_label(label) for label in request.levels),
         speed=Speed(request.speed),
+        channels=request.channels,
     )
 
 

@@ -123,11 +123,11 @@ def write_audio(
     audio_format: AudioFormat | None = None,
     comment: str | None = None,
 ) -> None:
-    """Write one song as 16-bit mono; samples louder than 1 are clipped.
+    """Write one song in 16 bits; samples louder than 1 are clipped.
 
     Args:
         path: its folder must exist.
-        audio: float32 [samples] or [samples, 1], on any device.
+        audio: float32 [samples], or [samples, channels] of one or two, on any device.
         sample_rate_hz: of the audio; it is not resampled.
         audio_format: None goes by the suffix of `path`.
         comment: goes into the file's tags.
@@ -136,16 +136,18 @@ def write_audio(
         AudioError: `audio` is not one song, or the file cannot be written.
     """
     samples = torch.as_tensor(audio).detach().float().cpu()
-    if samples.ndim == 2 and samples.shape[1] == 1:
-        samples = samples[:, 0]
-    if samples.ndim != 1:
+    if samples.ndim == 1:
+        samples = samples[:, None]
+    if samples.ndim != 2 or samples.shape[1] not in (1, 2):
         raise AudioError(
-            f"audio has the shape {tuple(samples.shape)}; wanted [samples] or [samples, 1]"
+            f"audio has the shape {tuple(samples.shape)}; wanted [samples], or [samples, channels] "
+            "of one or two channels"
         )
     write_blocks(
         Path(path),
         [to_pcm(samples.numpy())],
         sample_rate_hz=sample_rate_hz,
+        num_channels=samples.shape[1],
         audio_format=audio_format,
         comment=comment,
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from jukebox_core.channels import noise_sample, rows_of_level
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.engine.level_run import LevelRun, SegmentRun
 from jukebox_core.engine.overlap import LevelState, upper_tokens_needed
@@ -33,11 +34,13 @@ class SongInputs:
     """Everything about a song that is known before a code is sampled.
 
     id            begins the ids of its sequences
-    labels        of each row, as top, middle and bottom read them
-    timings       of each row; None: the plan's for all
+    labels        of each row of the finer levels, as top, middle and bottom read them; the top has
+                  the first of them (`jukebox_core/channels.py`)
+    timings       of each take; None: the plan's for all
     noise         the numbers by which its codes are chosen
-    first_sample  the number of the first row for the noise
+    first_sample  the number of the first take for the noise
     backend       computes its tokens; None leaves that to the engine
+    num_channels  of the finer levels
     """
 
     id: str
@@ -49,6 +52,12 @@ class SongInputs:
     timings: Rows[SongTiming] | None = None
     first_sample: int = 0
     backend: str | None = None
+    num_channels: int = 1
+
+    @property
+    def num_takes(self) -> int:
+        """Rows of the top level."""
+        return len(self.labels) // self.num_channels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +84,8 @@ class SongRun:
     def open(self, level: Level, prompt: Codes | None = None) -> LevelRun:
         """Begin a level with what is given of it: int64 [rows or 1, n], kept as it is."""
         plan = self.inputs.plan.levels[level]
-        codes = np.zeros((len(self.inputs.labels), plan.total_tokens), dtype=np.int64)
+        num_rows = rows_of_level(level, self.inputs.num_takes, self.inputs.num_channels)
+        codes = np.zeros((num_rows, plan.total_tokens), dtype=np.int64)
         num_prompt = 0 if prompt is None else prompt.shape[1]
         if prompt is not None:
             codes[:, :num_prompt] = prompt
@@ -133,17 +143,17 @@ class SongRun:
         """One window of every row; `codes` int64 [rows, T] are there up to its new tokens."""
         inputs, upper = self.inputs, self._upper(level)
         above = self._slice_above(level, window)
-        labels = self._label_vectors(level, window)
+        labels = self._label_vectors(level, window, len(codes))
         return tuple(
             Sequence(
                 id=f"{inputs.id}:{level.label}:{window.start}:{row}",
                 level=level,
                 labels=labels[row],
                 prefix_codes=codes[row, window.start : window.first_new],
-                upper_codes=None if upper is None else upper.codes[row, above],
+                upper_codes=None if upper is None else upper.codes[row % len(upper.codes), above],
                 start_token=window.start,
                 num_new=window.num_new,
-                sample=inputs.first_sample + row,
+                sample=noise_sample(row, inputs.num_takes, inputs.first_sample),
                 params=inputs.sampling[level],
                 noise=inputs.noise,
                 backend=inputs.backend,
@@ -151,12 +161,12 @@ class SongRun:
             for row in range(len(codes))
         )
 
-    def _label_vectors(self, level: Level, window: Window) -> list[tuple[int, ...]]:
+    def _label_vectors(self, level: Level, window: Window, num_rows: int) -> list[tuple[int, ...]]:
         """What each row's prior is told about a window; the same songs are told the same."""
         inputs = self.inputs
         labels_of_rows = [labels[COARSE_TO_FINE.index(level)] for labels in inputs.labels]
-        timings = inputs.timings or [inputs.plan.timing] * len(labels_of_rows)
-        rows = list(zip(labels_of_rows, timings, strict=True))
+        timings = inputs.timings or [inputs.plan.timing] * inputs.num_takes
+        rows = [(labels_of_rows[row], timings[row % len(timings)]) for row in range(num_rows)]
         vectors: dict[tuple[SongLabels, SongTiming], tuple[int, ...]] = {}
         for labels, timing in set(rows):
             vectors[labels, timing] = window_labels(

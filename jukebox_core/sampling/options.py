@@ -1,6 +1,6 @@
 """What the modes of `JukeboxModel` have in common: options, and the rows of one batch, checked."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypedDict, cast
 
 import torch
@@ -34,6 +34,11 @@ class SongOptions(TypedDict, total=False):
                        be drawn alone, with the codes that it has as the sixth row
     noise              any object with `uniform(level, sample, position)`, see `NoiseSource`
     max_batch_size     rows that are drawn together, 16 when absent
+    channels           2 for stereo: the levels below the top are drawn once for each channel, from
+                       the same top. Rows of these levels are then all left channels, and after them
+                       all right ones. What the given codes have when absent, or 1
+    channel_labels     what the levels below the top of the left and of the right channel read, as
+                       `labels`; None for one of them: the same as the top
     speed              "parallel" draws the levels below the top in up to eight segments side by
                        side: sooner, and another song than "exact", which is the default
     progress           called after every token
@@ -47,6 +52,8 @@ class SongOptions(TypedDict, total=False):
     first_sample: int
     noise: NoiseSource | None
     max_batch_size: int
+    channels: int
+    channel_labels: Sequence[Labels | None]
     speed: Speed | str
     progress: LevelProgress | None
 
@@ -80,6 +87,7 @@ def song_from_options(
         sampling=_sampling_of(options),
         levels=levels_of(options),
         speed=_speed_of(options),
+        channels=options.get("channels", 1),
     )
 
 
@@ -198,6 +206,31 @@ def count_rows(
     return num_rows
 
 
+def channel_songs(
+    labels: Labels, sides: Sequence[Labels | None], num_rows: int, num_channels: int
+) -> list[tuple[SongLabels, ...]]:
+    """Labels of every row of the finer levels; at the top all channels are `labels`.
+
+    Raises:
+        SongError: there are `sides` of another number than channels, or of other songs.
+    """
+    songs = repeat_songs(labels, num_rows)
+    if not sides:
+        return songs * num_channels
+    if len(sides) != num_channels or any(
+        side is not None and len(side) not in (1, num_rows) for side in sides
+    ):
+        raise SongError(
+            f"channel_labels needs labels of 1 or {num_rows} songs, or None, for each of the "
+            f"{num_channels} channels",
+            field="channel_labels",
+        )
+    rows = [songs if side is None else repeat_songs(side, num_rows) for side in sides]
+    return [
+        (song[0], *side[1:]) for channel in rows for song, side in zip(songs, channel, strict=True)
+    ]
+
+
 def repeat_songs(labels: Labels, num_rows: int) -> list[tuple[SongLabels, ...]]:
     """Labels of every row: those of a single song for all, or one song each."""
     return list(labels.songs) * (num_rows // len(labels))
@@ -215,8 +248,9 @@ def checked_codes(
 
     Args:
         config: of the model that is to sing on.
-        codes: integers [B, T] per level, top first; levels may be left out at the end.
-        row: the only row to keep; all of them when None.
+        codes: integers [B, T] per level, top first; levels may be left out at the end, and those
+            below the top may be of two channels.
+        row: the only take to keep; all of them when None.
 
     Raises:
         SongError: they are no codes of this model, or have no such row (`field` is `codes` or
@@ -224,22 +258,30 @@ def checked_codes(
     """
     if len(codes) > len(COARSE_TO_FINE):
         raise SongError(f"codes of {len(codes)} levels are given, of 3", field="codes")
-    for level, stream in zip(COARSE_TO_FINE, codes, strict=False):
-        _check_stream(level, stream, len(codes[0]), config.vqvae.num_codes)
+    num_takes = len(codes[0]) if codes else 0
+    # In stereo the levels below the top have two rows for each row of it.
+    rows = [{num_takes}, {num_takes, 2 * num_takes}, {len(stream) for stream in codes[1:2]}]
+    for level, stream, wanted in zip(COARSE_TO_FINE, codes, rows, strict=False):
+        _check_stream(level, stream, wanted, config.vqvae.num_codes)
     if row is None:
         return [stream.long() for stream in codes]
-    num_rows = len(codes[0]) if codes else 0
-    if not 0 <= row < num_rows:
-        raise SongError(f"{row=}, but the codes have {num_rows} rows, from 0 on", field="row")
-    return [stream[row : row + 1].long() for stream in codes]
+    if not 0 <= row < num_takes:
+        raise SongError(f"{row=}, but the codes have {num_takes} rows, from 0 on", field="row")
+    return [stream[row::num_takes].long() for stream in codes]
 
 
-def _check_stream(level: Level, stream: Tensor, num_rows: int, num_codes: int) -> None:
+def num_channels_of(codes: Sequence[Tensor]) -> int:
+    """1, or 2 where the levels below the top have two rows for each row of it."""
+    return len(codes[1]) // len(codes[0]) if len(codes) > 1 and len(codes[0]) else 1
+
+
+def _check_stream(level: Level, stream: Tensor, rows: Collection[int], num_codes: int) -> None:
     is_integer = not (stream.is_floating_point() or stream.is_complex())
-    if not is_integer or stream.dtype == torch.bool or stream.ndim != 2 or len(stream) != num_rows:
+    if not is_integer or stream.dtype == torch.bool or stream.ndim != 2 or len(stream) not in rows:
+        wanted = " or ".join(str(number) for number in sorted(rows))
         raise SongError(
             f"codes of the {level.label} level are {stream.dtype} {list(stream.shape)}; wanted "
-            f"whole numbers [{num_rows}, tokens]",
+            f"whole numbers [{wanted}, tokens]",
             field="codes",
         )
     if stream.numel() and not (stream.min() >= 0 and stream.max() < num_codes):
