@@ -11,7 +11,7 @@ from jukebox_core.units import Level
 
 MAX_CHANNELS = 2
 
-_RIGHT_CHANNEL_SAMPLE = 2**31
+RIGHT_CHANNEL_SAMPLE = 2**31
 """Samples of the noise from here on are right channels. The left channel has the numbers of the
 mono song of the same seed, and so is that song."""
 
@@ -29,7 +29,7 @@ def rows_of_take(take: int, num_takes: int, num_rows: int) -> range:
 def noise_sample(row: int, num_takes: int, first_take: int = 0) -> int:
     """The number by which the noise knows a row; `first_take` is that of the first take."""
     channel, take = divmod(row, num_takes)
-    return first_take + take + channel * _RIGHT_CHANNEL_SAMPLE
+    return first_take + take + channel * RIGHT_CHANNEL_SAMPLE
 
 
 def channels_of_rows(num_rows: int, num_takes: int) -> int:

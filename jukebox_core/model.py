@@ -1,6 +1,6 @@
 """The public door: a whole Jukebox, from words to sound."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self, Unpack, cast
 
@@ -29,8 +29,9 @@ from jukebox_core.models.placement import AUTO, Placement
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.prior.int8_weights import Weights
 from jukebox_core.sampling.cascade import plan_song
+from jukebox_core.sampling.infill import Infill, section_infills, section_tokens
 from jukebox_core.sampling.kept import cut_tokens
-from jukebox_core.sampling.noise import CounterNoise
+from jukebox_core.sampling.noise import CounterNoise, SectionNoise
 from jukebox_core.sampling.options import (
     SongOptions,
     channel_songs,
@@ -53,6 +54,8 @@ from jukebox_core.vqvae.streaming import iter_finished_sound
 
 InputIds = Sequence[ArrayLike | Tensor]
 """What `tokenizer(...)["input_ids"]` gives: int64 [songs, ids] for each prior, top first."""
+
+Infills = Mapping[Level, Sequence[Infill]]
 
 
 class JukeboxModel(nn.Module):
@@ -407,6 +410,70 @@ class JukeboxModel(nn.Module):
             **options,
         )
 
+    def redo_sample(
+        self,
+        codes: Sequence[Tensor],
+        labels: Labels | InputIds,
+        n_samples: int = 1,
+        *,
+        start_sec: float,
+        end_sec: float | None = None,
+        row: int | None = None,
+        old_seed: int | None = None,
+        **options: Unpack[SongOptions],
+    ) -> list[Tensor]:
+        """Sample a section of a song again; before and behind it the codes stay as they are.
+
+        The section is sampled from what precedes it. Where it meets what follows, every level
+        looks for the place where new and old codes agree best (`sampling/infill.py`), at most
+        `sum(JOIN_SEC.values())` seconds behind the section in all.
+
+        Args:
+            codes: int64 [B, T] per level, top first. Levels that are asked for and not there are
+                sampled whole.
+            labels: for the section; they may differ from the song's.
+            n_samples: takes of a single row; 1 for several rows.
+            start_sec: where the section begins, cut to whole top tokens.
+            end_sec: where it ends, rounded up to whole top tokens; the end of the song when absent.
+            row: redo this row alone; numbered for chance as in `continue_sample`.
+            old_seed: what the song was sampled with, where that is known: with the same noise the
+                finer levels find back to the old codes soon.
+            options: see `SongOptions`.
+
+        Returns:
+            int64 [B, T] per level, top first.
+
+        Raises:
+            SongError: the section is not inside the song, or the codes do not fit the model.
+        """
+        kept = checked_codes(self.config, codes[: len(levels_of(options))], row)
+        time_base = self.config.time_base
+        lengths = cut_tokens(time_base, lengths_of(kept))
+        kept = [stream[:, :length] for stream, length in zip(kept, lengths.values(), strict=True)]
+        total = lengths[Level.TOP]
+        section = section_tokens(time_base, start_sec, end_sec, total)
+        first_sample = options.setdefault("first_sample", row or 0)
+        if old_seed is not None:
+            new = options.get("noise") or CounterNoise(options.get("seed", 0))
+            num_rows = max(n_samples, len(kept[0]), len(self._labels_of(labels)))
+            rows = range(num_rows) if len(kept[0]) > 1 else [row or 0] * num_rows
+            options["noise"] = SectionNoise(
+                new,
+                CounterNoise(old_seed),
+                section=section,
+                levels=lengths,
+                old_samples=rows,
+                first_sample=first_sample,
+            )
+        return self._sample(
+            kept,
+            labels,
+            n_samples,
+            duration_sec=time_base.tokens_to_seconds(total, Level.TOP),
+            infills=section_infills(time_base, *section, total),
+            **options,
+        )
+
     def _labels_of(self, labels: Labels | InputIds) -> Labels:
         if isinstance(labels, Labels):
             return labels
@@ -419,6 +486,7 @@ class JukeboxModel(nn.Module):
         n_samples: int = 1,
         *,
         duration_sec: float,
+        infills: Infills | None = None,
         **options: Unpack[SongOptions],
     ) -> list[Tensor]:
         """The path of all modes: keep `codes`, sample the rest of `duration_sec` at every level.
@@ -428,6 +496,7 @@ class JukeboxModel(nn.Module):
             labels: one song for all rows, or one each.
             n_samples: rows to make of a single song and a single row of codes.
             duration_sec: length of the result.
+            infills: parts of `codes` that are sampled again.
             options: see `SongOptions`.
 
         Returns:
@@ -436,7 +505,7 @@ class JukeboxModel(nn.Module):
         Raises:
             SongError: the model cannot sing that, or the codes do not fit it.
         """
-        run = self._song_run(codes, labels, n_samples, duration_sec, options)
+        run = self._song_run(codes, labels, n_samples, duration_sec, options, infills)
         for _ in self._windows(run, level_after_level, options):
             continue
         return [self._on_device(level.output_codes) for level in run.levels]
@@ -448,6 +517,7 @@ class JukeboxModel(nn.Module):
         n_samples: int,
         duration_sec: float,
         options: SongOptions,
+        infills: Infills | None = None,
     ) -> SongRun:
         """The song with all levels open. Raises SongError."""
         labels = self._labels_of(labels)
@@ -461,7 +531,7 @@ class JukeboxModel(nn.Module):
             SongInputs(
                 id="song",
                 config=self.config,
-                plan=plan_song(self.config, song, done, padded=True),
+                plan=plan_song(self.config, song, done, padded=True, infills=infills),
                 timings=timings_of(self.config, duration_sec, num_rows, options, done),
                 sampling=song.sampling,
                 labels=channel_songs(

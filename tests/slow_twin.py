@@ -4,7 +4,7 @@ A loop that is obviously right, and knows neither cache, engine nor backends. Ev
 compared with it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from jukebox_core.labels import Labels, window_labels
 from jukebox_core.model import JukeboxModel
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.sampling.cascade import plan_song
+from jukebox_core.sampling.infill import Infill
 from jukebox_core.sampling.noise import CounterNoise, NoiseSource
 from jukebox_core.sampling.options import song_from_options
 from jukebox_core.sampling.sampler import RowSampling, draw
@@ -58,11 +59,22 @@ def uniforms_of(noise: NoiseSource, level: Level, sample: int, first: int, end: 
 
 
 def sample_song(
-    model: JukeboxModel, labels: Labels, *, duration_sec: float, sample: int = 0, **options
+    model: JukeboxModel,
+    labels: Labels,
+    *,
+    duration_sec: float,
+    sample: int = 0,
+    old: Sequence[np.ndarray] = (),
+    infills: Mapping[Level, Sequence[Infill]] | None = None,
+    **options,
 ) -> list[np.ndarray]:
-    """Codes int64 [T] of one row at every level, top first, sampled level after level."""
+    """Codes int64 [T] of one row at every level, top first, sampled level after level.
+
+    Of `old` codes int64 [T] of each level only the infills are sampled again.
+    """
     song = song_from_options(model.config, duration_sec, 1, options)
-    plan = plan_song(model.config, song, padded=True)
+    done = {level: len(codes) for level, codes in zip(song.levels, old, strict=False)}
+    plan = plan_song(model.config, song, done, padded=True, infills=infills)
     noise = options.get("noise") or CounterNoise(song.seed)
     above = None
     codes = []
@@ -71,6 +83,8 @@ def sample_song(
         streams = []
         for segment in level_plan.segments:
             stream = np.zeros(level_plan.total_tokens, dtype=np.int64)
+            if old:
+                stream[: len(old[index])] = old[index]
             for number in range(len(segment.windows)):
                 window = segment.drawn(number)
                 vector = window_labels(
@@ -93,6 +107,9 @@ def sample_song(
                     choose_with(song.sampling[level]),
                 )
                 stream[window.start : window.end] = sampled[0].numpy()
+                for infill in segment.infills:
+                    if infill.join_end == window.end:
+                        infill.join(stream[None], old[index][None])
             streams.append(stream[None])
         above = join_segments(level_plan.segments, streams)[0]
         codes.append(above[: level_plan.output_tokens])

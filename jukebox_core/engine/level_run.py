@@ -16,12 +16,14 @@ from jukebox_core.units import Level
 class SegmentRun:
     """A segment of a level, its codes int64 [rows, total_tokens], and how far it is.
 
+    `given` are the codes before anything is sampled, which infills go back to behind their end.
     `at` is the number of windows that are in `codes`, and the sequences of the next one while it is
     sampled: one value, so that other threads see both as they belong together.
     """
 
     segment: Segment
     codes: NDArray[np.int64]
+    given: NDArray[np.int64]
     at: tuple[int, tuple[Sequence, ...]] = (0, ())
 
     @property
@@ -66,9 +68,14 @@ class SegmentRun:
 
     @property
     def end(self) -> int:
-        """Tokens per row from the beginning of the song on that are there, prompt included."""
-        windows = self.segment.windows
-        return windows[self.num_taken - 1].end if self.num_taken else windows[0].first_new
+        """So many tokens per row, from the beginning of the song on, will not change any more."""
+        if self.is_done:
+            return self.segment.windows[-1].end
+        first_new = self.next_window.first_new
+        unjoined = [
+            each.end for each in self.segment.infills if each.start < first_new < each.join_end
+        ]
+        return min([first_new, *unjoined])
 
     def begin(self, sequences: tuple[Sequence, ...]) -> None:
         """The next window is being sampled."""
@@ -86,6 +93,9 @@ class SegmentRun:
         """
         window = self.next_sampled
         self.codes[:, window.first_new : window.end] = codes
+        for infill in self.segment.infills:
+            if infill.join_end == window.end:
+                infill.join(self.codes, self.given)
         self.at = (self.num_taken + 1, ())
 
 
@@ -93,18 +103,19 @@ class SegmentRun:
 class LevelRun:
     """The segments of a level, and what it begins with.
 
-    `begun` are codes int64 [rows, total_tokens], of which the first `num_prompt` are given.
+    `begun` are codes int64 [rows, total_tokens], of which some are given: see `plan`.
     """
 
     level: Level
     plan: LevelPlan
     begun: NDArray[np.int64]
-    num_prompt: int
     segments: tuple[SegmentRun, ...] = ()
     _joined: NDArray[np.int64] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        self.segments = tuple(SegmentRun(each, self.begun.copy()) for each in self.plan.segments)
+        self.segments = tuple(
+            SegmentRun(each, self.begun.copy(), self.begun) for each in self.plan.segments
+        )
 
     @property
     def is_done(self) -> bool:
@@ -138,15 +149,16 @@ class LevelRun:
 
     @property
     def num_tokens(self) -> int:
-        """Tokens per row that are there, or under way by now; the prompt's included."""
-        return self.num_prompt + sum(segment.num_tokens for segment in self.segments)
+        """Tokens per row that are there, or under way by now; those that stay included."""
+        return self.plan.kept_tokens + sum(segment.num_tokens for segment in self.segments)
 
     @property
     def end(self) -> int:
         """So many codes per row, from the beginning on, will not change any more."""
         if self.is_done:
             return self.plan.total_tokens
-        return self.num_prompt if self.is_segmented else self.segments[0].end
+        first = self.segments[0]
+        return first.segment.start if self.is_segmented else first.end
 
     @property
     def codes(self) -> NDArray[np.int64]:

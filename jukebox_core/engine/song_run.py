@@ -82,14 +82,16 @@ class SongRun:
         self._levels: dict[Level, LevelRun] = {}
 
     def open(self, level: Level, prompt: Codes | None = None) -> LevelRun:
-        """Begin a level with what is given of it: int64 [rows or 1, n], kept as it is."""
+        """Begin a level with what is given of it, int64 [rows or 1, n].
+
+        It is kept as it is, apart from the infills of the plan.
+        """
         plan = self.inputs.plan.levels[level]
         num_rows = rows_of_level(level, self.inputs.num_takes, self.inputs.num_channels)
         codes = np.zeros((num_rows, plan.total_tokens), dtype=np.int64)
-        num_prompt = 0 if prompt is None else prompt.shape[1]
         if prompt is not None:
-            codes[:, :num_prompt] = prompt
-        self._levels[level] = LevelRun(level, plan, codes, num_prompt)
+            codes[:, : prompt.shape[1]] = prompt
+        self._levels[level] = LevelRun(level, plan, codes)
         return self._levels[level]
 
     def __getitem__(self, level: Level) -> LevelRun:

@@ -5,14 +5,15 @@ is drawn.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig, LabelConfig
 from jukebox_core.errors import SongError
+from jukebox_core.sampling.infill import Infill, plan_infills
 from jukebox_core.sampling.kept import check_kept
 from jukebox_core.sampling.segments import MAX_SEGMENTS, Segment, plan_segments
-from jukebox_core.sampling.windows import Window, hop_tokens, plan_windows
+from jukebox_core.sampling.windows import Window, hop_tokens
 from jukebox_core.song import SamplingParams, Song, Speed
 from jukebox_core.units import Level, TimeBase
 
@@ -36,7 +37,8 @@ class LevelPlan:
     first `output_tokens` of them are the song. What follows, if anything, is the lead-out: codes
     that only fill the context of the level below, and are cut off the result.
 
-    `segments` hold the same windows, in one segment unless some are drawn side by side.
+    `segments` hold the same windows, in one segment unless some are drawn side by side, or parts
+    of what is there are drawn again.
     """
 
     total_tokens: int
@@ -44,6 +46,11 @@ class LevelPlan:
     windows: tuple[Window, ...]
     hop_tokens: int
     segments: tuple[Segment, ...]
+
+    @property
+    def kept_tokens(self) -> int:
+        """Tokens that are there before anything is drawn, and are not drawn again."""
+        return self.total_tokens - sum(window.num_new for window in self.windows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +78,7 @@ def plan_song(
     done_tokens: Mapping[Level, int] | None = None,
     *,
     padded: bool = False,
+    infills: Mapping[Level, Sequence[Infill]] | None = None,
 ) -> SongPlan:
     """Lay out `song` for the model of `config`.
 
@@ -79,9 +87,10 @@ def plan_song(
         song: what to sing; its duration includes what is kept.
         done_tokens: codes of each level that are there already, from the beginning on. They are
             kept, and exactly the missing ones are drawn.
-        lead_out: sing songs that are shorter than a window of the middle or bottom level, too.
+        padded: sing songs that are shorter than a window of the middle or bottom level, too.
             An upsampler always reads a full window of codes above; so the levels above draw as
             many codes more than are heard as that takes. Without it such songs are refused.
+        infills: parts of what is there that are drawn again, see `infill.py`.
 
     Raises:
         SongError: the model cannot sing it; `field` names the member of `Song` to change, or is
@@ -100,7 +109,7 @@ def plan_song(
     done = dict(done_tokens or {})
     check_kept(time_base, song, done)
     plan = SongPlan(
-        levels=_plan_levels(config, song, done, padded=padded),
+        levels=_plan_levels(config, song, done, infills or {}, padded=padded),
         total_samples=total_samples,
         offset_samples=offset_samples,
         num_audio_samples=num_audio_samples,
@@ -134,7 +143,12 @@ def _audio_samples(time_base: TimeBase, duration_sec: float) -> int:
 
 
 def _plan_levels(
-    config: JukeboxConfig, song: Song, done: Mapping[Level, int], *, padded: bool
+    config: JukeboxConfig,
+    song: Song,
+    done: Mapping[Level, int],
+    infills: Mapping[Level, Sequence[Infill]],
+    *,
+    padded: bool,
 ) -> dict[Level, LevelPlan]:
     """All levels, coarsest first.
 
@@ -146,7 +160,8 @@ def _plan_levels(
     plans: dict[Level, LevelPlan] = {}
     for level in reversed(song.levels):
         total_tokens = num_top_tokens * time_base.tokens_per_top_token(level)
-        plans[level] = _plan_level(config, song, level, total_tokens, done.get(level, 0))
+        again = infills.get(level, ())
+        plans[level] = _plan_level(config, song, level, total_tokens, done.get(level, 0), again)
         if padded and plans[level].windows:
             above = _shortest_samples(config, level) // time_base.samples_per_token[Level.TOP]
             num_top_tokens = max(num_top_tokens, above)
@@ -154,20 +169,30 @@ def _plan_levels(
 
 
 def _plan_level(
-    config: JukeboxConfig, song: Song, level: Level, total_tokens: int, done_tokens: int
+    config: JukeboxConfig,
+    song: Song,
+    level: Level,
+    total_tokens: int,
+    done_tokens: int,
+    infills: Sequence[Infill],
 ) -> LevelPlan:
     prior = config.prior(level)
     params = song.sampling.get(level, SamplingParams())
     hop = hop_tokens(prior, params.hop_fraction, config.time_base.tokens_per_upper_token(level))
-    windows = plan_windows(total_tokens, prior.context_tokens, hop, done_tokens)
+    again = plan_infills(total_tokens, prior.context_tokens, hop, done_tokens, infills)
     # The top has nothing above it that would hold its segments together.
     is_parallel = song.speed is Speed.PARALLEL and level is not Level.TOP
+    if again.infills:
+        segments: tuple[Segment, ...] = (Segment(again.windows, infills=again.infills),)
+    else:
+        done_tokens = again.windows[0].first_new if again.windows else done_tokens
+        segments = plan_segments(again.windows, MAX_SEGMENTS if is_parallel else 1, done_tokens)
     return LevelPlan(
         total_tokens=total_tokens,
         output_tokens=config.time_base.seconds_to_tokens(song.duration_sec, level),
-        windows=windows,
+        windows=again.windows,
         hop_tokens=hop,
-        segments=plan_segments(windows, MAX_SEGMENTS if is_parallel else 1, done_tokens),
+        segments=segments,
     )
 
 

@@ -4,7 +4,7 @@ The numbers belong to the song. They do not depend on who shares the batch, on t
 calls, or on how often the song was interrupted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from jukebox_core.channels import RIGHT_CHANNEL_SAMPLE
 from jukebox_core.errors import SamplingError
 from jukebox_core.units import Level
 
@@ -68,6 +69,51 @@ class CounterNoise:
         counter[:, 3] = level
         words = philox4x32(counter, (self.seed & _LOW_32, self.seed >> 32))
         return torch.from_numpy(_to_unit_interval(words)).to(position.device)
+
+
+class SectionNoise:
+    """The numbers of a song that is there, and new ones for the section that is sampled again.
+
+    New numbers make the section of the top another one. Everywhere else the old ones are taken:
+    where the codes above are the old ones again, so are most of the codes that they choose, and
+    nothing is heard of the join.
+
+    Args:
+        new: of the song that is made, also for levels that are not there yet.
+        old: of the song that is there.
+        section: the tokens [start, end) of the top that take new numbers.
+        levels: those that are there.
+        old_samples: the number that each take has in the old song.
+        first_sample: the number of the first take in the new one.
+    """
+
+    def __init__(
+        self,
+        new: NoiseSource,
+        old: NoiseSource,
+        *,
+        section: tuple[int, int],
+        levels: Collection[Level],
+        old_samples: Sequence[int],
+        first_sample: int = 0,
+    ) -> None:
+        self._new, self._old, self._section, self._levels = new, old, section, levels
+        self._old_samples = torch.tensor(old_samples, dtype=torch.int64)
+        self._first_sample = first_sample
+
+    def uniform(self, level: Level, sample: Tensor, position: Tensor) -> Tensor:
+        """See `NoiseSource`; the result is on the device of `position`."""
+        if level not in self._levels:
+            return self._new.uniform(level, sample, position)
+        take = sample.cpu() % RIGHT_CHANNEL_SAMPLE
+        channel = sample.cpu() - take
+        old_sample = channel + self._old_samples[take - self._first_sample]
+        old = self._old.uniform(level, old_sample.to(sample.device), position)
+        if level is not Level.TOP:
+            return old
+        start, end = self._section
+        is_new = (position >= start) & (position < end)
+        return torch.where(is_new, self._new.uniform(level, sample, position), old)
 
 
 class TableNoise:

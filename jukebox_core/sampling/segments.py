@@ -16,24 +16,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from jukebox_core.sampling.infill import Infill, agreement
 from jukebox_core.sampling.windows import Window
 
 MAX_SEGMENTS = 8
 """Segments of a level at most. It belongs to the song: with another number it is another one."""
-
-_NEARNESS = np.arange(1, 17)
-"""What an equal code counts for a join: 16 codes on either side, the nearest most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
     """Windows that read each other, and a warm-up: tokens that the first draws and nobody hears.
 
-    The windows say what of them is kept, as if nothing were drawn side by side.
+    The windows say what of them is kept, as if nothing were drawn side by side. Those of each of
+    the `infills` end with it, and are joined there to what was there before.
     """
 
     windows: tuple[Window, ...]
     warm_up_tokens: int = 0
+    infills: tuple[Infill, ...] = ()
 
     @property
     def start(self) -> int:
@@ -145,8 +145,6 @@ def _best_places(left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[n
 
     The place n, behind all, has codes to compare on one side only.
     """
-    nearness = np.concatenate([_NEARNESS, _NEARNESS[::-1]])
-    same = np.pad(left == right, ((0, 0), (len(_NEARNESS), len(_NEARNESS))))
-    scores = np.stack([np.convolve(row, nearness, mode="valid") for row in same])
+    scores = agreement(left, right)
     places: NDArray[np.int64] = scores.shape[1] - 1 - np.argmax(scores[:, ::-1], axis=1)
     return places

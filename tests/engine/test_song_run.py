@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jukebox_core.engine.overlap import finest_to_begin, levels_to_begin
@@ -10,6 +10,7 @@ from jukebox_core.engine.song_run import SongInputs, SongRun
 from jukebox_core.labels import SongLabels
 from jukebox_core.models.catalog import BUNDLED_MODELS, read_config
 from jukebox_core.sampling.cascade import default_song_duration_sec, plan_song
+from jukebox_core.sampling.infill import section_infills
 from jukebox_core.sampling.noise import CounterNoise
 from jukebox_core.song import Song, Speed, default_sampling
 from jukebox_core.units import COARSE_TO_FINE, Level
@@ -19,7 +20,9 @@ NUM_ROWS = 2
 LABELS = (SongLabels(artist_id=1, genre_ids=(1,)),) * 3
 
 
-def run_of(duration_sec, *, speed=Speed.EXACT, done_tokens=None, levels=COARSE_TO_FINE):
+def run_of(
+    duration_sec, *, speed=Speed.EXACT, done_tokens=None, levels=COARSE_TO_FINE, infills=None
+):
     song = Song(
         artist="",
         genre="",
@@ -28,7 +31,7 @@ def run_of(duration_sec, *, speed=Speed.EXACT, done_tokens=None, levels=COARSE_T
         speed=speed,
         levels=levels,
     )
-    plan = plan_song(CONFIG, song, done_tokens, padded=True)
+    plan = plan_song(CONFIG, song, done_tokens, padded=True, infills=infills)
     run = SongRun(
         SongInputs(
             id="song",
@@ -153,3 +156,51 @@ def test_a_warm_up_is_sampled_and_not_counted_as_the_song():
     for sequence in warm.sequences:
         sequence.num_sampled += 5
     assert middle.num_tokens == 5
+
+
+# Infills --------------------------------------------------------------------------------------
+
+SECTIONS = st.tuples(st.integers(1, 1_000), st.integers(0, 999), st.integers(1, 999)).map(
+    lambda case: (case[0], case[1] % case[0], min(case[1] % case[0] + case[2], case[0]))
+)
+
+
+@settings(max_examples=30)
+@given(SECTIONS, st.sampled_from(sorted(ORDERS)), st.randoms(use_true_random=False))
+def test_a_section_is_sampled_again_and_all_that_is_read_is_final(section, order, random):
+    total, first, end = section
+    base = CONFIG.time_base
+    infills = section_infills(base, first, end, total)
+    done = {level: total * base.tokens_per_top_token(level) for level in COARSE_TO_FINE}
+    # A token more for the sake of fractions.
+    run = run_of((total + 0.5) * 256 / 16_000, done_tokens=done, infills=infills)
+    read = []
+    under_way = []
+    while not run.is_done:
+        for level in ORDERS[order](run.states(run.levels)):
+            under_way += run.begin(level)
+        window = under_way.pop(random.randrange(len(under_way)))
+        sampled = window.segment.next_sampled
+        read.append((window.level, sampled, window.sequences))
+        # Nothing of it is what was there, apart from a few codes by which to find a join.
+        new = codes_of(window.level.level, range(sampled.first_new, sampled.end))
+        new[:, ::7] += 1_000
+        window.segment.take(new)
+    for level, sampled, sequences in read:
+        upper = None if level.level.upper is None else run[level.level.upper]
+        for row, sequence in enumerate(sequences):
+            if upper is not None:
+                above = sampled.start // base.tokens_per_upper_token(level.level)
+                np.testing.assert_array_equal(
+                    sequence.upper_codes,
+                    upper.codes[
+                        row, above : above + CONFIG.prior(level.level).upper_context_tokens
+                    ],
+                )
+    for level in COARSE_TO_FINE:
+        old, (infill,) = codes_of(level, range(done[level])), infills[level]
+        new = run[level].output_codes
+        np.testing.assert_array_equal(new[:, : infill.start], old[:, : infill.start])
+        np.testing.assert_array_equal(new[:, infill.join_end :], old[:, infill.join_end :])
+        assert (new[:, infill.start] != old[:, infill.start]).all()
+        assert run[level].num_tokens == run[level].plan.total_tokens
