@@ -78,6 +78,15 @@ class TimeBase:
         num_top_tokens = self.seconds_to_samples(duration_sec) // self.samples_per_token[Level.TOP]
         return num_top_tokens * self.tokens_per_top_token(level)
 
+    def nearest_top_token(self, seconds: float) -> int:
+        """The border between two top tokens that is nearest to a moment; the later of two.
+
+        Borders are numbered by the tokens before them. A moment that is the time of a border, as
+        `tokens_to_seconds` gives it, is that border.
+        """
+        top_token_samples = self.samples_per_token[Level.TOP]
+        return (2 * self.seconds_to_samples(seconds) + top_token_samples) // (2 * top_token_samples)
+
     def tokens_to_samples(self, num_tokens: int, level: Level) -> int:
         """Audio samples covered by `num_tokens` of `level`."""
         return num_tokens * self.samples_per_token[level]

@@ -20,6 +20,7 @@ from api.views.openapi import (
     DRAFT_REQUEST,
     EXAMPLE_REQUEST,
     PRIMED_REQUEST,
+    SPLICE_REQUEST,
     UPSAMPLE_REQUEST,
     problems,
 )
@@ -110,6 +111,7 @@ async def create_job(
                 "primed": {"summary": "Start from a recording", "value": PRIMED_REQUEST},
                 "continue": {"summary": "Ten seconds more of take 1", "value": CONTINUE_REQUEST},
                 "upsample": {"summary": "Finer levels for a draft", "value": UPSAMPLE_REQUEST},
+                "splice": {"summary": "Insert two seconds of take 1", "value": SPLICE_REQUEST},
             }
         ),
     ],
@@ -126,8 +128,8 @@ async def create_job(
 
     `mode` selects how the song starts: from nothing (`ancestral`), from a recording (`primed`), or
     from the codes of another job or an asset, which are extended by `duration_seconds`
-    (`continue`) or get finer levels (`upsample`). Existing material is copied into the job and
-    kept unchanged, so the parent or asset can be deleted.
+    (`continue`) or get finer levels (`upsample`); `splice` joins `parts` of several. Existing
+    material is copied into the job and kept unchanged, so the parent or asset can be deleted.
 
     To retry safely after a lost connection or a 503, send an `Idempotency-Key`. A retry returns
     200 with the job that the first request created.

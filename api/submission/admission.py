@@ -24,6 +24,8 @@ _REQUEST_FIELDS: Mapping[str, str] = {
     "song_duration_sec": "song_duration_seconds",
     "offset_sec": "offset_seconds",
     "keep_sec": "cut_seconds",
+    "start_sec": "start_seconds",
+    "end_sec": "end_seconds",
 }
 """Fields of `Song`, and words of the planners, that requests call otherwise."""
 
@@ -43,7 +45,7 @@ class Prompt:
     kept_tokens: Mapping[Level, int] = field(default_factory=dict)
     duration_sec: float | None = None
     parent: Job | None = None
-    pointer: tuple[str, ...] = ()
+    pointer: tuple[str | int, ...] = ()
 
 
 def admit(
@@ -97,7 +99,7 @@ def _planned(
     planned = plan_request(
         request, config, duration_sec=duration_sec, prompt_tokens=start.kept_tokens
     )
-    if not planned.has_work:
+    if not planned.has_work and request.mode != "splice":
         raise SongError(
             f"there are codes of {', '.join(request.levels)} already, and nothing to generate: "
             "ask for more levels",
@@ -137,14 +139,18 @@ def request_field(error: SongError) -> list[str]:
     return [_REQUEST_FIELDS.get(step, step) for step in error.field.split(".")]
 
 
-def refusal(error: SongError, request: JobRequest, pointer: tuple[str, ...]) -> InvalidRequest:
+def refusal(
+    error: SongError, request: JobRequest, pointer: tuple[str | int, ...]
+) -> InvalidRequest:
     """What a planner found, in the words of the request; `pointer` named what is kept."""
-    path = request_field(error)
+    path: list[str | int] = [*request_field(error)]
     # A default cannot be at fault; what it was made from can.
     if path == ["song_duration_seconds"] and request.song_duration_seconds is None:
         path = ["duration_seconds"]
     if path == ["duration_seconds"] and request.mode == "upsample":
         path = ["cut_seconds"] if request.cut_seconds is not None else list(pointer)
+    if path == ["duration_seconds"] and request.mode == "splice":
+        path = ["parts"]
     if path == ["codes"]:
         path = list(pointer)
     sentence = _SECONDS.sub("seconds", str(error))

@@ -14,23 +14,24 @@ from http import HTTPStatus
 from api.dependencies import Services, check_data_folder
 from api.media import FileRefused, IngestFailed
 from api.submission.admission import Prompt, admit, refusal
+from api.submission.model_card import model_card
 from api.submission.policy import granted, within_time
 from api.submission.sources import asset_of, cut_codes, inherited_request, origin_of, request_of
+from api.submission.splice import inherited_spans, spliced
 from api.submission.storage import check_room
 from api.submission.warnings import warnings_of
 from api.submission.webhooks import check_webhook
 from api.web.callers import Caller
-from api.web.errors import ApiError, InvalidRequest, invalid_field
+from api.web.errors import ApiError, invalid_field
 from jobs.errors import AssetNotFound, QueueUnavailable, StoreUnavailable
 from jobs.files.assets import Asset
 from jobs.idempotency import IdempotencyKey
 from jobs.record.annotations import Annotations
-from jobs.record.bodies import AncestralBody, ContinueBody, PrimedBody, UpsampleBody
+from jobs.record.bodies import AnyBody, ContinueBody, PrimedBody, SpliceBody, UpsampleBody
 from jobs.record.job import Job, new_job_id
 from jobs.record.request import AudioPrompt
 from jukebox_core.config import JukeboxConfig
-from jukebox_core.errors import JukeboxError, ModelNotFound, SongError
-from jukebox_core.models.catalog import ModelCard
+from jukebox_core.errors import SongError
 from jukebox_core.units import Level
 
 _log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ _FORGIVEN_SEC = 5e-4
 def create(
     services: Services,
     caller: Caller,
-    body: AncestralBody | PrimedBody | ContinueBody | UpsampleBody,
+    body: AnyBody,
     idempotency: IdempotencyKey | None = None,
 ) -> tuple[Job, bool]:
     """Check, keep what the job begins with, record and publish it. Blocking.
@@ -90,7 +91,7 @@ def create(
 def _prepare(
     services: Services,
     caller: Caller,
-    body: AncestralBody | PrimedBody | ContinueBody | UpsampleBody,
+    body: AnyBody,
     job_id: str,
 ) -> Job:
     match body:
@@ -98,6 +99,8 @@ def _prepare(
             return _primed(services, caller, body, job_id)
         case ContinueBody() | UpsampleBody():
             return _from_codes(services, caller, body, job_id)
+        case SpliceBody():
+            return spliced(services, caller, body, job_id)
         case _:
             card = model_card(services, body.model)
             prompt = Prompt(job_id=job_id)
@@ -193,7 +196,8 @@ def _from_codes(
         metadata={"model": request.model},
         kind="prompt",
     )
-    return replace(job, prompt_codes_name=name)
+    spans = inherited_spans(body, origin.parent, job)
+    return replace(job, prompt_codes_name=name, spans=spans)
 
 
 def _whole_length_sec(
@@ -210,22 +214,6 @@ def _whole_length_sec(
                 field="duration_sec",
             )
     return config.time_base.tokens_to_seconds(num_top_tokens + more, Level.TOP)
-
-
-def model_card(services: Services, name: str) -> ModelCard:
-    """The model of a request. Raises InvalidRequest."""
-    try:
-        return services.catalog.get(name)
-    except ModelNotFound as error:
-        raise _bad_model(str(error)) from error
-    except JukeboxError as error:
-        _log.error("model %s cannot be used: %s", name, error)
-        detail = "this model is installed but broken; the service's log has the details"
-        raise _bad_model(detail) from error
-
-
-def _bad_model(sentence: str) -> InvalidRequest:
-    return invalid_field("body", ["model"], sentence)
 
 
 @contextmanager

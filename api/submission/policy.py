@@ -6,10 +6,8 @@ from datetime import UTC, datetime, timedelta
 from api.settings import ApiSettings
 from api.web.errors import invalid_field
 from jobs.files.assets import Asset
-from jobs.record.bodies import AncestralBody, ContinueBody, PrimedBody, UpsampleBody
+from jobs.record.bodies import AnyBody
 from jobs.record.job import Job
-
-AnyBody = AncestralBody | PrimedBody | ContinueBody | UpsampleBody
 
 
 def within_time(settings: ApiSettings, body: AnyBody) -> AnyBody:
@@ -32,7 +30,7 @@ def granted(settings: ApiSettings, job: Job, owner: str | None) -> Job:
     """
     longest_sec, wanted_sec = settings.max_audio_sec_per_day, job.drawn_audio_sec
     if owner is not None and 0 < longest_sec < wanted_sec:
-        field = "num_samples" if job.request.mode == "upsample" else "duration_seconds"
+        field = "num_samples" if job.request.duration_seconds is None else "duration_seconds"
         sentence = f"an API key may ask for {longest_sec} seconds of music a day, and these are "
         raise invalid_field("body", [field], f"{sentence}{wanted_sec:.6g}, all takes together")
     return replace(

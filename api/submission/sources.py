@@ -18,6 +18,7 @@ from jobs.files.stored_codes import StoredCodes, open_codes_file
 from jobs.record.bodies import AncestralBody, ContinueBody, PrimedBody, UpsampleBody
 from jobs.record.job import Job
 from jobs.record.request import LEVEL_NAMES, JobRequest, LevelName
+from jobs.record.spans import span_at
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import LabelError, SongError
 from jukebox_core.labels import read_lyrics
@@ -25,6 +26,9 @@ from jukebox_core.sampling.kept import cut_tokens
 from jukebox_core.units import COARSE_TO_FINE, Level
 
 Codes = Mapping[Level, StoredCodes]
+Pointer = tuple[str | int, ...]
+
+_ASSET: Pointer = ("prompt", "asset_id")
 
 _INHERITED = (
     "model",
@@ -40,6 +44,7 @@ _INHERITED = (
 )
 _SUNG = JobRequest.model_fields.keys()
 """Not what people write on the job, which is kept beside the request."""
+_OF_SPANS = ("artist", "genre", "artist_id", "genre_ids", "lyrics")
 _NAMES_AND_IDS = (("artist", "artist_id"), ("genre", "genre_ids"))
 
 
@@ -52,7 +57,7 @@ class Origin:
     """
 
     codes: Codes
-    pointer: tuple[str, ...]
+    pointer: Pointer
     model: str | None
     parent: Job | None = None
 
@@ -60,58 +65,68 @@ class Origin:
 def origin_of(services: Services, caller: Caller, body: ContinueBody | UpsampleBody) -> Origin:
     """The codes that a body names. Raises InvalidRequest when there are none to go on from."""
     if body.parent_id is not None:
-        return _origin_of_job(services, caller, body.parent_id)
+        return origin_of_job(services, caller, body.parent_id)
     asset_id = body.prompt.asset_id if body.prompt is not None else ""
-    asset = asset_of(services, caller, asset_id, "codes")
+    return origin_of_asset(services, caller, asset_id)
+
+
+def origin_of_asset(
+    services: Services, caller: Caller, asset_id: str, pointer: Pointer = _ASSET
+) -> Origin:
+    """The codes that were sent. Raises InvalidRequest."""
+    asset = asset_of(services, caller, asset_id, "codes", pointer)
     try:
         codes, _ = open_codes_file(services.assets.path(asset))
     except (AssetNotFound, OSError, ValueError) as error:
-        raise _no_asset() from error
-    return Origin(codes=_by_level(codes), pointer=("prompt", "asset_id"), model=asset.model)
+        raise _no_asset(pointer) from error
+    return Origin(codes=_by_level(codes), pointer=pointer, model=asset.model)
 
 
-def _origin_of_job(services: Services, caller: Caller, job_id: str) -> Origin:
+def origin_of_job(
+    services: Services, caller: Caller, job_id: str, pointer: Pointer = ("parent_id",)
+) -> Origin:
+    """The codes of a job that has ended. Raises InvalidRequest."""
     try:
         job = services.store.get(job_id, with_windows=True)
         if not caller.may_see(job.owner):
             raise JobNotFound(job_id)
     except JobNotFound as error:
         sentence = "no job has this id: it was mistyped or deleted"
-        raise invalid_field("body", ["parent_id"], sentence) from error
+        raise invalid_field("body", pointer, sentence) from error
     if not job.is_terminal:
         sentence = (
             f"the job is {job.status}: wait until it ends, or cancel it, before you start from it"
         )
-        raise invalid_field("body", ["parent_id"], sentence)
+        raise invalid_field("body", pointer, sentence)
     codes = kept_codes(services.artifacts, job)
     if not codes:
         sentence = f"the job is {job.status} and has no codes of the top level to start from"
         if are_codes_expired(job):
             sentence = "its codes have expired, so no job can start from it"
-        raise invalid_field("body", ["parent_id"], sentence)
-    return Origin(
-        codes=_by_level(codes), pointer=("parent_id",), model=job.request.model, parent=job
-    )
+        raise invalid_field("body", pointer, sentence)
+    return Origin(codes=_by_level(codes), pointer=pointer, model=job.request.model, parent=job)
 
 
-def asset_of(services: Services, caller: Caller, asset_id: str, kind: AssetKind) -> Asset:
+def asset_of(
+    services: Services, caller: Caller, asset_id: str, kind: AssetKind, pointer: Pointer = _ASSET
+) -> Asset:
     """An asset of this kind. Raises InvalidRequest."""
     try:
         asset = services.assets.get(asset_id)
         if not caller.may_see(asset.owner):
             raise AssetNotFound(asset_id)
     except AssetNotFound as error:
-        raise _no_asset() from error
+        raise _no_asset(pointer) from error
     if asset.kind != kind:
         wanted = {"audio": "a sound", "codes": "codes"}[kind]
         sentence = f"this asset is {asset.kind}, and this mode requires {wanted}"
-        raise invalid_field("body", ["prompt", "asset_id"], sentence)
+        raise invalid_field("body", pointer, sentence)
     return asset
 
 
-def _no_asset() -> InvalidRequest:
+def _no_asset(pointer: Pointer) -> InvalidRequest:
     sentence = "no asset has this id: it was mistyped or deleted"
-    return invalid_field("body", ["prompt", "asset_id"], sentence)
+    return invalid_field("body", pointer, sentence)
 
 
 def _by_level(codes: Mapping[str, StoredCodes]) -> dict[Level, StoredCodes]:
@@ -122,10 +137,10 @@ def request_of(body: AncestralBody | PrimedBody) -> JobRequest:
     """The body as the record keeps it; what is filled in at admission is missing yet."""
     given = {name: getattr(body, name) for name in type(body).model_fields.keys() & _SUNG}
     names = {"artist": body.artist or "", "genre": body.genre or ""}
-    return JobRequest(**{**given, **names, **_sung_lyrics(given)})
+    return JobRequest(**{**given, **names, **sung_lyrics(given)})
 
 
-def _sung_lyrics(fields: Mapping[str, Any]) -> dict[str, Any]:
+def sung_lyrics(fields: Mapping[str, Any]) -> dict[str, Any]:
     """`lyrics` without what `lyrics_format` leaves out. Raises InvalidRequest."""
     try:
         read = read_lyrics(fields.get("lyrics", ""), fields.get("lyrics_format", "auto"))
@@ -151,7 +166,7 @@ def inherited_request(body: ContinueBody | UpsampleBody, origin: Origin) -> JobR
     fields = {**inherited, **given}
     if "lyrics" in given or "lyrics_format" in given:
         # What is inherited as it is has been read already.
-        fields |= _sung_lyrics(fields)
+        fields |= sung_lyrics(fields)
     request = JobRequest(**fields)
     return request.model_copy(update={"num_samples": _num_samples(body, origin)})
 
@@ -164,6 +179,10 @@ def _inheritance(given: Mapping[str, Any], origin: Origin) -> dict[str, Any]:
         empty = {name: "" for name, ids in _NAMES_AND_IDS if ids in given}
         return {**empty, "levels": levels}
     inherited = {name: getattr(parent.request, name) for name in _INHERITED}
+    if parent.spans and given["mode"] == "continue":
+        # What is added to a song of several parts goes on from the last one.
+        last = span_at(parent.spans, given.get("cut_seconds", parent.duration_sec))
+        inherited |= {name: getattr(last, name) for name in _OF_SPANS}
     for name, ids in _NAMES_AND_IDS:
         if name in given:
             del inherited[ids]
@@ -210,7 +229,7 @@ def cut_codes(origin: Origin, request: JobRequest, config: JukeboxConfig) -> Cod
         level: codes if request.sample is None else codes.row(request.sample)
         for level, codes in origin.codes.items()
     }
-    _check_range(chosen, config)
+    check_range(chosen, config)
     num_tokens = {level: codes.shape[1] for level, codes in chosen.items()}
     kept = cut_tokens(config.time_base, num_tokens, request.cut_seconds)
     return {
@@ -220,7 +239,8 @@ def cut_codes(origin: Origin, request: JobRequest, config: JukeboxConfig) -> Cod
     }
 
 
-def _check_range(codes: Codes, config: JukeboxConfig) -> None:
+def check_range(codes: Codes, config: JukeboxConfig) -> None:
+    """Raises SongError for codes that the model does not have (`codes`)."""
     num_codes = config.vqvae.num_codes
     for level, rows in codes.items():
         largest = rows.largest()

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from jobs.record.bodies import AncestralBody, ContinueBody, PrimedBody, UpsampleBody
+from jobs.record.bodies import AnyBody
 from jobs.record.job import Job, JobWarning
 from jukebox_core.errors import JukeboxError
 from jukebox_core.labels.warnings import lyrics_warnings, name_warnings
@@ -11,7 +11,7 @@ from jukebox_core.models.catalog import ModelCatalog
 
 def warnings_of(
     catalog: ModelCatalog,
-    body: AncestralBody | PrimedBody | ContinueBody | UpsampleBody,
+    body: AnyBody,
     job: Job,
 ) -> tuple[JobWarning, ...]:
     """The warnings for a job that is about to be recorded. Never refuses it."""

@@ -201,6 +201,14 @@ CONTINUE_REQUEST: dict[str, Any] = {
 
 UPSAMPLE_REQUEST: dict[str, Any] = {"mode": "upsample", "parent_id": EXAMPLE_ID, "sample": 1}
 
+SPLICE_REQUEST: dict[str, Any] = {
+    "mode": "splice",
+    "parts": [
+        {"source": EXAMPLE_ID, "end_seconds": 6},
+        {"source": EXAMPLE_ID, "sample": 1, "start_seconds": 2, "end_seconds": 4},
+        {"source": EXAMPLE_ID, "start_seconds": 6},
+    ],
+}
 ANNOTATIONS: dict[str, Any] = {"title": "Rain", "tags": ["demo", "slow"], "favorite": True}
 
 
@@ -254,6 +262,8 @@ EXAMPLE_JOB: dict[str, Any] = {
     },
     "duration_seconds": 10.0,
     "parent_id": None,
+    "parent_ids": [],
+    "parts": None,
     "root_id": EXAMPLE_ID,
     "owner": None,
     "outputs": [
@@ -308,6 +318,8 @@ EXAMPLE_JOB: dict[str, Any] = {
         "sample": None,
         "timeout_seconds": None,
         "cut_seconds": None,
+        "parts": None,
+        "mend_seconds": None,
         "offset_seconds": 0.0,
         "num_samples": 1,
         "levels": ["top", "middle", "bottom"],

@@ -96,6 +96,18 @@ class LyricsView(BaseModel):
     windows: list[LyricsWindowView]
 
 
+class PartView(BaseModel):
+    """A part of a spliced song; all times are borders of tokens of the top level."""
+
+    source: str = Field(description="The job or asset", examples=[EXAMPLE_ID])
+    sample: int
+    start_seconds: float = Field(description="Where the part starts in its source")
+    end_seconds: float
+    position_seconds: float = Field(description="Where the part starts in this song")
+    artist: str | None = Field(description="null where the source itself has several")
+    genre: str | None
+
+
 class JobErrorView(BaseModel):
     """Why a job failed."""
 
@@ -159,7 +171,13 @@ class JobView(BaseModel):
     eta_seconds: float | None = Field(description="Estimated seconds to the end; null if unknown")
     progress: ProgressView
     duration_seconds: float = Field(description="Full length, in every mode")
-    parent_id: str | None = Field(description="The job that this job was derived from")
+    parent_id: str | None = Field(
+        description="The job that this job was derived from; of several, the first"
+    )
+    parent_ids: list[str] = Field(description="All jobs that it was derived from directly")
+    parts: list[PartView] | None = Field(
+        description="What a `splice` was put together from; null in other modes"
+    )
     root_id: str = Field(description="The first ancestor; the job's own id without a parent")
     owner: str | None = Field(description="Id of its API key; null if no key is needed")
     outputs: list[OutputView] = Field(description="Grows as levels finish")

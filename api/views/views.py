@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import TypeVar
 
 from pydantic import BaseModel
@@ -20,6 +21,7 @@ from api.views.schemas import (
     ModelView,
     NameView,
     OutputView,
+    PartView,
     ProgressView,
     SignedUrls,
     WarningView,
@@ -65,6 +67,7 @@ def job_view(
             WarningView(code=each.code, pointer=f"/{each.field}", detail=each.message)
             for each in job.warnings
         ],
+        parts=_part_views(job),
         seed=job.request.seed or 0,
         metrics=_metrics_view(job),
         urls=urls,
@@ -146,6 +149,18 @@ def _output_view(output: Output, urls: JobUrls) -> OutputView:
         duration_seconds=output.duration_sec,
         bytes=output.num_bytes,
     )
+
+
+def _part_views(job: Job) -> list[PartView] | None:
+    """The parts one after the other, from the moments that admission has filled in."""
+    if job.request.parts is None:
+        return None
+    lengths = [(part.end_seconds or 0.0) - part.start_seconds for part in job.request.parts]
+    positions = accumulate(lengths, initial=0.0)
+    return [
+        _filled(PartView, part, position_seconds=round(position, 9))
+        for part, position in zip(job.request.parts, positions, strict=False)
+    ]
 
 
 def _progress_view(job: Job) -> ProgressView:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
 from jobs.files.private_folder import make_private_folder
-from jobs.files.stored_codes import StoredCodes, open_codes_file
+from jobs.files.stored_codes import CodesOnDisk, StoredCodes, open_codes_file
 from jobs.record.job import CodesFile, is_job_id
 from jobs.record.request import LEVEL_NAMES
 
@@ -114,7 +114,7 @@ class LocalArtifacts:
         job_id: str,
         *,
         fence: int,
-        codes: Mapping[str, NDArray[np.integer] | StoredCodes],
+        codes: Mapping[str, NDArray[np.integer] | CodesOnDisk],
         metadata: Mapping[str, str],
         kind: Literal["codes", "prompt"] = "codes",
     ) -> str:
@@ -127,9 +127,9 @@ class LocalArtifacts:
         for level, level_codes in codes.items():
             if level not in LEVEL_NAMES:
                 raise ValueError(f"no level is called {level!r}: {', '.join(LEVEL_NAMES)}")
-            if not isinstance(level_codes, StoredCodes):
+            if not isinstance(level_codes, CodesOnDisk):
                 _check_codes(level_codes)
-        tensors: dict[str, NDArray[np.integer] | StoredCodes] = {
+        tensors: dict[str, NDArray[np.integer] | CodesOnDisk] = {
             level: codes[level] for level in LEVEL_NAMES if level in codes
         }
         header = {**metadata, _CHECKSUM_KEY: _checksum(tensors)}
@@ -319,7 +319,7 @@ def _load(job_id: str, name: str, content: bytes) -> dict[str, NDArray[np.int32]
     return tensors
 
 
-def _checksum(tensors: Mapping[str, NDArray[np.integer] | StoredCodes]) -> str:
+def _checksum(tensors: Mapping[str, NDArray[np.integer] | CodesOnDisk]) -> str:
     digest = hashlib.sha256()
     for level in sorted(tensors):
         digest.update(f"{level} int32 {tensors[level].shape};".encode())
@@ -330,7 +330,7 @@ def _checksum(tensors: Mapping[str, NDArray[np.integer] | StoredCodes]) -> str:
 
 def _write_tensors(
     path: Path,
-    tensors: Mapping[str, NDArray[np.integer] | StoredCodes],
+    tensors: Mapping[str, NDArray[np.integer] | CodesOnDisk],
     metadata: Mapping[str, str],
 ) -> None:
     """Write a safetensors file of int32, a row at a time: the library would copy everything.

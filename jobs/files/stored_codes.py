@@ -55,6 +55,12 @@ class StoredCodes:
             self.file, self.offset, self.stride, self.rows, min(num_tokens, self.num_tokens)
         )
 
+    def tokens(self, part: slice) -> "StoredCodes":
+        """A stretch of every row."""
+        start, end, _ = part.indices(self.num_tokens)
+        offset = self.offset + start * _ITEM_BYTES
+        return StoredCodes(self.file, offset, self.stride, self.rows, max(end - start, 0))
+
     def row(self, number: int) -> "StoredCodes":
         """One row alone."""
         rows = self.rows[number : number + 1]
@@ -75,6 +81,24 @@ class StoredCodes:
         if len(content) != self.num_tokens * _ITEM_BYTES:
             raise ValueError("the file of codes ends too early")
         return np.frombuffer(content, dtype="<i4")
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedCodes:
+    """Codes of several files one after the other, int32 [rows, tokens]; each has as many rows."""
+
+    parts: tuple[StoredCodes, ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and tokens."""
+        return len(self.parts[0]), sum(part.num_tokens for part in self.parts)
+
+    def __iter__(self) -> Iterator[NDArray[np.int32]]:
+        return (np.concatenate(rows) for rows in zip(*self.parts, strict=True))
+
+
+CodesOnDisk = StoredCodes | JoinedCodes
 
 
 def open_codes_file(path: Path) -> tuple[dict[str, StoredCodes], dict[str, str]]:

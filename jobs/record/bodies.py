@@ -1,6 +1,7 @@
 """The body of `POST /jobs`: one shape for each mode, so that each says what it needs and forbids.
 
-Fields omitted from a `continue` or an `upsample` are inherited from the parent.
+Fields omitted from a `continue`, an `upsample` or a part of a `splice` are inherited from the job
+that is named.
 """
 
 from typing import Annotated, Any, ClassVar, Literal, get_args
@@ -11,6 +12,8 @@ from pydantic_core.core_schema import ValidationInfo
 
 from jobs.record.annotations import Annotations
 from jobs.record.request import (
+    MAX_LYRICS_CHARACTERS,
+    MAX_PARTS,
     MAX_SAMPLES,
     ArtistIds,
     AudioPrompt,
@@ -18,11 +21,13 @@ from jobs.record.request import (
     GenreIds,
     JobIdText,
     JobRequest,
+    MendSeconds,
     Mode,
     ModelName,
     Name,
     Seconds,
     SongOptions,
+    SplicePart,
 )
 
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -153,6 +158,46 @@ class UpsampleBody(_FromCodes):
     mode: Literal["upsample"]
 
 
+class SpliceBody(_Labelled):
+    """A song put together from stretches of others.
+
+    What is given for the whole song holds for the parts that do not have their own.
+    """
+
+    _needs_labels: ClassVar[bool] = False
+
+    mode: Literal["splice"]
+    parts: Annotated[
+        tuple[SplicePart, ...],
+        Field(
+            strict=False,
+            min_length=1,
+            max_length=MAX_PARTS,
+            description="In the order in which they are heard. Start and end are moved to the "
+            "nearest border of two tokens of the top level",
+        ),
+    ]
+    mend_seconds: MendSeconds = 0.0
+    model: Annotated[
+        ModelName | None, Field(description="null: the model of the parts, if they tell it")
+    ] = None
+
+    @field_validator("parts")
+    @classmethod
+    def _lyrics_of_one_song(cls, parts: tuple[SplicePart, ...]) -> tuple[SplicePart, ...]:
+        num_characters = sum(len(part.lyrics or "") for part in parts)
+        if num_characters > MAX_LYRICS_CHARACTERS:
+            raise PydanticCustomError(
+                "long_lyrics",
+                "the lyrics of all parts have {found} characters, and at most {limit} are taken",
+                {"found": num_characters, "limit": MAX_LYRICS_CHARACTERS},
+            )
+        return parts
+
+
+AnyBody = AncestralBody | PrimedBody | ContinueBody | UpsampleBody | SpliceBody
+
+
 def _mode_of(body: Any) -> str:  # noqa: ANN401  (whatever the client sent)
     mode = body.get("mode") if isinstance(body, dict) else None
     if mode is None:
@@ -164,7 +209,8 @@ JobBody = Annotated[
     Annotated[AncestralBody, Tag("ancestral")]
     | Annotated[PrimedBody, Tag("primed")]
     | Annotated[ContinueBody, Tag("continue")]
-    | Annotated[UpsampleBody, Tag("upsample")],
+    | Annotated[UpsampleBody, Tag("upsample")]
+    | Annotated[SpliceBody, Tag("splice")],
     Discriminator(_mode_of),
 ]
 """Any of them, selected by `mode`, which defaults to `ancestral`."""

@@ -10,7 +10,7 @@ records of such jobs: older workers leave them alone.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from dataclasses import fields as fields_of
 from datetime import UTC, datetime, timedelta
@@ -28,14 +28,18 @@ from jobs.record.job import (
     LevelPlan,
     LevelProgress,
     Output,
+    SongSpan,
     Stage,
 )
 from jobs.record.request import LEVEL_NAMES, JobRequest
 
 _Part = TypeVar("_Part")
 
-RECORD_FORMAT = 1
-"""The newest form of a job that this release can run; records of before it had one are as 1."""
+RECORD_FORMAT = 2
+"""The newest form of a job that this release can run; records of before it had one are as 1.
+
+2: edited songs, whose parts have labels and times of their own.
+"""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TEXTS = (
@@ -106,7 +110,7 @@ def job_to_fields(job: Job) -> dict[str, str]:
     """Every field of the hash; `model` is repeated there for the indexes."""
     fields = {
         "id": job.id,
-        "format": str(RECORD_FORMAT),
+        "format": str(_format_of(job)),
         "status": job.status.value,
         "model": job.request.model,
         "request": job.request.model_dump_json(exclude=_left_out(job.request)),
@@ -142,11 +146,21 @@ def job_to_fields(job: Job) -> dict[str, str]:
         fields["crashes"] = str(job.crashes)
     if job.parent_sample is not None:
         fields["parent_sample"] = str(job.parent_sample)
+    if len(job.parent_ids) > 1:
+        # A single one is the `parent_id`, which every release indexes by.
+        fields["parent_ids"] = " ".join(job.parent_ids)
+    if job.spans:
+        fields["spans"] = _spans_to_json(job.spans)
     if job.warnings:
         fields["warnings"] = to_json({"warnings": [asdict(each) for each in job.warnings]})
     if job.error is not None:
         fields["error"] = to_json(job.error)
     return fields
+
+
+def _format_of(job: Job) -> int:
+    """The oldest format in which this job is the same one: older workers take what they can."""
+    return RECORD_FORMAT if job.request.mode == "splice" or job.spans else 1
 
 
 def job_from_fields(fields: Mapping[str, str], windows: Mapping[str, str] | None = None) -> Job:
@@ -200,6 +214,8 @@ def _job_from_fields(fields: Mapping[str, str], windows: Mapping[str, str] | Non
         tags=tuple(json.loads(fields.get("tags", "[]"))),
         favorite="favorite" in fields,
         metadata=json.loads(fields.get("metadata", "{}")),
+        parent_ids=tuple(fields.get("parent_ids", "").split()),
+        spans=_spans_from_json(fields["spans"]) if "spans" in fields else (),
         needs_newer_release=has_unknown_wishes or int(fields.get("format", 1)) > RECORD_FORMAT,
         **optional,
     )
@@ -239,6 +255,27 @@ def _plan_to_json(plan: LevelPlan) -> dict[str, Any]:
 def _plan_from_json(part: Mapping[str, Any]) -> LevelPlan:
     named = {("output_tokens" if name == "heard_tokens" else name): part[name] for name in part}
     return _read(LevelPlan, named)
+
+
+def _spans_to_json(spans: Sequence[SongSpan]) -> str:
+    """Lyrics are written once: spans of one song have the same."""
+    texts = list(dict.fromkeys(span.lyrics for span in spans))
+    stored = [{**asdict(span), "lyrics": texts.index(span.lyrics)} for span in spans]
+    return to_json({"lyrics": texts, "spans": stored})
+
+
+def _spans_from_json(text: str) -> tuple[SongSpan, ...]:
+    stored = json.loads(text)
+    spans = [{**span, "lyrics": stored["lyrics"][span["lyrics"]]} for span in stored["spans"]]
+    return tuple(_read(SongSpan, _with_tuples(span)) for span in spans)
+
+
+def _with_tuples(span: Mapping[str, Any]) -> dict[str, Any]:
+    """Genre ids as a request has them: JSON has no tuples."""
+    ids = span.get("genre_ids")
+    if isinstance(ids, dict):
+        ids = {version: tuple(each) for version, each in ids.items()}
+    return {**span, "genre_ids": tuple(ids) if isinstance(ids, list) else ids}
 
 
 def _read_request(text: str) -> tuple[JobRequest, bool]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from jobs.record.request import JobRequest
+from jobs.record.request import ArtistIds, GenreIds, JobRequest
 
 _JOB_ID = re.compile(r"job_[0-9a-f]{32}", re.ASCII)
 
@@ -112,6 +112,24 @@ class CodesFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SongSpan:
+    """What priors are told about a song from `position_sec` on, where that is not the request's.
+
+    The song is imagined to last `song_duration_sec`. `offset_sec` is where in it this song would
+    begin for the span to be in its place; it may be negative.
+    """
+
+    position_sec: float
+    artist: str
+    genre: str
+    artist_id: ArtistIds | None
+    genre_ids: GenreIds | None
+    lyrics: str
+    song_duration_sec: float
+    offset_sec: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
     """One sound file a client can fetch."""
 
@@ -191,9 +209,12 @@ class Job:
     `duration_sec` is the whole length that is heard, whatever the mode; when it is not given, it is
     the request's. A job that goes on from another has its `parent_id`, and the `parent_sample` that
     was chosen (None: every take goes on by itself); `root_id` is the first of the line, its own id
-    when it has no parent. What a job begins with lies in its own folder: `prompt_codes_name` is a
-    file of `write_all_codes` with one row, or with one for each sample; `prompt_audio_name` a mono
-    WAV file at the model's rate, from which a worker makes such codes.
+    when it has no parent. One that was put together from several has all of them in `parent_ids`,
+    the first as its `parent_id` too. What its parts are sung as is in `spans`, in order, and so it
+    is for songs that go on from it; without any, everything is sung as the request says. What a job
+    begins with lies in its own folder: `prompt_codes_name` is a file of `write_all_codes` with one
+    row, or with one for each sample; `prompt_audio_name` a mono WAV file at the model's rate, from
+    which a worker makes such codes.
 
     `owner` is the id of the API key that asked for it; None where nobody needed one. `step` is the
     backend of its first worker (`backends/choose.py` of the core): later ones take the same.
@@ -238,6 +259,8 @@ class Job:
     parent_id: str | None = None
     root_id: str = ""
     parent_sample: int | None = None
+    parent_ids: tuple[str, ...] = ()
+    spans: tuple[SongSpan, ...] = ()
     prompt_codes_name: str | None = None
     prompt_audio_name: str | None = None
     owner: str | None = None
@@ -258,6 +281,8 @@ class Job:
     def __post_init__(self) -> None:
         if not self.root_id:
             object.__setattr__(self, "root_id", self.id)
+        if not self.parent_ids and self.parent_id is not None:
+            object.__setattr__(self, "parent_ids", (self.parent_id,))
         if not self.duration_sec:
             object.__setattr__(self, "duration_sec", self.request.duration_seconds or 0.0)
 

@@ -22,7 +22,7 @@ from jobs.record.webhook_messages import ENDINGS, WebhookEvents, WebhookUrl
 
 LevelName = Literal["top", "middle", "bottom"]
 AudioFormat = Literal["wav", "flac", "ogg", "mp3"]
-Mode = Literal["ancestral", "primed", "continue", "upsample"]
+Mode = Literal["ancestral", "primed", "continue", "upsample", "splice"]
 Speed = Literal["exact", "parallel"]
 Channels = Literal[1, 2]
 
@@ -33,6 +33,8 @@ MAX_LYRICS_CHARACTERS = 20_000
 MAX_SAMPLES = 16
 MAX_SECONDS = 600.0
 MAX_TIMEOUT_SECONDS = 30 * 86_400.0
+MAX_PARTS = 64
+MAX_MEND_SECONDS = 10.0
 MAX_SEED = 2**53 - 1
 """Largest integer that every JSON reader keeps exactly."""
 
@@ -50,6 +52,7 @@ Seconds = Annotated[float, Field(gt=0.0, le=MAX_SECONDS)]
 SecondsFromZero = Annotated[float, Field(ge=0.0, le=MAX_SECONDS)]
 JobIdText = Annotated[str, Field(pattern=r"^job_[0-9a-f]{32}$", max_length=36)]
 AssetIdText = Annotated[str, Field(pattern=r"^asset_[0-9a-f]{32}$", max_length=38)]
+SourceText = Annotated[str, Field(pattern=r"^(job|asset)_[0-9a-f]{32}$", max_length=38)]
 
 
 class Document(BaseModel):
@@ -208,6 +211,41 @@ class CodesPrompt(Document):
     asset_id: Annotated[AssetIdText, Field(description="Codes uploaded with `POST /assets`")]
 
 
+class SplicePart(Document):
+    """A stretch of a song, and what it is sung as, if that is to differ from its source."""
+
+    source: Annotated[SourceText, Field(description="A job that has ended, or an asset of codes")]
+    sample: Annotated[int, Field(ge=0, lt=MAX_SAMPLES, description="The take of the source")] = 0
+    start_seconds: Annotated[
+        SecondsFromZero, Field(description="Where the part starts in the source")
+    ] = 0.0
+    end_seconds: Annotated[
+        Seconds | None, Field(description="Where it ends; null: at the end of the source")
+    ] = None
+    artist_id: ArtistIds | None = None
+    genre_ids: GenreIds | None = None
+    artist: Annotated[Name | None, Field(description="null: that of the source")] = None
+    genre: Annotated[Name | None, Field(description="null: that of the source")] = None
+    lyrics: Annotated[
+        str | None,
+        Field(
+            max_length=MAX_LYRICS_CHARACTERS,
+            description="The words that are sung in this part; null: the source's, at their place",
+        ),
+    ] = None
+
+
+MendSeconds = Annotated[
+    float,
+    Field(
+        ge=0.0,
+        le=MAX_MEND_SECONDS,
+        description="Generate the levels below the top again for so long before and after each "
+        "join, so that it is not heard; 0 leaves all codes as they are",
+    ),
+]
+
+
 class JobRequest(SongOptions):
     """A request for one song, in any mode.
 
@@ -234,3 +272,5 @@ class JobRequest(SongOptions):
     parent_id: JobIdText | None = None
     sample: Annotated[int | None, Field(ge=0, lt=MAX_SAMPLES)] = None
     cut_seconds: Seconds | None = None
+    parts: Annotated[tuple[SplicePart, ...] | None, Field(strict=False)] = None
+    mend_seconds: MendSeconds | None = None

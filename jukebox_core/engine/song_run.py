@@ -19,6 +19,7 @@ from jukebox_core.engine.overlap import LevelState, upper_tokens_needed
 from jukebox_core.engine.sequence import Sequence
 from jukebox_core.labels import SongLabels, window_labels
 from jukebox_core.sampling.cascade import SongPlan, SongTiming
+from jukebox_core.sampling.label_spans import LabelSpan, span_at
 from jukebox_core.sampling.windows import Window
 from jukebox_core.song import SamplingParams
 from jukebox_core.units import COARSE_TO_FINE, Level
@@ -38,6 +39,7 @@ class SongInputs:
                   the first of them (`jukebox_core/channels.py`)
     timings       of each take; None: the plan's for all
     noise         the numbers by which its codes are chosen
+    spans         what windows are told instead of `labels` and `timings`, stretch by stretch
     first_sample  the number of the first take for the noise
     backend       computes its tokens; None leaves that to the engine
     num_channels  of the finer levels
@@ -50,6 +52,7 @@ class SongInputs:
     labels: Rows[tuple[SongLabels, ...]]
     noise: "NoiseSource"
     timings: Rows[SongTiming] | None = None
+    spans: Rows[LabelSpan] = ()
     first_sample: int = 0
     backend: str | None = None
     num_channels: int = 1
@@ -166,6 +169,8 @@ class SongRun:
     def _label_vectors(self, level: Level, window: Window, num_rows: int) -> list[tuple[int, ...]]:
         """What each row's prior is told about a window; the same songs are told the same."""
         inputs = self.inputs
+        if inputs.spans:
+            return self._span_label_vectors(level, window, num_rows)
         labels_of_rows = [labels[COARSE_TO_FINE.index(level)] for labels in inputs.labels]
         timings = inputs.timings or [inputs.plan.timing] * inputs.num_takes
         rows = [(labels_of_rows[row], timings[row % len(timings)]) for row in range(num_rows)]
@@ -179,6 +184,25 @@ class SongRun:
                 start_token=window.start,
             )
         return [vectors[row] for row in rows]
+
+    def _span_label_vectors(
+        self, level: Level, window: Window, num_rows: int
+    ) -> list[tuple[int, ...]]:
+        """The same for a song in parts: what holds where the window's new tokens begin."""
+        prior = self.inputs.config.prior(level)
+        span = span_at(self.inputs.spans, window.first_new * prior.samples_per_token)
+        timing = span.timing_for(prior, window.start)
+        vectors = [
+            window_labels(
+                prior,
+                labels[COARSE_TO_FINE.index(level)],
+                total_samples=timing.total_samples,
+                offset_samples=timing.offset_samples,
+                start_token=window.start,
+            )
+            for labels in span.channels
+        ]
+        return [vectors[row // self.inputs.num_takes % len(vectors)] for row in range(num_rows)]
 
     def _slice_above(self, level: Level, window: Window) -> slice:
         config = self.inputs.config

@@ -103,7 +103,7 @@ def plan_song(
     shortest = _shortest_samples_of_levels(config, song, padded=padded)
     _check_shortest(config, song, shortest, num_audio_samples)
     _check_song_duration(config, song)
-    total_samples = _total_samples(config, song.song_duration_sec)
+    total_samples = whole_song_samples(config, song.song_duration_sec)
     end_samples = offset_samples + num_audio_samples
     _check_inside_song(config, song, shortest, total_samples, end_samples)
     done = dict(done_tokens or {})
@@ -275,7 +275,7 @@ def _check_song_duration(config: JukeboxConfig, song: Song) -> None:
     )
 
 
-def _total_samples(config: JukeboxConfig, song_duration_sec: float) -> int:
+def whole_song_samples(config: JukeboxConfig, song_duration_sec: float) -> int:
     """Samples of the whole song, kept inside the model's range whatever the fractions did."""
     total_samples = config.time_base.seconds_to_samples(song_duration_sec)
     labels = config.prior(Level.TOP).labels

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.record.job import Job
+from jobs.record.job import Job, SongSpan
 from jobs.record.songs import PlannedSong, plan_job
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.engine.song_run import SongInputs
 from jukebox_core.labels import JukeboxTokenizer, Labels
 from jukebox_core.sampling.cascade import SongPlan
+from jukebox_core.sampling.label_spans import LabelSpan, make_span
 from jukebox_core.sampling.noise import CounterNoise
 from jukebox_core.song import Song
 from jukebox_core.units import Level
@@ -24,6 +25,7 @@ class JobSong:
     planned: PlannedSong
     labels: Labels
     backend: str
+    spans: tuple[LabelSpan, ...] = ()
 
     @classmethod
     def from_job(
@@ -40,7 +42,8 @@ class JobSong:
             # Cleaned when it came in; jobs of older releases are sung as those sang them.
             lyrics_format="verbatim",
         )
-        return cls(planned=planned, labels=labels, backend=backend)
+        spans = tuple(_label_span(span, config, tokenizer) for span in job.spans)
+        return cls(planned=planned, labels=labels, backend=backend, spans=spans)
 
     @property
     def config(self) -> JukeboxConfig:
@@ -71,6 +74,7 @@ class JobSong:
             sampling=self.song.sampling,
             labels=self.labels.songs * self.song.num_samples,
             noise=CounterNoise(self.song.seed),
+            spans=self.spans,
             first_sample=self.planned.first_sample,
             backend=self.backend,
         )
@@ -78,3 +82,22 @@ class JobSong:
     def heard(self, level: Level, codes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Codes [num_samples, T] of a level without the padding at their end."""
         return codes[:, : self.plan.levels[level].output_tokens]
+
+
+def _label_span(span: SongSpan, config: JukeboxConfig, tokenizer: JukeboxTokenizer) -> LabelSpan:
+    """Raises LabelError."""
+    labels = tokenizer(
+        span.artist,
+        span.genre,
+        span.lyrics,
+        artist_id=span.artist_id,
+        genre_ids=span.genre_ids,
+        lyrics_format="verbatim",
+    )
+    return make_span(
+        config,
+        labels.songs,
+        start_samples=config.time_base.seconds_to_samples(span.position_sec),
+        song_duration_sec=span.song_duration_sec,
+        offset_sec=span.offset_sec,
+    )

@@ -27,6 +27,10 @@ Cut = Callable[[int], Iterable[Chunk]]
 """Cuts a number of tokens into the pieces that are decoded one by one."""
 
 
+_BEGINS_AS_PARENT = ("continue", "upsample")
+"""Modes in which what a job begins with is the beginning of its parent."""
+
+
 class ParentSound:
     """Pieces of a parent's sound files, which stay open; a file may be deleted meanwhile.
 
@@ -74,6 +78,8 @@ def open_parent_sound(
 ) -> ParentSound | None:
     """The sound of the parent at one level; None where there is none that could be used."""
     if job.parent_id is None or not job.plan[level.label].prompt_tokens:
+        return None
+    if job.request.mode not in _BEGINS_AS_PARENT:
         return None
     num_kept = job.plan[level.label].prompt_tokens
     try:

@@ -31,10 +31,13 @@ end
 -- The record must be there.
 local function lasting_indexes(model)
   local indexes = {PREFIX .. 'jobs', PREFIX .. 'jobs:model=' .. model}
-  local root, parent, owner = unpack(
-    redis.call('HMGET', RECORD, 'root_id', 'parent_id', 'owner'))
+  local root, parent, parents, owner = unpack(
+    redis.call('HMGET', RECORD, 'root_id', 'parent_id', 'parent_ids', 'owner'))
   if root then indexes[#indexes + 1] = PREFIX .. 'jobs:root=' .. root end
-  if parent then indexes[#indexes + 1] = PREFIX .. 'jobs:parent=' .. parent end
+  -- Records with one parent have no list of them.
+  for id in (parents or parent or ''):gmatch('%S+') do
+    indexes[#indexes + 1] = PREFIX .. 'jobs:parent=' .. id
+  end
   if owner then indexes[#indexes + 1] = PREFIX .. 'jobs:owner=' .. owner end
   return indexes
 end

@@ -1,0 +1,388 @@
+"""Songs put together from parts of others: what each part is, where it is cut, what it is sung as.
+
+The codes are copied into the folder of the new job, joined; none is changed.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from api.dependencies import Services
+from api.submission.admission import Prompt, admit, refusal
+from api.submission.model_card import model_card
+from api.submission.sources import (
+    Codes,
+    Origin,
+    check_range,
+    origin_of_asset,
+    origin_of_job,
+    sung_lyrics,
+)
+from api.web.callers import Caller
+from api.web.errors import InvalidRequest, invalid_field
+from jobs.files.stored_codes import JoinedCodes
+from jobs.record.bodies import ContinueBody, SpliceBody, UpsampleBody
+from jobs.record.job import Job, SongSpan
+from jobs.record.request import (
+    LEVEL_NAMES,
+    MAX_LYRICS_CHARACTERS,
+    JobRequest,
+    LevelName,
+    SplicePart,
+)
+from jobs.record.spans import (
+    MAX_SPANS,
+    cut_spans,
+    joined_spans,
+    lyrics_of,
+    relabelled,
+    request_span,
+    span_at,
+    spans_of,
+)
+from jukebox_core.config import JukeboxConfig
+from jukebox_core.errors import SongError
+from jukebox_core.models.catalog import ModelCard
+from jukebox_core.sampling.cascade import default_song_duration_sec
+from jukebox_core.sampling.splice import PlacedPart, SplicePlan, Stretch, plan_splice
+from jukebox_core.units import Level
+
+_INHERITED = ("sampling", "channels", "stereo_genres")
+_LABELS = ("artist", "genre", "artist_id", "genre_ids")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """A part, the codes of its take [1, T] at each level, and where it lies."""
+
+    wanted: SplicePart
+    origin: Origin
+    codes: Codes
+    placed: PlacedPart
+
+
+def spliced(services: Services, caller: Caller, body: SpliceBody, job_id: str) -> Job:
+    """The job of a `splice`, with its codes in its folder. Raises InvalidRequest."""
+    origins = _origins(services, caller, body)
+    card = model_card(services, _model_of(body, origins))
+    _check_label_versions(origins, card)
+    takes = [_take(part, origin) for part, origin in zip(body.parts, origins, strict=True)]
+    try:
+        plan = _planned(card.config, body, takes)
+    except SongError as error:
+        raise _refusal(error) from error
+    parts = [
+        _Part(wanted=wanted, origin=origin, codes=codes, placed=placed)
+        for wanted, origin, codes, placed in zip(
+            body.parts, origins, takes, plan.parts, strict=True
+        )
+    ]
+    levels = _levels(body, plan)
+    duration_sec = card.config.time_base.tokens_to_seconds(plan.num_top_tokens, Level.TOP)
+    spans = _spans(body, parts, card.config, duration_sec)
+    request = _request(body, card, parts, spans, levels)
+    num_tokens = plan.num_tokens(card.config.time_base)
+    kept = {level: number for level, number in num_tokens.items() if level.label in levels}
+    _check_takes(request, kept)
+    prompt = Prompt(job_id=job_id, kept_tokens=kept, duration_sec=duration_sec, pointer=("parts",))
+    job = admit(request, card, now=datetime.now(UTC), prompt=prompt)
+    name = services.artifacts.write_all_codes(
+        job_id,
+        fence=0,
+        codes={level.label: _joined(card.config, parts, level) for level in kept},
+        metadata={"model": request.model},
+        kind="prompt",
+    )
+    parents = list({p.origin.parent.id: p.origin.parent for p in parts if p.origin.parent}.values())
+    return replace(
+        job,
+        prompt_codes_name=name,
+        spans=spans,
+        parent_id=parents[0].id if parents else None,
+        parent_ids=tuple(parent.id for parent in parents),
+        root_id=parents[0].root_id if parents else job.id,
+    )
+
+
+def inherited_spans(
+    body: ContinueBody | UpsampleBody, parent: Job | None, job: Job
+) -> tuple[SongSpan, ...]:
+    """What the parts of a song are sung as that goes on from an edited one; none for others.
+
+    What is added to it goes on from its last part; finer levels of an old part are sung as that
+    part. What the body gives holds instead, in a `continue` for what is added alone.
+    """
+    if parent is None or not parent.spans:
+        return ()
+    if isinstance(body, UpsampleBody):
+        spans = cut_spans(parent.spans, 0.0, job.duration_sec)
+        return joined_spans(_as_given(relabelled(span, body), body, job) for span in spans)
+    top = job.plan[Level.TOP.label]
+    kept_sec = job.duration_sec * top.prompt_tokens / top.output_tokens
+    last = span_at(parent.spans, kept_sec)
+    added = replace(
+        request_span(job, position_sec=kept_sec),
+        song_duration_sec=max(last.song_duration_sec, last.offset_sec + job.duration_sec),
+        offset_sec=last.offset_sec,
+    )
+    return joined_spans((*cut_spans(parent.spans, 0.0, kept_sec), _as_given(added, body, job)))
+
+
+def _as_given(span: SongSpan, body: ContinueBody | UpsampleBody, job: Job) -> SongSpan:
+    """A span with the words and times of the request, if the body gives any of them."""
+    given = {name for name in body.model_fields_set if getattr(body, name) is not None}
+    if not given & {"lyrics", "song_duration_seconds", "offset_seconds"}:
+        return span
+    whole = request_span(job, position_sec=0.0)
+    return replace(
+        span,
+        lyrics=whole.lyrics,
+        song_duration_sec=whole.song_duration_sec,
+        offset_sec=whole.offset_sec,
+    )
+
+
+def _origins(services: Services, caller: Caller, body: SpliceBody) -> list[Origin]:
+    """Of each part; what is named several times is opened once. Raises InvalidRequest."""
+    opened: dict[str, Origin] = {}
+    for number, part in enumerate(body.parts):
+        if part.source not in opened:
+            is_job = part.source.startswith("job_")
+            open_origin = origin_of_job if is_job else origin_of_asset
+            pointer = ("parts", number, "source")
+            opened[part.source] = open_origin(services, caller, part.source, pointer)
+    return [opened[part.source] for part in body.parts]
+
+
+def _model_of(body: SpliceBody, origins: Sequence[Origin]) -> str:
+    """The one model of all parts. Raises InvalidRequest."""
+    model = body.model or next((each.model for each in origins if each.model), None)
+    if model is None:
+        sentence = "this field is required: the uploaded codes do not name their model"
+        raise invalid_field("body", ["model"], sentence)
+    for number, origin in enumerate(origins):
+        if origin.model not in (None, model):
+            sentence = f"the codes belong to {origin.model}, and those before to {model}: parts of "
+            sentence += "different models cannot be joined"
+            if body.model is not None:
+                sentence = f"the codes belong to {origin.model}, and only that model can use them"
+            raise invalid_field("body", ["parts", number, "source"], sentence)
+    return model
+
+
+def _check_label_versions(origins: Sequence[Origin], card: ModelCard) -> None:
+    """A model of the same name may have been replaced since. Raises InvalidRequest."""
+    for number, origin in enumerate(origins):
+        labels = origin.parent.labels if origin.parent is not None else {}
+        for level, resolved in labels.items():
+            known = card.config.prior(Level.from_label(level)).labels
+            version = known.version if known is not None else None
+            if resolved.get("version") != version:
+                sentence = (
+                    f"the {level} level was sung with labels {resolved.get('version')}, and "
+                    f"{card.name} reads {version}: the codes are those of another model"
+                )
+                raise invalid_field("body", ["parts", number, "source"], sentence)
+
+
+def _take(part: SplicePart, origin: Origin) -> Codes:
+    return {level: codes.row(part.sample) for level, codes in origin.codes.items()}
+
+
+def _planned(config: JukeboxConfig, body: SpliceBody, takes: Sequence[Codes]) -> SplicePlan:
+    """Raises SongError."""
+    for number, codes in enumerate(takes):
+        if not len(codes[Level.TOP]):
+            raise SongError("there is no such take", field=f"parts.{number}.sample")
+        try:
+            check_range(codes, config)
+        except SongError as error:
+            raise SongError(str(error), field=f"parts.{number}.source") from error
+    stretches = [
+        Stretch(
+            source=f"{part.source}:{part.sample}",
+            num_tokens={level: rows.shape[1] for level, rows in codes.items()},
+            start_sec=part.start_seconds,
+            end_sec=part.end_seconds,
+        )
+        for part, codes in zip(body.parts, takes, strict=True)
+    ]
+    return plan_splice(config.time_base, stretches)
+
+
+def _refusal(error: SongError) -> InvalidRequest:
+    """What the planner found, in the words of the request; its fields are those of the body."""
+    placeholder = JobRequest(mode="splice", model="any", artist="", genre="")
+    return refusal(error, placeholder, ("parts",))
+
+
+def _levels(body: SpliceBody, plan: SplicePlan) -> tuple[LevelName, ...]:
+    """Those that are asked for, or else those that all parts have."""
+    if "levels" in body.model_fields_set:
+        return body.levels
+    return LEVEL_NAMES[: len(plan.levels)]
+
+
+def _check_takes(request: JobRequest, kept: Mapping[Level, int]) -> None:
+    if request.num_samples > 1 and len(kept) == len(request.levels):
+        sentence = "nothing is generated, so all takes would be the same: ask for one"
+        raise invalid_field("body", ["num_samples"], sentence)
+
+
+def _joined(config: JukeboxConfig, parts: Sequence[_Part], level: Level) -> JoinedCodes:
+    return JoinedCodes(
+        tuple(
+            part.codes[level].tokens(part.placed.tokens(config.time_base, level)) for part in parts
+        )
+    )
+
+
+def _spans(
+    body: SpliceBody, parts: Sequence[_Part], config: JukeboxConfig, duration_sec: float
+) -> tuple[SongSpan, ...]:
+    """What each part is sung as. Raises InvalidRequest."""
+    found = [
+        [relabelled(span, body) for span in _own_spans(number, part, body, config)]
+        for number, part in enumerate(parts)
+    ]
+    inherited = lyrics_of(span for spans in found for span in spans)
+    given = _given_lyrics(body)
+    if given not in (None, inherited):
+        whole_sec = body.song_duration_seconds or default_song_duration_sec(
+            config, duration_sec, body.offset_seconds
+        )
+        for part, spans in zip(parts, found, strict=True):
+            if part.wanted.lyrics is None:
+                spans[:] = [
+                    replace(
+                        span,
+                        lyrics=given,
+                        song_duration_sec=whole_sec,
+                        offset_sec=body.offset_seconds,
+                    )
+                    for span in spans
+                ]
+    # What a part says goes before what is said of the whole song.
+    joined = joined_spans(
+        relabelled(span, part.wanted)
+        for part, spans in zip(parts, found, strict=True)
+        for span in spans
+    )
+    if len(joined) > MAX_SPANS:
+        sentence = f"{len(joined)} stretches of edited songs: at most {MAX_SPANS} can be joined"
+        raise invalid_field("body", ["parts"], sentence)
+    return joined
+
+
+def _given_lyrics(body: SpliceBody) -> str | None:
+    if "lyrics" not in body.model_fields_set:
+        return None
+    return str(sung_lyrics({"lyrics": body.lyrics, "lyrics_format": body.lyrics_format})["lyrics"])
+
+
+def _own_spans(
+    number: int, part: _Part, body: SpliceBody, config: JukeboxConfig
+) -> tuple[SongSpan, ...]:
+    """What a part is sung as in its source; with words of its own, it is a song for itself."""
+    time_base, placed = config.time_base, part.placed
+    start_sec, end_sec, position_sec = (
+        time_base.tokens_to_seconds(token, Level.TOP)
+        for token in (placed.start, placed.end, placed.position)
+    )
+    source = _source_spans(number, part, body, config)
+    spans = cut_spans(source, start_sec, end_sec, position_sec=position_sec)
+    if part.wanted.lyrics is None:
+        return spans
+    words = sung_lyrics({"lyrics": part.wanted.lyrics, "lyrics_format": body.lyrics_format})
+    return tuple(
+        replace(
+            span,
+            lyrics=words["lyrics"],
+            song_duration_sec=end_sec - start_sec,
+            offset_sec=-position_sec,
+        )
+        for span in spans
+    )
+
+
+def _source_spans(
+    number: int, part: _Part, body: SpliceBody, config: JukeboxConfig
+) -> Sequence[SongSpan]:
+    """Of a whole source. Raises InvalidRequest for codes without labels."""
+    if part.origin.parent is not None:
+        return spans_of(part.origin.parent)
+    for name, ids in (("artist", "artist_id"), ("genre", "genre_ids")):
+        if all(
+            getattr(giver, each) is None for giver in (part.wanted, body) for each in (name, ids)
+        ):
+            sentence = "this field is required with uploaded codes"
+            raise invalid_field("body", ["parts", number, name], sentence)
+    num_tokens = part.codes[Level.TOP].num_tokens
+    return (
+        SongSpan(
+            position_sec=0.0,
+            artist="",
+            genre="",
+            artist_id=None,
+            genre_ids=None,
+            lyrics="",
+            song_duration_sec=config.time_base.tokens_to_seconds(num_tokens, Level.TOP),
+            offset_sec=0.0,
+        ),
+    )
+
+
+def _request(
+    body: SpliceBody,
+    card: ModelCard,
+    parts: Sequence[_Part],
+    spans: Sequence[SongSpan],
+    levels: tuple[LevelName, ...],
+) -> JobRequest:
+    """The body as the record keeps it: the first part's labels, and the words of all parts."""
+    sung = body.model_fields_set & JobRequest.model_fields.keys()
+    given = {name: getattr(body, name) for name in sung}
+    lyrics = _given_lyrics(body)
+    if lyrics is None:
+        lyrics = lyrics_of(spans)
+    if len(lyrics) > MAX_LYRICS_CHARACTERS:
+        sentence = f"those of all parts have {len(lyrics)} characters, and at most "
+        sentence += f"{MAX_LYRICS_CHARACTERS} are taken: give the lyrics of the song here"
+        raise invalid_field("body", ["lyrics"], sentence)
+    first = next((part.origin.parent for part in parts if part.origin.parent is not None), None)
+    inherited: dict[str, Any] = {}
+    if first is not None:
+        inherited = {name: getattr(first.request, name) for name in _INHERITED}
+    whole = {name: getattr(spans[0], name) for name in _LABELS}
+    return JobRequest(
+        **{
+            **inherited,
+            **given,
+            **whole,
+            "model": card.name,
+            "lyrics": lyrics,
+            "lyrics_format": "plain",
+            "levels": levels,
+            "parts": tuple(_completed(part, spans, card.config) for part in parts),
+        }
+    )
+
+
+def _completed(part: _Part, spans: Sequence[SongSpan], config: JukeboxConfig) -> SplicePart:
+    """A part as it was understood, so that it can be sent again: moments as they were moved."""
+    start_sec, end_sec, position_sec, position_end_sec = (
+        config.time_base.tokens_to_seconds(token, Level.TOP)
+        for token in (
+            part.placed.start,
+            part.placed.end,
+            part.placed.position,
+            part.placed.position_end,
+        )
+    )
+    own = cut_spans(spans, position_sec, position_end_sec)
+    labels = {(span.artist, span.genre, repr(span.artist_id), repr(span.genre_ids)) for span in own}
+    changes: dict[str, object] = {"start_seconds": start_sec, "end_seconds": end_sec}
+    if len(labels) == 1:
+        changes |= {name: getattr(own[0], name) for name in _LABELS}
+    return part.wanted.model_copy(update=changes)

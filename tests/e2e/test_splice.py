@@ -1,0 +1,59 @@
+"""Songs put together from parts of others, through HTTP, with a real worker."""
+
+import numpy as np
+import pytest
+
+from tests.e2e.test_modes import SONG, TOP_TOKEN_SEC, codes_of, http, sound_of, sung
+
+__all__ = ["http"]
+
+pytestmark = [pytest.mark.e2e, pytest.mark.redis]
+
+PER_TOP = {"top": 1, "middle": 4, "bottom": 16}
+
+
+def part(source, start, end, **more):
+    moments = {"start_seconds": start * TOP_TOKEN_SEC, "end_seconds": end * TOP_TOKEN_SEC}
+    return {"source": source["id"], **moments, **more}
+
+
+def joined(pieces, level):
+    ratio = PER_TOP[level]
+    return np.concatenate(
+        [codes[level][row, start * ratio : end * ratio] for codes, row, start, end in pieces]
+    )[None]
+
+
+def test_a_song_is_put_together_from_two_and_goes_on(http):
+    one = sung(http, **SONG, duration_seconds=1.6, seed=1)
+    two = sung(http, **{**SONG, "genre": "polka"}, duration_seconds=1.6, seed=2, num_samples=2)
+    parts = [part(one, 0, 60), part(two, 10, 30, sample=1), part(one, 60, 100)]
+    job = sung(http, mode="splice", parts=parts)
+    first, second = codes_of(http, one), codes_of(http, two)
+    pieces = [(first, 0, 0, 60), (second, 1, 10, 30), (first, 0, 60, 100)]
+    found = codes_of(http, job)
+    for level in PER_TOP:
+        np.testing.assert_array_equal(found[level], joined(pieces, level))
+    assert len(sound_of(http, job)) == 120 * 256
+    # Nothing is heard of the parents' other parts: the sound is that of the codes.
+    assert [output["duration_seconds"] for output in job["outputs"]] == [1.92] * 3
+    onward = sung(http, mode="continue", parent_id=job["id"], duration_seconds=0.32)
+    more = codes_of(http, onward)
+    for level in PER_TOP:
+        np.testing.assert_array_equal(more[level][:, : found[level].shape[1]], found[level])
+        assert more[level].shape[1] == 140 * PER_TOP[level]
+    assert np.array_equal(sound_of(http, onward)[:20_000], sound_of(http, job)[:20_000])
+
+
+def test_drafts_are_joined_and_become_one_song_now_or_later(http):
+    draft = {**SONG, "duration_seconds": 1.6, "levels": ["top"]}
+    one, two = sung(http, **draft, seed=1), sung(http, **{**draft, "genre": "polka"}, seed=2)
+    parts = [part(one, 20, 80), part(two, 0, 40)]
+    at_once = sung(http, mode="splice", parts=parts, levels=["top", "middle", "bottom"], seed=5)
+    joined_draft = sung(http, mode="splice", parts=parts)
+    assert list(codes_of(http, joined_draft)) == ["top"]
+    later = sung(http, mode="upsample", parent_id=joined_draft["id"], seed=5)
+    found, again = codes_of(http, at_once), codes_of(http, later)
+    for level in PER_TOP:
+        np.testing.assert_array_equal(found[level], again[level])
+        assert found[level].shape == (1, 100 * PER_TOP[level])
