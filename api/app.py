@@ -27,6 +27,7 @@ from api.routes import (
     models,
     pins,
     session,
+    studio,
 )
 from api.routes import (
     assets as assets_routes,
@@ -69,6 +70,7 @@ _ROUTERS = (
     session.router,
     health.router,
     docs.router,
+    studio.router,
 )
 """In the order in which the page at /docs shows them."""
 _JOIN_SEC = 5.0

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "explanation" / "structure.md"
 BEGIN, END = "<!-- tree -->\n", "<!-- /tree -->\n"
-PACKAGES = ("jukebox_core", "jobs", "api", "worker", "cli", "recipes")
+PACKAGES = ("jukebox_core", "jobs", "api", "worker", "cli", "studio", "recipes")
 OTHERS = {
     "tests/": "mirrors the packages; plus parity/ (golden numbers), deploy/, docs/ and e2e/",
     "docs/": "these pages",

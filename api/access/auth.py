@@ -33,7 +33,7 @@ from jobs.store import JobStore
 _log = logging.getLogger(__name__)
 
 OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz"})
-"""What tells nothing of anybody, and so needs no key; so do the files of the page at /docs."""
+"""What tells nothing of anybody, and so needs no key; so do the files of the pages / and /docs."""
 SESSION_PATH = "/session"
 """Open to every key, whatever its scopes."""
 SESSION_COOKIE = "jukebox_session"
@@ -140,7 +140,7 @@ class Authentication:
 
 
 def _is_open(path: str) -> bool:
-    return path in OPEN_PATHS or path.startswith("/docs/")
+    return path in OPEN_PATHS or path.startswith(("/docs/", "/studio/"))
 
 
 def unknown_key() -> ApiError:

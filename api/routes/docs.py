@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi import Path as PathParameter
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 
 from api.web.files import has_already, sha256_of
 from api.web.proxy import root_path
@@ -46,12 +46,6 @@ _START = """SwaggerUIBundle({
   validatorUrl: null,
 });
 """
-
-
-@router.get("/")
-async def to_docs() -> RedirectResponse:
-    """Redirects the root to the page."""
-    return RedirectResponse("docs")
 
 
 @router.get("/docs")

@@ -147,7 +147,7 @@ _DOCS = "; ".join(
 class SecurityHeaders:
     """Answers are never guessed at (`nosniff`) nor framed, never stored unless they say otherwise.
 
-    No answer may load anything, except the page at /docs, which loads from this service only.
+    No answer may load anything, except the pages at / and /docs, which load from this service only.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -84,9 +84,3 @@ async def test_the_system_shows_workers_and_counts(service: Service):
     assert system["jobs"]["running"] == 0
     assert system["workers"][0]["name"] == "one"
     assert system["workers"][0]["stages"] == ["top", "render"]
-
-
-async def test_the_root_leads_to_the_docs(service: Service):
-    response = await service.client.get("/", follow_redirects=True)
-    assert response.status_code == 200
-    assert response.url.path == "/docs"

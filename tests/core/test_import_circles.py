@@ -4,7 +4,7 @@ import graphlib
 
 import grimp
 
-PACKAGES = ("jukebox_core", "jobs", "api", "worker", "cli")
+PACKAGES = ("jukebox_core", "jobs", "api", "worker", "cli", "studio")
 
 
 def test_files_import_each_other_in_no_circle():

@@ -15,7 +15,7 @@ from tests.faults.test_redis_faults import accepted, song
 pytestmark = [pytest.mark.faults, pytest.mark.redis]
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("api", "cli", "jobs", "jukebox_core", "worker")
+PACKAGES = ("api", "cli", "jobs", "jukebox_core", "studio", "worker")
 RECORDS = Path(__file__).parent / "records" / "before_formats.json"
 """The store and the codes of a service before records had a format: a job in every state, and one
 whose worker was killed between two windows of its second level."""

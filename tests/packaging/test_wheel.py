@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("api", "cli", "jobs", "jukebox_core", "worker")
+PACKAGES = ("api", "cli", "jobs", "jukebox_core", "studio", "worker")
 
 
 def build(source: Path, into: Path, *options: str) -> Path:

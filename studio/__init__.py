@@ -1,0 +1,1 @@
+"""The studio: the page that musicians open. Static files, and what serves and checks them."""

@@ -1,0 +1,46 @@
+// Where the page begins.
+import { html, render } from "./lib/html.js";
+import { Shell } from "./components/shell.js";
+import { SignIn } from "./components/sign_in.js";
+import { Problem } from "./lib/client.js";
+import { followEvents } from "./lib/events.js";
+import { listenToKeys } from "./lib/keys.js";
+import { route } from "./lib/router.js";
+import { loadSession, session } from "./lib/session.js";
+import { NewSong } from "./screens/new_song.js";
+import { Queue } from "./screens/queue.js";
+import { Settings } from "./screens/settings.js";
+import { SongScreen } from "./screens/song.js";
+import { Songs } from "./screens/songs.js";
+
+const RETRY_MS = 1500;
+
+function App() {
+  if (session.value.state === "key_needed") return html`<${SignIn} />`;
+  const { screen, id } = route.value;
+  return html`<${Shell}>${screenOf(screen, id)}<//>`;
+}
+
+/** @param {string} screen @param {string} id */
+function screenOf(screen, id) {
+  if (screen === "songs" && id) return html`<${SongScreen} key=${id} id=${id} />`;
+  if (screen === "new") return html`<${NewSong} />`;
+  if (screen === "queue") return html`<${Queue} />`;
+  if (screen === "settings") return html`<${Settings} />`;
+  return html`<${Songs} />`;
+}
+
+async function begin() {
+  try {
+    await loadSession();
+  } catch (error) {
+    if (error instanceof Problem && error.status === 401) return;
+    setTimeout(begin, RETRY_MS);
+  }
+}
+
+const root = document.getElementById("app");
+if (root) render(html`<${App} />`, root);
+followEvents();
+listenToKeys();
+void begin();

@@ -1,0 +1,14 @@
+// Preact with htm: templates that the browser reads as they are. Signals read in a component
+// render it again when they change.
+import htm from "../vendor/htm.js";
+import { Fragment, h, render } from "../vendor/preact.js";
+
+export { Fragment, render };
+export {
+  useCallback, useEffect, useId, useLayoutEffect, useMemo, useRef, useState,
+} from "../vendor/preact-hooks.js";
+export {
+  batch, computed, effect, signal, untracked, useComputed, useSignal, useSignalEffect,
+} from "../vendor/signals.js";
+
+export const html = htm.bind(h);

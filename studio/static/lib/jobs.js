@@ -1,0 +1,135 @@
+// Every job that the page knows, each as a signal: one place that events write to and screens read.
+import { signal } from "./html.js";
+import { call, idempotencyKey, Problem } from "./client.js";
+
+/** @typedef {import("../../types").Job} Job */
+
+export const ENDED = new Set(["succeeded", "failed", "canceled", "expired"]);
+
+/** @type {Map<string, {value: Job | null | undefined}>} */
+const known = new Map();
+/** @type {Set<(job: Job) => void>} */
+const arrivals = new Set();
+
+/** Ids of jobs that have not ended, in no order. @type {{value: ReadonlySet<string>}} */
+export const activeIds = signal(new Set());
+
+/**
+ * Call `listener` with each job that is new or changed; returns what ends it.
+ *
+ * @param {(job: Job) => void} listener
+ */
+export function onJob(listener) {
+  arrivals.add(listener);
+  return () => {
+    arrivals.delete(listener);
+  };
+}
+
+/**
+ * The signal of a job: undefined until it is loaded, null if there is none.
+ *
+ * @param {string} id
+ */
+export function jobSignal(id) {
+  let found = known.get(id);
+  if (!found) {
+    found = signal(/** @type {Job | null | undefined} */ (undefined));
+    known.set(id, found);
+  }
+  return found;
+}
+
+/** Take in what the service said about a job. @param {Job} job */
+export function takeJob(job) {
+  jobSignal(job.id).value = job;
+  noteActive(job.id, !ENDED.has(job.status));
+  for (const listener of arrivals) listener(job);
+}
+
+/**
+ * Take in progress, which comes without the whole job.
+ *
+ * @param {string} id
+ * @param {Partial<import("../../types").Progress>} progress
+ */
+export function takeProgress(id, progress) {
+  const held = jobSignal(id);
+  if (!held.value || ENDED.has(held.value.status)) return;
+  const value = Math.max(progress.value ?? 0, held.value.progress.value);
+  held.value = { ...held.value, progress: { ...held.value.progress, ...progress, value } };
+}
+
+/** A job is gone. @param {string} id */
+export function dropJob(id) {
+  jobSignal(id).value = null;
+  noteActive(id, false);
+}
+
+/** Forget everything, for another caller. */
+export function forgetJobs() {
+  for (const each of known.values()) each.value = undefined;
+  activeIds.value = new Set();
+}
+
+/** @param {string} id @param {boolean} isActive */
+function noteActive(id, isActive) {
+  if (activeIds.value.has(id) === isActive) return;
+  const ids = new Set(activeIds.value);
+  if (isActive) ids.add(id);
+  else ids.delete(id);
+  activeIds.value = ids;
+}
+
+/**
+ * Load a job. Its signal is null afterwards if there is none (or not for this key).
+ *
+ * @param {string} id
+ */
+export async function loadJob(id) {
+  try {
+    takeJob(await call("getJob", { path: { job_id: id } }));
+  } catch (error) {
+    if (error instanceof Problem && [404, 410, 422].includes(error.status)) dropJob(id);
+    else if (!(error instanceof Problem && error.status <= 0)) throw error;
+  }
+}
+
+/** Make a song. @param {object} body of `POST /jobs` @returns {Promise<Job>} */
+export async function createJob(body) {
+  const headers = { "Idempotency-Key": idempotencyKey() };
+  const job = await call("createJob", { json: body, headers });
+  takeJob(job);
+  return job;
+}
+
+/** @param {string} id */
+export async function cancelJob(id) {
+  takeJob(await call("cancelJob", { path: { job_id: id } }));
+}
+
+/** @param {string} id */
+export async function retryJob(id) {
+  takeJob(await call("retryJob", { path: { job_id: id } }));
+}
+
+/**
+ * Change names: any of title, tags, favorite, notes.
+ *
+ * @param {string} id
+ * @param {object} names
+ */
+export async function annotate(id, names) {
+  takeJob(await call("updateJob", { path: { job_id: id }, json: names }));
+}
+
+/** Move an ended job to the trash, or remove it for good. @param {string} id */
+export async function deleteJob(id, permanent = false) {
+  await call("deleteJob", { path: { job_id: id }, query: permanent ? { permanent: true } : {} });
+  dropJob(id);
+}
+
+/** Bring a job back from the trash. @param {string} id */
+export async function restoreJob(id) {
+  takeJob(await call("restoreJob", { path: { job_id: id } }));
+}

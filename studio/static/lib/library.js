@@ -1,0 +1,101 @@
+// The list of songs on the screen "Songs": what is asked for, and as much of it as was scrolled to.
+import { signal } from "./html.js";
+import { call, Problem } from "./client.js";
+import { jobSignal, onJob, takeJob } from "./jobs.js";
+
+const PAGE_SIZE = 100;
+
+/**
+ * @typedef {object} Filters
+ * @property {string} q
+ * @property {"all" | "favorites" | "running" | "failed" | "trash"} view
+ * @property {string} sort
+ * @property {string} tag
+ * @property {string} model
+ */
+
+/** @type {Filters} */
+export const NO_FILTERS = { q: "", view: "all", sort: "-created_at", tag: "", model: "" };
+/** @type {{value: Filters}} */
+export const filters = signal(NO_FILTERS);
+/** @type {{value: string[]}} */
+export const songIds = signal([]);
+/** How many there are in all; null if the service did not count. @type {{value: number | null}} */
+export const total = signal(null);
+export const isLoaded = signal(false);
+export const isLoading = signal(false);
+export const libraryError = signal("");
+
+let cursor = /** @type {string | null} */ (null);
+let generation = 0;
+
+/** Load the list from its beginning. */
+export async function reload() {
+  generation += 1;
+  cursor = null;
+  isLoading.value = false;
+  await loadMore(true);
+}
+
+/** Load the next page. */
+export async function loadMore(isFirst = false) {
+  if (isLoading.value || (!isFirst && cursor === null)) return;
+  const mine = generation;
+  isLoading.value = true;
+  try {
+    const answer = await call("listJobs", { query: queryOf(filters.value) });
+    if (mine !== generation) return;
+    const ids = answer.data.map((/** @type {{id: string}} */ job) => job.id);
+    cursor = answer.next_cursor;
+    total.value = answer.total ?? null;
+    answer.data.forEach(takeJob);
+    songIds.value = isFirst ? ids : [...new Set([...songIds.value, ...ids])];
+    isLoaded.value = true;
+    libraryError.value = "";
+  } catch (error) {
+    if (mine !== generation) return;
+    if (!(error instanceof Problem)) throw error;
+    if (error.status !== 0 && error.status !== 401) libraryError.value = error.message;
+  } finally {
+    if (mine === generation) isLoading.value = false;
+  }
+}
+
+/** Whether there is more to load. */
+export function hasMore() {
+  return cursor !== null;
+}
+
+/** @param {Filters} wanted */
+function queryOf({ q, view, sort, tag, model }) {
+  /** @type {Record<string, string | number | boolean | null>} */
+  const query = { limit: PAGE_SIZE, cursor, q: q.trim(), tag, model };
+  if (sort !== NO_FILTERS.sort) query.sort = sort;
+  if (view === "favorites") query.favorite = true;
+  if (view === "trash") query.trashed = true;
+  if (view === "running" || view === "failed") query.status = view;
+  return query;
+}
+
+/** Take a song out of the list, as when it went into the trash. @param {string} id */
+export function removeFromList(id) {
+  if (!songIds.value.includes(id)) return;
+  songIds.value = songIds.value.filter((each) => each !== id);
+  if (total.value !== null) total.value -= 1;
+}
+
+/** Whether anything is filtered at all. */
+export function isFiltered() {
+  const { q, view, tag, model } = filters.value;
+  return Boolean(q.trim() || tag || model || view !== "all");
+}
+
+onJob((job) => {
+  if (!isLoaded.value || isFiltered() || filters.value.sort !== NO_FILTERS.sort) return;
+  if (songIds.value.includes(job.id)) return;
+  // Older jobs come with the pages that are scrolled to.
+  const newest = songIds.value.length > 0 ? jobSignal(songIds.value[0]).value : null;
+  if (newest && newest.created_at > job.created_at) return;
+  songIds.value = [job.id, ...songIds.value];
+  if (total.value !== null) total.value += 1;
+});

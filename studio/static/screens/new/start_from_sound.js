@@ -1,0 +1,132 @@
+// A recording that the song begins with: a file or the microphone, and which part of it.
+import { html, signal, useEffect, useRef, useState } from "../../lib/html.js";
+import { call, idempotencyKey } from "../../lib/client.js";
+import { duration } from "../../lib/format.js";
+import { form } from "../../lib/new_song.js";
+import { pause } from "../../lib/player.js";
+import { decoded, peaksOf, record } from "../../lib/recording.js";
+import { NumberField } from "../../components/controls.js";
+import { Icon } from "../../components/icon.js";
+import { Waveform } from "../../components/waveform.js";
+import { change } from "../new_song.js";
+
+const POINTS = 600;
+const SUGGESTED_SEC = 5;
+
+/** The sound in the memory of this tab; after a reload only the name and the part are known.
+ * @type {{value: {assetId: string, peaks: Float32Array, url: string} | null}} */
+const heard = signal(null);
+
+/** @param {{error?: string | null}} props */
+export function StartFromSound({ error = null }) {
+  const [state, setState] = useState(/** @type {"idle" | "recording" | "sending"} */ ("idle"));
+  const [failure, setFailure] = useState("");
+  const recorder = useRef(/** @type {{stop: () => Promise<File>} | null} */ (null));
+  const picker = useRef(/** @type {HTMLInputElement | null} */ (null));
+  const guarded = async (/** @type {() => Promise<void>} */ run) => {
+    setFailure("");
+    try {
+      await run();
+    } catch (problem) {
+      setFailure(/** @type {Error} */ (problem).message);
+      setState("idle");
+    }
+  };
+  const take = (/** @type {File} */ file) => guarded(async () => {
+    setState("sending");
+    await upload(file);
+    setState("idle");
+  });
+  const startOrStop = () => guarded(async () => {
+    if (recorder.current) {
+      const file = await recorder.current.stop();
+      recorder.current = null;
+      await take(file);
+    } else {
+      pause();
+      recorder.current = await record();
+      setState("recording");
+    }
+  });
+  const { start } = form.value;
+  return html`<section class="start" aria-labelledby="start-heading">
+    <h2 id="start-heading">Start from a sound</h2>
+    ${start ? html`<${Chosen} start=${start} />` : html`<p class="hint">Hum a tune or bring a recording: the song goes on from there.</p>
+      <div class="row-of-buttons">
+        <input type="file" ref=${picker} hidden accept="audio/*,.flac,.aif,.aiff,.mp4,.webm" aria-label="Sound file"
+          onChange=${(/** @type {any} */ event) => event.currentTarget.files[0] && take(event.currentTarget.files[0])} />
+        <button type="button" disabled=${state !== "idle"} onClick=${() => picker.current?.click()}>
+          <${Icon} name="upload" />Upload a sound</button>
+        <button type="button" class=${state === "recording" ? "recording" : ""} disabled=${state === "sending"}
+          onClick=${startOrStop}><${Icon} name=${state === "recording" ? "stop" : "mic"} />
+          ${state === "recording" ? "Stop recording" : "Record"}</button>
+        ${state === "sending" ? html`<span role="status">Reading the sound …</span>` : null}
+      </div>`}
+    ${failure || error ? html`<p class="error" role="alert">${failure || error}</p>` : null}
+  </section>`;
+}
+
+/** @param {File} file */
+async function upload(file) {
+  const sound = await decoded(file);
+  const data = new FormData();
+  data.append("file", file, file.name);
+  const headers = { "Idempotency-Key": idempotencyKey() };
+  const asset = await call("createAsset", { form: data, headers });
+  const durationSec = asset.duration_seconds ?? sound?.duration ?? 0;
+  const peaks = sound ? peaksOf(sound, POINTS) : new Float32Array(0);
+  if (heard.value) URL.revokeObjectURL(heard.value.url);
+  heard.value = { assetId: asset.id, peaks, url: sound ? URL.createObjectURL(file) : "" };
+  change({
+    start: {
+      assetId: asset.id, name: file.name, durationSec, startSec: 0,
+      endSec: Math.min(durationSec, SUGGESTED_SEC),
+    },
+  });
+}
+
+/** @param {{start: import("../../lib/new_song.js").Start}} props */
+function Chosen({ start }) {
+  const [positionSec, setPosition] = useState(0);
+  const audio = useRef(/** @type {HTMLAudioElement | null} */ (null));
+  const sound = heard.value?.assetId === start.assetId ? heard.value : null;
+  const set = (/** @type {Partial<import("../../lib/new_song.js").Start>} */ part) => {
+    change({ start: { ...start, ...part } });
+  };
+  useEffect(() => () => audio.current?.pause(), []);
+  const listen = () => {
+    const element = audio.current;
+    if (!element) return;
+    if (!element.paused) {
+      element.pause();
+      return;
+    }
+    pause();
+    element.currentTime = start.startSec;
+    void element.play();
+  };
+  const follow = (/** @type {any} */ event) => {
+    setPosition(event.currentTarget.currentTime);
+    if (event.currentTarget.currentTime >= start.endSec) event.currentTarget.pause();
+  };
+  return html`<div class="chosen">
+    <p class="chosen-name"><bdi>${start.name}</bdi> <span class="hint">${duration(start.durationSec)}</span></p>
+    ${sound && sound.peaks.length > 0 ? html`<${Waveform} peaks=${sound.peaks} durationSec=${start.durationSec}
+      positionSec=${positionSec} heightPx=${72} canSelect part=${{ startSec: start.startSec, endSec: start.endSec }}
+      onSeek=${setPosition} onPart=${set} />` : null}
+    <div class="chosen-fields">
+      <${NumberField} label="From" unit="s" min=${0} max=${start.endSec} step="any" value=${round(start.startSec)}
+        onValue=${(/** @type {number | ""} */ value) => value !== "" && set({ startSec: value })} />
+      <${NumberField} label="To" unit="s" min=${start.startSec} max=${start.durationSec} step="any"
+        value=${round(start.endSec)} onValue=${(/** @type {number | ""} */ value) => value !== "" && set({ endSec: value })} />
+      ${sound?.url ? html`<button type="button" onClick=${listen}><${Icon} name="play" isFilled />Listen</button>
+        <audio ref=${audio} src=${sound.url} onTimeUpdate=${follow}></audio>` : null}
+      <button type="button" class="quiet" onClick=${() => change({ start: null })}>Remove the sound</button>
+    </div>
+  </div>`;
+}
+
+/** @param {number} seconds */
+function round(seconds) {
+  return Math.round(seconds * 100) / 100;
+}

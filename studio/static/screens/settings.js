@@ -1,0 +1,70 @@
+// The session, the models and the workers of the service, and how the page looks.
+import { html, useEffect, useState } from "../lib/html.js";
+import { bytes, duration, moment } from "../lib/format.js";
+import { isHelpOpen } from "../lib/keys.js";
+import { loadModels, models } from "../lib/models.js";
+import { session, signOut } from "../lib/session.js";
+import { useSystem } from "../lib/system.js";
+import { RadioGroup } from "../components/controls.js";
+import { attempt } from "../components/toasts.js";
+
+/** The screen. */
+export function Settings() {
+  useEffect(() => {
+    document.title = "Settings – Jukebox";
+    void attempt(loadModels);
+  }, []);
+  const system = useSystem();
+  return html`<div class="screen screen-settings">
+    <div class="screen-head"><h1>Settings</h1></div>
+    <div class="settings-grid">
+      <${Look} /><${Key} /><${Workers} system=${system} /><${Models} />
+    </div>
+    ${system ? html`<p class="hint">Jukebox ${system.version} · <a href="docs">API</a></p>` : null}
+  </div>`;
+}
+
+function Look() {
+  const [theme, setTheme] = useState(document.documentElement.dataset.theme ?? "system");
+  const choose = (/** @type {string} */ value) => {
+    setTheme(value);
+    try {
+      localStorage.setItem("jukebox.theme", value);
+    } catch {
+      // The choice holds until the page is closed.
+    }
+    if (value === "system") delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = value;
+  };
+  return html`<section class="panel" aria-labelledby="look"><h2 id="look">Look</h2>
+    <${RadioGroup} label="Colors" value=${theme} onValue=${choose}
+      options=${[{ value: "system", label: "System" }, { value: "light", label: "Light" }, { value: "dark", label: "Dark" }]} />
+    <button type="button" onClick=${() => { isHelpOpen.value = true; }}>Show the keys</button></section>`;
+}
+
+function Key() {
+  const { owner, scopes, expiresAt } = session.value;
+  return html`<section class="panel" aria-labelledby="key"><h2 id="key">Key</h2>
+    ${owner ? html`<dl><div><dt>Key</dt><dd>${owner}</dd></div><div><dt>May</dt><dd>${scopes.join(", ")}</dd></div>
+      ${expiresAt ? html`<div><dt>Signed in until</dt><dd>${moment(expiresAt)}</dd></div>` : null}</dl>
+      <button type="button" onClick=${() => attempt(signOut)}>Sign out</button>`
+    : html`<p>This service runs on this machine and needs no key.</p>`}</section>`;
+}
+
+/** @param {{system: import("../../types").System | null}} props */
+function Workers({ system }) {
+  return html`<section class="panel" aria-labelledby="workers"><h2 id="workers">Workers</h2>
+    ${system && system.workers.length === 0 ? html`<p>No worker is running. Songs wait until one starts.</p>` : null}
+    <ul class="workers">${(system?.workers ?? []).map((worker) => html`<li key=${worker.name}>
+      <strong>${worker.device}</strong><span class="hint">${worker.name}: ${worker.models.join(", ")}</span></li>`)}</ul></section>`;
+}
+
+function Models() {
+  return html`<section class="panel panel-wide" aria-labelledby="models"><h2 id="models">Models</h2>
+    <ul class="models">${(models.value ?? []).map((model) => html`<li key=${model.name}>
+      <div class="model-head"><strong>${model.name}</strong><span class=${`tag tag-${model.state}`}>${model.state}</span>
+        <span class="hint">${bytes(model.bytes)}${model.limits ? `, up to ${duration(model.limits.max_duration_seconds)}` : ""}</span></div>
+      <p>${model.error ?? model.description}</p>
+      ${model.state === "absent" ? html`<p class="hint">To fetch it: <code>jukebox models pull ${model.name}</code></p>` : null}
+    </li>`)}</ul></section>`;
+}

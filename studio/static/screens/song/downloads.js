@@ -1,0 +1,27 @@
+// What can be kept as files.
+import { html } from "../../lib/html.js";
+import { SERVICE_URL } from "../../lib/client.js";
+import { outputOf } from "../../lib/outputs.js";
+import { levelOf, songView } from "../../lib/song_view.js";
+import { Icon } from "../../components/icon.js";
+
+const FORMATS = [["mp3", "MP3"], ["wav", "WAV"], ["flac", "FLAC"], ["ogg", "OGG"]];
+
+/** @param {{job: import("../../../types").Job}} props */
+export function Downloads({ job }) {
+  const { sample } = songView(job.id);
+  const level = levelOf(job);
+  if (!level || !outputOf(job, sample.value, level)) return null;
+  const href = (/** @type {string} */ path) => new URL(path, SERVICE_URL).href;
+  const sound = `${job.urls.audio}?sample=${sample.value}&level=${level}`;
+  return html`<section class="panel" aria-labelledby="downloads-heading"><h2 id="downloads-heading">Keep</h2>
+    <ul class="downloads">
+      ${FORMATS.map(([format, name], place) => html`<li key=${format}><a class=${`button${place === 0 ? "" : " quiet"}`}
+        href=${href(`${sound}&format=${format}`)} download><${Icon} name="download" />Download ${name}</a></li>`)}
+      <li><a class="button quiet" href=${href(job.urls.codes)} download><${Icon} name="download" />Codes</a></li>
+      ${job.input.lyrics.trim() ? html`<li><a class="button quiet" download
+        href=${href(`${job.urls.alignment}?sample=${sample.value}&format=lrc`)}><${Icon} name="download" />Timed lyrics</a></li>` : null}
+      ${job.urls.archive ? html`<li><a class="button quiet" href=${href(job.urls.archive)} download>
+        <${Icon} name="download" />Everything (ZIP)</a></li>` : null}
+    </ul></section>`;
+}

@@ -1,0 +1,72 @@
+// The lyrics: the line that is sung now stands out, and a click on a line goes there.
+import { html, useEffect, useRef, useState } from "../../lib/html.js";
+import { Problem, call } from "../../lib/client.js";
+import { play, positionSec, seek, track } from "../../lib/player.js";
+import { songView } from "../../lib/song_view.js";
+
+/** @typedef {{text: string, start_seconds: number | null, end_seconds: number | null}} Timed */
+/** @typedef {{lines: Timed[], words: Timed[]}} Alignment */
+
+/** @param {{job: import("../../../types").Job}} props */
+export function LyricsFollow({ job }) {
+  const view = songView(job.id);
+  const sample = view.sample.value;
+  const alignment = useAlignment(job, sample);
+  const isLoaded = track.value?.jobId === job.id;
+  const now = isLoaded ? positionSec.value : -1;
+  if (!job.input.lyrics.trim()) return null;
+  const lines = (alignment?.lines ?? []).filter(({ text }) => text.trim());
+  if (lines.length === 0) {
+    return html`<section class="lyrics" aria-labelledby="lyrics-heading"><h2 id="lyrics-heading">Lyrics</h2>
+      <p class="lyrics-plain" dir="auto">${job.input.lyrics}</p></section>`;
+  }
+  const current = lines.findLastIndex(({ start_seconds: start }) => start !== null && start <= now);
+  const goTo = (/** @type {number} */ seconds) => {
+    if (isLoaded) seek(seconds);
+    else play(job, { sample, level: view.level.value, atSec: seconds });
+  };
+  return html`<section class="lyrics" aria-labelledby="lyrics-heading"><h2 id="lyrics-heading">Lyrics</h2>
+    <ol class="lines">${lines.map((line, place) => html`<${Line} key=${place} line=${line} now=${now}
+      isCurrent=${place === current} goTo=${goTo} words=${alignment?.words ?? []} />`)}</ol>
+  </section>`;
+}
+
+/** @param {{line: Timed, now: number, isCurrent: boolean, goTo: (seconds: number) => void, words: Timed[]}} props */
+function Line({ line, now, isCurrent, goTo, words }) {
+  const element = useRef(/** @type {HTMLElement | null} */ (null));
+  useEffect(() => {
+    if (isCurrent) element.current?.scrollIntoView({ block: "nearest", behavior: motion() });
+  }, [isCurrent]);
+  const { start_seconds: start, end_seconds: end } = line;
+  const isSung = start !== null;
+  const own = isSung ? words.filter((word) => word.start_seconds !== null
+    && word.start_seconds >= start - 1e-6 && word.start_seconds < (end ?? Infinity) + 1e-6) : [];
+  const shown = isCurrent && own.map(({ text }) => text).join("") !== "" ? own : null;
+  return html`<li ref=${element} aria-current=${isCurrent ? "true" : undefined}>
+    <button type="button" class=${`line${isSung ? "" : " line-unsung"}`} dir="auto" disabled=${!isSung}
+      onClick=${() => start !== null && goTo(start)}>${shown ? shown.map((word, place) => html`<span key=${place}
+        class=${(word.start_seconds ?? 0) <= now ? "word-sung" : ""}>${word.text.trim()}${" "}</span>`) : line.text.trim()}</button>
+  </li>`;
+}
+
+function motion() {
+  return matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
+}
+
+/** @param {import("../../../types").Job} job @param {number} sample */
+function useAlignment(job, sample) {
+  const [alignment, setAlignment] = useState(/** @type {Alignment | null} */ (null));
+  const hasTop = job.outputs.length > 0;
+  useEffect(() => {
+    if (!hasTop || !job.input.lyrics.trim()) return undefined;
+    const stop = new AbortController();
+    const parts = { path: { job_id: job.id }, query: { sample }, signal: stop.signal };
+    call("downloadAlignment", parts).then(setAlignment, (error) => {
+      // Not every model has times for its lyrics; then they are plain text.
+      if (!(error instanceof Problem) && !stop.signal.aborted) throw error;
+      if (!stop.signal.aborted) setAlignment(null);
+    });
+    return () => stop.abort();
+  }, [job.id, sample, hasTop, job.status]);
+  return alignment;
+}

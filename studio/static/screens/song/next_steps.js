@@ -1,0 +1,50 @@
+// Going on from a song: more of it, finer levels, or the same again.
+import { html, useState } from "../../lib/html.js";
+import { Problem } from "../../lib/client.js";
+import { createJob } from "../../lib/jobs.js";
+import { reuse } from "../../lib/new_song.js";
+import { LEVELS, bestOutput, outputOf } from "../../lib/outputs.js";
+import { go, hrefOf } from "../../lib/router.js";
+import { maySubmit } from "../../lib/session.js";
+import { songView } from "../../lib/song_view.js";
+import { NumberField } from "../../components/controls.js";
+import { Icon } from "../../components/icon.js";
+
+const DEFAULT_SEC = 10;
+
+/** @param {{job: import("../../../types").Job}} props */
+export function NextSteps({ job }) {
+  const [seconds, setSeconds] = useState(/** @type {number | ""} */ (DEFAULT_SEC));
+  const [error, setError] = useState("");
+  const sample = songView(job.id).sample.value;
+  if (!maySubmit() || !bestOutput(job, sample)) return null;
+  const make = async (/** @type {object} */ body) => {
+    setError("");
+    try {
+      const made = await createJob({ parent_id: job.id, sample, ...body });
+      go(hrefOf("songs", made.id));
+    } catch (problem) {
+      if (!(problem instanceof Problem)) throw problem;
+      setError(problem.fields[0]?.detail ?? problem.message);
+    }
+  };
+  const next = nextLevels(job, sample);
+  return html`<section class="panel" aria-labelledby="next-heading"><h2 id="next-heading">Go on</h2>
+    <p class="hint">From take ${sample + 1}</p>
+    <div class="continue">
+      <${NumberField} label="Seconds to add" unit="s" min=${0.1} max=${600} step="any" value=${seconds} onValue=${setSeconds} />
+      <button type="button" id="continue-button" class="primary" disabled=${seconds === ""}
+        onClick=${() => make({ mode: "continue", duration_seconds: seconds })}>
+        <${Icon} name="branch" />Continue by ${seconds || 0} seconds</button>
+    </div>
+    ${next ? html`<button type="button" onClick=${() => make({ mode: "upsample", levels: next })}>
+      <${Icon} name="wave" />Refine</button>` : null}
+    <button type="button" class="quiet" onClick=${() => { reuse(job); go(hrefOf("new")); }}>Use its settings again</button>
+    ${error ? html`<p class="error" role="alert">${error}</p>` : null}
+  </section>`;
+}
+
+/** The levels after refining; null if nothing is missing. @param {import("../../../types").Job} job @param {number} sample */
+function nextLevels(job, sample) {
+  return outputOf(job, sample, "bottom") || !outputOf(job, sample, "top") ? null : [...LEVELS];
+}

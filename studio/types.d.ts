@@ -1,0 +1,155 @@
+/**
+ * What the page uses of the answers of the API. A test compares every name with /openapi.json
+ * (tests/api/test_studio_client.py).
+ */
+
+export interface LevelProgress {
+  level: string;
+  tokens_done: number;
+  tokens_total: number;
+}
+
+export interface Progress {
+  value: number;
+  level: string | null;
+  levels: LevelProgress[];
+}
+
+export interface Output {
+  level: string;
+  sample: number;
+  url: string;
+  format: string;
+  duration_seconds: number;
+  sample_rate_hz: number;
+  bytes: number;
+}
+
+export interface Warning {
+  code: string;
+  pointer: string;
+  detail: string;
+}
+
+export interface JobError {
+  code: string;
+  message: string;
+  retryable: boolean;
+}
+
+export interface JobUrls {
+  self: string;
+  audio: string;
+  codes: string;
+  alignment: string;
+  lyrics: string;
+  live?: string;
+  peaks?: string;
+  spectrogram?: string;
+  archive?: string;
+}
+
+export interface LevelSampling {
+  temperature: number;
+  top_k: number;
+  top_p: number;
+}
+
+export interface JobInput {
+  mode: string;
+  model: string;
+  artist: string;
+  genre: string;
+  lyrics: string;
+  duration_seconds: number | null;
+  num_samples: number;
+  levels: string[];
+  seed: number | null;
+  speed: string;
+  audio_format: string;
+  sample: number | null;
+  cut_seconds: number | null;
+  sampling: Record<string, LevelSampling>;
+  channels?: number;
+}
+
+export interface Job {
+  id: string;
+  status: string;
+  stage: string;
+  created_at: string;
+  started_at: string | null;
+  completed_at: string | null;
+  expires_at: string | null;
+  queue_position: number | null;
+  eta_seconds: number | null;
+  progress: Progress;
+  duration_seconds: number;
+  parent_id: string | null;
+  root_id: string;
+  outputs: Output[];
+  warnings: Warning[];
+  seed: number;
+  attempt: number;
+  error: JobError | null;
+  urls: JobUrls;
+  input: JobInput;
+  title?: string | null;
+  tags?: string[];
+  favorite?: boolean;
+  notes?: string | null;
+  deleted_at?: string | null;
+  parent_ids?: string[];
+}
+
+export interface ModelLimits {
+  min_duration_seconds: number;
+  max_duration_seconds: number;
+  max_song_duration_seconds: number;
+}
+
+export interface ModelLevel {
+  level: string;
+  default_hop_fraction: number;
+}
+
+export interface Model {
+  name: string;
+  state: string;
+  description: string;
+  licence: string;
+  reads_lyrics: boolean;
+  levels: ModelLevel[];
+  limits: ModelLimits | null;
+  bytes: number;
+  error: string | null;
+}
+
+export interface Worker {
+  name: string;
+  device: string;
+  models: string[];
+  stages: string[];
+  seen_at: string;
+}
+
+export interface System {
+  version: string;
+  workers: Worker[];
+  jobs: Record<string, number>;
+}
+
+export interface LyricsWindow {
+  start_seconds: number;
+  end_seconds: number;
+  first_character: number;
+  text: string;
+}
+
+export interface Lyrics {
+  text: string | null;
+  paced_text: string | null;
+  windows: LyricsWindow[];
+  sung?: string | null;
+  left?: string | null;
+}
