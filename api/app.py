@@ -12,6 +12,7 @@ from api.access.cors import Cors
 from api.access.origins import is_loopback
 from api.access.revocation import EndWithKey
 from api.dependencies import Services
+from api.job_feed import JobFeed
 from api.media import Ingest
 from api.metrics import ApiMetrics, CountRequests
 from api.rollback import Withdrawals
@@ -21,6 +22,7 @@ from api.routes import (
     audio,
     docs,
     events,
+    feed,
     health,
     jobs,
     lyrics,
@@ -61,6 +63,7 @@ _ROUTERS = (
     annotations.router,
     pins.router,
     events.router,
+    feed.router,
     audio.router,
     alignment.router,
     lyrics.router,
@@ -93,6 +96,7 @@ def create_app(
 
     `folder` is asked before anything is written to the data folder; None asks nobody.
     """
+    stopping = asyncio.Event()
     services = Services(
         settings=settings,
         store=store,
@@ -112,8 +116,9 @@ def create_app(
         ),
         withdrawals=Withdrawals(store, artifacts.remove_job),
         streams=Streams(max_all=settings.max_streams, max_per_owner=settings.max_streams_per_key),
+        feed=JobFeed(watcher, stopping),
         metrics=ApiMetrics(store, queue, settings.data_dir),
-        stopping=asyncio.Event(),
+        stopping=stopping,
     )
     return _app_over(services, keys)
 
@@ -196,6 +201,7 @@ def _running(services: Services) -> Callable[[FastAPI], AbstractAsyncContextMana
         sweeper.start()
         yield
         sweeper.stop()
+        await services.feed.close()
         await services.watcher.close()
         await run_in_threadpool(sweeper.join, _JOIN_SEC)
         await run_in_threadpool(services.withdrawals.close)

@@ -12,13 +12,14 @@ from fastapi import Depends, Path, Request
 from fastapi.concurrency import run_in_threadpool
 
 from api.access.signed_urls import UrlSigner, signer_for
+from api.job_feed import JobFeed
 from api.media import Ingest
 from api.metrics import ApiMetrics
 from api.rollback import Withdrawals
 from api.settings import ApiSettings
 from api.views.schemas import EXAMPLE_ID, JobView
 from api.views.views import eta_sec, job_view
-from api.web.callers import CallerDep, Proof
+from api.web.callers import Caller, CallerDep, Proof
 from api.web.errors import ApiError
 from api.web.files import Transcoder
 from api.web.proxy import root_path
@@ -63,6 +64,7 @@ class Services:
     uploads: Uploads
     withdrawals: Withdrawals
     streams: Streams
+    feed: JobFeed
     metrics: ApiMetrics
     stopping: asyncio.Event
 
@@ -132,6 +134,7 @@ class JobReader:
         self._rates: dict[str, Mapping[Stage, float]] = {}
         self._url_secret: bytes | None = None
         self._root = root_path(request.scope)
+        self._signing_key = _signing_key(caller)
 
     def view(self, job: Job) -> JobView:
         """A record with its place in the queue and its likely end. Blocking."""
@@ -147,14 +150,11 @@ class JobReader:
         )
 
     def _signer(self) -> UrlSigner | None:
-        """None where no key is needed, or who asks may not read, or not more than one URL."""
-        caller = self._caller
-        is_limited = caller.proof is Proof.SIGNATURE or not caller.may(Scope.READ)
-        if caller.owner is None or is_limited:
+        if self._signing_key is None:
             return None
         if self._url_secret is None:
             self._url_secret = self._store.url_secret()
-        return signer_for(caller.owner, self._url_secret)
+        return signer_for(self._signing_key, self._url_secret)
 
     def _rates_of(self, model: str) -> Mapping[Stage, float]:
         """Asked once per model and request: a page of jobs is mostly of one model."""
@@ -182,6 +182,11 @@ class JobReader:
             return None
         return _as_read(tokenizer.lyrics_alphabet.version, job.request.lyrics)
 
+    @property
+    def audience(self) -> tuple[str | None, str]:
+        """Requests of the same audience see the same view of a job."""
+        return self._signing_key, self._root
+
     async def read(self, job_id: str) -> tuple[Job, JobView]:
         """A record now, and its view. Raises JobNotFound, StoreUnavailable."""
         return await run_in_threadpool(self._read, job_id)
@@ -189,6 +194,12 @@ class JobReader:
     def _read(self, job_id: str) -> tuple[Job, JobView]:
         job = self._store.get(job_id)
         return job, self.view(job)
+
+
+def _signing_key(caller: Caller) -> str | None:
+    """None where no key is needed, or who asks may not read, or not more than one URL."""
+    is_limited = caller.proof is Proof.SIGNATURE or not caller.may(Scope.READ)
+    return None if is_limited else caller.owner
 
 
 @lru_cache(maxsize=128)

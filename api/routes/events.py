@@ -24,7 +24,7 @@ from api.views.schemas import JobView
 from api.web.waiting import ServiceStopping, next_events
 from jobs.errors import JobNotFound, RecordUnreadable, StoreUnavailable
 from jobs.record.job import TERMINAL_STATUSES, Job
-from jobs.store import JobEvent
+from jobs.store import JobEvent, event_order
 
 router = APIRouter(tags=["jobs"])
 
@@ -62,16 +62,11 @@ async def subscribe(
     job, view = await reader.read(job_id)
     if last_event_id is None or not _EVENT_ID.fullmatch(last_event_id):
         return Subscription(job=job, view=view, last_event_id=newest_id)
-    if job.is_terminal and _order(last_event_id) >= _order(newest_id):
+    if job.is_terminal and event_order(last_event_id) >= event_order(newest_id):
         raise HTTPException(HTTPStatus.NO_CONTENT)
     # An id from the future (the store lost events) would wait for what never comes.
-    start_id = min(last_event_id, newest_id, key=_order)
+    start_id = min(last_event_id, newest_id, key=event_order)
     return Subscription(job=job, view=view, last_event_id=start_id)
-
-
-def _order(event_id: str) -> tuple[int, int]:
-    milliseconds, _, sequence = event_id.partition("-")
-    return int(milliseconds), int(sequence)
 
 
 _STREAM_EXAMPLE = (

@@ -1,11 +1,11 @@
 """The payloads of event streams, and how the OpenAPI document describes a stream of them."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from api.views.schemas import JobView
+from api.views.schemas import EXAMPLE_ID, JobView
 from jobs.record.job import JobStatus, Stage
 from jobs.record.request import LevelName
 
@@ -58,6 +58,74 @@ JOB_EVENTS: Mapping[str, type[BaseModel]] = {
 """Names of the events of one job's stream, and their data."""
 
 
+class FeedReset(BaseModel):
+    """Load your list of jobs now: everything that happens from now on follows."""
+
+    reason: Literal["connected", "past_not_kept"] = Field(
+        description="`connected`: the stream begins; `past_not_kept`: events after `Last-Event-ID` "
+        "are lost"
+    )
+
+
+class _OfSomeJob(BaseModel):
+    job_id: str = Field(examples=[EXAMPLE_ID])
+
+
+class _WithSomeJob(_OfSomeJob):
+    job: JobView | None = Field(description="The job now; null if it has been deleted since")
+
+
+class FeedCreated(_WithSomeJob):
+    """A job was created."""
+
+
+class FeedStatus(_WithSomeJob):
+    """The status of a job changed, or a worker claimed or returned it."""
+
+    status: JobStatus
+    stage: Stage
+
+
+class FeedStage(_WithSomeJob):
+    """A level of a job is finished and the next stage begins."""
+
+    stage: Stage
+
+
+class FeedOutput(_WithSomeJob):
+    """An audio file of a job can be downloaded."""
+
+    level: LevelName
+    sample: int
+
+
+class FeedChanged(_WithSomeJob):
+    """Fields changed that are not part of what is generated, such as the title."""
+
+    fields: list[str]
+
+
+class FeedProgress(_OfSomeJob, ProgressEvent):
+    """Progress of a job; without the whole job."""
+
+
+class FeedDeleted(_OfSomeJob):
+    """A job was deleted, or has expired."""
+
+
+FEED_EVENTS: Mapping[str, type[BaseModel]] = {
+    "reset": FeedReset,
+    "created": FeedCreated,
+    "status": FeedStatus,
+    "stage": FeedStage,
+    "output": FeedOutput,
+    "progress": FeedProgress,
+    "changed": FeedChanged,
+    "deleted": FeedDeleted,
+}
+"""Names of the events of the stream of all jobs, and their data."""
+
+
 def event_stream(payloads: Mapping[str, type[BaseModel]], example: str) -> dict[str, Any]:
     """The `content` of an event stream: a text, and event by event the type of its data.
 
@@ -84,6 +152,7 @@ def payload_schemas() -> dict[str, Any]:
     template = "#/components/schemas/{model}"
     models: list[type[BaseModel]] = [
         *(each for each in JOB_EVENTS.values() if each is not JobView),
+        *FEED_EVENTS.values(),
         LevelTokens,
     ]
     schemas = {}

@@ -5,6 +5,7 @@ All keys begin with `jukebox:`:
     job:{id}                         hash    the record (`jobs/record/codec.py`)
     job:{id}:windows                 hash    its windows, hundreds of them: reads go without
     job:{id}:events                  stream  what happened to it
+    events                           stream  what happened to any job, with its owner
     jobs[:status=S][:model=M]        zset    ids by created_at, for lists, counts and the queue
     jobs:status=S:owner=O            zset    the same for one API key, for its limits
     jobs:root=R, jobs:parent=P       zset    ids by created_at: a tree of jobs, and one generation
@@ -56,6 +57,8 @@ OnEnded: TypeAlias = Callable[[JobStatus, str], None]
 """Called with the status with which a job ended, and the code of its failure or ""."""
 
 MAX_EVENTS = 1000
+MAX_FEED_EVENTS = 10_000
+"""Of all jobs together, some 3 MB."""
 RATE_WEIGHT = 0.25
 """Share of the newest measurement in a mean speed."""
 MAX_LIST_WORK = 5000
@@ -75,6 +78,10 @@ _DEADLINE_EXCEEDED = JobError(
 def events_key(job_id: str) -> str:
     """The stream of one job's events."""
     return f"{KEY_PREFIX}job:{job_id}:events"
+
+
+FEED_KEY = f"{KEY_PREFIX}events"
+"""The stream of the events of all jobs."""
 
 
 def record_key(job_id: str) -> str:
@@ -123,6 +130,7 @@ def _constants() -> str:
     lines = [
         f"local PREFIX = '{KEY_PREFIX}'",
         f"local MAX_EVENTS = '{MAX_EVENTS}'",
+        f"local MAX_FEED_EVENTS = '{MAX_FEED_EVENTS}'",
         f"local TERMINAL = {_lua_set(TERMINAL_STATUSES)}",
         f"local LEVEL = {_lua_set(LEVEL_NAMES)}",
         f"local STAGE = {_lua_set(Stage)}",

@@ -45,6 +45,31 @@ class JobEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FeedEvent(JobEvent):
+    """Something that happened to some job; `id` orders the events of all.
+
+    `kind` may also be `created` and `deleted`. `owner` is None where no API key was needed.
+    """
+
+    job_id: str
+    owner: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedPage:
+    """Events of the feed in order, and whether there may be more after them.
+
+    `position` is where the next page begins. `is_whole` is False when events between the position
+    asked for and the first of these are not kept any more; then there are none here.
+    """
+
+    events: tuple[FeedEvent, ...]
+    position: str
+    has_more: bool
+    is_whole: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DueJob:
     """A job that nobody holds although something should happen to it.
 

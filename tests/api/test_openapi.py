@@ -36,6 +36,7 @@ OPERATION_IDS = {
     "unpinJob",
     "deleteJob",
     "streamJobEvents",
+    "streamEvents",
     "downloadAudio",
     "checkAudio",
     "downloadCodes",

@@ -9,6 +9,7 @@ import redis
 from jobs.errors import IllegalTransition, JobNotFound
 from jobs.record.job import JobStatus, LevelProgress, Stage
 from jobs.store import WorkerInfo
+from jobs.store.scripts import FEED_KEY
 from tests.fixtures.ids import NOBODYS_JOB
 from tests.jobs.records import (
     ERROR,
@@ -92,7 +93,7 @@ def test_a_deleted_job_leaves_no_key_behind(store, clean_redis_url):
     store.delete(job.id)
     store.tidied(job.id)
     with redis.Redis.from_url(clean_redis_url, protocol=2) as client:
-        assert client.keys() == []
+        assert client.keys() == [FEED_KEY.encode()]
     with pytest.raises(JobNotFound):
         store.get(job.id)
 

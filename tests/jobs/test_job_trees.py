@@ -7,6 +7,7 @@ import pytest
 from jobs.errors import InvalidCursor, JobNotFound, LeaseLost
 from jobs.record.job import Job, JobStatus
 from jobs.store import JobStore
+from jobs.store.scripts import FEED_KEY
 from tests.jobs.records import SHORT_LEASE_SEC, created, let_the_lease_end, new_job, take
 
 pytestmark = pytest.mark.redis
@@ -90,7 +91,7 @@ def test_children_outlive_their_parent_and_leave_no_index_behind(store, clean_re
     assert store.list_jobs().jobs == ()
     for job in (root, child):
         store.tidied(job.id)
-    assert not store._redis.keys("*")
+    assert store._redis.keys("*") == [FEED_KEY]
 
 
 def test_what_is_no_id_never_becomes_a_key(store):

@@ -8,6 +8,7 @@ from jobs.errors import IdempotencyKeyReused, JobNotFound, LeaseLost, LimitReach
 from jobs.idempotency import IdempotencyKey
 from jobs.limits import JobLimits
 from jobs.record.job import JobStatus, LevelPlan, Stage, new_job_id
+from jobs.store.scripts import FEED_KEY
 from tests.jobs.records import ERROR, METRICS, new_job, take, window
 
 pytestmark = pytest.mark.redis
@@ -119,7 +120,7 @@ class TestExpiry:
         [(job_id, seen)] = store.untidy()
         assert job_id == job.id
         store.tidied(job.id, seen)
-        assert not store._redis.keys("jukebox:*")
+        assert store._redis.keys("jukebox:*") == [FEED_KEY]
 
     def test_a_job_that_has_not_ended_does_not_expire(self, store, clock):
         job = created(store, kept_sec=SHORT_SEC)
@@ -220,7 +221,7 @@ class TestPins:
         store.set_pinned(job.id, True)
         store.delete(job.id)
         store.tidied(job.id)
-        assert not store._redis.keys("jukebox:*")
+        assert store._redis.keys("jukebox:*") == [FEED_KEY]
 
     def test_what_is_not_there_is_not_pinned(self, store):
         with pytest.raises(JobNotFound):

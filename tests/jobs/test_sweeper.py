@@ -14,6 +14,7 @@ from jobs.files.assets import Asset, LocalAssets, new_asset_id
 from jobs.files.sweeper import Sweeper
 from jobs.record.job import JobStatus, Stage
 from jobs.store import JobStore
+from jobs.store.scripts import FEED_KEY
 from tests.jobs.records import ERROR, METRICS, new_job, output, take
 
 pytestmark = pytest.mark.redis
@@ -102,7 +103,7 @@ def test_what_its_owner_deleted_is_removed_even_if_the_api_died_over_it(store, a
     store.delete(job.id)
     sweeper.sweep()
     assert names(artifacts, job) == []
-    assert not store._redis.keys("jukebox:*")
+    assert store._redis.keys("jukebox:*") == [FEED_KEY]
 
 
 def test_a_folder_that_cannot_be_removed_now_is_removed_later(
@@ -166,7 +167,7 @@ def test_many_sweepers_at_once_do_it_once(clean_redis_url, store, artifacts, ass
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(sweep, range(4)))
     assert [names(artifacts, job) for job in jobs] == [[]] * 5
-    assert not store._redis.keys("jukebox:*")
+    assert store._redis.keys("jukebox:*") == [FEED_KEY]
 
 
 def test_it_goes_on_after_the_store_was_away(redis_server, artifacts, assets):

@@ -18,5 +18,6 @@ begin_deadline()
 add_to(lasting_indexes(ARGV[3]), ARGV[2])
 add_to(status_indexes('queued', ARGV[3]), ARGV[2])
 look_again_at(now_us() + tonumber(ARGV[4]))
+announce('created', '{}')
 emit_status()
 return {'ok'}

@@ -148,6 +148,7 @@ local function forget()
   remove_from(status_indexes(status, model))
   remove_from({DUE, DEADLINES, EXPIRIES, CODES_EXPIRIES})
   free_idempotency_key()
+  announce('deleted', '{}')
   redis.call('UNLINK', RECORD, EVENTS, WINDOWS)
   look_at_files(0)
 end

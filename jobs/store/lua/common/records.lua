@@ -3,7 +3,7 @@
 local ID = ARGV[1]
 local RECORD = PREFIX .. 'job:' .. (ID or '')
 local EVENTS, WINDOWS = RECORD .. ':events', RECORD .. ':windows'
-local DUE = PREFIX .. 'due'
+local DUE, FEED = PREFIX .. 'due', PREFIX .. 'events'
 
 local function int(number) return string.format('%.0f', number) end
 
@@ -42,8 +42,16 @@ local function is_of_newer_release(index)
   return true
 end
 
+-- To those who follow all jobs of an owner. The record must be there.
+local function announce(kind, data)
+  redis.call('XADD', FEED, 'MAXLEN', '~', MAX_FEED_EVENTS, '*', 'job_id', ID,
+             'owner', get('owner') or '', 'kind', kind, 'data', data)
+end
+
+-- To those who follow this job, and to those who follow all.
 local function emit(kind, data)
   redis.call('XADD', EVENTS, 'MAXLEN', '~', MAX_EVENTS, '*', 'kind', kind, 'data', data)
+  announce(kind, data)
 end
 
 local function emit_status()
