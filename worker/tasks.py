@@ -18,11 +18,12 @@ from jobs.errors import (
     RecordUnreadable,
     StoreUnavailable,
 )
-from jobs.record.job import LevelMetrics, Stage, stages_of
+from jobs.record.job import Job, LevelMetrics, Stage, stages_of
 from jobs.record.songs import level_of
 from jobs.store import Claim
 from jukebox_core.engine.overlap import OverlapMode
 from jukebox_core.errors import LabelError
+from jukebox_core.sampling.step_cost import token_cost
 from jukebox_core.song import Speed
 from jukebox_core.units import Level
 from worker.lease.lease import JobCanceled, Lease, WorkerDraining
@@ -144,6 +145,7 @@ def _try_to_claim(worker: WorkerParts, job_id: str, stage: Stage) -> Claim | Non
 def _work(worker: WorkerParts, lease: Lease, following: frozenset[Stage]) -> None:
     """The claimed stage, and those of `following` that come next."""
     song = _song_of(worker, lease.claim)
+    lease.progress.set_costs(song.token_costs(_rates(worker, lease.claim.job)))
     if lease.claim.job.step is None:
         weights = worker.backends.weights
         lease.write(
@@ -326,11 +328,22 @@ def _song_of(worker: WorkerParts, claim: Claim) -> JobSong:
     return JobSong.from_job(claim.job, card.config, card.tokenizer, backend)
 
 
+def _rates(worker: WorkerParts, job: Job) -> Mapping[Stage, float]:
+    """What is known of the speed of its levels; nothing while the store is away."""
+    try:
+        return worker.store.rates(job.request.model)
+    except StoreUnavailable:
+        return {}
+
+
 def _record_rate(worker: WorkerParts, claim: Claim, tokens_per_second: float) -> None:
     if tokens_per_second <= 0.0:
         return
+    num_rows = claim.job.request.num_samples
+    # The speed of a song of one take: those of others follow from it.
+    rate = tokens_per_second / num_rows * token_cost(1.0, num_rows=num_rows, num_segments=1)
     try:
-        worker.store.record_rate(claim.job.request.model, claim.job.stage, tokens_per_second)
+        worker.store.record_rate(claim.job.request.model, claim.job.stage, rate)
     except StoreUnavailable as error:
         log.warning("a speed is not recorded: %s", error, extra={"job_id": claim.job.id})
 

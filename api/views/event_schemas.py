@@ -22,6 +22,7 @@ class ProgressEvent(BaseModel):
 
     value: float
     level: LevelName | None = Field(description="The level in progress")
+    eta_seconds: float | None = Field(description="Estimated seconds to the end; null if unknown")
     levels: dict[LevelName, LevelTokens] = Field(description="The levels that have begun")
 
 

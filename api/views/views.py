@@ -35,6 +35,7 @@ from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig
 from jukebox_core.labels.search import NameMatch
 from jukebox_core.models.catalog import ModelCard, ModelState
 from jukebox_core.models.released import ReleasedModel
+from jukebox_core.sampling.step_cost import token_cost
 from jukebox_core.units import Level
 
 View = TypeVar("View", bound=BaseModel)
@@ -204,14 +205,24 @@ def _level_name(level: str) -> LevelName:
 
 
 def remaining_sec(job: Job, rates: Mapping[Stage, float]) -> float | None:
-    """Seconds of work left in a job itself; None while a stage it needs was never measured."""
+    """Seconds of work left in a job itself; None while nothing is known.
+
+    Its worker measures them. Before it has, the mean rates of the model tell; a stage may be among
+    those that were never measured.
+    """
+    if job.seconds_left is not None:
+        return job.seconds_left
     total_sec = 0.0
     for level in job.request.levels:
         tokens_done = _done(job, level).tokens_done
         tokens_left = max(job.plan[level].tokens_total - tokens_done, 0)
         if tokens_left and not rates.get(Stage(level)):
             return None
-        total_sec += tokens_left / rates[Stage(level)] if tokens_left else 0.0
+        if tokens_left:
+            step_sec = 1.0 / rates[Stage(level)]
+            total_sec += tokens_left * token_cost(
+                step_sec, num_rows=job.request.num_samples, num_segments=1
+            )
     return total_sec
 
 

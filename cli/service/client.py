@@ -298,7 +298,12 @@ def job_after(job: JobView | None, event: ServerEvent) -> JobView | None:
     if isinstance(data.get("job"), dict):
         return dict(data["job"])
     if event.kind == "progress" and job is not None:
-        return {**job, "progress": _merged_progress(job["progress"], data)}
+        eta_sec = data.pop("eta_seconds", job.get("eta_seconds"))
+        return {
+            **job,
+            "eta_seconds": eta_sec,
+            "progress": _merged_progress(job["progress"], data),
+        }
     return job
 
 

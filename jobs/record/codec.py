@@ -142,6 +142,8 @@ def job_to_fields(job: Job) -> dict[str, str]:
         fields["webhook_events"] = " ".join(job.request.webhook_events)
     annotations = {name: getattr(job, name) for name in Annotations.model_fields}
     fields |= {n: text for n, text in annotations_to_fields(annotations).items() if text}
+    if job.seconds_left is not None:
+        fields["seconds_left"] = f"{job.seconds_left:.1f}"
     if job.crashes:
         fields["crashes"] = str(job.crashes)
     if job.parent_sample is not None:
@@ -203,6 +205,7 @@ def _job_from_fields(fields: Mapping[str, str], windows: Mapping[str, str] | Non
         crashes=int(fields.get("crashes", 0)),
         fence=int(fields["fence"]),
         progress_value=float(fields["progress_value"]),
+        seconds_left=float(fields["seconds_left"]) if "seconds_left" in fields else None,
         progress=_coarse_to_fine(progress),
         codes=None if windows is None else _windows(windows),
         outputs=tuple(sorted(outputs, key=lambda o: (LEVEL_NAMES.index(o.level), o.sample))),

@@ -200,6 +200,7 @@ class Job:
 
     `request` is complete: seed and song duration are filled in. `labels` says per level what each
     name resolved to. `stage` is what runs or waits to run. `fence` rises with every claim;
+    `seconds_left` is what its worker forecast with its last heartbeat.
     `attempt` only when a worker died with the job, and begins anew when a failed one is retried.
     `crashes` counts the deaths since the last window that was kept. `lease_expires_at` is None
     while nobody holds it. `codes` are the kept windows: a long song has a thousand, so they are
@@ -246,6 +247,7 @@ class Job:
     fence: int = 0
     lease_expires_at: datetime | None = None
     progress_value: float = 0.0
+    seconds_left: float | None = None
     progress: Mapping[str, LevelProgress] = field(default_factory=dict)
     # Read or not, it is the same record.
     codes: tuple[CodesFile, ...] | None = field(default=(), compare=False)

@@ -89,17 +89,25 @@ class Claims(ScriptRunner):
         return not needs_newer_release
 
     def heartbeat(
-        self, claim: Claim, progress: Mapping[str, LevelProgress], value: float, *, lease_sec: float
+        self,
+        claim: Claim,
+        progress: Mapping[str, LevelProgress],
+        value: float,
+        *,
+        seconds_left: float | None = None,
+        lease_sec: float,
     ) -> bool:
         """Renew the lease and write progress; True when cancel was requested.
 
         Raises LeaseLost, also for a job that fails now because its deadline has passed.
-        `value` is kept between 0 and 1 and never goes back.
+        `value` is kept between 0 and 1 and never goes back. `seconds_left` is a forecast; None
+        leaves the last one.
         """
         parts = [word for level, part in progress.items() for word in (level, to_json(part))]
         kept_value = repr(min(max(float(value), 0.0), 1.0))
         lease_us = microseconds(lease_sec)
-        reply = self._run_as_owner("heartbeat", claim, lease_us, kept_value, *parts)
+        forecast = "" if seconds_left is None else f"{max(seconds_left, 0.0):.1f}"
+        reply = self._run_as_owner("heartbeat", claim, lease_us, kept_value, forecast, *parts)
         return bool(reply[1] == JobStatus.CANCELING)
 
     def record_window(self, claim: Claim, codes: CodesFile) -> None:

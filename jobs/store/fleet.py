@@ -42,7 +42,7 @@ class Fleet(ScriptRunner):
         self._run("announce_worker", worker.name, _worker_to_json(worker), microseconds(ttl_sec))
 
     def rates(self, model: str) -> Mapping[Stage, float]:
-        """Mean tokens per second of each stage that has been measured."""
+        """Mean tokens per second of each measured stage, for a song of one take."""
         with errors_as_store_unavailable():
             rates = cast(dict[str, str], self._redis.hgetall(f"{KEY_PREFIX}rates:{model}"))
         return {Stage(stage): float(rate) for stage, rate in rates.items() if stage in set(Stage)}

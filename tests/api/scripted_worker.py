@@ -28,9 +28,19 @@ class ScriptedWorker:
         assert claim is not None, f"{job_id} cannot be claimed at {stage}"
         return claim
 
-    def report(self, claim: Claim, level: str, tokens_done: int, value: float) -> bool:
+    def report(
+        self,
+        claim: Claim,
+        level: str,
+        tokens_done: int,
+        value: float,
+        *,
+        seconds_left: float | None = None,
+    ) -> bool:
         progress = {level: LevelProgress(tokens_done=tokens_done, windows_done=0)}
-        return self._store.heartbeat(claim, progress, value, lease_sec=LEASE_SEC)
+        return self._store.heartbeat(
+            claim, progress, value, seconds_left=seconds_left, lease_sec=LEASE_SEC
+        )
 
     def sing(self, job_id: str) -> Job:
         """All stages to the end."""

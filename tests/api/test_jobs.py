@@ -122,6 +122,28 @@ async def test_an_eta_appears_once_speeds_were_measured(service: Service):
     assert etas == [pytest.approx(10.0), pytest.approx(20.0)]
 
 
+async def test_the_eta_of_a_running_job_is_its_workers_forecast(service: Service):
+    job = await service.post()
+    claim = service.worker.claim(job["id"])
+    service.worker.report(claim, "top", 300, 0.1)
+    assert (await service.client.get(job["urls"]["self"])).json()["eta_seconds"] is None
+    service.worker.report(claim, "top", 400, 0.2, seconds_left=42.25)
+    service.worker.report(claim, "top", 400, 0.2)
+    assert (await service.client.get(job["urls"]["self"])).json()["eta_seconds"] == 42.2
+
+
+async def test_three_takes_in_one_batch_are_not_told_to_take_three_times_as_long(service: Service):
+    one, three = await service.post(), await service.post(num_samples=3)
+    for stage in (Stage.TOP, Stage.MIDDLE, Stage.BOTTOM):
+        service.store.record_rate("tiny", stage, 100.0)
+    service.worker.claim(one["id"])
+    etas = [
+        (await service.client.get(job["urls"]["self"])).json()["eta_seconds"]
+        for job in (one, three)
+    ]
+    assert etas[0] < etas[1] < 2.0 * etas[0]
+
+
 async def test_a_job_can_be_watched_from_queue_to_end(service: Service):
     job = await service.post()
     path = job["urls"]["self"]

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from jobs.errors import LeaseLost, StoreUnavailable
-from jobs.record.job import JobStatus, LevelMetrics, Stage
+from jobs.record.job import JobStatus, LevelMetrics, LevelProgress, Stage
 from jobs.store import JobStore
 from worker.device.engine_thread import EngineThread, Pending
 from worker.device.models import ModelShelf
@@ -147,14 +147,63 @@ def _tokens_done(job):
 def test_progress_weighs_levels_by_their_tokens_and_leaves_a_little_for_the_end(service):
     job = service.admit()
     progress = StageProgress(job)
-    assert progress.snapshot()[1] == 0.0
+    assert progress.snapshot().value == 0.0
     total = sum(plan.tokens_total for plan in job.plan.values())
     progress.set_kept("top", tokens=job.plan["top"].tokens_total, windows=1)
-    levels, value = progress.snapshot()
-    assert value == pytest.approx(0.98 * job.plan["top"].tokens_total / total)
-    assert levels["middle"].tokens_done == 0
+    now = progress.snapshot()
+    assert now.value == pytest.approx(0.98 * job.plan["top"].tokens_total / total)
+    assert now.levels["middle"].tokens_done == 0
     for level, plan in job.plan.items():
         progress.set_kept(level, tokens=plan.tokens_total, windows=plan.windows_total)
-    assert progress.snapshot()[1] == pytest.approx(0.98)
+    assert progress.snapshot().value == pytest.approx(0.98)
     progress.set_rendered(1.0)
-    assert progress.snapshot()[1] == pytest.approx(1.0)
+    assert progress.snapshot().value == pytest.approx(1.0)
+
+
+def test_progress_weighs_a_token_by_what_it_costs(service):
+    job = service.admit()
+    progress = StageProgress(job)
+    progress.set_costs({"top": 8.0, "middle": 1.0, "bottom": 1.0})
+    totals = {level: plan.tokens_total for level, plan in job.plan.items()}
+    progress.set_kept("top", tokens=totals["top"], windows=1)
+    all_work = 7.0 * totals["top"] + sum(totals.values())
+    assert progress.snapshot().value == pytest.approx(0.98 * 8.0 * totals["top"] / all_work)
+
+
+def test_the_seconds_left_follow_from_the_speed_of_the_first_level(service):
+    job = service.admit()
+    now = 100.0
+    progress = StageProgress(job, clock=lambda: now)
+    progress.set_costs({"top": 2.0, "middle": 1.0, "bottom": 1.0})
+    tokens = 0
+    progress.watch("top", lambda: LevelProgress(tokens_done=tokens))
+    assert progress.snapshot().seconds_left is None
+    now += 500.0  # a model is loaded meanwhile
+    assert progress.snapshot().seconds_left is None
+    now, tokens = now + 2.0, 10
+    totals = {level: plan.tokens_total for level, plan in job.plan.items()}
+    work_left = 2.0 * (totals["top"] - 10) + totals["middle"] + totals["bottom"]
+    assert progress.snapshot().seconds_left == pytest.approx(work_left * 2.0 / 20.0)
+
+
+def test_what_was_read_from_the_disk_is_no_speed(service):
+    job = service.admit()
+    now = 0.0
+    progress = StageProgress(job, clock=lambda: now)
+    assert progress.snapshot().seconds_left is None
+    now = 5.0
+    progress.set_kept("top", tokens=job.plan["top"].tokens_total, windows=1)
+    assert progress.snapshot().seconds_left is None
+
+
+def test_a_speed_is_that_of_the_last_minute(service):
+    job = service.admit()
+    now, tokens = 0.0, 0
+    progress = StageProgress(job, clock=lambda: now)
+    progress.watch("top", lambda: LevelProgress(tokens_done=tokens))
+    for second in range(200):
+        now = float(second)
+        tokens += 1 if second < 100 else 2
+        left = progress.snapshot().seconds_left
+    total = sum(plan.tokens_total for plan in job.plan.values())
+    assert left == pytest.approx((total - tokens) / 2.0, rel=0.02)

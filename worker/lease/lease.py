@@ -170,8 +170,14 @@ class Lease:
     def _beat_once(self) -> None:
         # One at a time, or what is told later might have been seen earlier.
         with self._beating:
-            levels, value = self.progress.snapshot()
-            if self._store.heartbeat(self.claim, levels, value, lease_sec=self._lease_sec):
+            now = self.progress.snapshot()
+            if self._store.heartbeat(
+                self.claim,
+                now.levels,
+                now.value,
+                seconds_left=now.seconds_left,
+                lease_sec=self._lease_sec,
+            ):
                 self._canceled.set()
 
     @property

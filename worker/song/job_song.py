@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.record.job import Job, SongSpan
+from jobs.record.job import Job, SongSpan, Stage
 from jobs.record.songs import PlannedSong, plan_job
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.engine.song_run import SongInputs
@@ -14,6 +14,7 @@ from jukebox_core.labels import JukeboxTokenizer, Labels
 from jukebox_core.sampling.cascade import SongPlan
 from jukebox_core.sampling.label_spans import LabelSpan, make_span
 from jukebox_core.sampling.noise import CounterNoise
+from jukebox_core.sampling.step_cost import step_weights, token_cost
 from jukebox_core.song import Song
 from jukebox_core.units import Level
 
@@ -64,6 +65,27 @@ class JobSong:
     def prompt_tokens(self) -> Mapping[Level, int]:
         """Codes of each level that it begins with."""
         return self.planned.prompt_tokens
+
+    def token_costs(self, rates: Mapping[Stage, float]) -> dict[str, float]:
+        """What a token of every row costs at each level, in any unit.
+
+        `rates` are measured tokens per second; the sizes of the priors tell where one is missing.
+        """
+        levels, num_rows = self.song.levels, self.song.num_samples
+        measured = [rates.get(Stage(level.label), 0.0) for level in levels]
+        if all(measured):
+            steps = [1.0 / rate for rate in measured]
+        else:
+            steps = [float(step_weights(self.config.prior(level))) for level in levels]
+        return {
+            level.label: token_cost(
+                step,
+                num_rows=num_rows,
+                # None where the whole level is given.
+                num_segments=max(len(self.plan.levels[level].segments), 1),
+            )
+            for level, step in zip(levels, steps, strict=True)
+        }
 
     def inputs(self, song_id: str) -> SongInputs:
         """The song for the engine, with sequences whose ids begin with `song_id`."""

@@ -1,4 +1,4 @@
--- ARGV: id, fence, lease_us, value, level, progress, level, progress ...
+-- ARGV: id, fence, lease_us, value, seconds_left or empty, level, progress, level, progress ...
 if not owns(ARGV[2]) then return {'lost'} end
 if is_overdue() then
   end_overdue()
@@ -10,7 +10,8 @@ if tonumber(ARGV[4]) > tonumber(value) then
   value, changed = ARGV[4], true
   redis.call('HSET', RECORD, 'progress_value', value)
 end
-for at = 5, #ARGV, 2 do
+if ARGV[5] ~= '' then redis.call('HSET', RECORD, 'seconds_left', ARGV[5]) end
+for at = 6, #ARGV, 2 do
   if get('progress:' .. ARGV[at]) ~= ARGV[at + 1] then
     redis.call('HSET', RECORD, 'progress:' .. ARGV[at], ARGV[at + 1])
     changed = true
@@ -24,6 +25,6 @@ if changed then
   end
   local name = LEVEL[stage] and '"' .. stage .. '"' or 'null'
   emit('progress', '{"value":' .. value .. ',"level":' .. name
-       .. ',"levels":{' .. table.concat(levels, ',') .. '}}')
+       .. ',"eta_seconds":' .. (get('seconds_left') or 'null') .. ',"levels":{' .. table.concat(levels, ',') .. '}}')
 end
 return {'ok', get('status')}
