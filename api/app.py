@@ -12,6 +12,7 @@ from api.access.cors import Cors
 from api.access.origins import is_loopback
 from api.access.revocation import EndWithKey
 from api.dependencies import Services
+from api.derived_files import DerivedFiles
 from api.job_feed import JobFeed
 from api.media import Ingest
 from api.metrics import ApiMetrics, CountRequests
@@ -27,8 +28,10 @@ from api.routes import (
     jobs,
     lyrics,
     models,
+    peaks,
     pins,
     session,
+    spectrogram,
     studio,
 )
 from api.routes import (
@@ -40,7 +43,6 @@ from api.routes import (
 from api.settings import ApiSettings
 from api.views.openapi import DESCRIPTION, TAGS, openapi_of
 from api.web.error_handlers import install_error_handlers
-from api.web.files import Transcoder
 from api.web.middleware import BodyLimit, FilesAsBytes, SecurityHeaders
 from api.web.proxy import BehindProxy, prefix_of_url
 from api.web.request_cost import RequestCost, RequestRate, refuse_repeated_parameters
@@ -65,6 +67,8 @@ _ROUTERS = (
     events.router,
     feed.router,
     audio.router,
+    peaks.router,
+    spectrogram.router,
     alignment.router,
     lyrics.router,
     assets_routes.router,
@@ -107,7 +111,7 @@ def create_app(
         stored_bytes=StoredBytes(settings.data_dir / "artifacts", assets, store.owner_of),
         folder=folder,
         catalog=catalog,
-        transcoder=Transcoder(artifacts, timeout_sec=settings.transcode_timeout_sec),
+        derived=DerivedFiles(artifacts, timeout_sec=settings.transcode_timeout_sec),
         ingest=Ingest(timeout_sec=settings.ingest_timeout_sec),
         uploads=Uploads(
             max_per_owner=settings.max_uploads_per_key,

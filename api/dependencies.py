@@ -12,6 +12,7 @@ from fastapi import Depends, Path, Request
 from fastapi.concurrency import run_in_threadpool
 
 from api.access.signed_urls import UrlSigner, signer_for
+from api.derived_files import DerivedFiles
 from api.job_feed import JobFeed
 from api.media import Ingest
 from api.metrics import ApiMetrics
@@ -21,7 +22,6 @@ from api.views.schemas import EXAMPLE_ID, JobView
 from api.views.views import eta_sec, job_view
 from api.web.callers import Caller, CallerDep, Proof
 from api.web.errors import ApiError
-from api.web.files import Transcoder
 from api.web.proxy import root_path
 from api.web.streams import Streams
 from api.web.uploads import Uploads
@@ -59,7 +59,7 @@ class Services:
     stored_bytes: StoredBytes
     folder: SharedFolder | None
     catalog: ModelCatalog
-    transcoder: Transcoder
+    derived: DerivedFiles
     ingest: Ingest
     uploads: Uploads
     withdrawals: Withdrawals

@@ -20,8 +20,8 @@ from jobs.record.request import LEVEL_NAMES, MAX_SAMPLES, AudioFormat, LevelName
 router = APIRouter(tags=["files"])
 
 
-class AudioQuery(BaseModel):
-    """Selects one of a job's audio files."""
+class SoundQuery(BaseModel):
+    """Selects one of a job's sounds."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -29,6 +29,11 @@ class AudioQuery(BaseModel):
     level: Annotated[LevelName | None, Field(description="Default: the finest finished level")] = (
         None
     )
+
+
+class AudioQuery(SoundQuery):
+    """Selects one of a job's audio files."""
+
     format: Annotated[
         AudioFormat | None, Field(description="Default: the job's `audio_format`")
     ] = None
@@ -80,17 +85,21 @@ async def download_audio(
     seconds for a long song.
     """
     job = await run_in_threadpool(services.store.get, job_id)
-    output = _wanted_output(job, query)
+    output = wanted_output(job, query)
     wanted = query.format or job.request.audio_format
-    path = await services.transcoder.path_as(job_id, output.name, wanted, owner=caller.owner)
+    path = await services.derived.sound(job_id, output.name, wanted, owner=caller.owner)
     stored = wanted == format_of(output)
     sha256 = output.sha256 if stored else await run_in_threadpool(sha256_of, path)
     filename = f"{job_id}-{output.level}-{output.sample}.{wanted}"
     return file_response(request, path, sha256=sha256, filename=filename)
 
 
-def _wanted_output(job: Job, query: AudioQuery) -> Output:
-    """The stored sound that a query means; the finest level when it names none."""
+def wanted_output(job: Job, query: SoundQuery) -> Output:
+    """The stored sound that a query means; the finest level when it names none.
+
+    Raises:
+        ApiError: 404, there is no such sound, or not yet.
+    """
     finest_first = sorted(job.outputs, key=lambda output: -LEVEL_NAMES.index(_level(output)))
     for output in finest_first:
         if output.sample == query.sample and query.level in (None, output.level):
@@ -102,7 +111,7 @@ def _level(output: Output) -> LevelName:
     return next(name for name in LEVEL_NAMES if name == output.level)
 
 
-def _no_sound(job: Job, query: AudioQuery) -> ApiError:
+def _no_sound(job: Job, query: SoundQuery) -> ApiError:
     ready = ", ".join(f"{output.level} {output.sample}" for output in job.outputs) or "nothing"
     level = f" at level {query.level}" if query.level else ""
     return ApiError(

@@ -305,6 +305,8 @@ EXAMPLE_JOB: dict[str, Any] = {
         "alignment": f"{_PATH}/alignment",
         "lyrics": f"{_PATH}/lyrics",
         "children": f"{_PATH}/children",
+        "peaks": f"{_PATH}/peaks",
+        "spectrogram": f"{_PATH}/spectrogram.png",
         "signed": None,
     },
     "input": {

@@ -52,6 +52,20 @@ class OutputView(BaseModel):
     sha256: str
 
 
+class PeaksView(BaseModel):
+    """The JSON format of audiowaveform."""
+
+    version: Literal[2]
+    channels: int
+    sample_rate: int = Field(description="In Hz")
+    samples_per_pixel: int = Field(description="Samples of a channel that each pair covers")
+    bits: Literal[8, 16]
+    length: int = Field(description="Number of pairs per channel")
+    data: list[int] = Field(
+        description="Lowest and highest value by turns; at each position all channels in order"
+    )
+
+
 class LevelMetricsView(BaseModel):
     """Time and speed of a finished level."""
 
@@ -127,6 +141,8 @@ class SignedUrls(BaseModel):
     codes: str
     alignment: str
     events: str
+    peaks: str
+    spectrogram: str
     expires_at: datetime
 
 
@@ -143,6 +159,8 @@ class JobUrls(BaseModel):
     alignment: str
     lyrics: str
     children: str
+    peaks: str
+    spectrogram: str
     signed: SignedUrls | None = Field(
         description="null if no key is needed, or if the key lacks the scope `read`"
     )

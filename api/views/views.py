@@ -97,6 +97,8 @@ def job_urls(job_id: str, root: str, signer: UrlSigner | None = None) -> JobUrls
         alignment=f"{path}/alignment",
         lyrics=f"{path}/lyrics",
         children=f"{path}/children",
+        peaks=f"{path}/peaks",
+        spectrogram=f"{path}/spectrogram.png",
         signed=signer and _signed_urls(job_id, root, signer),
     )
 
@@ -111,6 +113,8 @@ def _signed_urls(job_id: str, root: str, signer: UrlSigner) -> SignedUrls:
         codes=signed("codes"),
         alignment=signed("alignment"),
         events=signed("events"),
+        peaks=signed("peaks"),
+        spectrogram=signed("spectrogram.png"),
         expires_at=datetime.fromtimestamp(signer.expires_at, UTC),
     )
 

@@ -49,6 +49,16 @@ def alignment_name(sample: int) -> str:
     return f"alignment-{sample}.json"
 
 
+def peaks_name(sound_name: str) -> str:
+    """The file of a job that has the peaks of one of its sounds."""
+    return f"{sound_name.rpartition('.')[0]}.peaks.dat"
+
+
+def analysis_name(sound_name: str) -> str:
+    """The file of a job from which spectrograms of one of its sounds are drawn."""
+    return f"{sound_name.rpartition('.')[0]}.spectrum.npz"
+
+
 class LocalArtifacts:
     """Files of jobs beneath `root`, a folder that the API and the workers share.
 
@@ -218,13 +228,15 @@ class LocalArtifacts:
     def prune(self, job_id: str, keep: set[str], *, fences: range | None = None) -> list[str]:
         """Delete a job's finished files, except those to keep; returns the names that went.
 
+        What was made of a file to keep stays with it: its name is the same up to the first dot.
         Files that another process is writing now stay; those that were abandoned go. With `fences`
         only what was written, or begun, under one of these goes; a name without a fence counts as
         0. So nobody deletes what a later claim has just written and not yet recorded.
         """
         gone = []
+        kept_stems = {_stem(name) for name in keep}
         for path in self._files(job_id):
-            if path.name in keep or not _may_go(path, fences):
+            if _stem(path.name) in kept_stems or not _may_go(path, fences):
                 continue
             path.unlink(missing_ok=True)
             gone.append(path.name)
@@ -267,6 +279,11 @@ class LocalArtifacts:
 
 def _is_name(name: str) -> bool:
     return len(name) <= _MAX_NAME_CHARACTERS and _NAME.fullmatch(name) is not None
+
+
+def _stem(name: str) -> str:
+    """A name up to its first dot; the whole of a hidden one."""
+    return name if name.startswith(".") else name.partition(".")[0]
 
 
 def _may_go(path: Path, fences: range | None) -> bool:

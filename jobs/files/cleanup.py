@@ -1,21 +1,16 @@
 """Which files of a job its record still means, and the removal of all others."""
 
-from pathlib import Path
-from typing import get_args
-
 from jobs.errors import JobNotFound
 from jobs.files.artifacts import LocalArtifacts, alignment_name
 from jobs.record.job import Job
-from jobs.record.request import AudioFormat
 from jobs.store import JobStore
 
 MANIFEST_NAME = "manifest.json"
 
 
 def names_to_keep(job: Job) -> set[str]:
-    """What the record names, and its sound in every format that somebody may have asked for."""
-    stems = (Path(output.name).stem for output in job.outputs)
-    sounds = {f"{stem}.{each}" for stem in stems for each in get_args(AudioFormat)}
+    """What the record names; with its sounds stays what was made of them (`prune`)."""
+    sounds = {output.name for output in job.outputs}
     named = {job.codes_name, job.prompt_codes_name, job.prompt_audio_name}
     times = {alignment_name(sample) for sample in range(job.request.num_samples)}
     return {MANIFEST_NAME, *sounds, *times, *filter(None, named)} | {f.name for f in job.windows}

@@ -4,21 +4,13 @@ Without torch, and in a process of its own, because encoders take seconds and ha
 crash. The formats go by the suffixes: .wav, .flac, .ogg, .mp3.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from jukebox_core.atomic_files import whole_file
-from jukebox_core.audio.files import (
-    BLOCK_FRAMES,
-    DISK_REFUSED_STATUS,
-    AudioFormat,
-    is_refused_by_disk,
-    open_sound,
-    write_blocks,
-)
-from jukebox_core.errors import AudioError
+from jukebox_core.audio.derive import derive
+from jukebox_core.audio.files import BLOCK_FRAMES, AudioFormat, open_sound, write_blocks
 
 
 def transcode(source: Path, destination: Path) -> None:
@@ -42,22 +34,8 @@ def transcode(source: Path, destination: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; one line tells why it cannot be done.
-
-    The exit status is then 1, or 74 when it is the disk that refuses.
-    """
-    parser = argparse.ArgumentParser(
-        prog="python -m jukebox_core.audio.transcode", description=__doc__
-    )
-    parser.add_argument("source", type=Path)
-    parser.add_argument("destination", type=Path)
-    parsed = parser.parse_args(arguments)
-    try:
-        transcode(parsed.source, parsed.destination)
-    except (AudioError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
-        return DISK_REFUSED_STATUS if is_refused_by_disk(error) else 1
-    return 0
+    """The command line; returns the exit status (`jukebox_core/audio/derive.py`)."""
+    return derive("transcode", __doc__, transcode, arguments)
 
 
 if __name__ == "__main__":

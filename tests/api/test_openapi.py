@@ -24,6 +24,8 @@ OPERATION_IDS = {
     "deleteAsset",
     "listChildren",
     "downloadAlignment",
+    "getPeaks",
+    "getSpectrogram",
     "getLyrics",
     "previewLyrics",
     "createJob",

@@ -135,7 +135,9 @@ def _left(world: World, jobs: list[Job]) -> list[str]:
 def _names(job: Job) -> set[str]:
     """Files that a job owns when it has ended."""
     stems = [Path(output.name).stem for output in job.outputs]
-    sounds = {f"{stem}.{each}" for stem in stems for each in ("wav", "flac", "ogg", "mp3")}
+    sounds = {
+        f"{stem}.{each}" for stem in stems for each in ("wav", "flac", "ogg", "mp3", "peaks.dat")
+    }
     times = {f"alignment-{sample}.json" for sample in range(job.request.num_samples)}
     named = {job.codes_name, job.prompt_codes_name, job.prompt_audio_name, "manifest.json"}
     return sounds | times | {*filter(None, named)} | {codes.name for codes in job.codes}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
-from jobs.files.artifacts import ABANDONED_AFTER_SEC, LocalArtifacts
+from jobs.files.artifacts import ABANDONED_AFTER_SEC, LocalArtifacts, analysis_name, peaks_name
 from jobs.record.job import new_job_id
 from tests.fixtures.ids import NOBODYS_JOB
 
@@ -248,6 +248,15 @@ def test_pruning_takes_what_a_dead_process_left(artifacts):
     long_ago = abandoned.stat().st_mtime - 2 * ABANDONED_AFTER_SEC
     os.utime(abandoned, (long_ago, long_ago))
     assert artifacts.prune(JOB_ID, {kept.name}) == [abandoned.name]
+
+
+def test_pruning_keeps_what_was_made_of_a_file_to_keep(artifacts):
+    names_there = ("top-0.wav", "top-0.flac", peaks_name("top-0.wav"), analysis_name("top-0.wav"))
+    for name in (*names_there, "top-01.wav", "top-1.peaks.dat"):
+        with artifacts.new_file(JOB_ID, name) as path:
+            path.write_bytes(b"content")
+    assert artifacts.prune(JOB_ID, {"top-0.wav"}) == ["top-01.wav", "top-1.peaks.dat"]
+    assert names(artifacts) == sorted(names_there)
 
 
 def test_pruning_by_fence_spares_what_a_later_claim_writes(artifacts):

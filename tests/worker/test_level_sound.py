@@ -11,10 +11,11 @@ import redis
 import soundfile
 import torch
 
-from jobs.files.artifacts import LocalArtifacts
+from jobs.files.artifacts import LocalArtifacts, peaks_name
 from jobs.record.codec import output_field, to_json
 from jobs.record.job import JobStatus, Stage, new_job_id
 from jobs.store.scripts import record_key
+from jukebox_core.audio.peaks import write_peaks_of
 from jukebox_core.units import Level
 from tests.worker.jobs_and_processes import decode_alone, run_stage, sing_alone
 from worker.song.level_audio import LevelSound
@@ -49,6 +50,16 @@ def test_a_level_becomes_sound_while_it_is_drawn(service, worker, models_dir, be
         sound, _ = soundfile.read(service.artifacts.path(job.id, output.name), dtype="float32")
         alone = decode_alone(models_dir, codes, "top")[output.sample]
         np.testing.assert_allclose(sound, alone, atol=2 / 2**15)
+
+
+def test_the_peaks_of_a_sound_are_kept_beside_it(service, worker, tmp_path):
+    job = service.admit(levels=("top",), duration_seconds=12.0, num_samples=2)
+    run_stage(worker, job.id, Stage.TOP)
+    run_stage(worker, job.id, Stage.RENDER)
+    for output in service.store.get(job.id).outputs:
+        kept = service.artifacts.path(job.id, peaks_name(output.name))
+        write_peaks_of(service.artifacts.path(job.id, output.name), tmp_path / "again.dat")
+        assert kept.read_bytes() == (tmp_path / "again.dat").read_bytes()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from jobs.files.artifacts import peaks_name
 from jobs.record.job import JobStatus, Stage
 from tests.worker.jobs_and_processes import (
     decode_alone,
@@ -64,6 +65,7 @@ def _check_folder(served, job):
     bottom = [output.name for output in job.outputs if output.level == "bottom"]
     flac = {name.replace(".wav", ".flac") for name in bottom}
     named = {output.name for output in job.outputs} | {file.name for file in job.codes}
+    named |= {peaks_name(output.name) for output in job.outputs}
     folder = served.artifacts.path(job.id, "manifest.json").parent
     assert {path.name for path in folder.iterdir()} == (
         named | flac | {job.codes_name, "manifest.json", "alignment-0.json", "alignment-1.json"}

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from jobs.files.artifacts import peaks_name
 from jobs.queue import CeleryJobQueue
 from jobs.record.job import JobStatus, Stage
 from jukebox_core.tiny import write_tiny
@@ -62,6 +63,7 @@ def test_the_end_mends_lost_sound_and_throws_away_what_nobody_names(service, wor
     left = {path.name for path in folder.iterdir()} - {file.name for file in ended.codes}
     assert left == {
         *(output.name for output in ended.outputs),
+        *(peaks_name(output.name) for output in ended.outputs),
         "alignment-0.json",
         "alignment-1.json",
         "manifest.json",

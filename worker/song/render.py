@@ -13,11 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from jobs.errors import ArtifactNotFound
+from jobs.files.artifacts import peaks_name
 from jobs.files.cleanup import MANIFEST_NAME, names_to_keep
 from jobs.record.job import Job, Output
 from jobs.store import Claim
 from jobs.version import VERSION
 from jukebox_core.audio.files import DISK_REFUSED_STATUS, write_blocks
+from jukebox_core.audio.peaks import PeakMeter
 from jukebox_core.child_processes import decoder_environment, python_command
 from jukebox_core.errors import AudioError
 from jukebox_core.units import Level
@@ -57,8 +59,12 @@ def _write_sample(
     job, fence = lease.claim.job, lease.claim.fence
     sample_rate_hz = worker.catalog.get(job.request.model).config.vqvae.sample_rate_hz
     name = f"{level.label}-{sample:02d}-fence{fence:06d}.wav"
+    meter = PeakMeter(num_frames=sound.num_samples, sample_rate_hz=sample_rate_hz)
     with worker.artifacts.new_file(job.id, name, fence=fence) as path:
-        write_blocks(path, sound.blocks(), sample_rate_hz=sample_rate_hz, comment=AI_NOTICE)
+        blocks = meter.watch(sound.blocks())
+        write_blocks(path, blocks, sample_rate_hz=sample_rate_hz, comment=AI_NOTICE)
+    with worker.artifacts.new_file(job.id, peaks_name(name), fence=fence) as path:
+        path.write_bytes(meter.peaks().to_dat())
     sha256, num_bytes = worker.artifacts.fingerprint(job.id, name)
     return Output(
         name=name,
