@@ -26,6 +26,7 @@ from api.routes import (
     feed,
     health,
     jobs,
+    lists,
     lyrics,
     models,
     peaks,
@@ -62,6 +63,7 @@ from jukebox_core.models.catalog import ModelCatalog
 
 _ROUTERS = (
     jobs.router,
+    lists.router,
     annotations.router,
     pins.router,
     events.router,

@@ -1,8 +1,7 @@
-"""Jobs: create, retrieve, list, cancel, retry and delete."""
+"""Jobs: create, retrieve, cancel, retry and delete."""
 
 import asyncio
 import logging
-import re
 import time
 from contextlib import suppress
 from functools import partial
@@ -11,7 +10,6 @@ from typing import Annotated
 
 from anyio import to_thread
 from fastapi import APIRouter, Body, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from api.dependencies import JobId, JobReader, JobReaderDep, Services, ServicesDep
 from api.submission.create_job import create, forget_files, publish
@@ -24,7 +22,7 @@ from api.views.openapi import (
     UPSAMPLE_REQUEST,
     problems,
 )
-from api.views.schemas import JobList, JobView
+from api.views.schemas import JobView
 from api.views.views import poll_after_sec
 from api.web.callers import CallerDep
 from api.web.disconnect import client_disconnecting
@@ -33,9 +31,7 @@ from api.web.waiting import ClientDisconnected, ServiceStopping, next_events
 from jobs.errors import StoreUnavailable
 from jobs.idempotency import ANYONE
 from jobs.record.bodies import AncestralBody, JobBody
-from jobs.record.job import TERMINAL_STATUSES, Job, JobStatus
-from jobs.record.request import JobIdText
-from jobs.store import JobPage
+from jobs.record.job import TERMINAL_STATUSES, Job
 
 _log = logging.getLogger(__name__)
 
@@ -51,42 +47,6 @@ _REPLAYED = {
     },
 }
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer"}}}
-
-
-_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-
-
-def _require_rfc_3339(text: object) -> object:
-    """Pydantic would also take seconds since 1970, which the document does not promise."""
-    if isinstance(text, str) and _RFC_3339.fullmatch(text) is None:
-        raise ValueError("must be a moment with its zone, such as 2026-11-22T07:30:00Z")
-    return text
-
-
-class PageQuery(BaseModel):
-    """Selects a page of a list."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    limit: Annotated[int, Field(ge=1, le=100)] = 20
-    cursor: Annotated[
-        str | None, Field(max_length=500, description="`next_cursor` of the previous page")
-    ] = None
-
-
-class ListQuery(PageQuery):
-    """Filters of a list of jobs."""
-
-    status: JobStatus | None = None
-    model: Annotated[str | None, Field(max_length=64)] = None
-    root: Annotated[
-        JobIdText | None, Field(description="A first job: list it and all its descendants")
-    ] = None
-    created_after: Annotated[
-        AwareDatetime | None,
-        BeforeValidator(_require_rfc_3339),
-        Field(description="RFC 3339, e.g. 2026-11-22T07:30:00Z"),
-    ] = None
 
 
 @router.post(
@@ -157,63 +117,6 @@ def _view_of_new(services: Services, reader: JobReader, job: Job) -> JobView:
         return reader.view(services.store.get(job.id))
     except StoreUnavailable:
         return reader.bare_view(job)
-
-
-@router.get(
-    "/jobs",
-    operation_id="listJobs",
-    summary="List jobs",
-    responses=problems(503),
-)
-def list_jobs(
-    query: Annotated[ListQuery, Query()],
-    services: ServicesDep,
-    reader: JobReaderDep,
-    caller: CallerDep,
-) -> JobList:
-    """Returns one page of jobs, newest first. `next_cursor` is null on the last page.
-
-    With API keys, the list contains the jobs of the key, or of all keys with the scope `admin`.
-    """
-    page = services.store.list_jobs(
-        status=query.status,
-        model=query.model,
-        root=query.root,
-        owner=caller.listed_owner,
-        created_after=query.created_after,
-        limit=query.limit,
-        cursor=query.cursor,
-    )
-    return _job_list(page, reader)
-
-
-def _job_list(page: JobPage, reader: JobReader) -> JobList:
-    return JobList(
-        data=[reader.view(job) for job in page.jobs],
-        has_more=page.next_cursor is not None,
-        next_cursor=page.next_cursor,
-    )
-
-
-@router.get(
-    "/jobs/{job_id}/children",
-    operation_id="listChildren",
-    summary="List derived jobs",
-    responses=problems(404, 503),
-)
-def list_children(
-    job_id: JobId,
-    query: Annotated[PageQuery, Query()],
-    services: ServicesDep,
-    reader: JobReaderDep,
-    caller: CallerDep,
-) -> JobList:
-    """Returns the direct descendants, newest first. `GET /jobs?root=` returns the whole tree."""
-    services.store.get(job_id)
-    page = services.store.children(
-        job_id, owner=caller.listed_owner, limit=query.limit, cursor=query.cursor
-    )
-    return _job_list(page, reader)
 
 
 @router.get(

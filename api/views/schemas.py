@@ -214,12 +214,15 @@ class JobView(BaseModel):
 
 
 class JobList(BaseModel):
-    """A page of jobs, newest first."""
+    """A page of jobs."""
 
     object: Literal["list"] = "list"
     data: list[JobView]
     has_more: bool
     next_cursor: str | None
+    total: int | None = Field(
+        description="Number of jobs that pass the filters; null if too many have to be looked at"
+    )
 
 
 class AssetUrls(BaseModel):

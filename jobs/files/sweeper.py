@@ -10,6 +10,7 @@ from jobs.files.artifacts import LocalArtifacts
 from jobs.files.assets import LocalAssets
 from jobs.files.cleanup import remove_leftovers
 from jobs.store import JobStore
+from jobs.store.older_records import OlderRecordsWalk
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +18,7 @@ ASSETS_EVERY_SEC = 60.0
 
 
 class Sweeper(threading.Thread):
-    """Looks every few seconds; the first time after that many.
+    """Looks every few seconds, and at once again while records of an older release are to list.
 
     Any number of sweepers may run, and any of them may die at any moment: the store decides in one
     step whether a job's time has come, and a file that should go is remembered there until it is
@@ -37,11 +38,12 @@ class Sweeper(threading.Thread):
         self._store, self._artifacts, self._assets = store, artifacts, assets
         self._every_sec, self._kept_assets_sec = every_sec, kept_assets_sec
         self._assets_swept_at: float | None = None
+        self._older = OlderRecordsWalk(store)
         self._stopping = threading.Event()
 
     def run(self) -> None:
         """Until `stop`."""
-        while not self._stopping.wait(self._every_sec):
+        while not self._stopping.wait(0.0 if self._older.is_behind else self._every_sec):
             try:
                 self.sweep()
             except (StoreUnavailable, OSError) as error:
@@ -56,6 +58,7 @@ class Sweeper(threading.Thread):
     def sweep(self) -> None:
         """One look. Raises StoreUnavailable; OSError when assets cannot be looked at."""
         store = self._store
+        self._older.step()
         self._end("deadline exceeded", store.overdue(), store.end_overdue)
         self._end("codes expired", store.expired_codes(), store.expire_codes)
         self._end("expired", store.expired(), store.expire)

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from jobs.record.request import Document
+from jobs.record.search_terms import folded
 
 MAX_TITLE_CHARACTERS = 200
 MAX_TAGS = 16
@@ -54,13 +55,6 @@ def _tag(text: str) -> str:
 
 def _notes(text: str) -> str:
     return _checked_lines(text).replace("\r\n", "\n").strip()
-
-
-def folded(text: str) -> str:
-    """As texts are compared and sorted: without accents, case and repeated blanks."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    bare = "".join(each for each in decomposed if not unicodedata.combining(each))
-    return " ".join(bare.casefold().split())
 
 
 def _unique(tags: tuple[str, ...]) -> tuple[str, ...]:

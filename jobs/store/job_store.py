@@ -4,13 +4,15 @@ from jobs.idempotency import KEPT_SEC
 from jobs.store.access import Access
 from jobs.store.claims import Claims
 from jobs.store.fleet import Fleet
+from jobs.store.lists import Lists
+from jobs.store.older_records import OlderRecords
 from jobs.store.records import Records
 from jobs.store.scripts import OnEnded, microseconds
 from jobs.store.submissions import Submissions
 from jobs.store.sweeps import Sweeps
 
 
-class JobStore(Records, Submissions, Claims, Sweeps, Fleet, Access):
+class JobStore(Records, Lists, OlderRecords, Submissions, Claims, Sweeps, Fleet, Access):
     """Everything that is done with records, over one connection. Made for threads.
 
     Each method that changes anything is one atomic step on the server, which also tells the time.

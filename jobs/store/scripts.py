@@ -10,6 +10,12 @@ All keys begin with `jukebox:`:
     jobs:status=S:owner=O            zset    the same for one API key, for its limits
     jobs:root=R, jobs:parent=P       zset    ids by created_at: a tree of jobs, and one generation
     jobs:owner=O                     zset    ids by created_at: the jobs of one API key
+    jobs[:owner=O]:T                 zset    the same with a term of `jobs/record/search_terms.py`
+    jobs:trash[:owner=O][:T]         zset    the same for jobs in the trash, which are in no other
+    jobs:word=W                      zset    ids by created_at: jobs of anybody with this word
+    words                            zset    all such words, sorted, to find those with a prefix
+    titles[:trash][:owner=O]         zset    titles and ids, sorted
+    job:{id}:terms                   hash    part -> terms: in which of these lists it is
     idempotency:{hash}               string  request hash and job id, forgotten after a day
     due                              zset    ids by the moment at which somebody should look
     deadlines, expiries, ...         zsets   ids by moments to come (`lua/common/lifetimes.lua`)
@@ -63,10 +69,20 @@ RATE_WEIGHT = 0.25
 """Share of the newest measurement in a mean speed."""
 MAX_LIST_WORK = 5000
 """Entries of an index and fields of records that one call of `list_jobs` looks at."""
+MAX_COUNT_WORK = 10_000
+"""The same when jobs are only counted."""
+TEXT_WORK = 9
+"""What it costs to ask a job for its words, in entries of an index."""
+MAX_WORDS_OF_PREFIX = 100
+"""With more, jobs are looked for elsewhere, and each is asked for its words."""
+MAX_MERGED = 2000
+"""Entries of the lists of several words that one call merges."""
+MAX_SORTED = 800
+"""Jobs that one call sorts by title; for more it goes through all titles in their order."""
 WEBHOOK_KEPT_SEC = 7 * 24 * 3600
 """After this a message is forgotten whatever happens."""
 
-_COMMON = ("records", "webhooks", "lifetimes", "changes")
+_COMMON = ("records", "webhooks", "lifetimes", "lists", "changes")
 """What stands before every script, in this order."""
 _DEADLINE_EXCEEDED = JobError(
     code=FailureCode.DEADLINE_EXCEEDED,
@@ -116,6 +132,26 @@ def filter_index_keys(status: str | None, model: str | None, owner: str | None) 
     return [index_key(status=status, owner=owner), index_key(status=status, model=model)]
 
 
+def term_index_key(term: str, *, owner: str | None = None, in_trash: bool = False) -> str:
+    """The sorted set of the jobs with a term of `jobs/record/search_terms.py`."""
+    return f"{KEY_PREFIX}jobs{_scope(owner, in_trash)}:{term}"
+
+
+def trash_index_key(*, owner: str | None = None) -> str:
+    """The sorted set of the jobs in the trash."""
+    return f"{KEY_PREFIX}jobs{_scope(owner, in_trash=True)}"
+
+
+def titles_key(*, owner: str | None = None, in_trash: bool = False) -> str:
+    """The sorted set of titles, each with the id of its job."""
+    return f"{KEY_PREFIX}titles{_scope(owner, in_trash)}"
+
+
+def _scope(owner: str | None, in_trash: bool) -> str:
+    """Free text comes behind it, so that nobody's tag makes the name of another owner's list."""
+    return (":trash" if in_trash else "") + (f":owner={owner}" if owner is not None else "")
+
+
 def idempotency_key(digest: str) -> str:
     """The string behind one idempotency key of one caller, of which `digest` is the hash."""
     return f"{KEY_PREFIX}idempotency:{digest}"
@@ -139,6 +175,11 @@ def _constants() -> str:
         "}",
         f"local DEADLINE_EXCEEDED = [[{to_json(_DEADLINE_EXCEEDED)}]]",
         f"local MAX_LIST_WORK = {MAX_LIST_WORK}",
+        f"local MAX_COUNT_WORK = {MAX_COUNT_WORK}",
+        f"local TEXT_WORK = {TEXT_WORK}",
+        f"local MAX_WORDS_OF_PREFIX = {MAX_WORDS_OF_PREFIX}",
+        f"local MAX_MERGED = {MAX_MERGED}",
+        f"local MAX_SORTED = {MAX_SORTED}",
         f"local WEBHOOK_KEPT_SEC = {WEBHOOK_KEPT_SEC}",
     ]
     return "\n".join(lines) + "\n"
@@ -203,3 +244,8 @@ def job_of(flat: Sequence[str], windows: Sequence[str] | None = None) -> Job:
 def mapping_of(flat: Sequence[str]) -> dict[str, str]:
     """A hash as a script returns it."""
     return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def flat(mapping: Mapping[str, str]) -> list[str]:
+    """A hash as scripts take it."""
+    return [word for pair in mapping.items() for word in pair]

@@ -15,16 +15,17 @@ from jobs.limits import NO_LIMITS, JobLimits
 from jobs.record.codec import (
     annotations_to_fields,
     job_to_fields,
-    to_microseconds,
 )
 from jobs.record.job import (
     Job,
     JobStatus,
     is_job_id,
 )
+from jobs.record.search_terms import terms_of_annotations, terms_of_job
 from jobs.store.scripts import (
     ScriptRunner,
     check_id,
+    flat,
     idempotency_key,
     job_of,
 )
@@ -55,12 +56,10 @@ class Submissions(ScriptRunner):
             raise ValueError(f"{job.id!r} was not made by new_job_id")
         if job.status is not JobStatus.QUEUED:
             raise IllegalTransition(job.id, job.status, "created")
-        fields = job_to_fields(job).items()
+        terms, fields = flat(terms_of_job(job)), flat(job_to_fields(job))
         reply = self._run(
             "create",
             job.id,
-            to_microseconds(job.created_at),
-            job.request.model,
             self._resend_us,
             *_words_of_key(idempotency),
             self._keys_kept_ms,
@@ -68,7 +67,9 @@ class Submissions(ScriptRunner):
             *_words_of_limits(limits),
             round(job.drawn_audio_sec * 1000),
             limits.max_audio_sec_per_owner * 1000,
-            *(word for field in fields for word in field),
+            len(terms),
+            *terms,
+            *fields,
         )
         if reply[0] == "refused":
             raise IllegalTransition(job.id, reply[1], "created again")
@@ -178,8 +179,8 @@ class Submissions(ScriptRunner):
         Each field is written alone, so that what others write at the same time stays.
         """
         check_id(job_id)
-        fields = annotations_to_fields(changes).items()
-        reply = self._run("annotate", job_id, *(word for field in fields for word in field))
+        fields, terms = flat(annotations_to_fields(changes)), flat(terms_of_annotations(changes))
+        reply = self._run("annotate", job_id, len(fields), *fields, *terms)
         if reply[0] == "missing":
             raise JobNotFound(job_id)
         return job_of(reply[1])

@@ -26,10 +26,14 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobPage:
-    """Some records, newest first. `next_cursor` is None on the last page."""
+    """Some records, in order. `next_cursor` is None on the last page.
+
+    `total` is how many jobs pass the filters; None when counting them would be too much work.
+    """
 
     jobs: tuple[Job, ...]
     next_cursor: str | None
+    total: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,6 +40,7 @@ _FIELDS = (
     *("model", "artist", "genre", "artist_id", "genre_ids", "lyrics", "duration_seconds", "mode"),
     *("song_duration_seconds", "offset_seconds", "num_samples", "levels", "seed", "sampling"),
     *("audio_format", "prompt", "parent_id", "sample", "cut_seconds", "webhook_url"),
+    *("title", "tags", "favorite", "notes", "metadata"),
     *("timeout_seconds", "asset_id", "top", "temperature", "top_k", "top_p", "hop_fraction"),
 )
 

@@ -73,6 +73,9 @@ def run_schemathesis(
     )
 
 
+_SEARCHES = ("a", "song dr", "\u00e9t\u00e9", "!?", "%00", "\u591c", "x:owner=y", "\0")
+
+
 def _configuration(world: FuzzWorld) -> str:
     """The configuration in TOML: ids that are there, and which refusals are foreseen."""
     jobs = list(world.jobs.values())
@@ -89,11 +92,15 @@ def _configuration(world: FuzzWorld) -> str:
         f"doomed = {{values = {json.dumps(world.doomed)}}}",
         f"assets = {{values = {json.dumps(world.assets)}}}",
         'models = {values = ["tiny"]}',
+        f"texts = {{values = {json.dumps(_SEARCHES)}}}",
         "waits = {values = [0, 0.2, 0.5]}",
         "[parameters]",
         '"path.job_id" = {dictionary = "jobs", probability = 0.7}',
         '"path.asset_id" = {dictionary = "assets", probability = 0.7}',
         '"path.name" = {dictionary = "models", probability = 0.7}',
+        '"query.q" = {dictionary = "texts", probability = 0.5}',
+        '"query.tag" = {dictionary = "texts", probability = 0.5}',
+        '"query.artist" = {dictionary = "texts", probability = 0.5}',
         '"query.root" = {dictionary = "jobs", probability = 0.3}',
         '"body.parent_id" = {dictionary = "jobs", probability = 0.5}',
         '"body.prompt.asset_id" = {dictionary = "assets", probability = 0.5}',

@@ -176,7 +176,7 @@ class TestFiltersThatFewJobsPass:
         assert steps >= self.NUM_OTHERS / MAX_LIST_WORK
 
     def test_a_page_ends_early_rather_than_looking_at_everything(self, store, wanted, monkeypatch):
-        monkeypatch.setattr("jobs.store.records._MAX_CALLS_OF_A_PAGE", 1)
+        monkeypatch.setattr("jobs.store.lists._MAX_CALLS_OF_A_PAGE", 1)
         found = pages(store, 5, owner="k", root=wanted.id)
         assert found[:-1] == [()] * (len(found) - 1)
         assert ids(found[-1]) == [wanted.id]

@@ -1,12 +1,4 @@
--- Changes of a job: its status, its lease, its place in the indexes.
-
--- The record must be there.
-local function status_indexes(status, model)
-  local by_status = PREFIX .. 'jobs:status=' .. status
-  local indexes, owner = {by_status, by_status .. ':model=' .. model}, get('owner')
-  if owner then indexes[#indexes + 1] = by_status .. ':owner=' .. owner end
-  return indexes
-end
+-- Changes of a job: its status, its lease, and that it is forgotten.
 
 -- The reply that refuses one more queued job; nil when no limit does. 0 is no limit.
 local function limit_reached(owner, max_queued, max_queued_per_owner, max_running_per_owner)
@@ -26,28 +18,6 @@ local function limit_reached(owner, max_queued, max_queued_per_owner, max_runnin
   if is_reached(max_running_per_owner, 'running' .. whose, 'canceling' .. whose) then
     return {'limit', 'too_many_running', max_running_per_owner}
   end
-end
-
--- The record must be there.
-local function lasting_indexes(model)
-  local indexes = {PREFIX .. 'jobs', PREFIX .. 'jobs:model=' .. model}
-  local root, parent, parents, owner = unpack(
-    redis.call('HMGET', RECORD, 'root_id', 'parent_id', 'parent_ids', 'owner'))
-  if root then indexes[#indexes + 1] = PREFIX .. 'jobs:root=' .. root end
-  -- Records with one parent have no list of them.
-  for id in (parents or parent or ''):gmatch('%S+') do
-    indexes[#indexes + 1] = PREFIX .. 'jobs:parent=' .. id
-  end
-  if owner then indexes[#indexes + 1] = PREFIX .. 'jobs:owner=' .. owner end
-  return indexes
-end
-
-local function add_to(indexes, created_us)
-  for _, key in ipairs(indexes) do redis.call('ZADD', key, created_us, ID) end
-end
-
-local function remove_from(indexes)
-  for _, key in ipairs(indexes) do redis.call('ZREM', key, ID) end
 end
 
 -- The only place where a status changes.
@@ -143,12 +113,10 @@ end
 
 -- The record must be there. Its files are somebody's duty from now on.
 local function forget()
-  local status, model = unpack(redis.call('HMGET', RECORD, 'status', 'model'))
-  remove_from(lasting_indexes(model))
-  remove_from(status_indexes(status, model))
+  leave_lists()
   remove_from({DUE, DEADLINES, EXPIRIES, CODES_EXPIRIES})
   free_idempotency_key()
   announce('deleted', '{}')
-  redis.call('UNLINK', RECORD, EVENTS, WINDOWS)
+  redis.call('UNLINK', RECORD, EVENTS, WINDOWS, TERMS)
   look_at_files(0)
 end
