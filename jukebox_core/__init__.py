@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from jukebox_core.labels import JukeboxTokenizer, read_lyrics
     from jukebox_core.model import JukeboxModel
     from jukebox_core.prior import JukeboxPrior
+    from jukebox_core.sampling.spliced_codes import SplicePart
     from jukebox_core.song import SamplingParams, Song
     from jukebox_core.units import Level
     from jukebox_core.vqvae import JukeboxVQVAE
@@ -28,6 +29,7 @@ _HOME = {
     "Level": "units",
     "SamplingParams": "song",
     "Song": "song",
+    "SplicePart": "sampling.spliced_codes",
     "read_lyrics": "labels",
 }
 
@@ -43,6 +45,7 @@ __all__ = [
     "Level",
     "SamplingParams",
     "Song",
+    "SplicePart",
     "read_lyrics",
 ]
 

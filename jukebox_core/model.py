@@ -31,6 +31,7 @@ from jukebox_core.prior.int8_weights import Weights
 from jukebox_core.sampling.cascade import plan_song
 from jukebox_core.sampling.infill import Infill, section_infills, section_tokens
 from jukebox_core.sampling.kept import cut_tokens
+from jukebox_core.sampling.label_spans import LabelSpan
 from jukebox_core.sampling.noise import CounterNoise, SectionNoise
 from jukebox_core.sampling.options import (
     SongOptions,
@@ -47,6 +48,8 @@ from jukebox_core.sampling.options import (
     timings_of,
     whole_tokens,
 )
+from jukebox_core.sampling.splice import mend_infills
+from jukebox_core.sampling.spliced_codes import SplicePart, splice_codes
 from jukebox_core.sampling.windows import hop_tokens
 from jukebox_core.units import COARSE_TO_FINE, Level
 from jukebox_core.vqvae import JukeboxVQVAE
@@ -474,6 +477,55 @@ class JukeboxModel(nn.Module):
             **options,
         )
 
+    def splice(
+        self,
+        parts: Sequence[SplicePart],
+        n_samples: int = 1,
+        *,
+        mend_sec: float = 0.0,
+        **options: Unpack[SongOptions],
+    ) -> list[Tensor]:
+        """Put a song together from stretches of others.
+
+        Borders are moved to the nearest border between two tokens of the top level, see
+        `plan_splice`. No code is changed, unless joins are mended.
+
+        Args:
+            parts: in order, each with the codes of a song and where to cut it.
+            n_samples: takes, where something is generated.
+            mend_sec: generate the levels below the top again for so long before and after each
+                join, so that it is not heard.
+            options: see `SongOptions`. `levels` are by default those that all parts have; finer
+                ones are generated, with the labels of each part.
+
+        Returns:
+            int64 [B, T] per level, top first.
+
+        Raises:
+            SongError: a part is not inside its song, parts differ in channels, or something is to
+                be generated and a part has no labels.
+        """
+        spliced = splice_codes(self.config, parts)
+        options.setdefault("levels", spliced.plan.levels)
+        levels = levels_of(options)
+        codes = spliced.codes[: len(levels)]
+        infills = mend_infills(self.config.time_base, spliced.plan, mend_sec)
+        if len(codes) == len(levels) and not any(level in infills for level in levels):
+            return codes
+        labels = parts[0].labels
+        if not spliced.spans or labels is None:
+            raise SongError("generating levels takes labels of all parts", field="parts")
+        duration_sec = self.config.time_base.tokens_to_seconds(codes[0].shape[1], Level.TOP)
+        return self._sample(
+            codes,
+            labels.song(0),
+            n_samples,
+            duration_sec=duration_sec,
+            infills={level: found for level, found in infills.items() if level in levels},
+            spans=spliced.spans,
+            **options,
+        )
+
     def _labels_of(self, labels: Labels | InputIds) -> Labels:
         if isinstance(labels, Labels):
             return labels
@@ -487,6 +539,7 @@ class JukeboxModel(nn.Module):
         *,
         duration_sec: float,
         infills: Infills | None = None,
+        spans: Sequence[LabelSpan] = (),
         **options: Unpack[SongOptions],
     ) -> list[Tensor]:
         """The path of all modes: keep `codes`, sample the rest of `duration_sec` at every level.
@@ -497,6 +550,7 @@ class JukeboxModel(nn.Module):
             n_samples: rows to make of a single song and a single row of codes.
             duration_sec: length of the result.
             infills: parts of `codes` that are sampled again.
+            spans: what the parts of a spliced song are sung as.
             options: see `SongOptions`.
 
         Returns:
@@ -505,7 +559,7 @@ class JukeboxModel(nn.Module):
         Raises:
             SongError: the model cannot sing that, or the codes do not fit it.
         """
-        run = self._song_run(codes, labels, n_samples, duration_sec, options, infills)
+        run = self._song_run(codes, labels, n_samples, duration_sec, options, infills, spans)
         for _ in self._windows(run, level_after_level, options):
             continue
         return [self._on_device(level.output_codes) for level in run.levels]
@@ -518,6 +572,7 @@ class JukeboxModel(nn.Module):
         duration_sec: float,
         options: SongOptions,
         infills: Infills | None = None,
+        spans: Sequence[LabelSpan] = (),
     ) -> SongRun:
         """The song with all levels open. Raises SongError."""
         labels = self._labels_of(labels)
@@ -537,6 +592,7 @@ class JukeboxModel(nn.Module):
                 labels=channel_songs(
                     labels, options.get("channel_labels", ()), num_rows, song.channels
                 ),
+                spans=spans,
                 num_channels=song.channels,
                 noise=CounterNoise(song.seed) if noise is None else noise,
                 first_sample=options.get("first_sample", 0),

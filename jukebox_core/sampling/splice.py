@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from jukebox_core.errors import SongError
+from jukebox_core.sampling.infill import JOIN_SEC, Infill
 from jukebox_core.units import COARSE_TO_FINE, Level, TimeBase
 
 MAX_PARTS = 64
@@ -149,3 +150,27 @@ def _common_levels(
             break
         levels.append(level)
     return tuple(levels)
+
+
+def mend_infills(
+    time_base: TimeBase, plan: SplicePlan, mend_sec: float
+) -> dict[Level, tuple[Infill, ...]]:
+    """What of the levels below the top is sampled again around the joins; none of it for 0 s.
+
+    The middle level is sampled from `mend_sec` before a join to as long behind it, and a little
+    further to where new and old codes agree best. The bottom level follows it, and looks for its
+    own place behind that. The top stays as it is, and so does everything else.
+    """
+    if mend_sec <= 0.0:
+        return {}
+    reach = max(time_base.nearest_top_token(mend_sec), 1)
+    infills: dict[Level, list[Infill]] = {level: [] for level in plan.levels[1:]}
+    for join in plan.joins:
+        start, end = max(join - reach, 0), min(join + reach, plan.num_top_tokens)
+        for level in plan.levels[1:]:
+            margin = max(time_base.seconds_to_tokens(JOIN_SEC[level], Level.TOP), 1)
+            join_end = min(end + margin, plan.num_top_tokens)
+            ratio = time_base.tokens_per_top_token(level)
+            infills[level].append(Infill(start * ratio, end * ratio, join_end * ratio))
+            end = join_end
+    return {level: tuple(found) for level, found in infills.items() if found}
