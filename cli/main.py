@@ -21,6 +21,7 @@ from cli.commands import (
     names,
     pins,
     serve,
+    splice,
     webhooks,
 )
 from cli.commands.training import train
@@ -54,6 +55,7 @@ def build_app() -> typer.Typer:
     app.command("submit")(jobs.submit)
     app.command("continue")(modes.continue_song)
     app.command("upsample")(modes.upsample)
+    app.command("splice")(splice.splice)
     app.command("upload")(modes.upload_file)
     app.command("tree")(modes.tree)
     app.command("watch")(jobs.watch)

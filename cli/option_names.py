@@ -30,6 +30,8 @@ _OPTIONS: Mapping[str, str] = {
     "prompt/start_seconds": "--prompt-start",
     "prompt/seconds": "--prompt-seconds",
     "parent_id": "SONG",
+    "parts": "PART",
+    "mend_seconds": "--mend",
     "file": "FILE",
     "format": "--format",
     "level": "--level",
@@ -63,6 +65,8 @@ _WORD = re.compile(rf"`?\b({'|'.join(sorted(_WORDS, key=len, reverse=True))})\b`
 def option_of_pointer(pointer: str) -> str:
     """The option for a JSON pointer such as `/prompt/seconds`; the pointer where there is none."""
     steps = pointer.strip("/").split("/")
+    if steps[0] == "parts" and len(steps) > 1 and steps[1].isdecimal():
+        return f"PART {int(steps[1]) + 1}"
     for length in (2, 1):
         option = _OPTIONS.get("/".join(steps[:length]))
         if option is not None:

@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 from fastapi import Request
 
 from api.web.errors import ApiError, FieldError, InvalidRequest, json_pointer
-from jobs.record.bodies import MODES
+from jobs.record.bodies import BACKWARD_MODES, MODES
 from jobs.record.request import MAX_SEED, JobRequest
 
 _SENTENCES: Mapping[str, str] = {
@@ -45,6 +45,9 @@ def problem_of_validation(request: Request, errors: Sequence[Mapping[str, Any]])
     """The 400, 415 or 422 for pydantic's errors about a request."""
     errors = [_without_mode(entry) for entry in errors]
     first = errors[0]
+    backwards = [entry for entry in errors if _goes_backwards(entry)]
+    if backwards:
+        return cannot_extend_backwards([_from_pydantic(entry) for entry in backwards])
     if first["type"] == "json_invalid":
         return ApiError(
             HTTPStatus.BAD_REQUEST,
@@ -63,12 +66,42 @@ def problem_of_validation(request: Request, errors: Sequence[Mapping[str, Any]])
     return InvalidRequest(_once(fields))
 
 
+def cannot_extend_backwards(fields: Sequence[FieldError]) -> ApiError:
+    """The 422 for a song that is to go on before its beginning."""
+    return ApiError(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "cannot_extend_backwards",
+        "A song cannot be extended backwards: the model generates each token from those before it, "
+        "so it can only go on at the end. To put something before a song, generate it as a song of "
+        'its own and join the two with "mode": "splice"; to change how a song begins, use '
+        '"mode": "redo".',
+        errors=fields,
+    )
+
+
+def _goes_backwards(entry: Mapping[str, Any]) -> bool:
+    """Whether pydantic refused a mode or a moment that would lie before the song."""
+    location, *path = entry["loc"]
+    if location != "body":
+        return False
+    if entry["type"] == "union_tag_invalid":
+        tag = str(entry["ctx"]["tag"]).strip("'").lower().replace("-", "_").replace(" ", "_")
+        return tag in BACKWARD_MODES
+    found = entry.get("input")
+    is_negative = isinstance(found, int | float) and not isinstance(found, bool) and found < 0
+    moments = {"continue": ["duration_seconds", "offset_seconds"], "upsample": ["offset_seconds"]}
+    return is_negative and path[-1] in moments.get(entry["mode"] or "", ())
+
+
 def _without_mode(entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The body of a job is one of several, and the framework puts the one it took into the path."""
+    """The body of a job is one of several, and the framework puts the one it took into the path.
+
+    It is moved to `mode`.
+    """
     location, *path = entry["loc"]
     if location == "body" and path and path[0] in MODES:
-        return {**entry, "loc": (location, *path[1:])}
-    return entry
+        return {**entry, "loc": (location, *path[1:]), "mode": path[0]}
+    return {**entry, "mode": None}
 
 
 def _once(fields: Sequence[FieldError]) -> list[FieldError]:

@@ -30,7 +30,17 @@ from jobs.record.request import (
     SplicePart,
 )
 
+_BACK = ("backward", "backwards", "back", "left", "before")
+_FRONT = ("front", "start", "beginning", "intro")
+
 MODES: tuple[Mode, ...] = get_args(Mode)
+BACKWARD_MODES = frozenset(
+    {
+        *("prepend", "prefix", "intro", "backward", "backwards", "reverse"),
+        *(f"{verb}_{where}" for verb in ("extend", "continue") for where in (*_BACK, *_FRONT)),
+    }
+)
+"""What people call a mode that there cannot be: one that goes on before the beginning."""
 
 
 class JobOptions(SongOptions, Annotations):

@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import save
 
 from jobs.record.codec import job_from_fields, job_to_fields
-from tests.api.conftest import Service
+from tests.api.conftest import Service, assert_problem
 from tests.api.sounds import codes_file, sent
 from tests.api.test_modes import accepted, prompt_codes, refused, sung
 from tests.fixtures.ids import NOBODYS_ASSET, NOBODYS_JOB
@@ -249,3 +249,37 @@ async def test_parts_of_different_models_are_refused_by_name(service: Service):
     sentence = await refused(service, "/parts/1/source", mode="splice", parts=parts)
     assert "another" in sentence
     assert "tiny" in sentence
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"mode": "prepend", "parent_id": NOBODYS_JOB, "duration_seconds": 3},
+        {"mode": "extend_backwards"},
+        {"mode": "Extend-Backwards"},
+        {"mode": "extend_left"},
+        {"mode": "continue", "parent_id": NOBODYS_JOB, "duration_seconds": -3},
+        {"mode": "continue", "parent_id": NOBODYS_JOB, "duration_seconds": 3, "offset_seconds": -3},
+        {"mode": "upsample", "parent_id": NOBODYS_JOB, "offset_seconds": -0.5},
+    ],
+    ids=str,
+)
+async def test_a_song_that_is_to_grow_backwards_is_told_why_it_cannot(service: Service, body):
+    response = await service.client.post("/jobs", json=body)
+    problem = assert_problem(response, 422, "cannot_extend_backwards")
+    assert "splice" in problem["detail"]
+    assert problem["errors"][0]["pointer"] in ("/mode", "/duration_seconds", "/offset_seconds")
+    assert not [name for name in service.left_behind() if "job_" in name]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"mode": "backmasked"},
+        {"model": "tiny", "artist": "", "genre": "", "duration_seconds": -3},
+        {"mode": "continue", "parent_id": NOBODYS_JOB, "duration_seconds": 0},
+    ],
+    ids=str,
+)
+async def test_other_mistakes_are_not_taken_for_it(service: Service, body):
+    assert_problem(await service.client.post("/jobs", json=body), 422, "invalid_request")

@@ -113,8 +113,18 @@ def test_the_commands_of_the_models_page_work(stack, tmp_path):
 def test_the_commands_of_the_command_line_page_work_one_after_the_other(fresh_stack, tmp_path):
     blocks = blocks_of("docs/guides/cli.md", "cli")
     composed, *_ = run_blocks(blocks, fresh_stack, tmp_path)
-    assert "upsample of take 0" in composed.splitlines()[-1]
-    for name in ("song.wav", "longer.flac", "song.lrc", "song.vtt", "jig.wav", "on.wav"):
+    *_, upsampled, spliced = composed.splitlines()
+    assert "upsample of take 0" in upsampled
+    assert "splice" in spliced
+    for name in (
+        "song.wav",
+        "repeated.wav",
+        "longer.flac",
+        "song.lrc",
+        "song.vtt",
+        "jig.wav",
+        "on.wav",
+    ):
         assert (tmp_path / name).stat().st_size > 0
 
 
