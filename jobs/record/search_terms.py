@@ -10,7 +10,8 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from jobs.record.job import Job
+from jobs.record.job import Job, SongSpan
+from jobs.record.request import JobRequest
 
 MAX_WORD_CHARACTERS = 32
 """Longer words are found by as many characters."""
@@ -82,7 +83,7 @@ def genre_term(name: str) -> str:
 
 
 def _terms_of_song(job: Job) -> Iterator[str]:
-    sung = (job.request, *job.spans)
+    sung: tuple[JobRequest | SongSpan, ...] = (job.request, *job.spans)
     artists, genres = {part.artist for part in sung}, {part.genre for part in sung}
     for level in job.labels.values():
         artists.add(level.get("artist", {}).get("name") or "")
