@@ -180,7 +180,7 @@ class JobReader:
         tokenizer = self._tokenizers[model]
         if tokenizer is None or tokenizer.lyrics_alphabet is None:
             return None
-        return _as_read(tokenizer.lyrics_alphabet.version, job.request.lyrics)
+        return _as_read(tokenizer.lyrics_alphabet.version, job.lyrics)
 
     @property
     def audience(self) -> tuple[str | None, str]:

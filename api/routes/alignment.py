@@ -113,7 +113,7 @@ def _alignment(services: Services, job: Job, query: AlignmentQuery) -> str:
 def _none_there(services: Services, job: Job, sample: int) -> ApiError:
     if sample >= job.request.num_samples:
         detail = f"The job has no sample {sample}: it has {job.request.num_samples}, from 0 on."
-    elif not job.request.lyrics.strip():
+    elif not job.lyrics.strip():
         detail = "The song has no lyrics and therefore no lyric timing."
     elif not _has_alignment_head(services, job.request.model):
         detail = f"The model {job.request.model} has no alignment head, so it has no lyric timing."

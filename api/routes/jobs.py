@@ -18,6 +18,7 @@ from api.views.openapi import (
     DRAFT_REQUEST,
     EXAMPLE_REQUEST,
     PRIMED_REQUEST,
+    REDO_REQUEST,
     SPLICE_REQUEST,
     UPSAMPLE_REQUEST,
     problems,
@@ -71,6 +72,7 @@ async def create_job(
                 "primed": {"summary": "Start from a recording", "value": PRIMED_REQUEST},
                 "continue": {"summary": "Ten seconds more of take 1", "value": CONTINUE_REQUEST},
                 "upsample": {"summary": "Finer levels for a draft", "value": UPSAMPLE_REQUEST},
+                "redo": {"summary": "Another middle for take 1", "value": REDO_REQUEST},
                 "splice": {"summary": "Insert two seconds of take 1", "value": SPLICE_REQUEST},
             }
         ),

@@ -13,6 +13,7 @@ from typing import Any
 from api.web.errors import InvalidRequest, invalid_field
 from jobs.record.job import Job, JobStatus, LevelProgress, Stage, new_job_id
 from jobs.record.request import MAX_SECONDS, JobRequest
+from jobs.record.sections import PlannedSection, plan_section
 from jobs.record.songs import PlannedSong, complete_request, plan_request
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import LabelError, SongError
@@ -62,7 +63,10 @@ def admit(
     duration_sec = start.duration_sec or request.duration_seconds or 0.0
     try:
         complete = complete_request(request, card.config, duration_sec, start.parent)
-        planned = _planned(complete, card.config, duration_sec, start)
+        section = None
+        if complete.mode == "redo":
+            section = plan_section(complete, card.config, start.kept_tokens, start.parent)
+        planned = _planned(complete, card.config, duration_sec, start, section)
     except SongError as error:
         raise refusal(error, request, start.pointer) from error
     plans = planned.level_plans()
@@ -84,11 +88,16 @@ def admit(
         parent_id=parent.id if parent is not None else None,
         root_id=parent.root_id if parent is not None else "",
         parent_sample=request.sample if parent is not None else None,
+        section=None if section is None else section.section,
     )
 
 
 def _planned(
-    request: JobRequest, config: JukeboxConfig, duration_sec: float, start: Prompt
+    request: JobRequest,
+    config: JukeboxConfig,
+    duration_sec: float,
+    start: Prompt,
+    section: PlannedSection | None,
 ) -> PlannedSong:
     """Raises SongError."""
     if duration_sec > MAX_SECONDS:
@@ -97,7 +106,12 @@ def _planned(
             field="duration_sec",
         )
     planned = plan_request(
-        request, config, duration_sec=duration_sec, prompt_tokens=start.kept_tokens
+        request,
+        config,
+        duration_sec=duration_sec,
+        prompt_tokens=start.kept_tokens,
+        infills=None if section is None else section.infills,
+        lyrics=None if section is None else section.section.lyrics,
     )
     if not planned.has_work and request.mode != "splice":
         raise SongError(
@@ -147,7 +161,7 @@ def refusal(
     # A default cannot be at fault; what it was made from can.
     if path == ["song_duration_seconds"] and request.song_duration_seconds is None:
         path = ["duration_seconds"]
-    if path == ["duration_seconds"] and request.mode == "upsample":
+    if path == ["duration_seconds"] and request.mode in ("upsample", "redo"):
         path = ["cut_seconds"] if request.cut_seconds is not None else list(pointer)
     if path == ["duration_seconds"] and request.mode == "splice":
         path = ["parts"]

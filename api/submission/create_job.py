@@ -27,9 +27,18 @@ from jobs.errors import AssetNotFound, QueueUnavailable, StoreUnavailable
 from jobs.files.assets import Asset
 from jobs.idempotency import IdempotencyKey
 from jobs.record.annotations import Annotations
-from jobs.record.bodies import AnyBody, ContinueBody, PrimedBody, SpliceBody, UpsampleBody
+from jobs.record.bodies import (
+    AnyBody,
+    ContinueBody,
+    FromCodesBody,
+    PrimedBody,
+    RedoBody,
+    SpliceBody,
+    UpsampleBody,
+)
 from jobs.record.job import Job, new_job_id
 from jobs.record.request import AudioPrompt
+from jobs.record.sections import section_spans
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import SongError
 from jukebox_core.units import Level
@@ -97,7 +106,7 @@ def _prepare(
     match body:
         case PrimedBody():
             return _primed(services, caller, body, job_id)
-        case ContinueBody() | UpsampleBody():
+        case ContinueBody() | UpsampleBody() | RedoBody():
             return _from_codes(services, caller, body, job_id)
         case SpliceBody():
             return spliced(services, caller, body, job_id)
@@ -170,9 +179,7 @@ def _cut_sound(
         ) from error
 
 
-def _from_codes(
-    services: Services, caller: Caller, body: ContinueBody | UpsampleBody, job_id: str
-) -> Job:
+def _from_codes(services: Services, caller: Caller, body: FromCodesBody, job_id: str) -> Job:
     origin = origin_of(services, caller, body)
     request = inherited_request(body, origin)
     card = model_card(services, request.model)
@@ -196,13 +203,15 @@ def _from_codes(
         metadata={"model": request.model},
         kind="prompt",
     )
-    spans = inherited_spans(body, origin.parent, job)
+    match body:
+        case RedoBody():
+            spans = section_spans(body, job, origin.parent, card.config)
+        case _:
+            spans = inherited_spans(body, origin.parent, job)
     return replace(job, prompt_codes_name=name, spans=spans)
 
 
-def _whole_length_sec(
-    config: JukeboxConfig, num_top_tokens: int, body: ContinueBody | UpsampleBody
-) -> float:
+def _whole_length_sec(config: JukeboxConfig, num_top_tokens: int, body: FromCodesBody) -> float:
     """Raises SongError."""
     more = 0
     if isinstance(body, ContinueBody):

@@ -15,9 +15,10 @@ from jobs.errors import AssetNotFound, JobNotFound
 from jobs.files.assets import Asset, AssetKind
 from jobs.files.codes import kept_codes
 from jobs.files.stored_codes import StoredCodes, open_codes_file
-from jobs.record.bodies import AncestralBody, ContinueBody, PrimedBody, UpsampleBody
+from jobs.record.bodies import AncestralBody, FromCodesBody, PrimedBody
 from jobs.record.job import Job
 from jobs.record.request import LEVEL_NAMES, JobRequest, LevelName
+from jobs.record.sections import UNSUNG
 from jobs.record.spans import span_at
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import LabelError, SongError
@@ -62,7 +63,7 @@ class Origin:
     parent: Job | None = None
 
 
-def origin_of(services: Services, caller: Caller, body: ContinueBody | UpsampleBody) -> Origin:
+def origin_of(services: Services, caller: Caller, body: FromCodesBody) -> Origin:
     """The codes that a body names. Raises InvalidRequest when there are none to go on from."""
     if body.parent_id is not None:
         return origin_of_job(services, caller, body.parent_id)
@@ -149,7 +150,7 @@ def sung_lyrics(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {"lyrics": read.text, "lyrics_format": "plain"}
 
 
-def inherited_request(body: ContinueBody | UpsampleBody, origin: Origin) -> JobRequest:
+def inherited_request(body: FromCodesBody, origin: Origin) -> JobRequest:
     """The body as the record keeps it; what it leaves out is the parent's.
 
     Raises:
@@ -167,6 +168,8 @@ def inherited_request(body: ContinueBody | UpsampleBody, origin: Origin) -> JobR
     if "lyrics" in given or "lyrics_format" in given:
         # What is inherited as it is has been read already.
         fields |= sung_lyrics(fields)
+    if body.mode == "redo" and body.lyrics and not fields["lyrics"].strip():
+        fields["lyrics"] = UNSUNG
     request = JobRequest(**fields)
     return request.model_copy(update={"num_samples": _num_samples(body, origin)})
 
@@ -183,6 +186,11 @@ def _inheritance(given: Mapping[str, Any], origin: Origin) -> dict[str, Any]:
         # What is added to a song of several parts goes on from the last one.
         last = span_at(parent.spans, given.get("cut_seconds", parent.duration_sec))
         inherited |= {name: getattr(last, name) for name in _OF_SPANS}
+    if given["mode"] == "redo":
+        # Those of a redo are of its section.
+        inherited["lyrics"] = ""
+    elif parent.section is not None or not parent.spans:
+        inherited["lyrics"] = parent.lyrics
     for name, ids in _NAMES_AND_IDS:
         if name in given:
             del inherited[ids]
@@ -204,7 +212,7 @@ def _check_complete(fields: Mapping[str, Any]) -> None:
             raise invalid_field("body", [name], sentence)
 
 
-def _num_samples(body: ContinueBody | UpsampleBody, origin: Origin) -> int:
+def _num_samples(body: FromCodesBody, origin: Origin) -> int:
     """One song may become several; several stay as many as they are. Raises InvalidRequest."""
     num_rows = len(origin.codes[Level.TOP])
     if body.sample is not None and body.sample >= num_rows:

@@ -209,6 +209,16 @@ SPLICE_REQUEST: dict[str, Any] = {
         {"source": EXAMPLE_ID, "start_seconds": 6},
     ],
 }
+REDO_REQUEST: dict[str, Any] = {
+    "mode": "redo",
+    "parent_id": EXAMPLE_ID,
+    "sample": 1,
+    "start_seconds": 4,
+    "end_seconds": 7.5,
+    "lyrics": "And now for something else",
+    "num_samples": 3,
+}
+
 ANNOTATIONS: dict[str, Any] = {"title": "Rain", "tags": ["demo", "slow"], "favorite": True}
 
 
@@ -264,6 +274,7 @@ EXAMPLE_JOB: dict[str, Any] = {
     "parent_id": None,
     "parent_ids": [],
     "parts": None,
+    "section": None,
     "root_id": EXAMPLE_ID,
     "owner": None,
     "outputs": [
@@ -322,6 +333,8 @@ EXAMPLE_JOB: dict[str, Any] = {
         "cut_seconds": None,
         "parts": None,
         "mend_seconds": None,
+        "start_seconds": None,
+        "end_seconds": None,
         "offset_seconds": 0.0,
         "num_samples": 1,
         "levels": ["top", "middle", "bottom"],

@@ -122,6 +122,16 @@ class PartView(BaseModel):
     genre: str | None
 
 
+class SectionView(BaseModel):
+    """The part of its parent that a `redo` generates again."""
+
+    start_seconds: float = Field(description="Moved to the nearest border of two top-level tokens")
+    end_seconds: float = Field(description="Moved to the nearest border of two top-level tokens")
+    margin_seconds: float = Field(
+        description="Codes and audio further away than this from the section are the parent's"
+    )
+
+
 class JobErrorView(BaseModel):
     """Why a job failed."""
 
@@ -189,6 +199,7 @@ class JobView(BaseModel):
     eta_seconds: float | None = Field(description="Estimated seconds to the end; null if unknown")
     progress: ProgressView
     duration_seconds: float = Field(description="Full length, in every mode")
+    section: SectionView | None = Field(description="With `redo`: the part generated again")
     parent_id: str | None = Field(
         description="The job that this job was derived from; of several, the first"
     )

@@ -23,6 +23,7 @@ from api.views.schemas import (
     OutputView,
     PartView,
     ProgressView,
+    SectionView,
     SignedUrls,
     WarningView,
     WorkerView,
@@ -69,10 +70,22 @@ def job_view(
             for each in job.warnings
         ],
         parts=_part_views(job),
+        section=_section_view(job),
         seed=job.request.seed or 0,
         metrics=_metrics_view(job),
         urls=urls,
         input=job.request,
+    )
+
+
+def _section_view(job: Job) -> SectionView | None:
+    section = job.section
+    if section is None:
+        return None
+    return SectionView(
+        start_seconds=section.start_sec,
+        end_seconds=section.end_sec,
+        margin_seconds=section.margin_sec,
     )
 
 

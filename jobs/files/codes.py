@@ -42,8 +42,12 @@ def _from_windows(
     artifacts: LocalArtifacts, job: Job, level: str, prompt: Mapping[str, StoredCodes]
 ) -> StoredCodes | None:
     """The prompt and the windows behind it, put together in a file that has no name."""
-    windows = job.codes_of(level)
-    num_samples, num_given = job.request.num_samples, job.plan[level].prompt_tokens
+    windows, plan = job.codes_of(level), job.plan[level]
+    num_samples, num_given = job.request.num_samples, plan.prompt_tokens
+    if plan.infills:
+        # Up to the first that is sampled again: what comes behind its join is not known yet.
+        num_given = min(plan.given_tokens, *(start for start, _, _ in plan.infills))
+        windows = tuple(each for each in windows if each.end <= plan.infills[0][1])
     end = max([num_given, *(window.end for window in windows)])
     with artifacts.nameless_file() as file:
         spool = CodesSpool(OpenFile(os.dup(file.fileno())), num_samples, end)

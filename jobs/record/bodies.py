@@ -26,6 +26,7 @@ from jobs.record.request import (
     ModelName,
     Name,
     Seconds,
+    SecondsFromZero,
     SongOptions,
     SplicePart,
 )
@@ -137,9 +138,6 @@ class _FromCodes(_Labelled):
             ge=0, lt=MAX_SAMPLES, description="The take to start from; null: each take separately"
         ),
     ] = None
-    cut_seconds: Annotated[
-        Seconds | None, Field(description="How much of it to keep; null: all")
-    ] = None
 
     @field_validator("parent_id")
     @classmethod
@@ -155,14 +153,22 @@ class _FromCodes(_Labelled):
         return parent_id
 
 
-class ContinueBody(_FromCodes):
+class _FromBeginning(_FromCodes):
+    """Keeps the beginning, and generates what follows."""
+
+    cut_seconds: Annotated[
+        Seconds | None, Field(description="How much of it to keep; null: all")
+    ] = None
+
+
+class ContinueBody(_FromBeginning):
     """An extension of an existing song."""
 
     mode: Literal["continue"]
     duration_seconds: Annotated[Seconds, Field(description="The length to add")]
 
 
-class UpsampleBody(_FromCodes):
+class UpsampleBody(_FromBeginning):
     """Finer levels for a draft. Its length is the draft's."""
 
     mode: Literal["upsample"]
@@ -205,7 +211,27 @@ class SpliceBody(_Labelled):
         return parts
 
 
-AnyBody = AncestralBody | PrimedBody | ContinueBody | UpsampleBody | SpliceBody
+class RedoBody(_FromCodes):
+    """A section of a song, generated again. What is before and behind it stays as it is.
+
+    `lyrics` are those of the section. Without any, the song keeps its own; with
+    `[Instrumental]`, nothing is sung there.
+    """
+
+    mode: Literal["redo"]
+    start_seconds: Annotated[
+        SecondsFromZero, Field(description="Where the section starts", examples=[10])
+    ]
+    end_seconds: Annotated[
+        Seconds | None,
+        Field(description="Where it ends; null: with the song", examples=[18]),
+    ] = None
+
+
+FromCodesBody = ContinueBody | UpsampleBody | RedoBody
+"""What starts from a job or from codes."""
+
+AnyBody = AncestralBody | PrimedBody | FromCodesBody | SpliceBody
 
 
 def _mode_of(body: Any) -> str:  # noqa: ANN401  (whatever the client sent)
@@ -220,7 +246,8 @@ JobBody = Annotated[
     | Annotated[PrimedBody, Tag("primed")]
     | Annotated[ContinueBody, Tag("continue")]
     | Annotated[UpsampleBody, Tag("upsample")]
-    | Annotated[SpliceBody, Tag("splice")],
+    | Annotated[SpliceBody, Tag("splice")]
+    | Annotated[RedoBody, Tag("redo")],
     Discriminator(_mode_of),
 ]
 """Any of them, selected by `mode`, which defaults to `ancestral`."""

@@ -22,6 +22,7 @@ from jobs.record.job import (
     CodesFile,
     Job,
     JobError,
+    JobSection,
     JobStatus,
     JobWarning,
     LevelMetrics,
@@ -38,7 +39,7 @@ _Part = TypeVar("_Part")
 RECORD_FORMAT = 2
 """The newest form of a job that this release can run; records of before it had one are as 1.
 
-2: edited songs, whose parts have labels and times of their own.
+2: edited songs, whose parts have labels and times of their own, or are sampled again.
 """
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -155,14 +156,14 @@ def job_to_fields(job: Job) -> dict[str, str]:
         fields["spans"] = _spans_to_json(job.spans)
     if job.warnings:
         fields["warnings"] = to_json({"warnings": [asdict(each) for each in job.warnings]})
-    if job.error is not None:
-        fields["error"] = to_json(job.error)
-    return fields
+    parts = {"error": job.error, "section": job.section}
+    return fields | {name: to_json(part) for name, part in parts.items() if part is not None}
 
 
 def _format_of(job: Job) -> int:
     """The oldest format in which this job is the same one: older workers take what they can."""
-    return RECORD_FORMAT if job.request.mode == "splice" or job.spans else 1
+    is_edited = job.request.mode in ("splice", "redo") or bool(job.spans)
+    return RECORD_FORMAT if is_edited else 1
 
 
 def job_from_fields(fields: Mapping[str, str], windows: Mapping[str, str] | None = None) -> Job:
@@ -211,6 +212,7 @@ def _job_from_fields(fields: Mapping[str, str], windows: Mapping[str, str] | Non
         outputs=tuple(sorted(outputs, key=lambda o: (LEVEL_NAMES.index(o.level), o.sample))),
         metrics=_coarse_to_fine(metrics),
         error=_read(JobError, json.loads(fields["error"])) if "error" in fields else None,
+        section=_read(JobSection, json.loads(fields["section"])) if "section" in fields else None,
         warnings=_warnings(fields),
         duration_sec=float(fields.get("duration_sec", 0.0)),
         pinned="pinned" in fields,

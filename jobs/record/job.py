@@ -73,6 +73,10 @@ class LevelPlan:
     `tokens_total` is everything that the level holds at its end. The first `prompt_tokens` of it
     are kept from the prompt or the parent and never drawn again. The first `output_tokens` are the
     song; what follows only fills the context of the level below and is cut off every result.
+
+    Where there are `infills` (`jukebox_core/sampling/infill.py`: start, end, join_end), the level
+    has `given_tokens` to begin with, which are sampled again there: then `prompt_tokens` counts
+    those that are not, wherever they are.
     """
 
     tokens_total: int
@@ -80,10 +84,37 @@ class LevelPlan:
     samples_per_token: int
     prompt_tokens: int = 0
     output_tokens: int = 0
+    given_tokens: int = 0
+    infills: tuple[tuple[int, int, int], ...] = ()
 
     def __post_init__(self) -> None:
+        # JSON has lists.
+        infills = tuple((start, end, join_end) for start, end, join_end in self.infills)
+        object.__setattr__(self, "infills", infills)
         if not self.output_tokens:
             object.__setattr__(self, "output_tokens", self.tokens_total)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSection:
+    """The part of a song that a `redo` samples again, and what becomes of the song's text.
+
+    It is [start_sec, end_sec), rounded to top tokens. Codes and sound of the song are those of the
+    parent where they are further away than `margin_sec`. `lyrics` is the text of the whole song as
+    of now. `noise_seed` is the seed of the noise that the song was sampled with, None where nobody
+    knows, and `noise_samples` the number of each take in it.
+    """
+
+    start_sec: float
+    end_sec: float
+    margin_sec: float
+    lyrics: str = ""
+    noise_seed: int | None = None
+    noise_samples: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        # JSON has a list.
+        object.__setattr__(self, "noise_samples", tuple(self.noise_samples))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +259,8 @@ class Job:
     `title`, `tags`, `favorite`, `notes` and `metadata` are what people wrote on it
     (`jobs/record/annotations.py`): they may change at any time, whatever the status.
 
+    A `redo` has a `section`, and the `lyrics` of its request are those of the section.
+
     When it `needs_newer_release`, it asks for something that this release does not know: it can be
     looked at, canceled and deleted, but not run.
     """
@@ -278,6 +311,7 @@ class Job:
     favorite: bool = False
     notes: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    section: JobSection | None = None
     needs_newer_release: bool = False
 
     def __post_init__(self) -> None:
@@ -287,6 +321,11 @@ class Job:
             object.__setattr__(self, "parent_ids", (self.parent_id,))
         if not self.duration_sec:
             object.__setattr__(self, "duration_sec", self.request.duration_seconds or 0.0)
+
+    @property
+    def lyrics(self) -> str:
+        """The text of the whole song."""
+        return self.request.lyrics if self.section is None else self.section.lyrics
 
     @property
     def is_terminal(self) -> bool:

@@ -22,7 +22,7 @@ from jobs.record.webhook_messages import ENDINGS, WebhookEvents, WebhookUrl
 
 LevelName = Literal["top", "middle", "bottom"]
 AudioFormat = Literal["wav", "flac", "ogg", "mp3"]
-Mode = Literal["ancestral", "primed", "continue", "upsample", "splice"]
+Mode = Literal["ancestral", "primed", "continue", "upsample", "splice", "redo"]
 Speed = Literal["exact", "parallel"]
 Channels = Literal[1, 2]
 
@@ -274,3 +274,9 @@ class JobRequest(SongOptions):
     cut_seconds: Seconds | None = None
     parts: Annotated[tuple[SplicePart, ...] | None, Field(strict=False)] = None
     mend_seconds: MendSeconds | None = None
+    start_seconds: Annotated[
+        SecondsFromZero | None, Field(description="redo: where the section starts")
+    ] = None
+    end_seconds: Annotated[
+        Seconds | None, Field(description="redo: where it ends; null: with the song")
+    ] = None

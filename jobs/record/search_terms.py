@@ -10,8 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from jobs.record.job import Job, SongSpan
-from jobs.record.request import JobRequest
+from jobs.record.job import Job
 
 MAX_WORD_CHARACTERS = 32
 """Longer words are found by as many characters."""
@@ -83,15 +82,16 @@ def genre_term(name: str) -> str:
 
 
 def _terms_of_song(job: Job) -> Iterator[str]:
-    sung: tuple[JobRequest | SongSpan, ...] = (job.request, *job.spans)
-    artists, genres = {part.artist for part in sung}, {part.genre for part in sung}
+    artists = {job.request.artist, *(span.artist for span in job.spans)}
+    genres = {job.request.genre, *(span.genre for span in job.spans)}
     for level in job.labels.values():
         artists.add(level.get("artist", {}).get("name") or "")
         genres |= {genre.get("name") or "" for genre in level.get("genres", ())}
     named = [*sorted(filter(None, artists)), *sorted(filter(None, genres))]
     yield from (artist_term(name) for name in sorted(filter(None, artists)))
     yield from (genre_term(name) for name in sorted(filter(None, genres)))
-    yield from _as_words([*named, *dict.fromkeys(part.lyrics for part in sung)])
+    lyrics = dict.fromkeys([job.lyrics, *(span.lyrics for span in job.spans)])
+    yield from _as_words([*named, *lyrics])
 
 
 def _as_words(texts: Iterable[str]) -> Iterator[str]:

@@ -6,15 +6,19 @@ tokens here and nowhere else. No torch.
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jobs.record.job import Job, LevelPlan, Stage
 from jobs.record.request import MAX_SEED, JobRequest
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import SongError
 from jukebox_core.sampling.cascade import SongPlan, default_song_duration_sec, plan_song
+from jukebox_core.sampling.infill import Infill
 from jukebox_core.song import SamplingParams, Song, Speed
 from jukebox_core.units import Level
+
+Infills = Mapping[Level, tuple[Infill, ...]]
+"""What is sampled again of each level that a song begins with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +28,7 @@ class PlannedSong:
     `prompt_tokens` are the codes of each level, per sample, that are there before anything is
     sampled; levels without any are left out. `first_sample` is the number of the first sample for
     the noise: samples of a row that was chosen are counted from that row on, as
-    `JukeboxModel.continue_sample` does.
+    `JukeboxModel.continue_sample` does. What is sampled again of a prompt is in `infills`.
     """
 
     config: JukeboxConfig
@@ -32,6 +36,7 @@ class PlannedSong:
     plan: SongPlan
     prompt_tokens: Mapping[Level, int]
     first_sample: int
+    infills: Infills = field(default_factory=dict)
 
     @property
     def has_work(self) -> bool:
@@ -46,8 +51,13 @@ class PlannedSong:
                 tokens_total=level_plan.total_tokens,
                 windows_total=len(level_plan.windows),
                 samples_per_token=samples_per_token[level],
-                prompt_tokens=self.prompt_tokens.get(level, 0),
+                prompt_tokens=level_plan.kept_tokens,
                 output_tokens=level_plan.output_tokens,
+                given_tokens=self.prompt_tokens.get(level, 0),
+                infills=tuple(
+                    (infill.start, infill.end, infill.join_end)
+                    for infill in self.infills.get(level, ())
+                ),
             )
             for level, level_plan in self.plan.levels.items()
         }
@@ -59,6 +69,8 @@ def plan_request(
     *,
     duration_sec: float,
     prompt_tokens: Mapping[Level, int],
+    infills: Infills | None = None,
+    lyrics: str | None = None,
 ) -> PlannedSong:
     """Lay out a complete request.
 
@@ -67,18 +79,21 @@ def plan_request(
         config: of the model that it names.
         duration_sec: the whole length, what the song begins with included.
         prompt_tokens: codes of each level that the song begins with, per sample.
+        infills: what is sampled again of them.
+        lyrics: of the whole song, where they are not the request's.
 
     Raises:
         SongError: the model cannot generate it.
     """
-    song = _song_of(request, duration_sec)
+    song = _song_of(request, duration_sec, request.lyrics if lyrics is None else lyrics)
     prompt = {level: tokens for level, tokens in prompt_tokens.items() if tokens}
     return PlannedSong(
         config=config,
         song=song,
-        plan=plan_song(config, song, prompt, padded=True),
+        plan=plan_song(config, song, prompt, padded=True, infills=infills),
         prompt_tokens=prompt,
         first_sample=request.sample or 0,
+        infills=infills or {},
     )
 
 
@@ -88,11 +103,21 @@ def plan_job(job: Job, config: JukeboxConfig) -> PlannedSong:
     Raises:
         SongError: the model cannot generate it, or the record was not made by `plan_request`.
     """
-    prompt_tokens = {
-        Level.from_label(label): plan.prompt_tokens for label, plan in job.plan.items()
-    }
+    plans = {Level.from_label(label): plan for label, plan in job.plan.items()}
     return plan_request(
-        job.request, config, duration_sec=job.duration_sec, prompt_tokens=prompt_tokens
+        job.request,
+        config,
+        duration_sec=job.duration_sec,
+        prompt_tokens={
+            level: plan.given_tokens if plan.infills else plan.prompt_tokens
+            for level, plan in plans.items()
+        },
+        infills={
+            level: tuple(Infill(*bounds) for bounds in plan.infills)
+            for level, plan in plans.items()
+            if plan.infills
+        },
+        lyrics=job.lyrics,
     )
 
 
@@ -117,13 +142,13 @@ def level_of(stage: Stage) -> Level:
     return Level.from_label(stage.value)
 
 
-def _song_of(request: JobRequest, duration_sec: float) -> Song:
+def _song_of(request: JobRequest, duration_sec: float, lyrics: str) -> Song:
     if request.seed is None or request.song_duration_seconds is None:
         raise SongError("the request names no seed or no song duration yet", field="seed")
     return Song(
         artist=request.artist,
         genre=request.genre,
-        lyrics=request.lyrics,
+        lyrics=lyrics,
         duration_sec=duration_sec,
         song_duration_sec=request.song_duration_seconds,
         offset_sec=request.offset_seconds,

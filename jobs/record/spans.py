@@ -40,7 +40,7 @@ def request_span(job: Job, *, position_sec: float) -> SongSpan:
         genre=request.genre,
         artist_id=request.artist_id,
         genre_ids=request.genre_ids,
-        lyrics=request.lyrics,
+        lyrics=job.lyrics,
         song_duration_sec=request.song_duration_seconds or job.duration_sec,
         offset_sec=request.offset_seconds,
     )

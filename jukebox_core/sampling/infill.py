@@ -22,9 +22,6 @@ above has ended for certain, so a section reaches beyond its end by the sum at m
 _NEARNESS = np.arange(1, 17)
 """What an equal code counts for a join: 16 codes on either side, the nearest most."""
 
-_FORGIVEN_SEC = 5e-4
-"""What a client that rounds to milliseconds may ask for beyond the end of a song."""
-
 
 @dataclass(frozen=True, slots=True)
 class Infill:
@@ -141,28 +138,44 @@ def section_infills(
 def section_tokens(
     time_base: TimeBase, start_sec: float, end_sec: float | None, total_top_tokens: int
 ) -> tuple[int, int]:
-    """The whole top tokens that a section touches, as first and end; None ends with the song.
+    """A section as its first top token and the one behind it; None ends with the song.
+
+    Its borders are moved to the nearest ones of top tokens, see `TimeBase.nearest_top_token`.
 
     Raises:
         SongError: it is not inside the song (`field` is `start_sec` or `end_sec`).
     """
     length_sec = time_base.tokens_to_seconds(total_top_tokens, Level.TOP)
-    if not 0.0 <= start_sec < length_sec:
+    start = _border(time_base, start_sec, total_top_tokens)
+    if start is None or start >= total_top_tokens:
         raise SongError(
             f"start_sec={start_sec:.10g} must lie in the song, which lasts {length_sec:.6g} s",
             field="start_sec",
         )
-    end = length_sec if end_sec is None else end_sec
-    if not start_sec < end <= length_sec + _FORGIVEN_SEC:
+    if end_sec is None:
+        return start, total_top_tokens
+    end = _border(time_base, end_sec, total_top_tokens)
+    if end is None:
         raise SongError(
-            f"end_sec={end:.10g} must lie behind start_sec={start_sec:.10g} and not behind the "
-            f"end of the song, which lasts {length_sec:.6g} s",
+            f"end_sec={end_sec:.10g} must lie in the song, which lasts {length_sec:.6g} s",
             field="end_sec",
         )
-    first = time_base.seconds_to_tokens(start_sec, Level.TOP)
-    top_token_samples = time_base.samples_per_token[Level.TOP]
-    end_token = -(-time_base.seconds_to_samples(end) // top_token_samples)
-    return first, max(min(end_token, total_top_tokens), first + 1)
+    if end <= start:
+        raise SongError(
+            f"end_sec={end_sec:.10g} leaves nothing behind start_sec={start_sec:.10g}: a section "
+            f"lasts {time_base.tokens_to_seconds(1, Level.TOP):.3g} s at least, which is one token "
+            "of the top level",
+            field="end_sec",
+        )
+    return start, end
+
+
+def _border(time_base: TimeBase, seconds: float, total_top_tokens: int) -> int | None:
+    """The nearest border of top tokens; None for what is outside the song, or no number."""
+    if not 0.0 <= seconds <= time_base.tokens_to_seconds(total_top_tokens + 1, Level.TOP):
+        return None
+    border = time_base.nearest_top_token(seconds)
+    return border if border <= total_top_tokens else None
 
 
 def changed_tokens(infills: Sequence[Infill]) -> list[tuple[int, int]]:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from jukebox_core.config import JukeboxVQVAEConfig
+from jukebox_core.config.decoder_reach import decoder_reach_tokens
 from jukebox_core.units import Level
-from jukebox_core.vqvae.conv import level_dilations
 
 NEAR_SAMPLES = 2**15
 """Audio whose activations stay in the caches of a processor core, at 32 channels."""
@@ -24,33 +24,6 @@ class Chunk:
     keep_start: int
     keep_end: int
     end: int
-
-
-def decoder_reach_tokens(config: JukeboxVQVAEConfig, level: int) -> int:
-    """Tokens to either side that the audio of one token depends on.
-
-    For the released model (5,742, 80, 82), bottom first. A post-filter reaches further.
-    """
-    # The samples of token 0, followed backwards through the layers to the codes they come from.
-    first, last = 0, config.samples_per_token[level] - 1
-    if config.post_filter is not None and level == Level.BOTTOM:
-        reach_samples = config.post_filter.reach_samples
-        first, last = first - reach_samples, last + reach_samples
-    first, last = first - 1, last + 1  # the output convolution, kernel 3
-    residual_reach = sum(level_dilations(config, level))
-    for block in range(level + 1):
-        stride = config.strides[block]
-        for _ in range(config.downs[block]):
-            first, last = _through_transposed(first, last, stride)
-            first, last = first - residual_reach, last + residual_reach
-        first, last = first - 1, last + 1  # the input convolution, kernel 3
-    return max(-first, last)
-
-
-def _through_transposed(first: int, last: int, stride: int) -> tuple[int, int]:
-    """Inputs that outputs [first, last] of a kernel of twice the stride are made from."""
-    padding, kernel = stride // 2, 2 * stride
-    return -((kernel - 1 - padding - first) // stride), (last + padding) // stride
 
 
 def decoder_grid_tokens(config: JukeboxVQVAEConfig, level: int) -> int:

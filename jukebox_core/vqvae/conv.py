@@ -7,21 +7,12 @@ audio. Every tensor is float32 [B, channels, T].
 from torch import Tensor, nn
 
 from jukebox_core.config import JukeboxVQVAEConfig
+from jukebox_core.config.decoder_reach import level_dilations
 
 
 def level_width(config: JukeboxVQVAEConfig, level: int) -> int:
     """Channels inside the encoder and decoder of `level`."""
     return config.width * config.width_multipliers[level]
-
-
-def level_dilations(config: JukeboxVQVAEConfig, level: int) -> tuple[int, ...]:
-    """Dilations of one residual stack of an encoder of `level`, first layer first.
-
-    The multiplier widens and deepens alike.
-    """
-    depth = config.depth * config.width_multipliers[level]
-    cycle = config.dilation_cycle or depth
-    return tuple(config.dilation_growth_rate ** (layer % cycle) for layer in range(depth))
 
 
 def decoder_dilations(config: JukeboxVQVAEConfig, level: int) -> tuple[int, ...]:

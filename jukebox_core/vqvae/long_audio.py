@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from jukebox_core.config import JukeboxVQVAEConfig
+from jukebox_core.config.decoder_reach import level_dilations
 from jukebox_core.errors import AudioError
 from jukebox_core.vqvae.chunks import plan_chunks
-from jukebox_core.vqvae.conv import level_dilations
 from jukebox_core.vqvae.model import JukeboxVQVAE
 
 ENCODE_CHUNK_SAMPLES = 2**19

@@ -10,11 +10,11 @@ from torch.nn import functional
 
 from jukebox_core.casts import Conversion, requested_dtype
 from jukebox_core.config import JukeboxVQVAEConfig
+from jukebox_core.config.decoder_reach import decoder_reach_tokens
 from jukebox_core.errors import AudioError, ConfigError
 from jukebox_core.units import Level
 from jukebox_core.vqvae.chunks import (
     decoder_grid_tokens,
-    decoder_reach_tokens,
     near_chunk_tokens,
     on_grid,
     plan_chunks,

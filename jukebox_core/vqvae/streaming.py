@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
+from jukebox_core.config.decoder_reach import decoder_reach_tokens
 from jukebox_core.units import Level
-from jukebox_core.vqvae.chunks import decoder_reach_tokens
 from jukebox_core.vqvae.model import JukeboxVQVAE
 
 

@@ -130,12 +130,12 @@ def test_a_section_stays_inside_the_song(data, total):
             assert bound % MINI.tokens_per_top_token(level) == 0
 
 
-def test_a_section_is_rounded_to_the_tokens_that_it_touches():
+def test_a_section_is_moved_to_the_nearest_borders_of_tokens():
     assert section_tokens(MINI, 0.1, 0.2, 100) == (6, 13)
     assert section_tokens(MINI, 0.016, 0.032, 100) == (1, 2)
-    assert section_tokens(MINI, 0.1, 0.1001, 100) == (6, 7)
+    assert section_tokens(MINI, 0.023, 0.041, 100) == (1, 3)
     assert section_tokens(MINI, 0.0, None, 100) == (0, 100)
-    assert section_tokens(MINI, 1.5, 1.6004, 100) == (93, 100)
+    assert section_tokens(MINI, 1.5, 1.6004, 100) == (94, 100)
 
 
 @pytest.mark.parametrize(
@@ -145,6 +145,7 @@ def test_a_section_is_rounded_to_the_tokens_that_it_touches():
         (1.6, None, "start_sec"),
         (float("nan"), 1.0, "start_sec"),
         (0.5, 0.5, "end_sec"),
+        (0.1, 0.101, "end_sec"),
         (0.5, 1.7, "end_sec"),
         (0.5, float("nan"), "end_sec"),
         (0.5, float("inf"), "end_sec"),

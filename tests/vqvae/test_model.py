@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from jukebox_core.config import JukeboxVQVAEConfig
+from jukebox_core.config.decoder_reach import decoder_reach_tokens
 from jukebox_core.errors import AudioError
 from jukebox_core.units import Level
 from jukebox_core.vqvae import JukeboxVQVAE
-from jukebox_core.vqvae.chunks import decoder_reach_tokens, near_chunk_tokens, plan_chunks
+from jukebox_core.vqvae.chunks import near_chunk_tokens, plan_chunks
 from jukebox_core.vqvae.codebook import CosineCodebook
 
 RELEASED = JukeboxVQVAEConfig()

@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from jukebox_core.config import JukeboxConfig, JukeboxVQVAEConfig, PostFilterConfig
+from jukebox_core.config.decoder_reach import decoder_reach_tokens
 from jukebox_core.errors import ConfigError
 from jukebox_core.tiny import tiny_config
 from jukebox_core.units import Level
 from jukebox_core.vqvae import JukeboxVQVAE
-from jukebox_core.vqvae.chunks import decoder_grid_tokens, decoder_reach_tokens, plan_chunks
+from jukebox_core.vqvae.chunks import decoder_grid_tokens, plan_chunks
 from jukebox_core.vqvae.post_filter import PostFilter
 from jukebox_core.vqvae.streaming import iter_finished_sound
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.record.job import Job, SongSpan, Stage
+from jobs.record.job import Job, JobSection, SongSpan, Stage
 from jobs.record.songs import PlannedSong, plan_job
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.engine.song_run import SongInputs
 from jukebox_core.labels import JukeboxTokenizer, Labels
 from jukebox_core.sampling.cascade import SongPlan
 from jukebox_core.sampling.label_spans import LabelSpan, make_span
-from jukebox_core.sampling.noise import CounterNoise
+from jukebox_core.sampling.noise import CounterNoise, NoiseSource, SectionNoise
 from jukebox_core.sampling.step_cost import step_weights, token_cost
 from jukebox_core.song import Song
 from jukebox_core.units import Level
@@ -27,6 +27,7 @@ class JobSong:
     labels: Labels
     backend: str
     spans: tuple[LabelSpan, ...] = ()
+    section: JobSection | None = None
 
     @classmethod
     def from_job(
@@ -44,7 +45,9 @@ class JobSong:
             lyrics_format="verbatim",
         )
         spans = tuple(_label_span(span, config, tokenizer) for span in job.spans)
-        return cls(planned=planned, labels=labels, backend=backend, spans=spans)
+        return cls(
+            planned=planned, labels=labels, backend=backend, spans=spans, section=job.section
+        )
 
     @property
     def config(self) -> JukeboxConfig:
@@ -95,10 +98,25 @@ class JobSong:
             plan=self.plan,
             sampling=self.song.sampling,
             labels=self.labels.songs * self.song.num_samples,
-            noise=CounterNoise(self.song.seed),
+            noise=self._noise(),
             spans=self.spans,
             first_sample=self.planned.first_sample,
             backend=self.backend,
+        )
+
+    def _noise(self) -> NoiseSource:
+        """Around a section of a song whose noise is known it is that one."""
+        noise = CounterNoise(self.song.seed)
+        if self.section is None or self.section.noise_seed is None:
+            return noise
+        (top,) = self.planned.infills[Level.TOP]
+        return SectionNoise(
+            noise,
+            CounterNoise(self.section.noise_seed),
+            section=(top.start, top.end),
+            levels=self.prompt_tokens,
+            old_samples=self.section.noise_samples,
+            first_sample=self.planned.first_sample,
         )
 
     def heard(self, level: Level, codes: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jukebox_core.audio.files import PcmBlock, to_pcm
+from jukebox_core.config.decoder_reach import decoder_reach_tokens
 from jukebox_core.errors import AudioError
 from jukebox_core.units import Level
 from jukebox_core.vqvae.chunks import (
     Chunk,
     decoder_grid_tokens,
-    decoder_reach_tokens,
     near_chunk_tokens,
     plan_chunks,
 )
@@ -25,7 +25,7 @@ from worker.device.engine_thread import SlicedWork
 from worker.device.models import LoadedModel
 from worker.lease.lease import Lease
 from worker.parts import WorkerParts
-from worker.song.parent_sound import open_parent_sound
+from worker.song.parent_sound import ParentSound, open_parent_sound
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,8 @@ class LevelSound:
     the samples are.
 
     What a job shares with its parent is read from the parent's files. Its first piece is decoded
-    all the same: unless it is the parent's to the bit, so are all others.
+    all the same: unless it is the parent's to the bit, so are all others. Around a section that is
+    redone the parent's samples are taken in any case.
 
     num_tokens  of the level that are heard
     """
@@ -99,7 +100,9 @@ class LevelSound:
             grid_tokens=decoder_grid_tokens(config, level),
         )
         self._waiting = list(cut(num_tokens))
-        self._parent = open_parent_sound(worker, lease.claim.job, level, cut, hop_samples)
+        self._parent = open_parent_sound(
+            worker, lease.claim.job, level, cut, hop_samples, reach_tokens
+        )
         self._begun: list[_Piece] = []
         self._num_spooled = 0
         self._sounds: list[SpooledSound] = []
@@ -128,7 +131,7 @@ class LevelSound:
             # Copies: the rest of the array is still being written to.
             rows = [torch.tensor(row[: chunk.end][chunk.start :]) for row in codes]
             piece = _Piece(chunk, rows)
-            if not self._begun or not self._is_parents(chunk):
+            if self._needs_decoder(chunk):
                 self._decode(piece)
             self._begun.append(piece)
 
@@ -163,14 +166,19 @@ class LevelSound:
         self._begun[self._num_spooled] = _Piece(piece.chunk, [])
         self._num_spooled += 1
 
+    def _needs_decoder(self, chunk: Chunk) -> bool:
+        if self._parent is None or not self._is_parents(chunk):
+            return True
+        return self._parent.must_agree and not self._begun
+
     def _is_parents(self, chunk: Chunk) -> bool:
         return self._parent is not None and chunk in self._parent.shared
 
     def _read(self, piece: "_Piece") -> list[Tensor]:
         """The piece float32 [samples, 1] of every sample, decoded or from the parent."""
-        if self._parent is not None and not piece.works:
+        if self._parent is not None:
             try:
-                return [self._parent.piece(n, piece.chunk) for n in range(len(piece.rows))]
+                return [self._read_row(self._parent, n, piece) for n in range(len(piece.rows))]
             except AudioError as error:
                 extra = {"job_id": self._lease.claim.job.id}
                 log.warning("decoding what the parent's files had: %s", error, extra=extra)
@@ -179,10 +187,16 @@ class LevelSound:
                     self._lease.wait(self._worker.engine, work)
         return [torch.cat(work.pieces()) for work in piece.works]
 
+    def _read_row(self, parent: ParentSound, row: int, piece: "_Piece") -> Tensor:
+        """Raises AudioError when the parent's file is damaged."""
+        if not piece.works:
+            return parent.piece(row, piece.chunk)
+        return parent.around_section(row, piece.chunk, torch.cat(piece.works[row].pieces()))
+
     def _compare(self, chunk: Chunk, made: list[Tensor]) -> None:
         """Decode everything if the first piece is not the parent's."""
         parent = self._parent
-        if parent is None or not self._is_parents(chunk):
+        if parent is None or not parent.must_agree or not self._is_parents(chunk):
             return
         if not all(parent.agrees(sample, chunk, each) for sample, each in enumerate(made)):
             self._give_up_parent()

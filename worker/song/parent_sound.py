@@ -1,7 +1,9 @@
 """The sound of a job's parent, as far as the job begins with the same codes.
 
 A song that goes on keeps codes of its parent, and with them all the sound that no new code can
-change. To decode that again takes much longer than to draw one second more.
+change. To decode that again takes much longer than to draw one second more. A section that is
+redone is promised to change nothing around it, so there the parent's samples are taken even where
+the decoder of this machine would make others.
 """
 
 import logging
@@ -14,7 +16,7 @@ import torch
 from torch import Tensor
 
 from jobs.errors import ArtifactNotFound, JobNotFound, RecordUnreadable, StoreUnavailable
-from jobs.record.job import Job, Output
+from jobs.record.job import Job, LevelPlan, Output
 from jukebox_core.audio.files import open_sound, to_pcm
 from jukebox_core.errors import AudioError
 from jukebox_core.units import Level
@@ -27,22 +29,44 @@ Cut = Callable[[int], Iterable[Chunk]]
 """Cuts a number of tokens into the pieces that are decoded one by one."""
 
 
-_BEGINS_AS_PARENT = ("continue", "upsample")
-"""Modes in which what a job begins with is the beginning of its parent."""
-
-
 class ParentSound:
     """Pieces of a parent's sound files, which stay open; a file may be deleted meanwhile.
 
-    sounds  an open `soundfile.SoundFile` for each sample of the job
-    shared  the pieces whose codes are the same in both songs
+    sounds   an open `soundfile.SoundFile` for each sample of the job
+    shared   the pieces whose codes are the same in both songs
+    changed  the tokens [start, end) in a redone song that sound different; None for other songs
     """
 
     def __init__(
-        self, sounds: Sequence[Any], shared: Iterable[Chunk], hop_samples: int, files: ExitStack
+        self,
+        sounds: Sequence[Any],
+        shared: Iterable[Chunk],
+        hop_samples: int,
+        files: ExitStack,
+        changed: Sequence[tuple[int, int]] | None = None,
     ) -> None:
-        self.shared = frozenset(shared)
+        self.shared, self.changed = frozenset(shared), changed
         self._sounds, self._hop_samples, self._files = sounds, hop_samples, files
+
+    @property
+    def must_agree(self) -> bool:
+        """Whether it is only used where this machine would make the same sound."""
+        return self.changed is None
+
+    def around_section(self, sample: int, chunk: Chunk, decoded: Tensor) -> Tensor:
+        """A decoded piece, float32 [samples, 1], with the parent's samples where nothing changes.
+
+        Raises AudioError when the file is damaged.
+        """
+        if self.changed is None:
+            return decoded
+        is_same = torch.ones(chunk.keep_end - chunk.keep_start, 1, dtype=torch.bool)
+        for start, end in self.changed:
+            is_same[max(start - chunk.keep_start, 0) : max(end - chunk.keep_start, 0)] = False
+        if not is_same.any():
+            return decoded
+        mask = is_same.repeat_interleave(self._hop_samples, dim=0)
+        return torch.where(mask, self.piece(sample, chunk), decoded)
 
     def piece(self, sample: int, chunk: Chunk) -> Tensor:
         """Float32 [samples, 1]. Raises AudioError when the file is damaged."""
@@ -74,32 +98,55 @@ class ParentSound:
 
 
 def open_parent_sound(
-    worker: WorkerParts, job: Job, level: Level, cut: Cut, hop_samples: int
+    worker: WorkerParts, job: Job, level: Level, cut: Cut, hop_samples: int, reach_tokens: int
 ) -> ParentSound | None:
-    """The sound of the parent at one level; None where there is none that could be used."""
+    """The sound of the parent at one level; None where there is none that could be used.
+
+    A decoder looks `reach_tokens` to either side.
+    """
     if job.parent_id is None or not job.plan[level.label].prompt_tokens:
         return None
-    if job.request.mode not in _BEGINS_AS_PARENT:
+    if job.request.mode == "splice":
+        # What it has in common with a parent is somewhere else in that.
         return None
-    num_kept = job.plan[level.label].prompt_tokens
+    plan = job.plan[level.label]
     try:
         parent = worker.store.get(job.parent_id)
         outputs = _outputs_of_samples(parent, job, level)
-        shared = {
-            chunk for chunk in cut(parent.plan[level.label].output_tokens) if chunk.end <= num_kept
-        }
+        chunks = cut(parent.plan[level.label].output_tokens)
+        shared = {chunk for chunk in chunks if _is_shared(plan, chunk)}
         with ExitStack() as stack:
             sounds = [
                 stack.enter_context(open_sound(_checked_path(worker, parent, output)))
                 for output in outputs
             ]
-            return ParentSound(sounds, shared, hop_samples, stack.pop_all())
+            changed = _changed(plan, reach_tokens)
+            return ParentSound(sounds, shared, hop_samples, stack.pop_all(), changed)
     except (ArtifactNotFound, AudioError, JobNotFound, KeyError, RecordUnreadable) as error:
         reason = f"{type(error).__name__}: {error}"
     except StoreUnavailable as error:
         reason = str(error)
     log.info("the sound of the parent is decoded again: %s", reason, extra={"job_id": job.id})
     return None
+
+
+def _is_shared(plan: LevelPlan, chunk: Chunk) -> bool:
+    """Whether the parent has the same codes for a piece and its surroundings."""
+    if not plan.infills:
+        return chunk.end <= plan.prompt_tokens
+    return chunk.end <= plan.given_tokens and all(
+        chunk.end <= start or join_end <= chunk.start for start, _, join_end in plan.infills
+    )
+
+
+def _changed(plan: LevelPlan, reach_tokens: int) -> list[tuple[int, int]] | None:
+    """The tokens [start, end) that infills may change the sound of; None where there are none."""
+    if not plan.infills:
+        return None
+    return [
+        (max(start - reach_tokens, 0), join_end + reach_tokens)
+        for start, _, join_end in plan.infills
+    ]
 
 
 def _outputs_of_samples(parent: Job, job: Job, level: Level) -> list[Output]:

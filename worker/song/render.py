@@ -165,6 +165,17 @@ def _write_manifest(
         path.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def _section(job: Job) -> dict[str, float] | None:
+    """The part of the parent that was made again, of a redo."""
+    if job.section is None:
+        return None
+    return {
+        "start_seconds": job.section.start_sec,
+        "end_seconds": job.section.end_sec,
+        "margin_seconds": job.section.margin_sec,
+    }
+
+
 def _manifest(worker: WorkerParts, job: Job, outputs: list[Output]) -> dict[str, Any]:
     """Everything needed to make the same song again, and what it took."""
     card = worker.catalog.get(job.request.model)
@@ -177,6 +188,7 @@ def _manifest(worker: WorkerParts, job: Job, outputs: list[Output]) -> dict[str,
         "request": job.request.model_dump(mode="json"),
         "duration_seconds": job.duration_sec,
         "parent": {"job_id": job.parent_id, "sample": job.parent_sample, "root_id": job.root_id},
+        "section": _section(job),
         "seed": job.request.seed,
         "labels": dict(job.labels),
         "levels": {
