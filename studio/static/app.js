@@ -1,3 +1,4 @@
+// @ts-check
 // Where the page begins.
 import { html, render } from "./lib/html.js";
 import { Shell } from "./components/shell.js";

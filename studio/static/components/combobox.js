@@ -1,3 +1,4 @@
+// @ts-check
 // A text field with a list of names that a model knows. Any text is allowed: the model sings what it
 // does not know as unknown, and the field says so.
 import { html, useEffect, useId, useRef, useState } from "../lib/html.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // Small controls that every screen uses: fields with their errors, radio groups, bars, messages.
 import { html, useId } from "../lib/html.js";
 import { Icon } from "./icon.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // A label for every song, drawn from its id: the same song looks the same everywhere.
 import { html } from "../lib/html.js";
 

@@ -1,3 +1,4 @@
+// @ts-check
 // Line icons on a grid of 24, drawn for this page. They are decoration: buttons have names.
 import { html } from "../lib/html.js";
 

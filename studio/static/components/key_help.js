@@ -1,3 +1,4 @@
+// @ts-check
 // The list of keys, as a dialog.
 import { html, useEffect, useRef } from "../lib/html.js";
 import { isHelpOpen, KEYS } from "../lib/keys.js";

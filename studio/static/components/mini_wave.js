@@ -1,3 +1,4 @@
+// @ts-check
 // A small waveform without any library: one path.
 import { html } from "../lib/html.js";
 

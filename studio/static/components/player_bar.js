@@ -1,3 +1,4 @@
+// @ts-check
 // What is heard now, at the bottom of every screen.
 import { html, useEffect, useRef } from "../lib/html.js";
 import { bylineOf, clock, counted, titleOf } from "../lib/format.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // The frame around every screen: navigation, what is wrong with the connection, and the player.
 import { html, useEffect, useRef } from "../lib/html.js";
 import { isConnected } from "../lib/connection.js";
@@ -44,7 +45,11 @@ function Place({ screen, label, icon }) {
   </a>`;
 }
 
-/** Moves the focus to a new screen, so that screen readers say where they are. */
+/**
+ * Moves the focus to a new screen, so that screen readers say where they are.
+ *
+ * @param {{children: unknown}} props
+ */
 function Screen({ children }) {
   const main = useRef(/** @type {HTMLElement | null} */ (null));
   const { screen, id } = route.value;

@@ -1,3 +1,4 @@
+// @ts-check
 // Asks for an API key. It is sent once, in a header, and kept nowhere.
 import { html, useState } from "../lib/html.js";
 import { signIn } from "../lib/session.js";

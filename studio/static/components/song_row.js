@@ -1,3 +1,4 @@
+// @ts-check
 // One song in a list.
 import { html } from "../lib/html.js";
 import { bylineOf, clock, counted, titleOf, when } from "../lib/format.js";

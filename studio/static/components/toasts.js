@@ -1,3 +1,4 @@
+// @ts-check
 // Short messages about something that just happened, sometimes with a way back.
 import { html, signal } from "../lib/html.js";
 

@@ -1,3 +1,4 @@
+// @ts-check
 // A list of which only the rows in sight exist. Rows have one height; the page scrolls.
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../lib/html.js";
 

@@ -1,3 +1,4 @@
+// @ts-check
 // A waveform that somebody else plays: it shows a position, takes clicks, and lets a part be chosen.
 import { clock } from "../lib/format.js";
 import { html, useEffect, useRef } from "../lib/html.js";

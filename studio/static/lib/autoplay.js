@@ -1,3 +1,4 @@
+// @ts-check
 // A song that was just asked for plays as soon as there is something to hear.
 import { onJob } from "./jobs.js";
 import { canBeHeard, isActive } from "./outputs.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // The HTTP client: the one place that sends requests. Errors are Problems; a service that cannot be
 // reached is noted in `connection`.
 import { connectionIsBack, connectionIsLost } from "./connection.js";
@@ -91,6 +92,7 @@ export async function call(operation, parts = {}) {
  * @throws {Problem}
  */
 export async function send(operation, parts = {}) {
+  /** @type {Record<string, string>} */
   const headers = { Accept: "application/json", ...parts.headers };
   let body = parts.form;
   if (parts.json !== undefined) {

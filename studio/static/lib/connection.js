@@ -1,3 +1,4 @@
+// @ts-check
 // Whether the service answers. The event stream and every request report here.
 import { signal } from "./html.js";
 

@@ -1,3 +1,4 @@
+// @ts-check
 // What is typed into forms survives a reload, a crash and a lost connection. Each tab has its own
 // draft; a new tab begins with the last one of any tab.
 import { effect, signal } from "./html.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // One stream of events for the whole page. A service without `/events` is asked now and then.
 import { effect, signal } from "./html.js";
 import { call, Problem, SERVICE_URL } from "./client.js";

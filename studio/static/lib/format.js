@@ -1,3 +1,4 @@
+// @ts-check
 // Numbers, times and names as people read them.
 
 const DATE = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });

@@ -1,3 +1,4 @@
+// @ts-check
 // Preact with htm: templates that the browser reads as they are. Signals read in a component
 // render it again when they change.
 import htm from "../vendor/htm.js";
@@ -11,4 +12,5 @@ export {
   batch, computed, effect, signal, untracked, useComputed, useSignal, useSignalEffect,
 } from "../vendor/signals.js";
 
-export const html = htm.bind(h);
+/** @type {(strings: TemplateStringsArray, ...values: unknown[]) => any} */
+export const html = /** @type {any} */ (htm).bind(h);

@@ -1,3 +1,4 @@
+// @ts-check
 // Every job that the page knows, each as a signal: one place that events write to and screens read.
 import { signal } from "./html.js";
 import { call, idempotencyKey, Problem } from "./client.js";

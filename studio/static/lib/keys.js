@@ -1,3 +1,4 @@
+// @ts-check
 // Keys for what buttons do as well. None works while somebody types.
 import { signal } from "./html.js";
 import { positionSec, seek, toggle, track } from "./player.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // The list of songs on the screen "Songs": what is asked for, and as much of it as was scrolled to.
 import { signal } from "./html.js";
 import { call, Problem } from "./client.js";

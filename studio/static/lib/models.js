@@ -1,3 +1,4 @@
+// @ts-check
 // The models of the service, loaded once and again when somebody asks.
 import { computed, signal } from "./html.js";
 import { call } from "./client.js";

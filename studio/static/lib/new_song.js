@@ -1,3 +1,4 @@
+// @ts-check
 // The form "New song" as plain values, and the request that it makes.
 import { draft } from "./drafts.js";
 import { LEVELS } from "./outputs.js";

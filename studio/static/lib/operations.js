@@ -1,3 +1,4 @@
+// @ts-check
 // Every operation of the HTTP API that the page uses: operationId, method, path. A test compares
 // this table with /openapi.json (tests/api/test_studio_client.py), so keep one entry to a line.
 

@@ -1,3 +1,4 @@
+// @ts-check
 // Takes and levels of a job.
 
 /** @typedef {import("../../types").Job} Job */

@@ -1,3 +1,4 @@
+// @ts-check
 // Waveforms as the service measures them: loudness without the sound itself.
 import { useEffect, useState } from "./html.js";
 import { SERVICE_URL } from "./client.js";

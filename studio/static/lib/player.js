@@ -1,3 +1,4 @@
+// @ts-check
 // The one player of the page: what is heard, and where it is. Screens ask it; nobody else makes sound.
 import { computed, signal } from "./html.js";
 import { SERVICE_URL } from "./client.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // Sound from the microphone and from files, as the browser hears it.
 
 const RATE_HZ = 44100;

@@ -1,3 +1,4 @@
+// @ts-check
 // Where we are: the part of the address after `#`, so that any path prefix and any reload works.
 import { signal } from "./html.js";
 

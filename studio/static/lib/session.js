@@ -1,3 +1,4 @@
+// @ts-check
 // Who uses the page. With API keys the browser gets a cookie that scripts cannot read; the key
 // itself is sent once, in a header, and kept nowhere.
 import { signal } from "./html.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // What the screen of a song shows of it: which take, which level, which section. Kept while the page
 // is open, so that it is the same after a look elsewhere.
 import { signal } from "./html.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // Server-sent events from a fetch, which (unlike EventSource) shows the status of an answer.
 
 /**

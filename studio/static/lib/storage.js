@@ -1,3 +1,4 @@
+// @ts-check
 // What this browser remembers. Without storage (private windows, full disks) nothing is remembered,
 // and nothing fails.
 

@@ -1,3 +1,4 @@
+// @ts-check
 // The service itself: its workers and how much it has to do.
 import { signal, useEffect } from "./html.js";
 import { Problem, call } from "./client.js";

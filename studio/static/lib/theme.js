@@ -1,3 +1,4 @@
+// @ts-check
 // A classic script, run before the first paint: the chosen theme must not flash in.
 (() => {
   try {

@@ -1,3 +1,4 @@
+// @ts-check
 // A new song: what to sing, how long, and from what.
 import { html, useEffect, useState } from "../lib/html.js";
 import { Problem, call } from "../lib/client.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // What is being sung, what waits, and what failed lately.
 import { html, useEffect } from "../lib/html.js";
 import { Problem, call } from "../lib/client.js";

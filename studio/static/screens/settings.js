@@ -1,3 +1,4 @@
+// @ts-check
 // The session, the models and the workers of the service, and how the page looks.
 import { html, useEffect, useState } from "../lib/html.js";
 import { bytes, duration, moment } from "../lib/format.js";

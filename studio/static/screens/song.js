@@ -1,3 +1,4 @@
+// @ts-check
 // One song: hear it, choose a take, read along, and go on from it.
 import { html, useEffect } from "../lib/html.js";
 import { reloads } from "../lib/events.js";

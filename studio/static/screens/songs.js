@@ -1,3 +1,4 @@
+// @ts-check
 // The library: every song, found again.
 import { html, useEffect, useRef } from "../lib/html.js";
 import { reloads } from "../lib/events.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // What few people change: seed, sampling of each level, speed, file format.
 import { html } from "../../lib/html.js";
 import { form } from "../../lib/new_song.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // The lyrics, with the words marked that fit into the length.
 import { html, useEffect, useId, useRef, useState } from "../../lib/html.js";
 import { Problem, call } from "../../lib/client.js";

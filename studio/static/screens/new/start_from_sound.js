@@ -1,3 +1,4 @@
+// @ts-check
 // A recording that the song begins with: a file or the microphone, and which part of it.
 import { html, signal, useEffect, useRef, useState } from "../../lib/html.js";
 import { call, idempotencyKey } from "../../lib/client.js";

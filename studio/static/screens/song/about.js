@@ -1,3 +1,4 @@
+// @ts-check
 // The names of a song: title, tags, notes. They are saved while they are typed.
 import { html, useEffect, useRef, useState } from "../../lib/html.js";
 import { urlOf } from "../../lib/client.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // What a song was made with, for those who want to know.
 import { html } from "../../lib/html.js";
 import { duration, moment } from "../../lib/format.js";

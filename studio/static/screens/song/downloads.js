@@ -1,3 +1,4 @@
+// @ts-check
 // What can be kept as files.
 import { html } from "../../lib/html.js";
 import { SERVICE_URL } from "../../lib/client.js";

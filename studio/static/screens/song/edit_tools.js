@@ -1,3 +1,4 @@
+// @ts-check
 // Edits of the codes of a song: sections, splices, stereo.
 import { html } from "../../lib/html.js";
 

@@ -1,3 +1,4 @@
+// @ts-check
 // The lyrics: the line that is sung now stands out, and a click on a line goes there.
 import { html, useEffect, useRef, useState } from "../../lib/html.js";
 import { Problem, call } from "../../lib/client.js";

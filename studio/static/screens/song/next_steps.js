@@ -1,3 +1,4 @@
+// @ts-check
 // Going on from a song: more of it, finer levels, or the same again.
 import { html, useState } from "../../lib/html.js";
 import { Problem } from "../../lib/client.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // The chosen take, large: its waveform or spectrogram, and the levels to switch between.
 import { html, useState } from "../../lib/html.js";
 import { SERVICE_URL } from "../../lib/client.js";

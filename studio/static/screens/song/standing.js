@@ -1,3 +1,4 @@
+// @ts-check
 // Where a song stands while there is something to wait for, or to mend.
 import { html } from "../../lib/html.js";
 import { attempt } from "../../components/toasts.js";

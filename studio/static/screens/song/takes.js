@@ -1,3 +1,4 @@
+// @ts-check
 // The takes of a song, side by side.
 import { html, useId } from "../../lib/html.js";
 import { bestOutput, takesOf } from "../../lib/outputs.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // The family of a song as a tree: what was made from what.
 import { html, useEffect, useRef, useState } from "../../lib/html.js";
 import { Problem, call } from "../../lib/client.js";
