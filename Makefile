@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test nightly check faults soak containers fuzz bench mini docs format clean
+.PHONY: help demo serve test browser types nightly check faults soak containers fuzz bench mini docs format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,7 +35,7 @@ serve: $(VENV)/.local ## run the service until Ctrl-C (PORT=8001: on another por
 
 # Number of test processes: 0 runs the tests sequentially, `auto` uses what cores and memory allow.
 TESTS_AT_ONCE ?= auto
-PYTEST = $(BIN)/python -m pytest -q -m 'not gpu and not faults' \
+PYTEST = $(BIN)/python -m pytest -q -m 'not gpu and not faults and not browser' \
 	-n $(TESTS_AT_ONCE) --dist loadfile --no-loadscope-reorder
 
 # Tests of a file share servers, so a file runs in one process. Files keep their order; the slowest are not last.
@@ -45,6 +45,13 @@ test: $(VENV)/.dev ## run the tests, except slow tests of unchanged areas
 
 nightly: $(VENV)/.dev ## run all tests, except GPU and fault-injection tests
 	@$(PYTEST) tests
+
+browser: $(VENV)/.dev ## test the studio in Chromium (skipped without it)
+	@$(BIN)/python -m pytest -q tests/browser
+
+# TypeScript reads the types in the comments of the studio's scripts; nothing is compiled.
+types: ## check the types of the studio's scripts (needs Node)
+	@npx --yes --package typescript@7.0.2 tsc --project studio/jsconfig.json
 
 check: $(VENV)/.dev ## run the linters, the type checker and the import rules
 	@$(BIN)/ruff check .

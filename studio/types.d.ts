@@ -150,6 +150,4 @@ export interface Lyrics {
   text: string | null;
   paced_text: string | null;
   windows: LyricsWindow[];
-  sung?: string | null;
-  left?: string | null;
 }

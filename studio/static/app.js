@@ -41,7 +41,10 @@ async function begin() {
 }
 
 const root = document.getElementById("app");
-if (root) render(html`<${App} />`, root);
+if (root) {
+  root.replaceChildren();
+  render(html`<${App} />`, root);
+}
 followEvents();
 listenToKeys();
 void begin();

@@ -23,4 +23,5 @@ export const OPERATIONS = {
   getSession: ["GET", "/session"],
   closeSession: ["DELETE", "/session"],
   getSystem: ["GET", "/system"],
+  streamEvents: ["GET", "/events"],
 };

@@ -7,7 +7,7 @@ import { createJob } from "../lib/jobs.js";
 import { loadModels, modelNamed, models, readyModels } from "../lib/models.js";
 import { STARTER, bodyOf, emptyForm, form } from "../lib/new_song.js";
 import { playWhenReady } from "../lib/autoplay.js";
-import { go, hrefOf } from "../lib/router.js";
+import { go, hrefOf, route } from "../lib/router.js";
 import { maySubmit } from "../lib/session.js";
 import { NameCombobox } from "../components/combobox.js";
 import { Field, Notice, NumberField } from "../components/controls.js";
@@ -31,7 +31,7 @@ export function NewSong() {
     void attempt(loadModels);
   }, []);
   const model = modelNamed(form.value.model);
-  useSuggestion(model?.name ?? "");
+  const isReady = useSuggestion(model?.name ?? "");
   if (models.value && !model) return html`<${NoModel} />`;
   const submit = async (/** @type {boolean} */ isDraft) => {
     if (isSending) return;
@@ -56,7 +56,7 @@ export function NewSong() {
   return html`<div class="screen screen-new">
     <div class="screen-head"><h1>New song</h1>
       <button type="button" class="quiet" onClick=${startOver}>Start over</button></div>
-    <form class="new-form" onSubmit=${press} novalidate>
+    <form class="new-form" onSubmit=${press} novalidate hidden=${!isReady}>
       <div class="new-main">
         <div class="new-voice">
           <${NameCombobox} label="Artist" operation="searchArtists" model=${model?.name ?? ""}
@@ -73,9 +73,9 @@ export function NewSong() {
         <${Measures} model=${model} problem=${problem} />
         <${General} problem=${problem} />
         <div class="new-actions">
-          <button type="submit" class="primary large" value="full" disabled=${!maySubmit()}
+          <button type="submit" class="primary large" value="full" disabled=${!maySubmit() || !model}
             aria-disabled=${String(isSending)}>Sing it</button>
-          <button type="submit" class="large" value="draft" disabled=${!maySubmit()}
+          <button type="submit" class="large" value="draft" disabled=${!maySubmit() || !model}
             aria-describedby="about-drafts" aria-disabled=${String(isSending)}>Draft</button>
           <p class="hint" id="about-drafts">Drafts are quick and rough: try several, and refine the best one.</p>
         </div>
@@ -129,20 +129,31 @@ function startOver() {
   say("The form is empty.", { label: "Undo", run: () => { form.value = before; } });
 }
 
-/** The first song needs no knowledge of names: a form that was never used begins with a voice. */
-function useSuggestion(/** @type {string} */ model) {
+/**
+ * The first song needs no knowledge of names: a form that was never used begins with a voice. False
+ * until it has one.
+ *
+ * @param {string} model
+ */
+function useSuggestion(model) {
+  const isWanted = route.value.query.has("first") && isUnused();
+  const [isTried, setTried] = useState(!isWanted);
   useEffect(() => {
-    if (!model || form.value.artist || form.value.genre || form.value.lyrics) return;
+    if (!model || isTried) return;
     void attempt(async () => {
       const path = { name: model };
       const query = { limit: 1 };
       const [artists, genres] = await Promise.all([
         call("searchArtists", { path, query }), call("searchGenres", { path, query }),
       ]);
-      if (form.value.artist || form.value.genre || form.value.lyrics) return;
       change({
         artist: artists.data[0]?.name ?? "", genre: genres.data[0]?.name ?? "", lyrics: STARTER,
       });
-    });
-  }, [model]);
+    }).finally(() => setTried(true));
+  }, [model, isTried]);
+  return isTried;
+}
+
+function isUnused() {
+  return !form.value.artist && !form.value.genre && !form.value.lyrics;
 }

@@ -7,8 +7,10 @@ import { form } from "../../lib/new_song.js";
 import { change } from "../new_song.js";
 
 const TYPING_MS = 300;
-/** Longer texts do not fit into the address of a request. */
-const MAX_ADDRESS_CHARACTERS = 30000;
+/** What the service looks at, and what fits into the address of a request. */
+const MAX_PREVIEW = 8000;
+const MAX_ADDRESS = 30000;
+const WORD = /\S+/g;
 const MAX_CHARACTERS = 20000;
 
 /** @param {{model: import("../../../types").Model | null, error?: string | null}} props */
@@ -16,13 +18,13 @@ export function LyricsEditor({ model, error = null }) {
   const id = useId();
   const back = useRef(/** @type {HTMLElement | null} */ (null));
   const { lyrics, lengthSec } = form.value;
-  const numSung = useWordsThatFit(model?.name ?? "", lyrics, lengthSec);
-  const words = wordsOf(lyrics);
+  const sung = useSungWords(model?.name ?? "", lyrics, lengthSec);
+  const numWords = lyrics.match(WORD)?.length ?? 0;
   const isSilent = model !== null && !model.reads_lyrics;
   return html`<div class="field lyrics-field">
     <label for=${id}>Lyrics</label>
     <div class="lyrics-editor">
-      <div class="lyrics-back" ref=${back} aria-hidden="true" dir="auto">${marked(lyrics, numSung)}</div>
+      <div class="lyrics-back" ref=${back} aria-hidden="true" dir="auto">${marked(lyrics, sung)}</div>
       <textarea id=${id} rows="9" dir="auto" maxlength=${MAX_CHARACTERS} value=${lyrics}
         placeholder="One line for each line that is sung" spellcheck=${false}
         aria-describedby=${`${id}-fit`} aria-invalid=${error ? "true" : undefined}
@@ -32,52 +34,62 @@ export function LyricsEditor({ model, error = null }) {
         }}></textarea>
     </div>
     <p id=${`${id}-fit`} class=${error ? "error" : "hint"} aria-live="polite">
-      ${error ?? fitText({ numWords: words.length, numSung, lengthSec, isSilent, model: model?.name ?? "" })}</p>
+      ${error ?? fitText({ numWords, sung, lengthSec, isSilent, model: model?.name ?? "" })}</p>
   </div>`;
 }
 
-/** @param {{numWords: number, numSung: number | null, lengthSec: number | "", isSilent: boolean, model: string}} facts */
-function fitText({ numWords, numSung, lengthSec, isSilent, model }) {
+/** @param {{numWords: number, sung: boolean[] | null, lengthSec: number | "", isSilent: boolean, model: string}} facts */
+function fitText({ numWords, sung, lengthSec, isSilent, model }) {
   if (isSilent) return `${model} does not read lyrics.`;
   if (numWords === 0) return "Without lyrics the voice hums.";
-  if (numSung === null) return counted(numWords, "word");
+  if (sung === null) return counted(numWords, "word");
+  const numSung = sung.filter(Boolean).length;
   if (numSung >= numWords) return `All ${counted(numWords, "word")} fit into ${lengthSec} seconds.`;
   return `${numSung} of ${counted(numWords, "word")} fit into ${lengthSec} seconds; they are marked.`;
 }
 
-/** @param {string} text */
-function wordsOf(text) {
-  return text.split(/\s+/).filter(Boolean);
+/** The text with the words marked that are sung; unmarked if all are. @param {string} text @param {boolean[] | null} sung */
+function marked(text, sung) {
+  if (sung === null || sung.every(Boolean)) return `${text}\n`;
+  const parts = [];
+  let from = 0;
+  let isSung = false;
+  [...text.matchAll(WORD)].forEach((word, place) => {
+    const isNext = sung[place] ?? false;
+    if (isNext === isSung) return;
+    parts.push(part(text.slice(from, word.index), isSung));
+    from = word.index;
+    isSung = isNext;
+  });
+  parts.push(part(text.slice(from), isSung), "\n");
+  return parts;
 }
 
-/** The text with its first words marked. @param {string} text @param {number | null} numSung */
-function marked(text, numSung) {
-  const numWords = wordsOf(text).length;
-  if (numSung === null || numSung >= numWords) return `${text}\n`;
-  const fitting = new RegExp(`^\\s*(?:\\S+\\s*){0,${numSung}}`).exec(text)?.[0].trimEnd() ?? "";
-  return html`<mark>${fitting}</mark>${text.slice(fitting.length)}${"\n"}`;
+/** @param {string} text @param {boolean} isSung */
+function part(text, isSung) {
+  return isSung ? html`<mark>${text.trimEnd()}</mark>${text.slice(text.trimEnd().length)}` : text;
 }
 
 /**
- * How many of the first words are sung; null while nobody knows.
+ * For each word whether the model reads it; null while nobody knows.
  *
  * @param {string} model
  * @param {string} lyrics
  * @param {number | ""} lengthSec
  */
-function useWordsThatFit(model, lyrics, lengthSec) {
-  const [numSung, setNumSung] = useState(/** @type {number | null} */ (null));
+function useSungWords(model, lyrics, lengthSec) {
+  const [sung, setSung] = useState(/** @type {boolean[] | null} */ (null));
   useEffect(() => {
     const stop = new AbortController();
     const timer = setTimeout(async () => {
-      setNumSung(await ask(model, lyrics, lengthSec, stop.signal));
+      setSung(await ask(model, lyrics, lengthSec, stop.signal));
     }, TYPING_MS);
     return () => {
       clearTimeout(timer);
       stop.abort();
     };
   }, [model, lyrics, lengthSec]);
-  return numSung;
+  return sung;
 }
 
 /**
@@ -85,24 +97,24 @@ function useWordsThatFit(model, lyrics, lengthSec) {
  * @param {string} lyrics
  * @param {number | ""} lengthSec
  * @param {AbortSignal} signal
+ * @returns {Promise<boolean[] | null>}
  */
 async function ask(model, lyrics, lengthSec, signal) {
   if (!model || !lyrics.trim() || lengthSec === "") return null;
-  if (encodeURIComponent(lyrics).length > MAX_ADDRESS_CHARACTERS) return null;
+  if (lyrics.length > MAX_PREVIEW || encodeURIComponent(lyrics).length > MAX_ADDRESS) return null;
   try {
-    const query = { lyrics, duration_seconds: lengthSec };
+    const query = { lyrics, lyrics_format: "plain", duration_seconds: lengthSec };
     const answer = await call("previewLyrics", { path: { name: model }, query, signal });
-    if (answer.text === null) return null;
-    return wordsOf(sungText(answer)).length;
+    return answer.text === null ? null : readWords(answer);
   } catch (error) {
     if (error instanceof Problem || signal.aborted) return null;
     throw error;
   }
 }
 
-/** @param {import("../../../types").Lyrics} lyrics */
-function sungText(lyrics) {
-  if (typeof lyrics.sung === "string") return lyrics.sung;
-  const end = Math.max(0, ...lyrics.windows.map((each) => each.first_character + each.text.length));
-  return (lyrics.text ?? "").slice(0, end);
+/** Which words of the model's text lie within what one of its windows reads. @param {import("../../../types").Lyrics} lyrics */
+function readWords({ text, windows }) {
+  return [...(text ?? "").matchAll(WORD)].map(({ 0: word, index }) => windows.some(
+    ({ first_character: first, text: read }) => index >= first && index + word.length <= first + read.length,
+  ));
 }

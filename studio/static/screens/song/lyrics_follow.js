@@ -57,9 +57,10 @@ function motion() {
 /** @param {import("../../../types").Job} job @param {number} sample */
 function useAlignment(job, sample) {
   const [alignment, setAlignment] = useState(/** @type {Alignment | null} */ (null));
-  const hasTop = job.outputs.length > 0;
+  // Times are measured after the top level. Asked for earlier, the service has none.
+  const isTimed = job.status === "succeeded";
   useEffect(() => {
-    if (!hasTop || !job.input.lyrics.trim()) return undefined;
+    if (!isTimed || !job.input.lyrics.trim()) return undefined;
     const stop = new AbortController();
     const parts = { path: { job_id: job.id }, query: { sample }, signal: stop.signal };
     call("downloadAlignment", parts).then(setAlignment, (error) => {
@@ -68,6 +69,6 @@ function useAlignment(job, sample) {
       if (!stop.signal.aborted) setAlignment(null);
     });
     return () => stop.abort();
-  }, [job.id, sample, hasTop, job.status]);
+  }, [job.id, sample, isTimed]);
   return alignment;
 }
