@@ -16,6 +16,7 @@ from kombu.entity import Exchange, Queue
 from jobs.errors import QueueUnavailable
 from jobs.record.job import Stage
 from jobs.store.connection import connect
+from jobs.store.sentinel_url import SentinelUrl, is_sentinel_url
 
 RUN_STAGE_TASK = "jukebox.run_stage"
 
@@ -124,6 +125,7 @@ def celery_app(redis_url: str) -> Celery:
             "socket_timeout": _WORKER_TIMEOUT_SEC,
             "socket_connect_timeout": _WORKER_TIMEOUT_SEC,
             "socket_keepalive": True,
+            **_sentinel_options(redis_url),
         },
     )
     return app
@@ -135,6 +137,8 @@ def broker_url(redis_url: str) -> str:
     `unix:///data/redis.sock?db=1` becomes `redis+socket:///data/redis.sock?virtual_host=1`.
     Raises ValueError for what is no URL of Redis.
     """
+    if is_sentinel_url(redis_url):
+        return SentinelUrl.parse(redis_url).broker_url
     parts: dict[str, Any] = dict(redis.connection.parse_url(redis_url))  # type: ignore[no-untyped-call]
     database = str(parts.get("db", 0))
     account = _account(parts.get("username"), parts.get("password"))
@@ -153,4 +157,17 @@ def _account(username: str | None, password: str | None) -> str:
 
 
 def _tls_options(redis_url: str) -> dict[str, Any] | None:
-    return {"ssl_cert_reqs": ssl.CERT_REQUIRED} if redis_url.startswith("rediss://") else None
+    if redis_url.startswith("sentinels://"):
+        ca_certs = SentinelUrl.parse(redis_url).ca_certs
+    elif redis_url.startswith("rediss://"):
+        ca_certs = redis.connection.parse_url(redis_url).get("ssl_ca_certs")  # type: ignore[no-untyped-call]
+    else:
+        return None
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED} | ({"ssl_ca_certs": ca_certs} if ca_certs else {})
+
+
+def _sentinel_options(redis_url: str) -> dict[str, Any]:
+    if not is_sentinel_url(redis_url):
+        return {}
+    place = SentinelUrl.parse(redis_url)
+    return {"master_name": place.service, "sentinel_kwargs": place.sentinel_options}

@@ -12,10 +12,11 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from jobs.setting_groups import GROUP_OF, GROUPS, PREFIX, InvalidSettings, read_group
+from jobs.store.sentinel_url import SentinelUrl, is_sentinel_url
 
 log = logging.getLogger(__name__)
 
-_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://", "sentinel://", "sentinels://")
 
 
 def check_redis_url(url: str) -> str:
@@ -24,6 +25,8 @@ def check_redis_url(url: str) -> str:
         raise ValueError(f"must start with {', '.join(_REDIS_SCHEMES)}")
     if "#" in url:  # parsers drop the rest of the URL without a word
         raise ValueError("holds a #, which a URL cannot: write %23 for it, and %3F for a ?")
+    if is_sentinel_url(url):
+        SentinelUrl.parse(url)
     return url
 
 

@@ -42,7 +42,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, TypeAlias
 
-from jobs.errors import JobNotFound
+from jobs.errors import JobNotFound, StoreUnavailable
 from jobs.record.codec import job_from_fields, to_json
 from jobs.record.job import (
     NEXT_STATUSES,
@@ -55,7 +55,12 @@ from jobs.record.job import (
     is_job_id,
 )
 from jobs.record.request import LEVEL_NAMES
-from jobs.store.connection import connect, errors_as_store_unavailable
+from jobs.store.connection import (
+    REPLICATION_TIMEOUT_MS,
+    connect,
+    errors_as_store_unavailable,
+    replicas_to_wait_for,
+)
 
 KEY_PREFIX = "jukebox:"
 
@@ -198,11 +203,18 @@ def scripts() -> Mapping[str, str]:
     }
 
 
+_NOT_WAITED_FOR = frozenset(
+    ("announce_worker", "due", "get", "heartbeat", "list_jobs", "past", "record_rate", "workers")
+)
+"""Scripts that only read, or whose write is made again within seconds."""
+
+
 class ScriptRunner:
     """A connection, and the scripts of the server. Made for threads; connects when first used."""
 
     def __init__(self, redis_url: str, *, on_ended: OnEnded = lambda _status, _code: None) -> None:
         self._redis = connect(redis_url)
+        self._num_replicas = replicas_to_wait_for(redis_url)
         self.on_ended = on_ended
         self._scripts = {n: self._redis.register_script(text) for n, text in scripts().items()}
 
@@ -217,7 +229,18 @@ class ScriptRunner:
 
     def _run(self, script: str, *arguments: str | int | float) -> Any:  # noqa: ANN401  (a reply)
         with errors_as_store_unavailable():
-            return self._scripts[script](args=arguments)
+            if not self._num_replicas or script in _NOT_WAITED_FOR:
+                return self._scripts[script](args=arguments)
+            with self._redis.pipeline(transaction=False) as pipeline:
+                self._scripts[script](args=arguments, client=pipeline)
+                pipeline.wait(self._num_replicas, REPLICATION_TIMEOUT_MS)
+                reply, num_replicas = pipeline.execute()
+        if num_replicas < self._num_replicas:
+            raise StoreUnavailable(
+                f"the write has reached {num_replicas} of {self._num_replicas} replicas within "
+                f"{REPLICATION_TIMEOUT_MS} ms"
+            )
+        return reply
 
     def _report_ending(self, ending: Sequence[str]) -> None:
         """Call `on_ended` if a script ended a job on its own: its status and code, or nothing."""

@@ -13,6 +13,7 @@ import redis
 
 from jobs.queue import queue_name
 from jobs.record.job import TERMINAL_STATUSES, Job, JobStatus, Stage
+from jobs.store.connection import connect
 from jobs.store.scripts import events_key
 from tests.faults.world import World
 
@@ -144,7 +145,7 @@ def _names(job: Job) -> set[str]:
 
 
 def _redis(world: World) -> redis.Redis:
-    return redis.Redis.from_url(world.redis_url, decode_responses=True, protocol=2)
+    return connect(world.redis_url)
 
 
 def _note(fault: str, lost_sec: float) -> None:
