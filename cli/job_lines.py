@@ -110,6 +110,9 @@ def _tree_line(job: JobView, shown_id: str, *, is_marked: bool) -> Text:
     wanted = job["input"]
     chosen = "" if wanted["sample"] is None else f" of take {wanted['sample']}"
     cut = "" if wanted["cut_seconds"] is None else f" cut at {wanted['cut_seconds']:g} s"
+    section = job.get("section")
+    if section is not None:
+        cut = f" from {section['start_seconds']:g} to {section['end_seconds']:g} s"
     takes = "" if wanted["num_samples"] == 1 else f", {wanted['num_samples']} takes"
     finest = job["progress"]["levels"][-1]["level"]
     line = Text(no_wrap=True, overflow="ellipsis", style="bold" if is_marked else "")

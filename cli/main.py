@@ -56,6 +56,7 @@ def build_app() -> typer.Typer:
     app.command("continue")(modes.continue_song)
     app.command("upsample")(modes.upsample)
     app.command("splice")(splice.splice)
+    app.command("redo")(modes.redo)
     app.command("upload")(modes.upload_file)
     app.command("tree")(modes.tree)
     app.command("watch")(jobs.watch)

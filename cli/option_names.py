@@ -16,6 +16,8 @@ _OPTIONS: Mapping[str, str] = {
     "song_duration_seconds": "--song-seconds",
     "offset_seconds": "--offset",
     "cut_seconds": "--cut",
+    "start_seconds": "--from",
+    "end_seconds": "--to",
     "num_samples": "--takes",
     "sample": "--take",
     "seed": "--seed",
@@ -47,6 +49,8 @@ _WORDS: Mapping[str, str] = {
     "offset_sec": "--offset",
     "keep_sec": "--cut",
     "keep_seconds": "--cut",
+    "start_sec": "--from",
+    "end_sec": "--to",
     "n_samples": "--takes",
 }
 """Names that no sentence holds by chance."""

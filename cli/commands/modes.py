@@ -1,4 +1,4 @@
-"""`jukebox continue`, `upsample`, `upload`, `tree`: songs that begin with something."""
+"""`jukebox continue`, `upsample`, `redo`, `upload`, `tree`: songs that begin with something."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -141,6 +141,64 @@ def upsample(
         "sampling": _sampling(temperature),
         "levels": options.levels_down_to(stop_after),
         "speed": speed,
+        "audio_format": audio_format if target is None else target.audio_format,
+    }
+    _go_on(song, request, url, target, no_wait=no_wait, as_json=as_json)
+
+
+def redo(
+    song: Song,
+    start: Annotated[
+        float, typer.Option("--from", min=0.0, help="Start of the section in seconds.")
+    ],
+    end: Annotated[
+        float | None,
+        typer.Option("--to", min=0.0, help="End of the section (default: that of the song)."),
+    ] = None,
+    sample: options.Sample = None,
+    takes: NumSamples = None,
+    model: Model = None,
+    artist: OtherArtist = None,
+    genre: OtherGenre = None,
+    lyrics: Annotated[
+        str | None,
+        typer.Option(
+            "--lyrics",
+            help="Lyrics of the section, or @FILE to read them (default: those of the song there).",
+        ),
+    ] = None,
+    lyrics_format: options.LyricsFormatOption = None,
+    seed: options.Seed = None,
+    temperature: options.Temperature = None,
+    stop_after: Annotated[
+        str | None,
+        typer.Option("--stop-after", help="Last level to generate (default: that of the job)."),
+    ] = None,
+    audio_format: AudioFormat = None,
+    no_wait: NoWait = False,
+    output: options.Output = None,
+    overwrite: Overwrite = False,
+    as_json: options.AsJson = False,
+    url: options.Url = options.DEFAULT_URL,
+) -> None:
+    """Generate a section of a song again; all else is unchanged."""
+    target = SoundTarget.of_new_job(
+        output, audio_format, overwrite=overwrite, takes=takes, no_wait=no_wait
+    )
+    request = {
+        "mode": "redo",
+        "start_seconds": start,
+        "end_seconds": end,
+        "sample": sample,
+        "num_samples": takes,
+        "model": model,
+        "artist": artist,
+        "genre": genre,
+        "lyrics": None if lyrics is None else options.lyrics_text(lyrics),
+        "lyrics_format": lyrics_format,
+        "seed": seed,
+        "sampling": _sampling(temperature),
+        "levels": None if stop_after is None else options.levels_down_to(stop_after),
         "audio_format": audio_format if target is None else target.audio_format,
     }
     _go_on(song, request, url, target, no_wait=no_wait, as_json=as_json)

@@ -181,7 +181,7 @@ def test_a_dead_process_ends_the_wait():
 
 def test_every_command_explains_itself(run):
     commands = ["demo", "serve", "submit", "watch", "list", "cancel", "download", "generate"]
-    commands += ["continue", "upsample", "upload", "tree", "align", "codes", "features"]
+    commands += ["continue", "upsample", "redo", "upload", "tree", "align", "codes", "features"]
     for command in [*commands, "models", "doctor"]:
         assert "Usage: " in run(command, "--help").stdout
 

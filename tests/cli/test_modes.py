@@ -113,6 +113,24 @@ def test_upsample_takes_other_words_and_has_no_length_of_its_own(service, run):
     }
 
 
+def test_redo_names_the_section_and_its_lyrics(service, run):
+    script_a_song(service)
+    words = ["--lyrics", "la la", "--takes", "3", "--take", "1"]
+    run("redo", PARENT, "--from", "10", "--to", "18", *words, "--no-wait")
+    assert posted(service) == {
+        "mode": "redo",
+        "parent_id": PARENT,
+        "start_seconds": 10.0,
+        "end_seconds": 18.0,
+        "lyrics": "la la",
+        "num_samples": 3,
+        "sample": 1,
+    }
+    run("redo", PARENT, "--from", "0", "--no-wait")
+    last = json.loads(bodies(service, "/jobs")[-1])
+    assert last == {"mode": "redo", "parent_id": PARENT, "start_seconds": 0.0}
+
+
 def test_a_file_of_codes_stands_in_for_a_job(service, run, tmp_path):
     script_a_song(service)
     service.on("POST", "/assets", asset("codes", num_samples=2, tokens={"top": 1250}))

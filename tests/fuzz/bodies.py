@@ -55,12 +55,15 @@ def a_body(rng: random.Random) -> bytes:
 
 
 def _a_request(rng: random.Random) -> dict[str, Any]:
-    mode = rng.choice(("ancestral", "ancestral", "primed", "continue", "upsample"))
+    mode = rng.choice(("ancestral", "ancestral", "primed", "continue", "upsample", "redo"))
     request = song(duration_seconds=rng.choice((1, 10, 23.5)), sampling={"top": {"top_k": 5}})
     if mode == "primed":
         request |= {"mode": mode, "prompt": {"asset_id": "asset_" + "0" * 32, "seconds": 4}}
     elif mode in ("continue", "upsample"):
         request = {"mode": mode, "parent_id": "job_" + "0" * 32, "sample": 0, "cut_seconds": 8.5}
+    elif mode == "redo":
+        request = {"mode": mode, "parent_id": "job_" + "0" * 32, "start_seconds": 2.5}
+        request |= rng.choice(({}, {"end_seconds": 4}, {"lyrics": "la", "num_samples": 3}))
     return request
 
 
