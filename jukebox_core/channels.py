@@ -4,12 +4,16 @@ The top level has one row for each take. The levels below have as many, or in a 
 many: first the left channel of every take, then the right one.
 """
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from jukebox_core.units import Level
 
 MAX_CHANNELS = 2
+
+Codes = TypeVar("Codes", bound=np.integer)
 
 RIGHT_CHANNEL_SAMPLE = 2**31
 """Samples of the noise from here on are right channels. The left channel has the numbers of the
@@ -47,24 +51,26 @@ def channels_of_rows(num_rows: int, num_takes: int) -> int:
 
 
 def spread_rows(
-    codes: NDArray[np.int64], *, num_given_takes: int, num_takes: int, num_channels: int
-) -> NDArray[np.int64]:
+    codes: NDArray[Codes], *, num_given_takes: int, num_takes: int, num_channels: int
+) -> NDArray[Codes]:
     """Rows of a level for every take and channel: one take serves all, one channel serves both.
 
     Args:
-        codes: int64 [rows, T] of 1 or `num_takes` takes. Of two channels a mono level takes the
+        codes: integers [rows, T] of 1 or `num_takes` takes. Of two channels a mono level takes the
             left one.
         num_given_takes: the takes that they are of.
         num_takes: wanted.
         num_channels: wanted; 1 for a top level.
 
     Returns:
-        int64 [num_takes * num_channels, T].
+        integers [num_takes * num_channels, T].
 
     Raises:
         ValueError: they cannot be spread so.
     """
     given_channels = channels_of_rows(len(codes), num_given_takes)
+    if num_given_takes not in (1, num_takes):
+        raise ValueError(f"codes of {num_given_takes} songs are not those of 1 or {num_takes}")
     by_channel = codes.reshape(given_channels, num_given_takes, codes.shape[1])[:num_channels]
     shape = (num_channels, num_takes, codes.shape[1])
     return np.broadcast_to(by_channel, shape).reshape(num_channels * num_takes, codes.shape[1])

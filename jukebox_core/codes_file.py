@@ -1,7 +1,9 @@
 """Codes in a safetensors file, as `GET /jobs/{id}/codes` gives them; no torch.
 
 Tensors `top`, `middle` and `bottom` of whole numbers [num_samples, tokens]; finer levels may be
-absent, and a single song may be [tokens]. The metadata `model` names the model they belong to.
+absent, and a single song may be [tokens]. In stereo the levels below the top have twice as many
+rows, first all left channels (`jukebox_core/channels.py`). The metadata `model` names the model
+they belong to.
 """
 
 import sys
@@ -23,6 +25,8 @@ MAX_CODES = 2**24
 """Of all levels together: 16 songs of three minutes."""
 
 MAX_ROWS = 16
+"""Songs; in stereo the levels below the top have two rows for each."""
+
 _LEVELS = tuple(level.label for level in COARSE_TO_FINE)
 _DTYPES = ("U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64")
 _MAX_CODE = 2**20
@@ -33,12 +37,13 @@ class CodesFacts:
     """What a file of codes holds; `num_tokens` is per row, for each level that is there."""
 
     num_samples: int
+    num_channels: int
     num_tokens: Mapping[str, int]
     model: str | None
 
 
 def ingest_codes(source: Path, destination: Path) -> CodesFacts:
-    """Check a file of codes and write it anew as int32 [num_samples, tokens] for each level.
+    """Check a file of codes and write it anew as int32 [rows, tokens] for each level.
 
     Raises:
         SongError: it is no such file; the sentence says why.
@@ -50,6 +55,7 @@ def ingest_codes(source: Path, destination: Path) -> CodesFacts:
     )
     return CodesFacts(
         num_samples=len(codes["top"]),
+        num_channels=len(codes[list(codes)[-1]]) // len(codes["top"]),
         num_tokens={name: rows.shape[1] for name, rows in codes.items()},
         model=model,
     )
@@ -78,8 +84,12 @@ def _read(
     except (safetensors.SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
         raise _refusal("the file cannot be read as safetensors") from error
     num_rows = {name: len(rows) for name, rows in codes.items()}
-    if len(set(num_rows.values())) != 1:
-        raise _refusal(f"the levels hold different numbers of songs: {num_rows}")
+    below = {num for name, num in num_rows.items() if name != "top"}
+    if len(below) > 1 or not below <= {num_rows["top"], 2 * num_rows["top"]}:
+        raise _refusal(
+            f"the levels hold different numbers of songs: {num_rows}; below the top there is a row "
+            "for each song, or two for each song in stereo"
+        )
     return codes, model if model is not None and len(model) <= 64 else None
 
 
@@ -104,8 +114,9 @@ def _checked_names(
         if dtype not in _DTYPES or len(shape) not in (1, 2):
             raise _refusal(f"{name} is {dtype} {shape}: wanted are whole numbers [songs, tokens]")
         num_rows = shape[0] if len(shape) == 2 else 1
-        if not 1 <= num_rows <= max_rows or shape[-1] < 1:
-            raise _refusal(f"{name} is {shape}: wanted are 1 to {max_rows} songs of some tokens")
+        most = max_rows if name == _LEVELS[0] else 2 * max_rows
+        if not 1 <= num_rows <= most or shape[-1] < 1:
+            raise _refusal(f"{name} is {shape}: wanted are 1 to {most} rows of some tokens")
         num_codes += num_rows * shape[-1]
     if num_codes > max_codes:
         raise _refusal(f"the file holds {num_codes} codes; {max_codes} are taken")

@@ -268,11 +268,14 @@ def _write_codes(
     worker: WorkerParts, claim: Claim, codes: Mapping[Level, NDArray[np.int64]]
 ) -> str:
     request = claim.job.request
+    metadata = {"model": request.model, "seed": str(request.seed)}
+    if request.channels > 1:
+        metadata["channels"] = str(request.channels)
     return worker.artifacts.write_all_codes(
         claim.job.id,
         fence=claim.fence,
         codes={level.label: array for level, array in codes.items()},
-        metadata={"model": request.model, "seed": str(request.seed)},
+        metadata=metadata,
     )
 
 

@@ -17,6 +17,7 @@ from jobs.record.sections import PlannedSection, plan_section
 from jobs.record.songs import PlannedSong, complete_request, plan_request
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import LabelError, SongError
+from jukebox_core.labels import JukeboxTokenizer
 from jukebox_core.models.catalog import ModelCard
 from jukebox_core.units import Level
 
@@ -58,8 +59,9 @@ def admit(
         InvalidRequest: the model cannot; names the field at fault.
     """
     start = prompt or Prompt()
-    if request.channels == 2:
-        raise invalid_field("body", ["channels"], "stereo is not available yet")
+    if request.channels == 1 and request.stereo_genres is not None:
+        sentence = "these are the genres of a stereo song: ask for `channels: 2`"
+        raise invalid_field("body", ["stereo_genres"], sentence)
     duration_sec = start.duration_sec or request.duration_seconds or 0.0
     try:
         complete = complete_request(request, card.config, duration_sec, start.parent)
@@ -139,7 +141,26 @@ def resolve_labels(request: JobRequest, card: ModelCard) -> dict[str, Any]:
         )
     except LabelError as error:
         raise invalid_field("body", [_label_field(str(error))], str(error)) from error
-    return {level: resolved[level] for level in request.levels if level in resolved}
+    labels: dict[str, Any] = {
+        level: resolved[level] for level in request.levels if level in resolved
+    }
+    for channel, genre in request.channel_genres.items():
+        if genre is not None:
+            for level, genres in _resolve_channel(request, card.tokenizer, channel, genre).items():
+                if level in labels:
+                    labels[level].setdefault("stereo_genres", {})[channel] = genres
+    return labels
+
+
+def _resolve_channel(
+    request: JobRequest, tokenizer: JukeboxTokenizer, channel: str, genre: str
+) -> dict[str, Any]:
+    """What a genre means to each level below the top. Raises InvalidRequest."""
+    try:
+        resolved = tokenizer.resolve(request.artist, genre, artist_id=request.artist_id)
+    except LabelError as error:
+        raise invalid_field("body", ["stereo_genres", channel], str(error)) from error
+    return {level: resolved[level]["genres"] for level in resolved if level != Level.TOP.label}
 
 
 def _label_field(sentence: str) -> str:

@@ -17,9 +17,10 @@ from jobs.files.codes import kept_codes
 from jobs.files.stored_codes import StoredCodes, open_codes_file
 from jobs.record.bodies import AncestralBody, FromCodesBody, PrimedBody
 from jobs.record.job import Job
-from jobs.record.request import LEVEL_NAMES, JobRequest, LevelName
+from jobs.record.request import LEVEL_NAMES, JobRequest, LevelName, StereoGenres
 from jobs.record.sections import UNSUNG
 from jobs.record.spans import span_at
+from jukebox_core.channels import channels_of_rows
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import LabelError, SongError
 from jukebox_core.labels import read_lyrics
@@ -180,23 +181,32 @@ def _inheritance(given: Mapping[str, Any], origin: Origin) -> dict[str, Any]:
     if parent is None:
         # An id stands in for the name, as it does where there is no parent at all.
         empty = {name: "" for name, ids in _NAMES_AND_IDS if ids in given}
-        return {**empty, "levels": levels}
+        return {**empty, "levels": levels, "channels": _channels_of(origin.codes)}
     inherited = {name: getattr(parent.request, name) for name in _INHERITED}
     if parent.spans and given["mode"] == "continue":
         # What is added to a song of several parts goes on from the last one.
         last = span_at(parent.spans, given.get("cut_seconds", parent.duration_sec))
         inherited |= {name: getattr(last, name) for name in _OF_SPANS}
+        inherited["stereo_genres"] = StereoGenres(left=last.left_genre, right=last.right_genre)
     if given["mode"] == "redo":
         # Those of a redo are of its section.
         inherited["lyrics"] = ""
     elif parent.section is not None or not parent.spans:
         inherited["lyrics"] = parent.lyrics
+    if given.get("channels") == 1 or "genre" in given or "genre_ids" in given:
+        # Mono has no sides, and another genre is meant for both of them.
+        del inherited["stereo_genres"]
     for name, ids in _NAMES_AND_IDS:
         if name in given:
             del inherited[ids]
         elif ids in given and not isinstance(given[ids], dict):
             inherited[name] = ""
     return {**inherited, "levels": levels}
+
+
+def _channels_of(codes: Codes) -> int:
+    finest = list(codes.values())[-1]
+    return channels_of_rows(len(finest), len(codes[Level.TOP]))
 
 
 def _levels_of(origin: Origin) -> tuple[LevelName, ...]:
@@ -227,16 +237,22 @@ def _num_samples(body: FromCodesBody, origin: Origin) -> int:
 
 
 def cut_codes(origin: Origin, request: JobRequest, config: JukeboxConfig) -> Codes:
-    """What of the codes is kept: [1 or num_samples, T] of the levels asked for, still on disk.
+    """What of the codes is kept, of 1 or `num_samples` takes: [rows, T] of the levels asked for.
+
+    They are still on disk. A mono song keeps the left channel of a stereo one.
 
     Raises:
         SongError: the cut lies beyond the end (`keep_sec`), or the codes are none of this model
             (`codes`).
     """
+    num_takes = len(origin.codes[Level.TOP])
     chosen = {
-        level: codes if request.sample is None else codes.row(request.sample)
+        level: codes if request.channels > 1 else codes.select(slice(num_takes))
         for level, codes in origin.codes.items()
     }
+    if request.sample is not None:
+        take = slice(request.sample, None, num_takes)
+        chosen = {level: codes.select(take) for level, codes in chosen.items()}
     check_range(chosen, config)
     num_tokens = {level: codes.shape[1] for level, codes in chosen.items()}
     kept = cut_tokens(config.time_base, num_tokens, request.cut_seconds)

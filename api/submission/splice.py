@@ -30,6 +30,7 @@ from jobs.record.request import (
     JobRequest,
     LevelName,
     SplicePart,
+    StereoGenres,
 )
 from jobs.record.spans import (
     MAX_SPANS,
@@ -41,6 +42,7 @@ from jobs.record.spans import (
     span_at,
     spans_of,
 )
+from jukebox_core.channels import rows_of_level
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import SongError
 from jukebox_core.models.catalog import ModelCard
@@ -48,13 +50,12 @@ from jukebox_core.sampling.cascade import default_song_duration_sec
 from jukebox_core.sampling.splice import PlacedPart, SplicePlan, Stretch, plan_splice
 from jukebox_core.units import Level
 
-_INHERITED = ("sampling", "channels", "stereo_genres")
 _LABELS = ("artist", "genre", "artist_id", "genre_ids")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Part:
-    """A part, the codes of its take [1, T] at each level, and where it lies."""
+    """A part, the codes of its take [channels, T] at each level, and where it lies."""
 
     wanted: SplicePart
     origin: Origin
@@ -90,7 +91,7 @@ def spliced(services: Services, caller: Caller, body: SpliceBody, job_id: str) -
     name = services.artifacts.write_all_codes(
         job_id,
         fence=0,
-        codes={level.label: _joined(card.config, parts, level) for level in kept},
+        codes={level.label: _joined(card.config, parts, level, request.channels) for level in kept},
         metadata={"model": request.model},
         kind="prompt",
     )
@@ -187,7 +188,10 @@ def _check_label_versions(origins: Sequence[Origin], card: ModelCard) -> None:
 
 
 def _take(part: SplicePart, origin: Origin) -> Codes:
-    return {level: codes.row(part.sample) for level, codes in origin.codes.items()}
+    """All channels of a take."""
+    num_takes = len(origin.codes[Level.TOP])
+    rows = slice(part.sample, None, num_takes)
+    return {level: codes.select(rows) for level, codes in origin.codes.items()}
 
 
 def _planned(config: JukeboxConfig, body: SpliceBody, takes: Sequence[Codes]) -> SplicePlan:
@@ -230,12 +234,27 @@ def _check_takes(request: JobRequest, kept: Mapping[Level, int]) -> None:
         raise invalid_field("body", ["num_samples"], sentence)
 
 
-def _joined(config: JukeboxConfig, parts: Sequence[_Part], level: Level) -> JoinedCodes:
+def _joined(
+    config: JukeboxConfig, parts: Sequence[_Part], level: Level, num_channels: int
+) -> JoinedCodes:
+    """The codes of all parts. In a stereo song a mono part is the same in both channels."""
+    num_rows = rows_of_level(level, 1, num_channels)
     return JoinedCodes(
         tuple(
-            part.codes[level].tokens(part.placed.tokens(config.time_base, level)) for part in parts
+            part.codes[level]
+            .tokens(part.placed.tokens(config.time_base, level))
+            .for_channels(num_rows)
+            for part in parts
         )
     )
+
+
+def _num_channels(body: SpliceBody, parts: Sequence[_Part]) -> int:
+    """Stereo if any part is, unless the body says something else."""
+    if "channels" in body.model_fields_set:
+        return body.channels
+    wanted = [part.origin.parent.request.channels for part in parts if part.origin.parent]
+    return max([*wanted, *(len(rows) for part in parts for rows in part.codes.values())])
 
 
 def _spans(
@@ -351,15 +370,18 @@ def _request(
         sentence += f"{MAX_LYRICS_CHARACTERS} are taken: give the lyrics of the song here"
         raise invalid_field("body", ["lyrics"], sentence)
     first = next((part.origin.parent for part in parts if part.origin.parent is not None), None)
-    inherited: dict[str, Any] = {}
-    if first is not None:
-        inherited = {name: getattr(first.request, name) for name in _INHERITED}
+    inherited: dict[str, Any] = {} if first is None else {"sampling": first.request.sampling}
+    num_channels = _num_channels(body, parts)
+    sides = StereoGenres(left=spans[0].left_genre, right=spans[0].right_genre)
+    if num_channels > 1 and sides != StereoGenres():
+        inherited["stereo_genres"] = sides
     whole = {name: getattr(spans[0], name) for name in _LABELS}
     return JobRequest(
         **{
             **inherited,
             **given,
             **whole,
+            "channels": num_channels,
             "model": card.name,
             "lyrics": lyrics,
             "lyrics_format": "plain",

@@ -258,7 +258,9 @@ class AssetView(BaseModel):
     expires_at: datetime | None = Field(description="When the asset is deleted; jobs have a copy")
     duration_seconds: float | None
     sample_rate_hz: int | None
-    channels: int | None = Field(description="In the file; jobs mix it down to mono")
+    channels: int | None = Field(
+        description="Of the sound, which jobs mix down to mono, or of the codes (2 for stereo)"
+    )
     num_samples: int | None = Field(description="Number of songs in a file of codes")
     tokens: dict[str, int] | None = Field(description="Tokens per song at each level")
     model: str | None = Field(description="The model of the codes, if the file names it")

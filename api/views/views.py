@@ -232,7 +232,7 @@ def remaining_sec(job: Job, rates: Mapping[Stage, float]) -> float | None:
     total_sec = 0.0
     for level in job.request.levels:
         tokens_done = _done(job, level).tokens_done
-        tokens_left = max(job.plan[level].tokens_total - tokens_done, 0)
+        tokens_left = max(job.plan[level].tokens_total - tokens_done, 0) * job.channels_of(level)
         if tokens_left and not rates.get(Stage(level)):
             return None
         if tokens_left:

@@ -3,16 +3,19 @@
 import os
 from collections.abc import Mapping
 
-import numpy as np
-
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
 from jobs.files.artifacts import LocalArtifacts
 from jobs.files.stored_codes import CodesSpool, OpenFile, StoredCodes
 from jobs.record.job import Job
+from jukebox_core.channels import spread_rows
+from jukebox_core.units import Level
 
 
 def kept_codes(artifacts: LocalArtifacts, job: Job) -> dict[str, StoredCodes]:
-    """Codes of every level that was begun, int32 [num_samples, T], coarsest first, on disk.
+    """Codes of every level that was begun, int32 [rows, T], coarsest first, on disk.
+
+    There is a row for each sample; of a stereo song two in the levels below the top, see
+    `jukebox_core/channels.py`.
 
     What only filled a context is cut off. Levels that were finished come from their common file;
     the others, and those whose file is lost, from the job's prompt and its windows as far as they
@@ -50,13 +53,22 @@ def _from_windows(
         windows = tuple(each for each in windows if each.end <= plan.infills[0][1])
     end = max([num_given, *(window.end for window in windows)])
     with artifacts.nameless_file() as file:
-        spool = CodesSpool(OpenFile(os.dup(file.fileno())), num_samples, end)
+        num_rows = num_samples * job.channels_of(level)
+        spool = CodesSpool(OpenFile(os.dup(file.fileno())), num_rows, end)
     if num_given:
         given = prompt.get(level)
-        if given is None or given.num_tokens < num_given or len(given) not in (1, num_samples):
+        if given is None or given.num_tokens < num_given:
             return None
-        rows = given.first_tokens(num_given).to_array()
-        spool.append(np.broadcast_to(rows, (num_samples, num_given)))
+        try:
+            rows = spread_rows(
+                given.first_tokens(num_given).to_array(),
+                num_given_takes=len(prompt[Level.TOP.label]),
+                num_takes=num_samples,
+                num_channels=job.channels_of(level),
+            )
+        except (KeyError, ValueError):
+            return None
+        spool.append(rows)
     for window in windows:
         if window.start != spool.num_tokens:
             break

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ class StoredCodes:
     file: OpenFile
     offset: int
     stride: int
-    rows: range
+    rows: Sequence[int]
     num_tokens: int
 
     @property
@@ -61,9 +61,14 @@ class StoredCodes:
         offset = self.offset + start * _ITEM_BYTES
         return StoredCodes(self.file, offset, self.stride, self.rows, max(end - start, 0))
 
-    def row(self, number: int) -> "StoredCodes":
-        """One row alone."""
-        rows = self.rows[number : number + 1]
+    def select(self, rows: slice) -> "StoredCodes":
+        """Some of its rows."""
+        chosen = self.rows[rows]
+        return StoredCodes(self.file, self.offset, self.stride, chosen, self.num_tokens)
+
+    def for_channels(self, number: int) -> "StoredCodes":
+        """Rows of one take for so many channels: one serves both, and mono is the left one."""
+        rows = [self.rows[min(channel, len(self.rows) - 1)] for channel in range(number)]
         return StoredCodes(self.file, self.offset, self.stride, rows, self.num_tokens)
 
     def largest(self) -> int:

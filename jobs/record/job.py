@@ -147,7 +147,8 @@ class SongSpan:
     """What priors are told about a song from `position_sec` on, where that is not the request's.
 
     The song is imagined to last `song_duration_sec`. `offset_sec` is where in it this song would
-    begin for the span to be in its place; it may be negative.
+    begin for the span to be in its place; it may be negative. In stereo the levels below the top
+    may have a genre for each channel.
     """
 
     position_sec: float
@@ -158,6 +159,8 @@ class SongSpan:
     lyrics: str
     song_duration_sec: float
     offset_sec: float
+    left_genre: str | None = None
+    right_genre: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -334,9 +337,16 @@ class Job:
 
     @property
     def drawn_audio_sec(self) -> float:
-        """Seconds of music, of all takes, of which something is drawn anew."""
-        shares = (1.0 - plan.prompt_tokens / plan.output_tokens for plan in self.plan.values())
+        """Seconds of music, of all takes and channels, of which something is drawn anew."""
+        shares = (
+            (1.0 - plan.prompt_tokens / plan.output_tokens) * self.channels_of(level)
+            for level, plan in self.plan.items()
+        )
         return self.duration_sec * self.request.num_samples * max(max(shares, default=1.0), 0.0)
+
+    def channels_of(self, level: str) -> int:
+        """Rows of codes that a level has for each take: the top is the same in both channels."""
+        return 1 if level == Stage.TOP else self.request.channels
 
     def next_stage(self) -> Stage | None:
         """The stage after the present one; None after the last."""

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
@@ -16,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from jobs.record.webhook_messages import ENDINGS, WebhookEvents, WebhookUrl
 
@@ -24,7 +25,16 @@ LevelName = Literal["top", "middle", "bottom"]
 AudioFormat = Literal["wav", "flac", "ogg", "mp3"]
 Mode = Literal["ancestral", "primed", "continue", "upsample", "splice", "redo"]
 Speed = Literal["exact", "parallel"]
-Channels = Literal[1, 2]
+
+
+def _no_boolean(value: Any) -> Any:  # noqa: ANN401  (whatever the client sent)
+    """`true` is no count, although it equals 1."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("literal_error", "Input should be 1 or 2")
+    return value
+
+
+Channels = Annotated[Literal[1, 2], BeforeValidator(_no_boolean)]
 
 LyricsFormat = Literal["auto", "plain", "lrc", "srt", "vtt"]
 
@@ -183,6 +193,11 @@ class SongOptions(Document):
     webhook_url: WebhookUrl | None = None
     webhook_events: WebhookEvents = ENDINGS
 
+    @field_validator("stereo_genres")
+    @classmethod
+    def _none_without_a_genre(cls, genres: StereoGenres | None) -> StereoGenres | None:
+        return None if genres == StereoGenres() else genres
+
     @field_validator("levels")
     @classmethod
     def _levels_start_at_the_top(cls, levels: tuple[LevelName, ...]) -> tuple[LevelName, ...]:
@@ -280,3 +295,11 @@ class JobRequest(SongOptions):
     end_seconds: Annotated[
         Seconds | None, Field(description="redo: where it ends; null: with the song")
     ] = None
+
+    @property
+    def channel_genres(self) -> dict[str, str | None]:
+        """The genre of each channel of a stereo song, None where it is that of the song."""
+        if self.channels == 1:
+            return {}
+        genres = self.stereo_genres or StereoGenres()
+        return {"left": genres.left, "right": genres.right}

@@ -43,6 +43,8 @@ def request_span(job: Job, *, position_sec: float) -> SongSpan:
         lyrics=job.lyrics,
         song_duration_sec=request.song_duration_seconds or job.duration_sec,
         offset_sec=request.offset_seconds,
+        left_genre=request.channel_genres.get("left"),
+        right_genre=request.channel_genres.get("right"),
     )
 
 
@@ -84,6 +86,12 @@ def relabelled(span: SongSpan, given: GivenLabels) -> SongSpan:
             changes |= {ids: given_ids}
         elif given_ids is not None:
             changes |= {name: "", ids: given_ids}
+    sides = getattr(given, "stereo_genres", None)
+    if sides is not None:
+        changes |= {"left_genre": sides.left, "right_genre": sides.right}
+    elif "genre" in changes:
+        # Another genre is meant for both channels.
+        changes |= {"left_genre": None, "right_genre": None}
     return replace(span, **changes)
 
 

@@ -111,7 +111,17 @@ def write_blocks(
         AudioError: the format cannot hold this sample rate, or the disk refuses.
     """
     container, encoding = _ENCODINGS[audio_format or AudioFormat.from_path(path)]
-    _write(path, blocks, sample_rate_hz, num_channels, container, encoding, comment)
+    is_safe = container != "MP3" or num_channels == 1
+    samples = blocks if is_safe else (_as_32_bits(block) for block in blocks)
+    _write(path, samples, sample_rate_hz, num_channels, container, encoding, comment)
+
+
+def _as_32_bits(block: PcmBlock) -> NDArray[np.int32]:
+    """The same samples in 32 bits.
+
+    Beware: libsndfile 1.2.2 makes loud noise of 16-bit samples in MP3 files of two channels.
+    """
+    return block.astype(np.int32) << 16
 
 
 def write_float_blocks(path: Path, blocks: Iterable[FloatBlock], *, sample_rate_hz: int) -> None:
@@ -125,7 +135,7 @@ def write_float_blocks(path: Path, blocks: Iterable[FloatBlock], *, sample_rate_
 
 def _write(
     path: Path,
-    blocks: Iterable[PcmBlock | FloatBlock],
+    blocks: Iterable[PcmBlock | NDArray[np.int32] | FloatBlock],
     sample_rate_hz: int,
     num_channels: int,
     container: str,

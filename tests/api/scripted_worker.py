@@ -10,6 +10,7 @@ import soundfile
 from jobs.files.artifacts import LocalArtifacts
 from jobs.record.job import Job, JobError, LevelMetrics, LevelProgress, Output, Stage
 from jobs.store import Claim, JobStore
+from jukebox_core.channels import spread_rows
 from jukebox_core.units import Level
 
 LEASE_SEC = 30.0
@@ -59,10 +60,16 @@ class ScriptedWorker:
         job, level = claim.job, str(claim.job.stage)
         plan, samples = job.plan[level], job.request.num_samples
         total, prompt = plan.tokens_total, plan.prompt_tokens
-        codes = np.arange(samples * total, dtype=np.int64).reshape(samples, total) % 64
+        rows = samples * job.channels_of(level)
+        codes = np.arange(rows * total, dtype=np.int64).reshape(rows, total) % 64
         if prompt:
             kept_codes = self._artifacts.read_all_codes(job.id, job.prompt_codes_name or "")
-            codes[:, :prompt] = kept_codes[level]
+            codes[:, :prompt] = spread_rows(
+                kept_codes[level],
+                num_given_takes=len(kept_codes["top"]),
+                num_takes=samples,
+                num_channels=job.channels_of(level),
+            )
         kept = self._artifacts.write_codes(
             job.id, fence=claim.fence, level=level, start=prompt, codes=codes[:, prompt:]
         )
@@ -89,6 +96,8 @@ class ScriptedWorker:
         num_samples = plan.output_tokens * plan.samples_per_token
         pitch_hz = 110.0 * (1 + Level.from_label(level)) * (sample + 1)
         tone = 0.1 * np.sin(2 * np.pi * pitch_hz * np.arange(num_samples) / self._rate_hz)
+        if job.request.channels == 2:
+            tone = np.stack([tone, tone / 2], axis=1)
         with self._artifacts.new_file(job.id, name) as path:
             soundfile.write(path, tone, self._rate_hz, format="WAV", subtype="PCM_16")
         content = self._artifacts.path(job.id, name).read_bytes()
@@ -100,6 +109,7 @@ class ScriptedWorker:
             sample_rate_hz=self._rate_hz,
             num_bytes=len(content),
             sha256=hashlib.sha256(content).hexdigest(),
+            channels=job.request.channels,
         )
 
 

@@ -25,12 +25,18 @@ def encoded(samples: np.ndarray, suffix: str = "wav", *, rate_hz: int = RATE_HZ)
 
 
 def codes_file(
-    num_samples: int = 2, top: int = 300, *, levels: int = 1, metadata: dict | None = None
+    num_samples: int = 2,
+    top: int = 300,
+    *,
+    levels: int = 1,
+    channels: int = 1,
+    metadata: dict | None = None,
 ) -> bytes:
     names = ("top", "middle", "bottom")[:levels]
     sizes = {name: top * 4**power for power, name in enumerate(names)}
+    rows = {name: num_samples * (1 if name == "top" else channels) for name in names}
     codes = {
-        name: (np.arange(num_samples * size) % 64).reshape(num_samples, size).astype(np.int32)
+        name: (np.arange(rows[name] * size) % 64).reshape(rows[name], size).astype(np.int32)
         for name, size in sizes.items()
     }
     return save(codes, metadata=metadata)

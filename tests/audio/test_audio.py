@@ -37,6 +37,22 @@ def test_a_lossy_file_sounds_like_the_song(tmp_path, suffix):
     assert spectral_peak(again) == pytest.approx(440, abs=2)
 
 
+@pytest.mark.parametrize("rate_hz", [16_000, 44_100])
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+def test_both_channels_of_a_stereo_song_stay_what_they_are(tmp_path, suffix, rate_hz):
+    """libsndfile 1.2.2 makes noise of 16-bit samples in MP3 files of two channels."""
+    left, right = sine(2.0, rate_hz=rate_hz), sine(2.0, rate_hz=rate_hz).roll(13)
+    audio = torch.stack([left, 0.25 * right], dim=1)
+    path = tmp_path / f"song.{suffix}"
+    write_audio(path, audio, rate_hz)
+    again, found_hz = soundfile.read(path, dtype="float32")
+    assert (again.shape[1], found_hz) == (2, rate_hz)
+    middle = slice(rate_hz // 2, rate_hz)
+    expected = audio.square()[middle].mean(dim=0).sqrt()
+    found = torch.from_numpy(again).square()[middle].mean(dim=0).sqrt()
+    torch.testing.assert_close(found, expected, rtol=0.05, atol=0.0)
+
+
 def spectral_peak(audio):
     return float(torch.fft.rfft(audio).abs().argmax()) * RATE_HZ / len(audio)
 

@@ -208,6 +208,11 @@ class Alone:
             "levels": song.levels,
             "seed": song.seed,
             "speed": song.speed,
+            "channels": song.channels,
+            "channel_labels": [
+                genre and self.model.tokenizer(song.artist, genre, song.lyrics)
+                for genre in request.channel_genres.values()
+            ],
         }
 
     def ancestral(self):

@@ -63,7 +63,7 @@ class _KeptLevel:
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """A window that is there: codes int64 [num_samples, warm-up and new tokens]."""
+    """A window that is there: codes int64 [rows, warm-up and new tokens]."""
 
     level: _KeptLevel
     window: WindowRun
@@ -85,7 +85,7 @@ class SongGenerator:
 
     Args:
         ahead: the levels that may be drawn before their stage.
-        read_prompt: gives what each level begins with, int64 [num_samples, n], when it is needed;
+        read_prompt: gives what each level begins with, int64 [rows, n], when it is needed;
             that is never drawn.
         on_window_kept: hears of every window that is on record, from another thread.
     """
@@ -102,7 +102,7 @@ class SongGenerator:
     ) -> None:
         self.song = song
         self.on_codes: Callable[[Level, Codes, int], None] = lambda _level, _codes, _num: None
-        """Hears of the codes of a level, int64 [num_samples, total_tokens], and how many are final;
+        """Hears of the codes of a level, int64 [rows, total_tokens], and how many are final;
         of a level in segments it hears nothing, since these are joined last."""
         self._worker, self._lease = worker, lease
         self._ahead, self._read_prompt, self._on_kept = ahead, read_prompt, on_window_kept
@@ -134,7 +134,7 @@ class SongGenerator:
         self._writer.close()
 
     def codes_through(self, last: Level) -> dict[Level, Codes]:
-        """Codes of every level down to `last`: int64 [num_samples, total_tokens] each.
+        """Codes of every level down to `last`: int64 [rows, total_tokens] each.
 
         They end with the padding, if the plan has any.
 

@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 
 from jobs.record.job import Job, JobSection, SongSpan, Stage
 from jobs.record.songs import PlannedSong, plan_job
+from jobs.record.spans import request_span
+from jukebox_core.channels import rows_of_level
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.engine.song_run import SongInputs
-from jukebox_core.labels import JukeboxTokenizer, Labels
+from jukebox_core.labels import JukeboxTokenizer, Labels, SongLabels
 from jukebox_core.sampling.cascade import SongPlan
 from jukebox_core.sampling.label_spans import LabelSpan, make_span
 from jukebox_core.sampling.noise import CounterNoise, NoiseSource, SectionNoise
@@ -26,6 +28,8 @@ class JobSong:
     planned: PlannedSong
     labels: Labels
     backend: str
+    channels: tuple[tuple[SongLabels, ...], ...]
+    """What the levels read in each channel; one for all where they read the same."""
     spans: tuple[LabelSpan, ...] = ()
     section: JobSection | None = None
 
@@ -35,18 +39,16 @@ class JobSong:
     ) -> "JobSong":
         """Raises SongError or LabelError where the model cannot generate it after all."""
         planned = plan_job(job, config)
-        labels = tokenizer(
-            planned.song.artist,
-            planned.song.genre,
-            planned.song.lyrics,
-            artist_id=job.request.artist_id,
-            genre_ids=job.request.genre_ids,
-            # Cleaned when it came in; jobs of older releases are sung as those sang them.
-            lyrics_format="verbatim",
-        )
-        spans = tuple(_label_span(span, config, tokenizer) for span in job.spans)
+        whole = request_span(job, position_sec=0.0)
         return cls(
-            planned=planned, labels=labels, backend=backend, spans=spans, section=job.section
+            planned=planned,
+            labels=_labels(whole, tokenizer),
+            backend=backend,
+            channels=_channel_labels(whole, tokenizer, planned.song.channels),
+            spans=tuple(
+                _label_span(span, config, tokenizer, planned.song.channels) for span in job.spans
+            ),
+            section=job.section,
         )
 
     @property
@@ -74,7 +76,7 @@ class JobSong:
 
         `rates` are measured tokens per second; the sizes of the priors tell where one is missing.
         """
-        levels, num_rows = self.song.levels, self.song.num_samples
+        levels, song = self.song.levels, self.song
         measured = [rates.get(Stage(level.label), 0.0) for level in levels]
         if all(measured):
             steps = [1.0 / rate for rate in measured]
@@ -83,7 +85,7 @@ class JobSong:
         return {
             level.label: token_cost(
                 step,
-                num_rows=num_rows,
+                num_rows=rows_of_level(level, song.num_samples, song.channels),
                 # None where the whole level is given.
                 num_segments=max(len(self.plan.levels[level].segments), 1),
             )
@@ -97,7 +99,12 @@ class JobSong:
             config=self.config,
             plan=self.plan,
             sampling=self.song.sampling,
-            labels=self.labels.songs * self.song.num_samples,
+            labels=[
+                self.channels[channel % len(self.channels)]
+                for channel in range(self.song.channels)
+                for _ in range(self.song.num_samples)
+            ],
+            num_channels=self.song.channels,
             noise=self._noise(),
             spans=self.spans,
             first_sample=self.planned.first_sample,
@@ -120,23 +127,44 @@ class JobSong:
         )
 
     def heard(self, level: Level, codes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Codes [num_samples, T] of a level without the padding at their end."""
+        """Codes [rows, T] of a level without the padding at their end."""
         return codes[:, : self.plan.levels[level].output_tokens]
 
 
-def _label_span(span: SongSpan, config: JukeboxConfig, tokenizer: JukeboxTokenizer) -> LabelSpan:
-    """Raises LabelError."""
-    labels = tokenizer(
+def _labels(span: SongSpan, tokenizer: JukeboxTokenizer, genre: str | None = None) -> Labels:
+    """What a span is sung as, or with another genre. Raises LabelError."""
+    return tokenizer(
         span.artist,
-        span.genre,
+        span.genre if genre is None else genre,
         span.lyrics,
         artist_id=span.artist_id,
-        genre_ids=span.genre_ids,
+        genre_ids=span.genre_ids if genre is None else None,
+        # Cleaned when it came in; jobs of older releases are sung as those sang them.
         lyrics_format="verbatim",
     )
+
+
+def _channel_labels(
+    span: SongSpan, tokenizer: JukeboxTokenizer, num_channels: int
+) -> tuple[tuple[SongLabels, ...], ...]:
+    """What all channels of a span read, or each one of them. Raises LabelError."""
+    genres = (span.left_genre, span.right_genre)
+    (song,) = _labels(span, tokenizer).songs
+    if num_channels == 1 or genres == (None, None):
+        return (song,)
+    return tuple(
+        song if genre is None else (song[0], *_labels(span, tokenizer, genre).songs[0][1:])
+        for genre in genres
+    )
+
+
+def _label_span(
+    span: SongSpan, config: JukeboxConfig, tokenizer: JukeboxTokenizer, num_channels: int
+) -> LabelSpan:
+    """Raises LabelError."""
     return make_span(
         config,
-        labels.songs,
+        _channel_labels(span, tokenizer, num_channels),
         start_samples=config.time_base.seconds_to_samples(span.position_sec),
         song_duration_sec=span.song_duration_sec,
         offset_sec=span.offset_sec,

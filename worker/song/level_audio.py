@@ -1,7 +1,7 @@
 """The sound of one level, made while the level is still being drawn."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import IO
@@ -35,7 +35,7 @@ SLICE_SAMPLES = 2**17
 
 
 class SpooledSound:
-    """One sample's sound while it is made: 16-bit samples in a nameless file, a piece in memory."""
+    """One row's sound while it is made: 16-bit samples in a nameless file, a piece in memory."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -57,9 +57,19 @@ class SpooledSound:
         self._file.close()
 
 
+def interleaved(channels: Sequence[SpooledSound], num_channels: int) -> Iterator[PcmBlock]:
+    """The sound of one sample, int16 [n] or [n, 2] at a time; one channel serves both sides."""
+    if num_channels == 1:
+        yield from channels[0].blocks()
+        return
+    for blocks in zip(*(channel.blocks() for channel in channels), strict=True):
+        frames = np.stack(blocks, axis=1)
+        yield np.broadcast_to(frames, (len(frames), num_channels))
+
+
 @dataclass(slots=True, eq=False)
 class _Piece:
-    """A piece of every sample, from codes int64 [chunk.end - chunk.start] of each.
+    """A piece of every row, from codes int64 [chunk.end - chunk.start] of each.
 
     `works` decode it; there are none for a piece that is read from the parent's sound.
     """
@@ -71,6 +81,9 @@ class _Piece:
 
 class LevelSound:
     """Decodes a level of a claimed job piece by piece; a context manager that lets go of the rest.
+
+    The rows of the level are its samples, and in stereo the channels of its samples
+    (`jukebox_core/channels.py`).
 
     A piece is begun as soon as all the codes are there that it depends on, so that at the end of
     the level little is left to be waited for. The pieces are the same whenever they are made, and
@@ -119,7 +132,7 @@ class LevelSound:
             sound.close()
 
     def begin(self, codes: NDArray[np.int64], num_tokens: int) -> None:
-        """The first `num_tokens` of codes int64 [num_samples, T] are final: decode what they allow.
+        """The first `num_tokens` of codes int64 [rows, T] are final: decode what they allow.
 
         Pieces that are begun are not begun again. Raises OSError when the disk refuses those that
         are made.
@@ -136,7 +149,7 @@ class LevelSound:
             self._begun.append(piece)
 
     def finish(self, codes: NDArray[np.int64]) -> list[SpooledSound]:
-        """The sound of every sample of codes int64 [num_samples, heard], until the block ends.
+        """The sound of every row of codes int64 [rows, heard], until the block ends.
 
         Raises what `Lease.check` raises, and what stopped the decoder or the disk.
         """
@@ -175,7 +188,7 @@ class LevelSound:
         return self._parent is not None and chunk in self._parent.shared
 
     def _read(self, piece: "_Piece") -> list[Tensor]:
-        """The piece float32 [samples, 1] of every sample, decoded or from the parent."""
+        """The piece float32 [samples, 1] of every row, decoded or from the parent."""
         if self._parent is not None:
             try:
                 return [self._read_row(self._parent, n, piece) for n in range(len(piece.rows))]
@@ -198,7 +211,7 @@ class LevelSound:
         parent = self._parent
         if parent is None or not parent.must_agree or not self._is_parents(chunk):
             return
-        if not all(parent.agrees(sample, chunk, each) for sample, each in enumerate(made)):
+        if not all(parent.agrees(row, chunk, each) for row, each in enumerate(made)):
             self._give_up_parent()
 
     def _give_up_parent(self) -> None:
@@ -214,7 +227,7 @@ class LevelSound:
         piece.works = [self._decode_row(row, piece.chunk) for row in piece.rows]
 
     def _decode_row(self, row: Tensor, chunk: Chunk) -> SlicedWork:
-        """Begin one piece of one sample, from codes int64 [chunk.end - chunk.start]."""
+        """Begin one piece of one row, from codes int64 [chunk.end - chunk.start]."""
         level, start = self._level, chunk.keep_start - chunk.start
 
         def slices(model: LoadedModel) -> Iterator[Tensor]:

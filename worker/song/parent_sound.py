@@ -32,14 +32,15 @@ Cut = Callable[[int], Iterable[Chunk]]
 class ParentSound:
     """Pieces of a parent's sound files, which stay open; a file may be deleted meanwhile.
 
-    sounds   an open `soundfile.SoundFile` for each sample of the job
+    sounds   an open `soundfile.SoundFile` for each row of the level, and the channel of it that
+             the row is
     shared   the pieces whose codes are the same in both songs
     changed  the tokens [start, end) in a redone song that sound different; None for other songs
     """
 
     def __init__(
         self,
-        sounds: Sequence[Any],
+        sounds: Sequence[tuple[Any, int]],
         shared: Iterable[Chunk],
         hop_samples: int,
         files: ExitStack,
@@ -53,7 +54,7 @@ class ParentSound:
         """Whether it is only used where this machine would make the same sound."""
         return self.changed is None
 
-    def around_section(self, sample: int, chunk: Chunk, decoded: Tensor) -> Tensor:
+    def around_section(self, row: int, chunk: Chunk, decoded: Tensor) -> Tensor:
         """A decoded piece, float32 [samples, 1], with the parent's samples where nothing changes.
 
         Raises AudioError when the file is damaged.
@@ -66,28 +67,28 @@ class ParentSound:
         if not is_same.any():
             return decoded
         mask = is_same.repeat_interleave(self._hop_samples, dim=0)
-        return torch.where(mask, self.piece(sample, chunk), decoded)
+        return torch.where(mask, self.piece(row, chunk), decoded)
 
-    def piece(self, sample: int, chunk: Chunk) -> Tensor:
+    def piece(self, row: int, chunk: Chunk) -> Tensor:
         """Float32 [samples, 1]. Raises AudioError when the file is damaged."""
         num_samples = (chunk.keep_end - chunk.keep_start) * self._hop_samples
-        sound = self._sounds[sample]
+        sound, channel = self._sounds[row]
         try:
             sound.seek(chunk.keep_start * self._hop_samples)
-            piece = torch.from_numpy(sound.read(num_samples, dtype="float32", always_2d=True))
+            frames = sound.read(num_samples, dtype="float32", always_2d=True)
         except RuntimeError as error:  # of libsndfile
             raise AudioError(f"the sound of the parent cannot be read: {error}") from error
-        if piece.shape != (num_samples, 1):
+        if len(frames) != num_samples or channel >= frames.shape[1]:
             raise AudioError("the sound of the parent is not that of its codes")
-        return piece
+        return torch.from_numpy(frames[:, channel : channel + 1].copy())
 
-    def agrees(self, sample: int, chunk: Chunk, decoded: Tensor) -> bool:
+    def agrees(self, row: int, chunk: Chunk, decoded: Tensor) -> bool:
         """Whether a piece that was decoded here is the parent's to the last bit of the file.
 
         It is not where another device, release or codec made it.
         """
         try:
-            stored = self.piece(sample, chunk)
+            stored = self.piece(row, chunk)
         except AudioError:
             return False
         return bool((to_pcm(decoded.numpy()) == to_pcm(stored.numpy())).all())
@@ -112,13 +113,13 @@ def open_parent_sound(
     plan = job.plan[level.label]
     try:
         parent = worker.store.get(job.parent_id)
-        outputs = _outputs_of_samples(parent, job, level)
+        outputs = _outputs_of_rows(parent, job, level)
         chunks = cut(parent.plan[level.label].output_tokens)
         shared = {chunk for chunk in chunks if _is_shared(plan, chunk)}
         with ExitStack() as stack:
             sounds = [
-                stack.enter_context(open_sound(_checked_path(worker, parent, output)))
-                for output in outputs
+                (stack.enter_context(open_sound(_checked_path(worker, parent, output))), channel)
+                for output, channel in outputs
             ]
             changed = _changed(plan, reach_tokens)
             return ParentSound(sounds, shared, hop_samples, stack.pop_all(), changed)
@@ -149,15 +150,23 @@ def _changed(plan: LevelPlan, reach_tokens: int) -> list[tuple[int, int]] | None
     ]
 
 
-def _outputs_of_samples(parent: Job, job: Job, level: Level) -> list[Output]:
-    """The parent's file for each sample of the job. Raises KeyError where there is none."""
+def _outputs_of_rows(parent: Job, job: Job, level: Level) -> list[tuple[Output, int]]:
+    """The parent's file, and a channel of it, for each row of the job's level.
+
+    A mono parent sounds the same on both sides. Raises KeyError where there is no file.
+    """
     by_sample = {output.sample: output for output in parent.outputs if output.level == level.label}
-    rows: Iterable[int] = range(job.request.num_samples)
+    samples: Iterable[int] = range(job.request.num_samples)
     if job.parent_sample is not None:
-        rows = [job.parent_sample] * job.request.num_samples
+        samples = [job.parent_sample] * job.request.num_samples
     elif parent.request.num_samples == 1:
-        rows = [0] * job.request.num_samples
-    return [by_sample[row] for row in rows]
+        samples = [0] * job.request.num_samples
+    outputs = [by_sample[sample] for sample in samples]
+    return [
+        (output, min(channel, output.channels - 1))
+        for channel in range(job.channels_of(level.label))
+        for output in outputs
+    ]
 
 
 def _checked_path(worker: WorkerParts, parent: Job, output: Output) -> Path:

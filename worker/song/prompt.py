@@ -10,6 +10,7 @@ from torch import Tensor
 
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
 from jukebox_core.audio import read_audio
+from jukebox_core.channels import rows_of_level, spread_rows
 from jukebox_core.errors import AudioError
 from jukebox_core.units import Level
 from jukebox_core.vqvae.long_audio import iter_encode
@@ -27,7 +28,7 @@ SLICE_SAMPLES = 2**17
 
 
 def read_prompt(worker: WorkerParts, lease: Lease, song: JobSong) -> PromptCodes:
-    """The codes that a job begins with, int64 [1 or num_samples, n] of each level that has any.
+    """The codes that a job begins with, int64 [rows, n] of each level that has any.
 
     A recording is encoded when its codes are asked for first, and again should they be lost.
 
@@ -55,20 +56,34 @@ def read_prompt(worker: WorkerParts, lease: Lease, song: JobSong) -> PromptCodes
 def _checked(song: JobSong, codes: dict[str, NDArray[np.int64]]) -> PromptCodes:
     """The kept part of every level. Raises ArtifactCorrupt."""
     kept: PromptCodes = {}
+    nothing = np.zeros((0, 0), np.int64)
+    num_given_takes = len(codes.get(Level.TOP.label, nothing))
     for level, num_tokens in song.prompt_tokens.items():
-        rows = codes.get(level.label, np.zeros((0, 0), np.int64))
-        if len(rows) not in (1, song.song.num_samples) or rows.shape[1] < num_tokens:
-            raise ArtifactCorrupt(
-                f"the prompt has codes {list(rows.shape)} of the {level.label} level; wanted 1 or "
-                f"{song.song.num_samples} rows of at least {num_tokens}"
+        rows = codes.get(level.label, nothing)
+        try:
+            kept[level] = spread_rows(
+                rows[:, :num_tokens],
+                num_given_takes=num_given_takes,
+                num_takes=song.song.num_samples,
+                num_channels=rows_of_level(level, 1, song.song.channels),
             )
-        kept[level] = rows[:, :num_tokens]
+        except ValueError as error:
+            raise _unfit(song, level, rows) from error
+        if kept[level].shape[1] < num_tokens:
+            raise _unfit(song, level, rows)
         if not (kept[level] >= 0).all() or not (kept[level] < song.config.vqvae.num_codes).all():
             raise ArtifactCorrupt(
                 f"codes of the prompt's {level.label} level lie outside 0 to "
                 f"{song.config.vqvae.num_codes - 1}"
             )
     return kept
+
+
+def _unfit(song: JobSong, level: Level, rows: NDArray[np.int64]) -> ArtifactCorrupt:
+    return ArtifactCorrupt(
+        f"the prompt has codes {list(rows.shape)} of the {level.label} level; wanted 1 or "
+        f"{song.song.num_samples} rows of at least {song.prompt_tokens[level]}, for each channel"
+    )
 
 
 def _encode_and_keep(worker: WorkerParts, lease: Lease, song: JobSong, name: str) -> PromptCodes:
@@ -79,7 +94,10 @@ def _encode_and_keep(worker: WorkerParts, lease: Lease, song: JobSong, name: str
     codes_name = worker.artifacts.write_all_codes(
         claim.job.id,
         fence=claim.fence,
-        codes={level.label: rows for level, rows in prompt.items()},
+        codes={
+            level.label: codes[level.label][:, :num_tokens]
+            for level, num_tokens in song.prompt_tokens.items()
+        },
         metadata={"model": claim.job.request.model},
         kind="prompt",
     )
