@@ -26,7 +26,7 @@ from api.web.proxy import root_path
 from api.web.streams import Streams
 from api.web.uploads import Uploads
 from jobs.api_keys import Scope
-from jobs.errors import DataFolderMismatch, JobNotFound
+from jobs.errors import DataFolderMismatch, JobInTrash, JobNotFound
 from jobs.files.artifacts import LocalArtifacts
 from jobs.files.assets import LocalAssets
 from jobs.files.shared_folder import SharedFolder
@@ -108,7 +108,27 @@ def checked_job_id(
 
     Raises:
         JobNotFound: no id of ours looks like this, or the job is somebody else's.
+        JobInTrash: it was deleted, and can be restored.
     """
+    if not is_job_id(job_id):
+        raise JobNotFound(job_id[:64])
+    try:
+        owner = services.store.check_access(job_id)
+    except JobInTrash as error:
+        if caller.may_see(error.owner):
+            raise
+        raise JobNotFound(job_id) from error
+    if not caller.may_see(owner):
+        raise JobNotFound(job_id)
+    return job_id
+
+
+def checked_id_in_trash(
+    job_id: Annotated[str, Path(description="Id of a job", examples=[EXAMPLE_ID])],
+    caller: CallerDep,
+    services: ServicesDep,
+) -> str:
+    """The same, also for a job in the trash."""
     if not is_job_id(job_id):
         raise JobNotFound(job_id[:64])
     if not (caller.sees_all or caller.may_see(services.store.owner_of(job_id))):
@@ -123,6 +143,7 @@ async def stream_place(caller: CallerDep, services: ServicesDep) -> AsyncIterato
 
 
 JobId = Annotated[str, Depends(checked_job_id)]
+JobIdInTrash = Annotated[str, Depends(checked_id_in_trash)]
 
 
 class JobReader:

@@ -2,6 +2,7 @@
 
 JobsError
 ├── JobNotFound          no job has this id
+│   └── JobInTrash       it was deleted a while ago, and can be restored
 ├── RecordUnreadable     the job's record is damaged, or of a release that this one does not know
 ├── IllegalTransition    the job's status does not allow this
 ├── NotRetryable         the job did not fail, or would fail again
@@ -21,6 +22,8 @@ JobsError
 └── ArtifactCorrupt      a file does not have the hash that the record names
 """
 
+from datetime import datetime
+
 
 class JobsError(Exception):
     """Base of all errors of this package."""
@@ -32,6 +35,14 @@ class JobNotFound(JobsError):
     def __init__(self, job_id: str) -> None:
         super().__init__(f"no job has the id {job_id!r}")
         self.job_id = job_id
+
+
+class JobInTrash(JobNotFound):
+    """`owner`'s job was deleted a while ago, and can be restored until `until`."""
+
+    def __init__(self, job_id: str, owner: str | None, *, until: datetime) -> None:
+        super().__init__(job_id)
+        self.owner, self.until = owner, until
 
 
 class RecordUnreadable(JobsError):

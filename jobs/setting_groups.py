@@ -11,7 +11,9 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *("max_running_per_key", "max_posts_per_minute", "max_requests_per_minute"),
         *("max_audio_sec_per_day", "max_streams", "max_streams_per_key", "max_timeout_sec"),
     ),
-    "JUKEBOX_RETENTION": ("keep_jobs_sec", "keep_codes_sec", "keep_assets_sec"),
+    "JUKEBOX_RETENTION": (
+        *("keep_jobs_sec", "keep_codes_sec", "keep_assets_sec", "keep_trash_sec"),
+    ),
     "JUKEBOX_TUNING": (
         *("heartbeat_sec", "reaper_sec", "sweep_sec", "max_attempts", "max_models"),
         *("overlap", "deterministic", "graphs", "cpu_threads"),

@@ -1,4 +1,4 @@
-"""Jobs: create, retrieve, cancel, retry and delete."""
+"""Jobs: create, retrieve, cancel, retry, delete and restore."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from typing import Annotated
 from anyio import to_thread
 from fastapi import APIRouter, Body, Query, Request, Response
 
-from api.dependencies import JobId, JobReader, JobReaderDep, Services, ServicesDep
+from api.dependencies import JobId, JobIdInTrash, JobReader, JobReaderDep, Services, ServicesDep
 from api.submission.create_job import create, forget_files, publish
 from api.views.openapi import (
     CONTINUE_REQUEST,
@@ -237,10 +237,36 @@ def retry_job(
     operation_id="deleteJob",
     summary="Delete a job",
     status_code=HTTPStatus.NO_CONTENT,
-    response_description="Deleted",
+    response_description="Deleted, or in the trash",
     responses=problems(404, 409, 503),
 )
-def delete_job(job_id: JobId, services: ServicesDep) -> None:
-    """Deletes the record and files of a finished job. Returns 409 if the job has not ended."""
-    services.store.delete(job_id)
-    forget_files(services, job_id)
+def delete_job(
+    job_id: JobIdInTrash,
+    services: ServicesDep,
+    permanent: Annotated[
+        bool, Query(description="Delete record and files now, which cannot be undone")
+    ] = False,
+) -> None:
+    """Moves a finished job to the trash for an hour. Returns 409 if the job has not ended.
+
+    In the trash it can be restored and still uses storage. Record and files are deleted after the
+    hour, with `permanent`, or if the job is deleted once more.
+    """
+    trash_sec = 0.0 if permanent else services.settings.keep_trash_sec
+    if services.store.delete(job_id, trash_sec=trash_sec):
+        forget_files(services, job_id)
+
+
+@router.post(
+    "/jobs/{job_id}/restore",
+    operation_id="restoreJob",
+    summary="Restore a deleted job",
+    response_description="The job, out of the trash",
+    responses=problems(404, 503),
+)
+def restore_job(job_id: JobIdInTrash, services: ServicesDep, reader: JobReaderDep) -> JobView:
+    """Takes a job out of the trash. Its retention period starts again.
+
+    No effect if the job is not in the trash.
+    """
+    return reader.view(services.store.restore(job_id))

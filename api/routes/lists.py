@@ -90,6 +90,9 @@ class ListQuery(PageQuery):
     ] = None
     created_after: Moment | None = None
     created_before: Moment | None = None
+    trashed: Annotated[
+        bool, Field(description="`true`: the jobs in the trash, which are in no other list")
+    ] = False
     sort: Annotated[
         JobOrder,
         Field(description="Newest first, oldest first, or by title, with untitled jobs last"),
@@ -130,6 +133,7 @@ def list_jobs(
         genre=query.genre,
         created_after=query.created_after,
         created_before=query.created_before,
+        in_trash=query.trashed,
     )
     return _job_list(page, reader)
 

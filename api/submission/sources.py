@@ -92,6 +92,9 @@ def origin_of_job(
         job = services.store.get(job_id, with_windows=True)
         if not caller.may_see(job.owner):
             raise JobNotFound(job_id)
+        if job.deleted_at is not None:
+            sentence = "this job is in the trash: restore it before you start from it"
+            raise invalid_field("body", [*pointer], sentence)
     except JobNotFound as error:
         sentence = "no job has this id: it was mistyped or deleted"
         raise invalid_field("body", pointer, sentence) from error

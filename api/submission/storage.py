@@ -26,8 +26,8 @@ def check_room(services: Services, owner: str | None, *, more_bytes: int = 0) ->
         raise ApiError(
             HTTPStatus.INSUFFICIENT_STORAGE,
             "storage_quota_reached",
-            f"This API key has used its storage quota of {limit_bytes:,} bytes: delete songs or "
-            "assets first.",
+            f"This API key has used its storage quota of {limit_bytes:,} bytes: delete assets or, "
+            "with `permanent=true`, songs first. Songs in the trash count.",
         )
 
 

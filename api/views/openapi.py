@@ -252,6 +252,7 @@ EXAMPLE_JOB: dict[str, Any] = {
     "completed_at": None,
     "expires_at": None,
     "codes_expire_at": None,
+    "deleted_at": None,
     "pinned": False,
     "deadline_at": None,
     "title": "Is anybody there?",

@@ -188,6 +188,9 @@ class JobView(BaseModel):
     completed_at: datetime | None
     expires_at: datetime | None = Field(description="When the job is deleted; null while it runs")
     codes_expire_at: datetime | None = Field(description="When its codes are deleted, if earlier")
+    deleted_at: datetime | None = Field(
+        description="Since when the job is in the trash, until `expires_at`"
+    )
     pinned: bool = Field(description="Whether the job is exempt from expiration")
     deadline_at: datetime | None = Field(description="When the job fails unless it has ended")
     title: str | None = Field(description="What the song is called")

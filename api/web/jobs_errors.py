@@ -12,6 +12,7 @@ from jobs.errors import (
     IdempotencyKeyReused,
     IllegalTransition,
     InvalidCursor,
+    JobInTrash,
     JobNotFound,
     JobsError,
     LimitReached,
@@ -44,6 +45,15 @@ def _not_retryable(error: NotRetryable) -> ApiError:
     return ApiError(HTTPStatus.CONFLICT, "job_not_retryable", detail)
 
 
+def _in_trash(error: JobInTrash) -> ApiError:
+    return ApiError(
+        HTTPStatus.NOT_FOUND,
+        "job_in_trash",
+        f"This job was deleted. Until {error.until:%Y-%m-%dT%H:%M:%SZ} it can be restored with "
+        f"POST /jobs/{error.job_id}/restore.",
+    )
+
+
 def _key_reused(_: IdempotencyKeyReused) -> ApiError:
     detail = "this key was already used with a different body: use a new key for a new request"
     return ApiError(
@@ -69,6 +79,7 @@ _PROBLEMS: Mapping[type, Callable[[Any], ApiError]] = {
         "job_not_found",
         "No job has this id: it was mistyped, deleted, or never accepted.",
     ),
+    JobInTrash: _in_trash,
     AssetNotFound: _always(
         HTTPStatus.NOT_FOUND,
         "asset_not_found",

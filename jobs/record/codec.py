@@ -64,6 +64,7 @@ _MOMENTS = (
     "lease_expires_at",
     "deadline_at",
     "codes_expire_at",
+    "deleted_at",
 )
 _LENGTHS: Mapping[str, str] = {"kept_us": "kept_sec", "codes_kept_us": "codes_kept_sec"}
 

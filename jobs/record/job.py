@@ -261,6 +261,7 @@ class Job:
 
     `title`, `tags`, `favorite`, `notes` and `metadata` are what people wrote on it
     (`jobs/record/annotations.py`): they may change at any time, whatever the status.
+    With `deleted_at` it is in the trash, until `expires_at`, and can be restored.
 
     A `redo` has a `section`, and the `lyrics` of its request are those of the section.
 
@@ -313,6 +314,7 @@ class Job:
     tags: tuple[str, ...] = ()
     favorite: bool = False
     notes: str | None = None
+    deleted_at: datetime | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     section: JobSection | None = None
     needs_newer_release: bool = False

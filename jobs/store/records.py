@@ -2,7 +2,8 @@
 
 from typing import cast
 
-from jobs.errors import JobNotFound
+from jobs.errors import JobInTrash, JobNotFound
+from jobs.record.codec import from_microseconds
 from jobs.record.job import Job, JobStatus
 from jobs.store.connection import errors_as_store_unavailable
 from jobs.store.scripts import ScriptRunner, check_id, index_key, job_of, record_key
@@ -30,6 +31,22 @@ class Records(ScriptRunner):
         known_id, owner = cast(list[str | None], found)
         if known_id is None:
             raise JobNotFound(job_id)
+        return owner
+
+    def check_access(self, job_id: str) -> str | None:
+        """Its owner, if it can be used now.
+
+        Raises JobNotFound, and JobInTrash with its owner as `owner` when it was deleted.
+        """
+        check_id(job_id)
+        with errors_as_store_unavailable():
+            fields = ["id", "owner", "deleted_at", "expires_at"]
+            found = self._redis.hmget(record_key(job_id), fields)
+        known_id, owner, deleted_at, expires_at = cast(list[str | None], found)
+        if known_id is None:
+            raise JobNotFound(job_id)
+        if deleted_at is not None:
+            raise JobInTrash(job_id, owner, until=from_microseconds(expires_at or deleted_at))
         return owner
 
     def queue_position(self, job_id: str) -> int | None:

@@ -28,6 +28,7 @@ from jobs.store.scripts import (
     flat,
     idempotency_key,
     job_of,
+    microseconds,
 )
 
 _LIMIT_RETRY_SEC = 30.0
@@ -150,17 +151,31 @@ class Submissions(ScriptRunner):
             raise NotRetryable(job_id, reply[1] if reply[0] == "refused" else JobStatus.FAILED)
         return job_of(reply[1]), False
 
-    def delete(self, job_id: str) -> None:
-        """Forget a job in a terminal status, and its key; its files become untidy.
+    def delete(self, job_id: str, *, trash_sec: float = 0.0) -> bool:
+        """Move a job in a terminal status to the trash, or forget it: then its files are untidy.
 
-        Raises JobNotFound, IllegalTransition.
+        It is forgotten without `trash_sec`, and if it is in the trash already. Its idempotency key
+        is free in either case. Returns whether it is forgotten. Raises JobNotFound,
+        IllegalTransition.
         """
         check_id(job_id)
-        reply = self._run("delete", job_id)
+        reply = self._run("delete", job_id, microseconds(trash_sec) if trash_sec > 0.0 else "")
         if reply[0] == "missing":
             raise JobNotFound(job_id)
         if reply[0] == "refused":
             raise IllegalTransition(job_id, reply[1], "deleted")
+        return bool(reply[0] == "forgotten")
+
+    def restore(self, job_id: str) -> Job:
+        """Take a job out of the trash, if it is there; from then on its time counts anew.
+
+        Raises JobNotFound.
+        """
+        check_id(job_id)
+        reply = self._run("restore", job_id)
+        if reply[0] == "missing":
+            raise JobNotFound(job_id)
+        return job_of(reply[1])
 
     def set_pinned(self, job_id: str, is_pinned: bool) -> Job:
         """Keep a job until it is unpinned; from then on its time counts anew. Raises JobNotFound.

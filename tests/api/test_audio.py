@@ -184,7 +184,7 @@ async def test_the_format_of_the_job_is_the_default(service: Service):
 
 async def test_an_encoded_file_goes_with_its_job(service: Service, sung: dict):
     await service.client.get(sung["urls"]["audio"], params={"format": "mp3"})
-    await service.client.delete(sung["urls"]["self"])
+    await service.client.delete(sung["urls"]["self"], params={"permanent": "true"})
     assert not [name for name in service.left_behind() if sung["id"] in name]
 
 

@@ -287,7 +287,7 @@ async def test_a_deleted_job_leaves_no_record_and_no_file(service: Service):
     service.worker.sing(job["id"])
     assert any(job["id"] in path for path in service.left_behind() if path.startswith("/"))
 
-    response = await service.client.delete(job["urls"]["self"])
+    response = await service.client.delete(job["urls"]["self"], params={"permanent": "true"})
 
     assert response.status_code == 204
     assert response.content == b""

@@ -98,7 +98,7 @@ async def test_the_prompt_is_gone_with_its_job(service: Service):
     asset = await sent(service, encoded(tone()))
     job = await accepted(service, **primed(asset))
     await service.client.post(job["urls"]["cancel"])
-    await service.client.delete(job["urls"]["self"])
+    await service.client.delete(job["urls"]["self"], params={"permanent": "true"})
     await service.client.delete(asset["urls"]["self"])
     assert not [name for name in service.left_behind() if "job_" in name or "asset" in name]
 
@@ -282,7 +282,7 @@ async def test_children_are_refused_what_lists_are_refused(service: Service):
 async def test_a_job_outlives_its_parent(service: Service):
     parent = await draft(service)
     job = await accepted(service, mode="upsample", parent_id=parent["id"], sample=0)
-    await service.client.delete(parent["urls"]["self"])
+    await service.client.delete(parent["urls"]["self"], params={"permanent": "true"})
     assert prompt_codes(service, job)["top"].shape == (1, 625)
     assert (await service.client.get(job["urls"]["self"])).json()["parent_id"] == parent["id"]
 

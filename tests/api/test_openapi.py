@@ -37,6 +37,7 @@ OPERATION_IDS = {
     "pinJob",
     "unpinJob",
     "deleteJob",
+    "restoreJob",
     "streamJobEvents",
     "streamEvents",
     "downloadAudio",

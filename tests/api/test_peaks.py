@@ -196,5 +196,5 @@ async def test_a_query_that_makes_no_sense_is_refused(
 async def test_both_go_with_their_job(service: Service, sung: dict):
     await service.client.get(sung["urls"]["peaks"])
     await service.client.get(sung["urls"]["spectrogram"])
-    await service.client.delete(sung["urls"]["self"])
+    await service.client.delete(sung["urls"]["self"], params={"permanent": "true"})
     assert not [name for name in service.left_behind() if sung["id"] in name]

@@ -1,7 +1,7 @@
 -- ARGV: id, number of fields * 2, field, text or '' ..., part, terms, part, terms ...
 -- An event names the fields that are others now.
-local created_us, deleted_at = unpack(redis.call('HMGET', RECORD, 'created_at', 'deleted_at'))
-if not created_us then return {'missing'} end
+local created_us, where = get('created_at'), place()
+if not created_us or where == TRASH then return {'missing'} end
 local changed, last_field = {}, 2 + tonumber(ARGV[2])
 for at = 3, last_field, 2 do
   local field, text = ARGV[at], ARGV[at + 1]
@@ -12,7 +12,7 @@ for at = 3, last_field, 2 do
 end
 -- A record of an older release has no terms yet: they will be made of what it says now.
 if redis.call('EXISTS', TERMS) == 1 and last_field < #ARGV then
-  local before, where = all_terms(), place()
+  local before = all_terms()
   leave_titles(where)
   redis.call('HSET', TERMS, unpack(ARGV, last_field + 1))
   local after = all_terms()

@@ -1,7 +1,7 @@
 -- ARGV: id, resend_us, idempotency key or '', request hash, kept_ms, three limits, limit of audio_ms a
 -- day. What was drawn stays; so does `started_at`, since drawing had begun then.
 local status, error = unpack(redis.call('HMGET', RECORD, 'status', 'error'))
-if not status then return {'missing'} end
+if not status or place() == TRASH then return {'missing'} end
 local key, request_hash, kept_ms, owner = ARGV[3], ARGV[4], ARGV[5], get('owner') or ''
 if key ~= '' then
   local reply = replay(key, request_hash)

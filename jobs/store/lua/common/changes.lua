@@ -116,7 +116,7 @@ local function forget()
   leave_lists()
   remove_from({DUE, DEADLINES, EXPIRIES, CODES_EXPIRIES})
   free_idempotency_key()
-  announce('deleted', '{}')
+  if place() == '' then announce('deleted', '{}') end
   redis.call('UNLINK', RECORD, EVENTS, WINDOWS, TERMS)
   look_at_files(0)
 end

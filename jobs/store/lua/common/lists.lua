@@ -34,10 +34,10 @@ local function lasting_indexes(model)
   return indexes
 end
 
--- Lists of everybody and of the owner. `place` is TRASH or '' for the jobs that are in use.
-local function scopes(place)
+-- Lists of everybody and of the owner. `where` is TRASH or '' for the jobs that are in use.
+local function scopes(where)
   local owner = get('owner') or redis.call('HGET', TERMS, 'owner')
-  return owner and {place, place .. ':owner=' .. owner} or {place}
+  return owner and {where, where .. ':owner=' .. owner} or {where}
 end
 
 local function place() return get('deleted_at') and TRASH or '' end
