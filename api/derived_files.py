@@ -5,10 +5,13 @@ on odd input, and a crash must not take the service along.
 """
 
 import asyncio
+import base64
+import hashlib
 import logging
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -22,13 +25,17 @@ from jobs.errors import ArtifactCorrupt, ArtifactNotFound
 from jobs.files.artifacts import LocalArtifacts, analysis_name, peaks_name
 from jukebox_core.audio.files import DISK_REFUSED_STATUS
 from jukebox_core.audio.peaks import Peaks, read_peaks
-from jukebox_core.audio.spectrogram import Loudness, read_analysis
+from jukebox_core.audio.spectrogram import Loudness, picture, read_analysis
+from jukebox_core.audio.tags import SongTags
 from jukebox_core.child_processes import decoder_environment, python_command
 
 _log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
+_TAGS_VERSION = 1
+"""To be raised when the same tags are written in another way."""
+_COVER_SIZE = 300
 _MAX_CHILDREN = 2
 """At a time; they take threads of their own, so that waiting for them blocks nobody."""
 
@@ -65,8 +72,45 @@ class DerivedFiles:
         make = partial(self._made, job_id, name, wanted, program="spectrogram", owner=owner)
         return await _parsed(make, read_analysis)
 
+    async def tagged(
+        self, job_id: str, name: str, tags: SongTags, *, sound: str, owner: str | None = None
+    ) -> Path:
+        """Where a copy of the encoded sound `name` lies that has `tags`, and a cover.
+
+        The cover is drawn of `sound`, which `name` was encoded from. Each content has a name of its
+        own, so that what is being sent stays as it is when the title changes; of copies with other
+        tags only the newest is kept.
+        """
+        what = f"{_TAGS_VERSION} {tags.to_json()}".encode()
+        stem, _, suffix = name.rpartition(".")
+        wanted = f"{stem}.{hashlib.sha256(what).hexdigest()[:16]}.{suffix}"
+        if await run_in_threadpool(self._has, job_id, wanted):
+            return await run_in_threadpool(self._artifacts.path, job_id, wanted)
+        loudness = await self.analysis(job_id, sound, owner=owner)
+        cover = await run_in_threadpool(picture, loudness, width=_COVER_SIZE, height=_COVER_SIZE)
+        whole = replace(tags, cover_png=base64.b64encode(cover).decode("ascii"))
+        path = await self._made(
+            job_id, name, wanted, program="tags", owner=owner, stdin=whole.to_json()
+        )
+        await run_in_threadpool(self._artifacts.keep_newest, job_id, f"{stem}.*.{suffix}", 2)
+        return path
+
+    def _has(self, job_id: str, name: str) -> bool:
+        try:
+            self._artifacts.path(job_id, name)
+        except ArtifactNotFound:
+            return False
+        return True
+
     async def _made(
-        self, job_id: str, name: str, wanted: str, *, program: str, owner: str | None
+        self,
+        job_id: str,
+        name: str,
+        wanted: str,
+        *,
+        program: str,
+        owner: str | None,
+        stdin: str = "",
     ) -> Path:
         """The file `wanted`, made of `name` by a program of `jukebox_core.audio` if need be."""
         source = await run_in_threadpool(self._artifacts.path, job_id, name)
@@ -75,7 +119,8 @@ class DerivedFiles:
                 try:
                     return await run_in_threadpool(self._artifacts.path, job_id, wanted)
                 except ArtifactNotFound:
-                    await self.slots.run(owner, self._make, source, job_id, wanted, program)
+                    make = partial(self._make, source, job_id, wanted, program, stdin)
+                    await self.slots.run(owner, make)
         return await run_in_threadpool(self._artifacts.path, job_id, wanted)
 
     @contextmanager
@@ -91,15 +136,16 @@ class DerivedFiles:
             if num_users > 1:
                 self._locks[key] = (lock, num_users - 1)
 
-    def _make(self, source: Path, job_id: str, wanted: str, program: str) -> None:
+    def _make(self, source: Path, job_id: str, wanted: str, program: str, stdin: str) -> None:
         with self._artifacts.new_file(job_id, wanted) as target:
-            self._run(python_command(f"jukebox_core.audio.{program}", str(source), str(target)))
+            command = python_command(f"jukebox_core.audio.{program}", str(source), str(target))
+            self._run(command, stdin)
 
-    def _run(self, command: list[str]) -> None:
+    def _run(self, command: list[str], stdin: str) -> None:
         try:
             child = subprocess.run(
                 command,
-                stdin=subprocess.DEVNULL,
+                input=stdin.encode(),
                 capture_output=True,
                 timeout=self._timeout_sec,
                 check=False,

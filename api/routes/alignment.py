@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -11,12 +10,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.dependencies import JobId, Services, ServicesDep
 from api.views.openapi import problems
+from api.views.tags import lrc_header
+from api.views.views import file_name
 from api.web.errors import ApiError
-from api.web.files import has_already
+from api.web.files import has_already, validators
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
+from jobs.files.artifacts import alignment_name
+from jobs.files.download_names import content_disposition
 from jobs.record.job import Job
 from jobs.record.request import MAX_SAMPLES
-from jukebox_core.alignment.formats import from_json, to_lrc, to_webvtt
+from jukebox_core.alignment.formats import SongHeader, from_json, to_lrc, to_webvtt
 from jukebox_core.alignment.times import LyricTimes
 from jukebox_core.errors import JukeboxError
 from jukebox_core.units import Level
@@ -31,10 +34,10 @@ _MEDIA_TYPES: Mapping[str, str] = {
     "lrc-lines": "text/plain; charset=utf-8",
     "vtt": "text/vtt; charset=utf-8",
 }
-_WRITERS: Mapping[str, Callable[[LyricTimes], str]] = {
-    "lrc": to_lrc,
-    "lrc-lines": partial(to_lrc, word_times=False),
-    "vtt": to_webvtt,
+_WRITERS: Mapping[str, Callable[[LyricTimes, SongHeader], str]] = {
+    "lrc": lambda times, header: to_lrc(times, header=header),
+    "lrc-lines": lambda times, header: to_lrc(times, word_times=False, header=header),
+    "vtt": lambda times, _: to_webvtt(times),
 }
 
 
@@ -88,16 +91,16 @@ def download_alignment(
     job = services.store.get(job_id)
     text = _alignment(services, job, query)
     etag = f'"{hashlib.sha256(text.encode()).hexdigest()}"'
-    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+    headers = validators(etag)
     if has_already(request, etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    filename = f"{job_id}-{query.sample}.{query.format.removesuffix('-lines')}"
-    headers["Content-Disposition"] = f'attachment; filename="{filename}"'
+    filename = file_name(job, query.format.removesuffix("-lines"), sample=query.sample)
+    headers["Content-Disposition"] = content_disposition(filename)
     return Response(text, media_type=_MEDIA_TYPES[query.format], headers=headers)
 
 
 def _alignment(services: Services, job: Job, query: AlignmentQuery) -> str:
-    name = f"alignment-{query.sample}.json"
+    name = alignment_name(query.sample)
     try:
         text = services.artifacts.path(job.id, name).read_text(encoding="utf-8")
     except (ArtifactNotFound, FileNotFoundError) as error:
@@ -105,9 +108,18 @@ def _alignment(services: Services, job: Job, query: AlignmentQuery) -> str:
     if query.format == "json":
         return text
     try:
-        return _WRITERS[query.format](from_json(text))
+        return _WRITERS[query.format](from_json(text), lrc_header(job))
     except (ValueError, KeyError, TypeError) as error:
         raise ArtifactCorrupt(f"{name} of {job.id} is damaged: {error}") from error
+
+
+def lyric_times(services: Services, job_id: str, sample: int) -> LyricTimes | None:
+    """When the lyrics of a take are sung; None where that is not known. Blocking."""
+    try:
+        path = services.artifacts.path(job_id, alignment_name(sample))
+        return from_json(path.read_text(encoding="utf-8"))
+    except (ArtifactNotFound, FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _none_there(services: Services, job: Job, sample: int) -> ApiError:

@@ -1,21 +1,25 @@
 """The output files of a job: audio and codes."""
 
 from http import HTTPStatus
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.dependencies import JobId, ServicesDep
+from api.dependencies import JobId, Services, ServicesDep
+from api.routes.alignment import lyric_times
 from api.submission.policy import are_codes_expired
 from api.views.openapi import problems
-from api.views.views import format_of
+from api.views.tags import song_tags
+from api.views.views import file_name, format_of
 from api.web.callers import CallerDep
 from api.web.errors import ApiError
 from api.web.files import MEDIA_TYPES, file_response, sha256_of
 from jobs.record.job import Job, Output
 from jobs.record.request import LEVEL_NAMES, MAX_SAMPLES, AudioFormat, LevelName
+from jukebox_core.audio import tags
 
 router = APIRouter(tags=["files"])
 
@@ -81,17 +85,33 @@ async def download_audio(
 ) -> Response:
     """Returns one take at one level, or a range of it. `ETag` is the SHA-256 of the file.
 
-    A format other than the stored one is encoded on the first request, which can take a few
-    seconds for a long song.
+    WAV is the stored file, whose hash and size `outputs` contains. Other formats are encoded on the
+    first request, which can take a few seconds for a long song. They have tags and a cover, so a
+    new title gives them a new `ETag`.
     """
     job = await run_in_threadpool(services.store.get, job_id)
     output = wanted_output(job, query)
     wanted = query.format or job.request.audio_format
-    path = await services.derived.sound(job_id, output.name, wanted, owner=caller.owner)
+    path = await sound_file(services, job, output, wanted, owner=caller.owner)
     stored = wanted == format_of(output)
     sha256 = output.sha256 if stored else await run_in_threadpool(sha256_of, path)
-    filename = f"{job_id}-{output.level}-{output.sample}.{wanted}"
+    filename = file_name(job, wanted, output=output)
     return file_response(request, path, sha256=sha256, filename=filename)
+
+
+async def sound_file(
+    services: Services, job: Job, output: Output, audio_format: str, *, owner: str | None
+) -> Path:
+    """Where a sound lies in a format, with tags where the format is not that of the stored file.
+
+    Raises what `DerivedFiles` raises.
+    """
+    path = await services.derived.sound(job.id, output.name, audio_format, owner=owner)
+    if audio_format not in tags.FORMATS or path.name == output.name or not tags.is_available():
+        return path
+    times = await run_in_threadpool(lyric_times, services, job.id, output.sample)
+    of_song = song_tags(job, output, times)
+    return await services.derived.tagged(job.id, path.name, of_song, sound=output.name, owner=owner)
 
 
 def wanted_output(job: Job, query: SoundQuery) -> Output:
@@ -157,4 +177,5 @@ async def download_codes(job_id: JobId, request: Request, services: ServicesDep)
         )
     path = await run_in_threadpool(services.artifacts.path, job_id, job.codes_name)
     sha256 = await run_in_threadpool(sha256_of, path)
-    return file_response(request, path, sha256=sha256, filename=f"{job_id}.safetensors")
+    filename = file_name(job, "safetensors")
+    return file_response(request, path, sha256=sha256, filename=filename)

@@ -11,8 +11,10 @@ from pydantic import Field
 from api.dependencies import JobId, ServicesDep
 from api.routes.audio import SoundQuery, wanted_output
 from api.views.openapi import problems
+from api.views.views import file_name
 from api.web.callers import CallerDep
 from api.web.files import has_already, validators
+from jobs.files.download_names import content_disposition
 from jukebox_core.audio.spectrogram import picture
 
 router = APIRouter(tags=["files"])
@@ -66,4 +68,5 @@ async def get_spectrogram(
     png = await services.derived.slots.run(
         caller.owner, picture, loudness, width=query.width, height=query.height
     )
-    return Response(png, media_type=_PNG, headers=validators(etag))
+    name = content_disposition(file_name(job, "png", output=output), kind="inline")
+    return Response(png, media_type=_PNG, headers={**validators(etag), "Content-Disposition": name})

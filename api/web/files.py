@@ -13,6 +13,7 @@ from fastapi.responses import FileResponse, Response
 
 from api.web.errors import ApiError
 from jobs.errors import ArtifactNotFound
+from jobs.files.download_names import content_disposition
 
 MEDIA_TYPES: Mapping[str, str] = {
     "wav": "audio/wav",
@@ -55,6 +56,7 @@ def file_response(request: Request, path: Path, *, sha256: str, filename: str) -
     headers = validators(etag)
     if has_already(request, etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    headers["Content-Disposition"] = content_disposition(filename)
     try:
         stat = os.stat(path)
     except FileNotFoundError as error:
@@ -63,7 +65,6 @@ def file_response(request: Request, path: Path, *, sha256: str, filename: str) -
         path,
         headers=headers,
         media_type=MEDIA_TYPES[path.suffix.removeprefix(".")],
-        filename=filename,
         stat_result=stat,
     )
     _check_range(request, stat.st_size, (etag, response.headers["last-modified"]))

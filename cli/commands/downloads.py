@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, count, takewhile
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,6 +11,7 @@ from cli.outputs import HERE, SOUND_FORMATS, OutputPath
 from cli.service.client import JobView, JukeboxClient
 from cli.service.download import audio_outputs, download_audio, named_sha256, sha256_of
 from cli.terminal.console import escape, notes, results
+from jobs.files.download_names import download_name, song_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +56,8 @@ class SoundTarget:
             raise UsageError("--no-wait cannot be combined with -o")
         target = cls.of(output, said_format, overwrite=overwrite)
         num_takes = 1 if takes is None else takes
-        # The names in a folder begin with the id of the job, which no file can have yet.
-        names = [f"{'x' * 40}-{take}" for take in range(num_takes)]
+        # Names that are taken in a folder get a number: all that matters is that it can be written.
+        names = [f"{'x' * 60}-{take}" for take in range(num_takes)]
         files = output.files(names)
         if takes is None and not output.is_folder:
             files += output.files(["", ""])
@@ -64,13 +66,24 @@ class SoundTarget:
 
     def files(self, job: JobView, outputs: Sequence[dict[str, Any]]) -> list[Path]:
         """The path of each of `outputs`."""
-        suffix = self.format_of(job)
-        names = [f"{job['id']}-{each['level']}-{each['sample']}.{suffix}" for each in outputs]
+        names = [_name(job, each, self.format_of(job)) for each in outputs]
         return self.output.files(names, [int(each["sample"]) for each in outputs])
 
     def format_of(self, job: JobView) -> str:
         """The format that is fetched."""
         return self.audio_format or str(job["input"]["audio_format"])
+
+
+def _name(job: JobView, output: dict[str, Any], suffix: str) -> str:
+    """What the service calls the file, by the title of the job."""
+    is_finest = output["level"] == job["progress"]["levels"][-1]["level"]
+    return download_name(
+        song_name(job.get("title"), job["input"]["artist"], job["id"]),
+        suffix,
+        sample=int(output["sample"]),
+        level=None if is_finest else output["level"],
+        job_id=job["id"],
+    )
 
 
 def download_all(
@@ -85,7 +98,8 @@ def download_all(
 ) -> list[Path]:
     """Fetch the takes of one level, or one take; print and return the paths.
 
-    A file that is there already, with the hash that the job names, is not fetched again. With
+    A file that is there already, with the hash that the job names, is not fetched again, whether it
+    has its own name or, since another song has the same title, a number of it. With
     `may_refuse` the others are checked before anything is fetched; without, a name that is taken
     gets a number.
 
@@ -96,14 +110,14 @@ def download_all(
     outputs = audio_outputs(job, level=level, take=take)
     audio_format = target.format_of(job)
     wanted = list(zip(outputs, target.files(job, outputs), strict=True))
-    there = [path for output, path in wanted if _is_there(output, path, audio_format)]
+    there = {path: _found(output, path, audio_format) for output, path in wanted}
     if may_refuse:
-        missing = [path for _, path in wanted if path not in there]
+        missing = [path for path, found in there.items() if found is None]
         target.output.check_writable(missing, overwrite=target.overwrite)
     paths = []
     for output, path in wanted:
-        place = path
-        if path not in there:
+        place = there[path]
+        if place is None:
             place = download_audio(
                 client,
                 job["id"],
@@ -117,6 +131,11 @@ def download_all(
     return paths
 
 
-def _is_there(output: dict[str, Any], path: Path, audio_format: str) -> bool:
+def _found(output: dict[str, Any], path: Path, audio_format: str) -> Path | None:
+    """Where a sound has been fetched to before; None where no file has its hash."""
     sha256 = named_sha256(output, audio_format)
-    return sha256 is not None and path.is_file() and sha256_of(path) == sha256
+    if sha256 is None:
+        return None
+    numbered = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
+    taken = takewhile(Path.is_file, chain([path], numbered))
+    return next((each for each in taken if sha256_of(each) == sha256), None)

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, Literal
 
@@ -241,6 +242,16 @@ class LocalArtifacts:
             path.unlink(missing_ok=True)
             gone.append(path.name)
         return sorted(gone)
+
+    def keep_newest(self, job_id: str, pattern: str, number: int) -> None:
+        """Delete all but the newest files of a job whose names match `pattern` (as in a shell)."""
+        dated = []
+        for path in self._files(job_id):
+            if _is_name(path.name) and fnmatchcase(path.name, pattern):
+                with contextlib.suppress(FileNotFoundError):
+                    dated.append((path.lstat().st_mtime_ns, path))
+        for _, path in sorted(dated)[: max(len(dated) - number, 0)]:
+            path.unlink(missing_ok=True)
 
     def remove_if_empty(self, job_id: str) -> None:
         """Delete the folder of a job unless there is something in it."""

@@ -9,6 +9,7 @@ What is not sung is in the JSON, with null for its times, and in neither of the 
 import json
 import math
 from collections import deque
+from dataclasses import dataclass
 from typing import Any
 
 from jukebox_core.alignment.times import LyricTimes, TimedText
@@ -60,9 +61,21 @@ def _part_from_json(values: dict[str, Any]) -> TimedText:
     )
 
 
-def to_lrc(times: LyricTimes, *, word_times: bool = True) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SongHeader:
+    """What the first lines of an LRC file say about a song; empty texts are left out."""
+
+    title: str = ""
+    artist: str = ""
+    album: str = ""
+
+
+def to_lrc(times: LyricTimes, *, word_times: bool = True, header: SongHeader | None = None) -> str:
     """`[mm:ss.xx]` before each line that is sung, and `<mm:ss.xx>` before each word of it."""
-    lines = [f"[length:{_minutes(times.duration_sec)}]"]
+    header = header or SongHeader()
+    named = {"ti": header.title, "ar": header.artist, "al": header.album}
+    lines = [f"[{name}:{_in_brackets(text)}]" for name, text in named.items() if text]
+    lines.append(f"[length:{_minutes(times.duration_sec)}]")
     for line, words in _sung_lines(times):
         begin_sec = line.start_sec or 0.0
         if word_times:
@@ -72,6 +85,14 @@ def to_lrc(times: LyricTimes, *, word_times: bool = True) -> str:
             text = " ".join(word.text for word in words)
         lines.append(f"[{_minutes(begin_sec)}]{text}")
     return "\n".join(lines) + "\n"
+
+
+def sung_lines(times: LyricTimes) -> tuple[tuple[int, str], ...]:
+    """Start in milliseconds and text of each line that is sung, without words that are not."""
+    return tuple(
+        (_milliseconds(line.start_sec), " ".join(word.text for word in words))
+        for line, words in _sung_lines(times)
+    )
 
 
 def to_webvtt(times: LyricTimes) -> str:
@@ -114,6 +135,11 @@ def _sung_lines(times: LyricTimes) -> list[tuple[TimedText, list[TimedText]]]:
         if words:
             lines.append((line, words))
     return lines
+
+
+def _in_brackets(text: str) -> str:
+    """On one line, and without brackets of its own."""
+    return " ".join(text.split()).translate(str.maketrans("[]", "()"))
 
 
 def _escaped(text: str) -> str:

@@ -140,8 +140,11 @@ def test_a_failed_job_ends_the_command_with_status_1(service, run):
 def test_download_names_files_after_job_level_and_take(service, run, tmp_path):
     script_a_song(service)
     result = run("download", "job_1")
-    assert result.stdout.splitlines() == ["job_1-top-0.wav", "job_1-top-1.wav"]
-    assert (tmp_path / "job_1-top-0.wav").read_bytes() == SOUND
+    assert result.stdout.splitlines() == [
+        "Nobody - job_1 (top).wav",
+        "Nobody - job_1 (take 2, top).wav",
+    ]
+    assert (tmp_path / "Nobody - job_1 (top).wav").read_bytes() == SOUND
 
 
 def test_list_shows_jobs_as_a_table_or_as_json(service, run):

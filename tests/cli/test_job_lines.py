@@ -165,7 +165,7 @@ def test_new_jobs_are_json_when_posted_or_when_they_have_ended(run, service, tmp
     for command in (["submit"], ["upsample", IDS["a"]], ["watch", "job_1"]):
         ended = run(*command, "-o", "new/", "--json")
         assert json.loads(ended.stdout)["status"] == "succeeded"
-        assert "new/job_1-top-0.wav" in ended.stderr
+        assert "new/Nobody - job_1 (top).wav" in ended.stderr
 
 
 def test_an_upload_and_keys_are_json_too(run, service, tmp_path):

@@ -1,6 +1,7 @@
 """Where commands write: formats, folders, names that are taken, and disks that refuse."""
 
 import errno
+import hashlib
 import os
 
 import pytest
@@ -13,7 +14,7 @@ from cli.errors import CliError, UsageError
 from cli.outputs import SOUND_FORMATS, output_path
 from jukebox_core.audio.files import AudioFormat
 from jukebox_core.model import JukeboxModel
-from tests.cli.scripted import SOUND, Answer, job, posted, script_a_song
+from tests.cli.scripted import SOUND, Answer, job, json_answer, output, posted, script_a_song
 
 PARENT = "job_" + "0" * 31 + "1"
 SONG = ("--genre", "drone", "--seed", "3", "--device", "cpu", "--seconds", "1")
@@ -195,7 +196,7 @@ def test_a_new_folder_holds_the_songs_of_every_job(service, run, tmp_path):
         service.on("GET", f"/jobs/job_{number}/audio", Answer(SOUND, 200, {"etag": '"1"'}))
         run("submit", "-o", "newdir/")
     names = sorted(path.name for path in (tmp_path / "newdir").iterdir())
-    assert names == ["job_1-top-0.wav", "job_2-top-0.wav"]
+    assert names == ["Nobody - job_1 (top).wav", "Nobody - job_2 (top).wav"]
 
 
 def test_download_fetches_one_take_in_the_format_of_its_name(service, run, tmp_path):
@@ -208,10 +209,31 @@ def test_download_fetches_one_take_in_the_format_of_its_name(service, run, tmp_p
         run("download", "job_1", "--take", "2")
 
 
+def test_songs_of_one_title_get_a_number_and_are_fetched_once(service, run, tmp_path):
+    other = b"another song"
+    for number, sound in (("1", SOUND), ("2", other)):
+        files = [output(sound, level="middle", sha256=hashlib.sha256(sound).hexdigest())]
+        done = job("succeeded", id=f"job_{number}", outputs=files, title="../Rain?")
+        service.on("GET", f"/jobs/job_{number}", json_answer(done))
+        service.on("GET", f"/jobs/job_{number}/audio", Answer(sound, 200, {"etag": f'"{number}"'}))
+    assert run("download", "job_1").stdout == "Rain.wav\n"
+    assert run("download", "job_2").stdout == "Rain-2.wav\n"
+    num_requests = len(service.requests)
+    assert run("download", "job_1").stdout == "Rain.wav\n"
+    assert run("download", "job_2").stdout == "Rain-2.wav\n"
+    assert len(service.requests) == num_requests + 2, "only the jobs were asked for"
+    assert (tmp_path / "Rain.wav").read_bytes() == SOUND
+    assert (tmp_path / "Rain-2.wav").read_bytes() == other
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["Rain-2.wav", "Rain.wav"]
+
+
 def test_download_into_a_folder_that_is_not_there_makes_it(service, run, tmp_path):
     script_a_song(service)
     lines = run("download", "job_1", "-o", "drafts/").stdout.splitlines()
-    assert lines == ["drafts/job_1-top-0.wav", "drafts/job_1-top-1.wav"]
+    assert lines == [
+        "drafts/Nobody - job_1 (top).wav",
+        "drafts/Nobody - job_1 (take 2, top).wav",
+    ]
 
 
 def test_download_keeps_what_it_has_and_replaces_nothing_else(service, run, tmp_path):
