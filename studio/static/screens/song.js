@@ -48,14 +48,16 @@ export function SongScreen({ id }) {
         ${hasSound ? html`<${Stage} job=${job} />` : null}
         <${Takes} job=${job} />
         <${LyricsFollow} job=${job} />
+        <div class="song-papers">
+          <${About} job=${job} key=${job.id} />
+          <${Details} job=${job} />
+        </div>
       </div>
       <div class="song-side">
         <${NextSteps} job=${job} />
         <${EditTools} job=${job} />
         <${Versions} job=${job} />
-        <${About} job=${job} key=${job.id} />
         <${Downloads} job=${job} />
-        <${Details} job=${job} />
       </div>
     </div>
   </div>`;

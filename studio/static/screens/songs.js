@@ -34,7 +34,7 @@ export function Songs() {
   }, [count, view, sort, tag, model]);
   const isEmpty = isLoaded.value && songIds.value.length === 0 && !isLoading.value;
   if (isEmpty && !isFiltered()) return html`<${FirstSong} />`;
-  return html`<div class="screen">
+  return html`<div class="screen screen-songs">
     <div class="screen-head"><h1>Songs</h1><${Count} />
       ${maySubmit() ? html`<a class="button primary" href=${hrefOf("new")}><${Icon} name="plus" />New song</a>` : null}</div>
     <${FilterBar} />

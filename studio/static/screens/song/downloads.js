@@ -18,11 +18,11 @@ export function Downloads({ job }) {
   return html`<section class="panel" aria-labelledby="downloads-heading"><h2 id="downloads-heading">Keep</h2>
     <ul class="downloads">
       ${FORMATS.map(([format, name], place) => html`<li key=${format}><a class=${`button${place === 0 ? "" : " quiet"}`}
-        href=${href(`${sound}&format=${format}`)} download><${Icon} name="download" />Download ${name}</a></li>`)}
-      <li><a class="button quiet" href=${href(job.urls.codes)} download><${Icon} name="download" />Codes</a></li>
+        href=${href(`${sound}&format=${format}`)} download aria-label=${`Download ${name}`}>
+        ${place === 0 ? html`<${Icon} name="download" />Download ${name}` : name}</a></li>`)}
+      <li><a class="button quiet" href=${href(job.urls.codes)} download>Codes</a></li>
       ${job.input.lyrics.trim() ? html`<li><a class="button quiet" download
-        href=${href(`${job.urls.alignment}?sample=${sample.value}&format=lrc`)}><${Icon} name="download" />Timed lyrics</a></li>` : null}
-      ${job.urls.archive ? html`<li><a class="button quiet" href=${href(job.urls.archive)} download>
-        <${Icon} name="download" />Everything (ZIP)</a></li>` : null}
+        href=${href(`${job.urls.alignment}?sample=${sample.value}&format=lrc`)}>Timed lyrics</a></li>` : null}
+      ${job.urls.archive ? html`<li><a class="button quiet" href=${href(job.urls.archive)} download>Everything (ZIP)</a></li>` : null}
     </ul></section>`;
 }

@@ -14,9 +14,9 @@ const POINTS = 64;
 export function Takes({ job }) {
   const name = useId();
   if (job.outputs.length === 0) return null;
-  return html`<section class="takes" role="radiogroup" aria-label="Takes">
+  return html`<div class="takes" role="radiogroup" aria-label="Takes">
     ${takesOf(job).map((sample) => html`<${Take} key=${sample} job=${job} sample=${sample} name=${name} />`)}
-  </section>`;
+  </div>`;
 }
 
 /** @param {{job: import("../../../types").Job, sample: number, name: string}} props */
