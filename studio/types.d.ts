@@ -44,8 +44,8 @@ export interface JobUrls {
   alignment: string;
   lyrics: string;
   live?: string;
-  peaks?: string;
-  spectrogram?: string;
+  peaks: string;
+  spectrogram: string;
   archive?: string;
 }
 
@@ -70,7 +70,7 @@ export interface JobInput {
   sample: number | null;
   cut_seconds: number | null;
   sampling: Record<string, LevelSampling>;
-  channels?: number;
+  channels: number;
 }
 
 export interface Job {
@@ -94,12 +94,12 @@ export interface Job {
   error: JobError | null;
   urls: JobUrls;
   input: JobInput;
-  title?: string | null;
-  tags?: string[];
-  favorite?: boolean;
-  notes?: string | null;
-  deleted_at?: string | null;
-  parent_ids?: string[];
+  title: string | null;
+  tags: string[];
+  favorite: boolean;
+  notes: string | null;
+  deleted_at: string | null;
+  parent_ids: string[];
 }
 
 export interface ModelLimits {

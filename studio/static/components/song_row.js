@@ -70,14 +70,13 @@ function Standing({ job }) {
 /** @param {{job: Job, title: string}} props */
 function Actions({ job, title }) {
   if (!maySubmit()) return html`<span class="song-actions"></span>`;
-  const favorite = job.favorite ?? false;
+  const { favorite } = job;
   const remove = () => attempt(async () => {
     await trash(job, title);
   });
   return html`<span class="song-actions">
-    ${"favorite" in job ? html`<${IconButton} name=${`Favorite, ${title}`} icon="star" isPressed=${favorite}
-      isFilled=${favorite} kind=${favorite ? "is-favorite" : ""}
-      onClick=${() => attempt(() => annotate(job.id, { favorite: !favorite }))} />` : null}
+    <${IconButton} name=${`Favorite, ${title}`} icon="star" isPressed=${favorite} isFilled=${favorite}
+      kind=${favorite ? "is-favorite" : ""} onClick=${() => attempt(() => annotate(job.id, { favorite: !favorite }))} />
     ${ENDED.has(job.status) ? html`<${IconButton} name=${`Delete ${title}`} icon="trash" onClick=${remove} />` : null}
   </span>`;
 }
@@ -104,7 +103,5 @@ export async function trash(job, title) {
   await deleteJob(job.id);
   removeFromList(job.id);
   if (track.value?.jobId === job.id) eject();
-  const canRestore = "deleted_at" in job;
-  say(`“${title}” ${canRestore ? "is in the trash" : "was deleted"}.`, canRestore
-    ? { label: "Undo", run: () => attempt(() => restoreJob(job.id)) } : undefined);
+  say(`“${title}” is in the trash.`, { label: "Undo", run: () => attempt(() => restoreJob(job.id)) });
 }

@@ -66,7 +66,7 @@ export function SongScreen({ id }) {
 /** @param {{job: import("../../types").Job}} props */
 function Head({ job }) {
   const title = titleOf(job);
-  const favorite = job.favorite ?? false;
+  const { favorite } = job;
   const remove = () => attempt(async () => {
     await trash(job, title);
     go(hrefOf("songs"));
@@ -81,7 +81,7 @@ function Head({ job }) {
         <time datetime=${job.created_at}>${moment(job.created_at)}</time></p>
     </div>
     <div class="song-tools">
-      ${maySubmit() && "favorite" in job ? html`<${IconButton} name="Favorite" icon="star" isPressed=${favorite}
+      ${maySubmit() ? html`<${IconButton} name="Favorite" icon="star" isPressed=${favorite}
         isFilled=${favorite} kind=${favorite ? "is-favorite" : ""}
         onClick=${() => attempt(() => annotate(job.id, { favorite: !favorite }))} />` : null}
       ${maySubmit() && !isActive(job) ? html`<${IconButton} name="Delete song" icon="trash" onClick=${remove} />` : null}

@@ -11,10 +11,9 @@ const TYPING_MS = 350;
 /** @param {{job: import("../../../types").Job}} props */
 export function About({ job }) {
   const [title, setTitle] = useState(job.title ?? "");
-  const [tags, setTags] = useState((job.tags ?? []).join(", "));
+  const [tags, setTags] = useState(job.tags.join(", "));
   const [notes, setNotes] = useState(job.notes ?? "");
   const { save, problem } = useSaving(job.id);
-  if (!("title" in job)) return null;
   const isFixed = !maySubmit();
   const value = (/** @type {any} */ event) => event.currentTarget.value;
   return html`<section class="panel" aria-labelledby="about-heading"><h2 id="about-heading">About</h2>

@@ -28,8 +28,8 @@ export function Stage({ job }) {
         options=${LEVELS.map((value) => ({
           value, label: QUALITY[value], isDisabled: !outputOf(job, sample, value),
         }))} />
-      ${job.urls.spectrogram ? html`<${RadioGroup} label="Picture" isLabelHidden value=${picture} onValue=${setPicture}
-        options=${[{ value: "wave", label: "Waveform" }, { value: "spectrogram", label: "Spectrogram" }]} />` : null}
+      <${RadioGroup} label="Picture" isLabelHidden value=${picture} onValue=${setPicture}
+        options=${[{ value: "wave", label: "Waveform" }, { value: "spectrogram", label: "Spectrogram" }]} />
     </div>
     ${picture === "wave" ? html`<${Wave} job=${job} sample=${sample} level=${level} isLoaded=${isLoaded} goTo=${goTo} />`
       : html`<${Spectrogram} job=${job} sample=${sample} level=${level} isLoaded=${isLoaded} goTo=${goTo} />`}
