@@ -27,7 +27,7 @@ import httpx
 from bench.machine import add_parts, cpu_name, tell
 from cli.local.signals import StopSignals
 from cli.local.stack import StackSettings, free_port, running_stack
-from cli.service.client import JukeboxClient
+from jukebox_client import JukeboxClient
 from jukebox_core.models.catalog import locate_model
 from jukebox_core.tiny import write_tiny
 
@@ -150,12 +150,9 @@ def _sing_round(service: Service, options: argparse.Namespace, turn: int) -> dic
 
 
 def _sing(service: Service, request: Figures) -> Figures:
-    """The job at its end. Raises RuntimeError when it did not succeed."""
+    """The job at its end. Raises JobFailed when it did not succeed."""
     with JukeboxClient(service.url) as client:
-        *_, last = client.follow(client.submit(request)["id"])
-    if last["status"] != "succeeded":
-        raise RuntimeError(f"a song ended as {last['status']}: {last['error']}")
-    return dict(last)
+        return client.create_and_wait(request).to_dict()
 
 
 def _seconds_of(*jobs: Figures) -> float:

@@ -20,7 +20,7 @@ from bench.priors import PRIORS, random_prior
 from cli.local.embedded_redis import EmbeddedRedis
 from cli.local.processes import ChildProcess
 from cli.local.stack import StackSettings, free_port
-from cli.service.client import JukeboxClient
+from jukebox_client import Job, JukeboxClient
 from jukebox_core.checkpoints.load import load_prior_of
 from jukebox_core.checkpoints.native import prior_file, write_config, write_tensors
 from jukebox_core.child_processes import python_command
@@ -101,24 +101,24 @@ def _start_worker(
 ) -> tuple[float, float]:
     """Seconds until the worker takes jobs, and until the first token of one that waited."""
     request = {"model": model, "artist": "", "genre": "", "duration_seconds": 10}
-    job_id = client.submit(request)["id"]
+    job_id = client.create_job(request).id
     # The worker before this one is told of for ten seconds after its end: nothing is measured yet.
-    _wait_until(lambda: not client.system()["workers"], None, poll_sec=0.5)
+    _wait_until(lambda: not client.get_system().workers, None, poll_sec=0.5)
     started = time.monotonic()
     command = python_command("worker")
     worker = ChildProcess("worker", command, env=environment, log_path=folder / "worker.log")
     try:
-        _wait_until(lambda: bool(client.system()["workers"]), worker)
+        _wait_until(lambda: bool(client.get_system().workers), worker)
         ready_sec = time.monotonic() - started
-        _wait_until(lambda: _has_begun(client.get(job_id)), worker)
+        _wait_until(lambda: _has_begun(client.get_job(job_id)), worker)
         return ready_sec, time.monotonic() - started
     finally:
-        client.cancel(job_id)
+        client.cancel_job(job_id)
         _stop(worker)
 
 
-def _has_begun(job: dict[str, Any]) -> bool:
-    return any(level["tokens_done"] for level in job["progress"]["levels"])
+def _has_begun(job: Job) -> bool:
+    return any(level.tokens_done for level in job.progress.levels)
 
 
 def _wait_until(

@@ -29,8 +29,10 @@ from cli.errors import CliError, UsageError, system_sentence
 from cli.local.signals import Interrupted
 from cli.option_names import in_options
 from cli.optional_packages import JukeboxGroup
+from cli.service.sentences import sentence_of
 from cli.terminal.console import escape, notes, results
 from jobs.version import VERSION
+from jukebox_client import JukeboxClientError
 from jukebox_core.errors import JukeboxError, LabelError, SongError
 
 _MOVED = {"synth": "recipes.mini.synth", "eval": "recipes.mini.evaluate"}
@@ -124,7 +126,14 @@ def run(app: typer.Typer) -> None:
     """Run a command; an error that is raised on purpose is one sentence and exit status 1."""
     try:
         app()
-    except (CliError, JukeboxError, OSError, MemoryError, RuntimeError) as error:
+    except (
+        CliError,
+        JukeboxClientError,
+        JukeboxError,
+        OSError,
+        MemoryError,
+        RuntimeError,
+    ) as error:
         sentence = _sentence(error)
         if sentence is None:
             raise
@@ -139,6 +148,8 @@ def _sentence(error: Exception) -> str | None:
     """What to tell about an error that may happen to anybody; None for a fault of this program."""
     if isinstance(error, SongError | LabelError):
         return in_options(str(error))
+    if isinstance(error, JukeboxClientError):
+        return sentence_of(error)
     if isinstance(error, OSError):  # no such folder, a full disk ...
         return system_sentence(error)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":

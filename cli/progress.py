@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -18,8 +18,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from cli.service.client import JobView
 from cli.terminal.console import bar_columns
+from jukebox_client import Job
+from jukebox_client.models import LevelMetrics, LevelProgress
 
 _PLAIN_STEP = 0.25
 """Without a terminal, a level is mentioned after each quarter."""
@@ -69,27 +70,22 @@ def level_display(console: Console) -> LevelDisplay:
     return LiveLevels(console) if console.is_terminal else PlainLevels(console)
 
 
-def states_of_job(job: JobView) -> list[LevelState]:
+def states_of_job(job: Job) -> list[LevelState]:
     """The levels of a job as the service shows it, from the coarsest to the finest."""
-    metrics = job["metrics"]["levels"]
-    return [
-        _state_of_level(job, level, metrics.get(level["level"]))
-        for level in job["progress"]["levels"]
-    ]
+    metrics = job.metrics.levels
+    return [_state_of_level(job, level, metrics.get(level.level)) for level in job.progress.levels]
 
 
-def _state_of_level(
-    job: JobView, level: dict[str, Any], figures: dict[str, Any] | None
-) -> LevelState:
+def _state_of_level(job: Job, level: LevelProgress, figures: LevelMetrics | None) -> LevelState:
     # Tokens are counted per take, but the service's rate is that of all takes together.
-    takes = int(job["input"]["num_samples"])
+    takes = job.input.num_samples
     return LevelState(
-        level=level["level"],
-        tokens_done=level["tokens_done"],
-        tokens_total=level["tokens_total"],
-        windows_done=level["windows_done"],
-        windows_total=level["windows_total"],
-        tokens_per_second=figures["tokens_per_second"] / takes if figures else None,
+        level=level.level,
+        tokens_done=level.tokens_done,
+        tokens_total=level.tokens_total,
+        windows_done=level.windows_done,
+        windows_total=level.windows_total,
+        tokens_per_second=figures.tokens_per_second / takes if figures else None,
     )
 
 

@@ -9,11 +9,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "explanation" / "structure.md"
 BEGIN, END = "<!-- tree -->\n", "<!-- /tree -->\n"
-PACKAGES = ("jukebox_core", "jobs", "api", "worker", "cli", "studio", "recipes")
+PACKAGES = (
+    *("jukebox_core", "jobs", "api", "worker", "cli", "client/jukebox_client", "studio"),
+    "recipes",
+)
 OTHERS = {
     "tests/": "mirrors the packages; plus parity/ (golden numbers), deploy/, docs/ and e2e/",
     "docs/": "these pages",
     "bench/": "measures that a person runs; imported by nothing, the last line of each is JSON",
+    "client/": "the distribution jukebox-client; `generate.py` writes its models and its twin",
     "deploy/": "images and overlays",
     "Makefile": "one command for each thing a person does here; CI runs the same ones",
     "pyproject.toml": "dependencies by part, and the settings of every tool",
@@ -45,9 +49,13 @@ def _package_lines(package: str) -> list[str]:
     files = sorted(path.relative_to(ROOT) for path in (ROOT / package).rglob("*.py"))
     folders = sorted({file.parent for file in files})
     for folder in folders:
-        depth = len(folder.parts) - 1
+        depth = len(folder.relative_to(package).parts)
         lines.append(
-            _line(depth, f"{folder.name}/", _first_sentence(ROOT / folder / "__init__.py"))
+            _line(
+                depth,
+                f"{folder.name if depth else package}/",
+                _first_sentence(ROOT / folder / "__init__.py"),
+            )
         )
         inside = [file for file in files if file.parent == folder]
         lines += [

@@ -1,5 +1,6 @@
 """`jukebox codes`: the codes of songs as files."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,13 +12,13 @@ from cli.outputs import (
     HERE,
     OutputPath,
     Overwrite,
+    move_into_place,
     output_path,
     write_whole,
 )
-from cli.service.client import JukeboxClient, job_path
-from cli.service.download import download
 from cli.service.job_ids import for_job
 from cli.terminal.console import escape, notes, results
+from jukebox_client import JukeboxClient
 
 codes_app = typer.Typer(help="Download and import song codes.", no_args_is_help=True)
 
@@ -45,10 +46,11 @@ def download_codes(
     where = output or HERE
     where.format_among(CODES_FORMATS)
     with JukeboxClient(url) as client:
-        job = for_job(client, job_id, client.get)
-        (target,) = where.files([f"{job['id']}.safetensors"])
+        job = for_job(client, job_id, client.get_job)
+        (target,) = where.files([f"{job.id}.safetensors"])
         where.check_writable([target], overwrite=overwrite)
-        path = download(client, f"{job_path(job['id'])}/codes", {}, target, overwrite=overwrite)
+        move = partial(move_into_place, overwrite=overwrite)
+        path = client.download_codes(job.id, target, move=move)
     results().print(escape(str(path)))
 
 

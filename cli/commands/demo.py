@@ -18,9 +18,9 @@ from cli.local.stack import Stack, StackSettings, free_port, running_stack
 from cli.optional_packages import STACK_PACKAGES, require_packages
 from cli.outputs import OutputPath
 from cli.program import command
-from cli.service.client import JobView, JukeboxClient
 from cli.terminal.console import escape, notes, results
 from cli.terminal.picture import read_mono, terminal_picture, write_spectrogram
+from jukebox_client import Job, JukeboxClient, JukeboxClientError
 from jukebox_core.models.catalog import BUNDLED_MODEL
 
 MINI_IS_SMALL = "mini is a small model trained on synthetic music: it sings vowels, not words."
@@ -62,24 +62,24 @@ def demo(
     _show(job, path)
 
 
-def _sing(stack: Stack, request: dict[str, object], songs_dir: Path) -> tuple[JobView, Path]:
+def _sing(stack: Stack, request: dict[str, object], songs_dir: Path) -> tuple[Job, Path]:
     songs_dir.mkdir(parents=True, exist_ok=True)
     with JukeboxClient(stack.url) as client:
-        job = client.submit(request)
+        job = client.create_job(request)
         show_what_is_sung(job, request)
         notes().print(
             f"POST /jobs: {escape(str(request['artist']))}, {escape(str(request['genre']))}, "
-            f"{request['duration_seconds']:g} s, seed {job['seed']} -> {job['id']}"
+            f"{request['duration_seconds']:g} s, seed {job.seed} -> {job.id}"
         )
-        job = follow_on_screen(client, job["id"], check=stack.check)
-        if job["status"] != "succeeded":
+        job = follow_on_screen(client, job.id, check=stack.check)
+        if job.status != "succeeded":
             raise StackError(f"{end_line(job)}\n{stack.last_lines('worker')}")
         target = SoundTarget(output=OutputPath(songs_dir, is_folder=True))
         (path,) = download_all(client, job, target)
     return job, path
 
 
-def _show(job: JobView, path: Path) -> None:
+def _show(job: Job, path: Path) -> None:
     audio, sample_rate_hz = read_mono(path)
     picture = path.with_suffix(".png")
     write_spectrogram(picture, audio, sample_rate_hz)
@@ -97,7 +97,7 @@ def _run_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="jukebox-demo-"))
     try:
         yield folder
-    except CliError:
+    except (CliError, JukeboxClientError):
         notes().print(f"Logs and files of this run are kept in {escape(str(folder))}")
         raise
     except BaseException:

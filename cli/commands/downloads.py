@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, count, takewhile
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from cli.errors import UsageError
-from cli.outputs import HERE, SOUND_FORMATS, OutputPath
-from cli.service.client import JobView, JukeboxClient
-from cli.service.download import audio_outputs, download_audio, named_sha256, sha256_of
+from cli.outputs import HERE, SOUND_FORMATS, OutputPath, move_into_place
 from cli.terminal.console import escape, notes, results
 from jobs.files.download_names import download_name, song_name
+from jukebox_client import Job, JukeboxClient, Output, audio_outputs
+from jukebox_client.outputs import named_sha256
+from jukebox_client.part_file import sha256_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,31 +66,31 @@ class SoundTarget:
         output.check_writable(files, overwrite=overwrite)
         return target
 
-    def files(self, job: JobView, outputs: Sequence[dict[str, Any]]) -> list[Path]:
+    def files(self, job: Job, outputs: Sequence[Output]) -> list[Path]:
         """The path of each of `outputs`."""
         names = [_name(job, each, self.format_of(job)) for each in outputs]
-        return self.output.files(names, [int(each["sample"]) for each in outputs])
+        return self.output.files(names, [each.sample for each in outputs])
 
-    def format_of(self, job: JobView) -> str:
+    def format_of(self, job: Job) -> str:
         """The format that is fetched."""
-        return self.audio_format or str(job["input"]["audio_format"])
+        return self.audio_format or job.input.audio_format
 
 
-def _name(job: JobView, output: dict[str, Any], suffix: str) -> str:
+def _name(job: Job, output: Output, suffix: str) -> str:
     """What the service calls the file, by the title of the job."""
-    is_finest = output["level"] == job["progress"]["levels"][-1]["level"]
+    is_finest = output.level == job.progress.levels[-1].level
     return download_name(
-        song_name(job.get("title"), job["input"]["artist"], job["id"]),
+        song_name(job.title, job.input.artist, job.id),
         suffix,
-        sample=int(output["sample"]),
-        level=None if is_finest else output["level"],
-        job_id=job["id"],
+        sample=output.sample,
+        level=None if is_finest else output.level,
+        job_id=job.id,
     )
 
 
 def download_all(
     client: JukeboxClient,
-    job: JobView,
+    job: Job,
     target: SoundTarget,
     *,
     level: str | None = None,
@@ -104,8 +106,9 @@ def download_all(
     gets a number.
 
     Raises:
-        UsageError: there is no such sound, or a file exists and is not to be replaced.
-        DownloadError: it did not arrive.
+        OutputNotFound: there is no such sound.
+        UsageError: a file exists and is not to be replaced.
+        DownloadFailed: it did not arrive.
     """
     outputs = audio_outputs(job, level=level, take=take)
     audio_format = target.format_of(job)
@@ -118,20 +121,20 @@ def download_all(
     for output, path in wanted:
         place = there[path]
         if place is None:
-            place = download_audio(
-                client,
-                job["id"],
-                output,
+            place = client.download_audio(
+                job,
                 path,
+                level=output.level,
+                take=output.sample,
                 audio_format=audio_format,
-                overwrite=target.overwrite,
+                move=partial(move_into_place, overwrite=target.overwrite),
             )
         (results() if are_paths_results else notes()).print(escape(str(place)))
         paths.append(place)
     return paths
 
 
-def _found(output: dict[str, Any], path: Path, audio_format: str) -> Path | None:
+def _found(output: Output, path: Path, audio_format: str) -> Path | None:
     """Where a sound has been fetched to before; None where no file has its hash."""
     sha256 = named_sha256(output, audio_format)
     if sha256 is None:

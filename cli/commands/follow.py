@@ -15,39 +15,39 @@ from cli.figures import end_line, figures_table, total_line
 from cli.local.stack import LOGS_FOLDER
 from cli.program import command
 from cli.progress import LevelDisplay, level_display, states_of_job
-from cli.service.client import JobView, JukeboxClient
 from cli.terminal.console import escape, notes, print_json, results
+from jukebox_client import Job, JukeboxClient, JukeboxClientError
 
 _CHECK_SEC = 0.5
 
 
 def follow_on_screen(
     client: JukeboxClient, job_id: str, *, check: Callable[[], None] = lambda: None
-) -> JobView:
+) -> Job:
     """Show bars until the job is over; returns the job as it ended.
 
     `check` is called twice a second and may raise to end the wait.
     """
     with level_display(notes()) as display:
-        job: JobView = {}
-        for news in with_checks(client.follow(job_id), check):
+        job = None
+        for news in with_checks(client.follow_job(job_id), check):
             _show_change(display, job, news)
             job = news
-    return job
+    return news
 
 
-def show_figures(job: JobView) -> None:
+def show_figures(job: Job) -> None:
     """Write what a job that succeeded took."""
     notes().print(figures_table(job))
     notes().print(total_line(job))
 
 
-def show_end(job: JobView) -> None:
+def show_end(job: Job) -> None:
     """Write how the job ended, with its figures if it succeeded."""
-    if job["status"] == "succeeded":
+    if job.status == "succeeded":
         show_figures(job)
     notes().print(escape(end_line(job)))
-    if job["status"] == "failed" and (log := local_worker_log()).is_file():
+    if job.status == "failed" and (log := local_worker_log()).is_file():
         notes().print(escape(f"Worker log on this machine: {log}"))
 
 
@@ -59,7 +59,7 @@ def local_worker_log() -> Path:
 
 def follow_new_job(
     client: JukeboxClient,
-    job: JobView,
+    job: Job,
     target: SoundTarget | None,
     *,
     no_wait: bool,
@@ -71,11 +71,11 @@ def follow_new_job(
         typer.Exit: it did not succeed.
     """
     if not as_json:
-        results().print(job["id"])
+        results().print(job.id)
     elif no_wait:
         print_json(job)
     if not no_wait:
-        wait_for_end(client, job["id"], target, as_json=as_json)
+        wait_for_end(client, job.id, target, as_json=as_json)
 
 
 def wait_for_end(
@@ -100,7 +100,7 @@ def wait_for_end(
     show_end(job)
     if as_json:
         print_json(job)
-    if job["status"] != "succeeded":
+    if job.status != "succeeded":
         raise typer.Exit(1)
     fetch = f"`{command(f'download {job_id}{where}')}`"
     if target is None:
@@ -108,14 +108,14 @@ def wait_for_end(
         return
     try:
         download_all(client, job, target, are_paths_results=not as_json)
-    except (CliError, OSError):
+    except (CliError, JukeboxClientError, OSError):
         notes().print(f"The song is done and stored by the service: {fetch} downloads it.")
         raise
 
 
-def with_checks(updates: Iterator[JobView], check: Callable[[], None]) -> Iterator[JobView]:
+def with_checks(updates: Iterator[Job], check: Callable[[], None]) -> Iterator[Job]:
     """The same updates, with `check` called in between even while none comes."""
-    arrived: queue.Queue[JobView | Exception | None] = queue.Queue()
+    arrived: queue.Queue[Job | Exception | None] = queue.Queue()
     threading.Thread(target=_pump, args=(updates, arrived), daemon=True).start()
     while True:
         try:
@@ -130,7 +130,7 @@ def with_checks(updates: Iterator[JobView], check: Callable[[], None]) -> Iterat
         yield news
 
 
-def _pump(updates: Iterator[JobView], arrived: "queue.Queue[JobView | Exception | None]") -> None:
+def _pump(updates: Iterator[Job], arrived: "queue.Queue[Job | Exception | None]") -> None:
     try:
         for news in updates:
             arrived.put(news)
@@ -140,16 +140,16 @@ def _pump(updates: Iterator[JobView], arrived: "queue.Queue[JobView | Exception 
         arrived.put(None)
 
 
-def _show_change(display: LevelDisplay, before: JobView, now: JobView) -> None:
-    position = now.get("queue_position")
-    if now["status"] != before.get("status"):
-        waiting = f", {position} before it" if now["status"] == "queued" and position else ""
-        display.say(f"{now['status']}{waiting}")
-    known = {(output["level"], output["sample"]) for output in before.get("outputs", ())}
-    for output in now["outputs"]:
-        if (output["level"], output["sample"]) not in known:
-            seconds = float(output["duration_seconds"])
+def _show_change(display: LevelDisplay, before: Job | None, now: Job) -> None:
+    position = now.queue_position
+    if before is None or now.status != before.status:
+        waiting = f", {position} before it" if now.status == "queued" and position else ""
+        display.say(f"{now.status}{waiting}")
+    known = {(output.level, output.sample) for output in (before.outputs if before else ())}
+    for output in now.outputs:
+        if (output.level, output.sample) not in known:
+            seconds = output.duration_seconds
             display.say(
-                f"take {output['sample']} can be heard at level {output['level']} ({seconds:.1f} s)"
+                f"take {output.sample} can be heard at level {output.level} ({seconds:.1f} s)"
             )
     display.show(states_of_job(now))

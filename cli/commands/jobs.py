@@ -11,9 +11,9 @@ from cli.commands.song_request import audio_asset, default_model_of, present, sh
 from cli.errors import UsageError
 from cli.job_lines import job_details, jobs_table
 from cli.outputs import Overwrite
-from cli.service.client import JobView, JukeboxClient
 from cli.service.job_ids import for_job
 from cli.terminal.console import notes, print_fitted, print_json, results
+from jukebox_client import Job, JukeboxClient
 
 
 def submit(
@@ -100,7 +100,7 @@ def submit(
                 "mode": "primed",
                 "prompt": present({"asset_id": audio_asset(client, prompt), **part}),
             }
-        job = client.submit(present(request))
+        job = client.create_job(present(request))
         show_what_is_sung(job, request)
         follow_new_job(client, job, target, no_wait=no_wait, as_json=as_json)
 
@@ -117,7 +117,7 @@ def watch(
     if output is not None and not output.is_folder:
         output.check_writable([output.path], overwrite=overwrite)
     with JukeboxClient(url) as client:
-        whole_id = for_job(client, job_id, client.get)["id"]
+        whole_id = for_job(client, job_id, client.get_job).id
         wait_for_end(client, whole_id, target, as_json=as_json)
 
 
@@ -133,11 +133,11 @@ def list_jobs(
     if as_json:
         print_json(page)
         return
-    if not page["data"]:
+    if not page.data:
         notes().print("No jobs.")
         return
-    print_fitted(jobs_table(page["data"], results().width))
-    if page["has_more"]:
+    print_fitted(jobs_table(page.data, results().width))
+    if page.has_more:
         notes().print("More jobs exist: increase --limit, or use the API's cursor.")
 
 
@@ -148,12 +148,12 @@ def show(
 ) -> None:
     """Show the details of a job."""
     with JukeboxClient(url) as client:
-        job = for_job(client, job_id, client.get)
+        job = for_job(client, job_id, client.get_job)
     if as_json:
         print_json(job)
         return
     print_fitted(job_details(job))
-    if job["status"] == "succeeded":
+    if job.status == "succeeded":
         show_figures(job)
 
 
@@ -170,9 +170,9 @@ def delete(
     """
     with JukeboxClient(url) as client:
         # All are looked up first, so that one that is mistyped leaves the others alone.
-        found = [for_job(client, job_id, client.get)["id"] for job_id in job_ids]
+        found = [for_job(client, job_id, client.get_job).id for job_id in job_ids]
         for whole_id in dict.fromkeys(found):
-            client.delete(whole_id)
+            client.delete_job(whole_id)
             if as_json:
                 print_json({"id": whole_id, "deleted": True})
             else:
@@ -186,7 +186,7 @@ def cancel(
 ) -> None:
     """Cancel a job; finished levels are kept."""
     with JukeboxClient(url) as client:
-        _print_status(for_job(client, job_id, client.cancel), as_json=as_json)
+        _print_status(for_job(client, job_id, client.cancel_job), as_json=as_json)
 
 
 def retry(
@@ -196,14 +196,14 @@ def retry(
 ) -> None:
     """Retry a failed job from the tokens already sampled."""
     with JukeboxClient(url) as client:
-        _print_status(for_job(client, job_id, client.retry), as_json=as_json)
+        _print_status(for_job(client, job_id, client.retry_job), as_json=as_json)
 
 
-def _print_status(job: JobView, *, as_json: bool) -> None:
+def _print_status(job: Job, *, as_json: bool) -> None:
     if as_json:
         print_json(job)
     else:
-        results().print(f"{job['id']}: {job['status']}")
+        results().print(f"{job.id}: {job.status}")
 
 
 def download(
@@ -224,5 +224,5 @@ def download(
     """
     target = SoundTarget.of(output, audio_format, overwrite=overwrite)
     with JukeboxClient(url) as client:
-        job = for_job(client, job_id, client.get)
+        job = for_job(client, job_id, client.get_job)
         download_all(client, job, target, level=level, take=take, may_refuse=True)

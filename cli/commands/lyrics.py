@@ -6,9 +6,9 @@ import typer
 
 from cli import options
 from cli.outputs import FilesWriter, OutputPath, Overwrite, output_path
-from cli.service.client import JukeboxClient
 from cli.service.job_ids import for_job
 from cli.terminal.console import results
+from jukebox_client import JukeboxClient
 
 TextFormat = Literal["json", "lrc", "lrc-lines", "vtt"]
 _FORMATS = {each: each for each in ("json", "lrc", "vtt")}
@@ -53,7 +53,7 @@ def align(
         text = for_job(
             client,
             job_id,
-            lambda each: client.alignment(each, sample=sample, text_format=wanted),
+            lambda each: client.download_alignment(each, sample=sample, format=wanted),
         )
     if output is None:
         results().out(text, end="", highlight=False)

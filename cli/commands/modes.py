@@ -12,9 +12,9 @@ from cli.commands.follow import follow_new_job
 from cli.commands.song_request import default_model_of, origin, present, show_what_is_sung, upload
 from cli.job_lines import family_trees
 from cli.outputs import Overwrite
-from cli.service.client import JukeboxClient
 from cli.service.job_ids import for_job
 from cli.terminal.console import print_fitted, print_json, results
+from jukebox_client import JukeboxClient
 
 Song = Annotated[
     str, typer.Argument(metavar="SONG", help="Job id, asset id, or a file of codes (.safetensors).")
@@ -217,7 +217,7 @@ def upload_file(
     if as_json:
         print_json(asset)
     else:
-        results().print(asset["id"])
+        results().print(asset.id)
 
 
 def tree(
@@ -227,8 +227,8 @@ def tree(
 ) -> None:
     """Show the jobs a job derives from, and those derived from it."""
     with JukeboxClient(url) as client:
-        marked = for_job(client, job_id, client.get)["id"]
-        jobs = client.family(marked)
+        marked = for_job(client, job_id, client.get_job).id
+        jobs = list(client.jobs(root=client.get_job(marked).root_id))
     if as_json:
         print_json(jobs)
     else:
@@ -254,6 +254,6 @@ def _go_on(
         begun = origin(client, song)
         if "parent_id" not in begun and request["model"] is None:
             begun["model"] = default_model_of(client)
-        job = client.submit({**present(request), **begun})
+        job = client.create_job({**present(request), **begun})
         show_what_is_sung(job, request)
         follow_new_job(client, job, target, no_wait=no_wait, as_json=as_json)

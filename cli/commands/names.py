@@ -7,11 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from cli import options
+from cli.commands.song_request import ready_models
 from cli.errors import UsageError
 from cli.local_model import default_model
-from cli.service.client import JukeboxClient
 from cli.terminal.console import notes, print_fitted, print_json, results
 from cli.terminal.tables import Column, fitted_table
+from jukebox_client import JukeboxClient
 from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
 
 _COLUMNS = (Column(heading="name", is_flexible=True), Column(heading="known at"))
@@ -63,8 +64,9 @@ def _found(
     """Names with their ids and scores, as the service tells them."""
     if url is not None:
         with JukeboxClient(url) as client:
-            known = [str(each["name"]) for each in client.models()]
-            return client.names(_chosen(model, known), kind, text, limit=limit)
+            name = _chosen(model, ready_models(client))
+            ask = client.search_artists if kind == "artists" else client.search_genres
+            return [each.to_dict() for each in ask(name, text, limit=limit).data]
     search = catalog.search(_chosen(model, catalog.names()))
     find = search.artists if kind == "artists" else search.genres
     return [asdict(match) for match in find(text, limit)]

@@ -1,9 +1,9 @@
 """`jukebox pin`, `unpin`: jobs that are kept for longer than jobs are kept."""
 
 from cli import options
-from cli.service.client import JobView, JukeboxClient
 from cli.service.job_ids import for_job
 from cli.terminal.console import print_json, results
+from jukebox_client import Job, JukeboxClient
 
 
 def pin(
@@ -26,14 +26,14 @@ def unpin(
 
 def _set_pinned(job_id: str, is_pinned: bool, url: str, *, as_json: bool) -> None:
     with JukeboxClient(url) as client:
-        job = for_job(client, job_id, lambda each: client.set_pinned(each, is_pinned))
+        job = for_job(client, job_id, client.pin_job if is_pinned else client.unpin_job)
     if as_json:
         print_json(job)
     else:
-        results().print(f"{job['id']}: {_kept(job)}")
+        results().print(f"{job.id}: {_kept(job)}")
 
 
-def _kept(job: JobView) -> str:
-    if job["pinned"]:
+def _kept(job: Job) -> str:
+    if job.pinned:
         return "pinned"
-    return f"kept until {job['expires_at']}" if job["expires_at"] else "not pinned"
+    return f"kept until {job.to_dict()['expires_at']}" if job.expires_at else "not pinned"

@@ -8,9 +8,9 @@ from typing import Any
 from cli.errors import UsageError
 from cli.local_model import default_model
 from cli.program import command
-from cli.service.client import JobView, JukeboxClient
 from cli.service.job_ids import for_job, is_whole_id, looks_like_a_job
 from cli.terminal.console import escape, notes
+from jukebox_client import Asset, Job, JukeboxClient
 
 _ASSET_ID = re.compile(r"asset_[0-9a-f]{32}")
 
@@ -20,10 +20,10 @@ def present(request: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in request.items() if value is not None}
 
 
-def show_what_is_sung(job: JobView, request: Mapping[str, Any]) -> None:
+def show_what_is_sung(job: Job, request: Mapping[str, Any]) -> None:
     """Write the service's warnings, and the lyrics where the model reads others than were sent."""
-    warnings = [str(warning["detail"]) for warning in job.get("warnings", ())]
-    show_warnings(warnings, str(request.get("lyrics") or ""), job.get("lyrics_as_read"))
+    warnings = [warning.detail for warning in job.warnings]
+    show_warnings(warnings, str(request.get("lyrics") or ""), job.lyrics_as_read)
 
 
 def show_warnings(warnings: Iterable[str], lyrics: str, as_read: str | None) -> None:
@@ -40,13 +40,13 @@ def audio_asset(client: JukeboxClient, prompt: str) -> str:
 
     Raises:
         UsageError: there is no such file.
-        ServiceProblem: the service does not take it.
+        ProblemError: the service does not take it.
     """
     if _ASSET_ID.fullmatch(prompt):
         return prompt
     if not Path(prompt).is_file():
         raise UsageError(f"{prompt!r} is neither a file nor an asset id")
-    return str(upload(client, Path(prompt))["id"])
+    return upload(client, Path(prompt)).id
 
 
 def origin(client: JukeboxClient, song: str) -> dict[str, Any]:
@@ -54,10 +54,10 @@ def origin(client: JukeboxClient, song: str) -> dict[str, Any]:
 
     Raises:
         UsageError: `song` is none of them.
-        ServiceProblem: the service does not take the file.
+        ProblemError: the service does not take the file.
     """
     if Path(song).is_file():
-        return {"prompt": {"asset_id": upload(client, Path(song))["id"]}}
+        return {"prompt": {"asset_id": upload(client, Path(song)).id}}
     if _ASSET_ID.fullmatch(song):
         return {"prompt": {"asset_id": song}}
     if not looks_like_a_job(song):
@@ -67,7 +67,7 @@ def origin(client: JukeboxClient, song: str) -> dict[str, Any]:
         )
     if is_whole_id(song):
         return {"parent_id": song}
-    return {"parent_id": for_job(client, song, client.get)["id"]}
+    return {"parent_id": for_job(client, song, client.get_job).id}
 
 
 def default_model_of(client: JukeboxClient) -> str:
@@ -76,7 +76,7 @@ def default_model_of(client: JukeboxClient) -> str:
     Raises:
         UsageError: there are several, or none.
     """
-    names = [str(model["name"]) for model in client.models()]
+    names = ready_models(client)
     name = default_model(names)
     if name is None:
         known = ", ".join(names) or f"none; see `{command('models')}`"
@@ -84,13 +84,19 @@ def default_model_of(client: JukeboxClient) -> str:
     return name
 
 
-def upload(client: JukeboxClient, path: Path) -> dict[str, Any]:
+def ready_models(client: JukeboxClient) -> list[str]:
+    """The models that can sing now; the service also tells of those it could fetch."""
+    models = client.list_models().data
+    return [model.name for model in models if model.state in ("ready", None)]
+
+
+def upload(client: JukeboxClient, path: Path) -> Asset:
     """Send a file and say what it was found to be; returns the asset."""
-    asset = client.upload(path)
-    if asset["kind"] == "audio":
-        about = f"{asset['duration_seconds']:.2f} s at {asset['sample_rate_hz']:,} Hz"
+    asset = client.create_asset(path)
+    if asset.kind == "audio":
+        about = f"{asset.duration_seconds:.2f} s at {asset.sample_rate_hz:,} Hz"
     else:
-        tokens = ", ".join(f"{number:,} {level}" for level, number in asset["tokens"].items())
-        about = f"codes of {asset['num_samples']} ({tokens} tokens)"
+        tokens = ", ".join(f"{number:,} {level}" for level, number in (asset.tokens or {}).items())
+        about = f"codes of {asset.num_samples} ({tokens} tokens)"
     notes().print(escape(f"{path}: {about}"))
     return asset

@@ -11,8 +11,8 @@ from cli.commands.modes import AudioFormat, NoWait
 from cli.commands.song_request import origin, present, show_what_is_sung
 from cli.outputs import Overwrite
 from cli.parts import PartText, parse_part
-from cli.service.client import JobView, JukeboxClient
 from cli.terminal.console import notes
+from jukebox_client import Job, JukeboxClient
 
 Parts = Annotated[
     list[str],
@@ -91,7 +91,7 @@ def splice(
     }
     with JukeboxClient(url) as client:
         body = {**present(request), "parts": _parts_of(client, wanted)}
-        job = client.submit(body)
+        job = client.create_job(body)
         show_what_is_sung(job, request)
         _show_parts(job)
         follow_new_job(client, job, target, no_wait=no_wait, as_json=as_json)
@@ -117,11 +117,10 @@ def _parts_of(client: JukeboxClient, wanted: list[PartText]) -> list[dict[str, A
     ]
 
 
-def _show_parts(job: JobView) -> None:
+def _show_parts(job: Job) -> None:
     """Where each part begins, and where it was cut."""
-    for part in job.get("parts") or ():
-        start, end = part["start_seconds"], part["end_seconds"]
+    for part in job.parts or ():
         notes().print(
-            f"{part['position_seconds']:8.3f} s: {part['source'][:12]} take {part['sample']}, "
-            f"{start:.3f} to {end:.3f} s"
+            f"{part.position_seconds:8.3f} s: {part.source[:12]} take {part.sample}, "
+            f"{part.start_seconds:.3f} to {part.end_seconds:.3f} s"
         )

@@ -12,10 +12,10 @@ from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from cli.errors import CliError, ServiceProblem, UsageError
+from cli.errors import UsageError
 from cli.local.stack import LOGS_FOLDER, require_free_port
 from cli.program import command
-from cli.service.client import JukeboxClient
+from jukebox_client import JukeboxClient, JukeboxClientError, ProblemError
 from jukebox_core.child_processes import TORCH_VARIABLES, child_environment
 from jukebox_core.errors import JukeboxError
 from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
@@ -93,7 +93,7 @@ def _is_service_alive(place: Surroundings) -> bool:
     try:
         with JukeboxClient(place.url) as client:
             return client.is_alive()
-    except CliError:
+    except JukeboxClientError:
         return False
 
 
@@ -218,21 +218,21 @@ def check_service(place: Surroundings) -> Finding:
     """Does a service run already, and has it workers?"""
     try:
         with JukeboxClient(place.url, timeout_sec=5.0) as client:
-            workers = client.system()["workers"]
-    except ServiceProblem as problem:
+            workers = client.get_system().workers
+    except ProblemError as problem:
         needs_key = problem.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
         remedy = "check that --url is that of the service"
         if needs_key:
             remedy = "export JUKEBOX_API_KEY=..., a key that may read"
         return Finding("service", Verdict.NOTE, f"{place.url}: {problem}", remedy)
-    except CliError:
+    except JukeboxClientError:
         return Finding(
             "service", Verdict.NOTE, f"none at {place.url}", f"{command('serve')} starts one"
         )
     if not workers:
         remedy = "start one with the service's REDIS_URL: python -m worker"
         return Finding("service", Verdict.MISSING, f"{place.url} has no worker", remedy)
-    who = ", ".join(f"{worker['name']} ({worker['device']})" for worker in workers)
+    who = ", ".join(f"{worker.name} ({worker.device})" for worker in workers)
     return Finding("service", Verdict.FINE, f"{place.url}, workers: {who}")
 
 

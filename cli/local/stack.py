@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.errors import ServiceProblem, ServiceUnreachable, StackError, UsageError
+from cli.errors import StackError, UsageError
 from cli.local.child_settings import INHERITED
 from cli.local.processes import ChildProcess
 from cli.local.signals import StopSignals
 from cli.program import serve_on
-from cli.service.client import JukeboxClient
 from jobs.setting_groups import PREFIX, read_group
+from jukebox_client import JukeboxClient, ProblemError, ServiceUnreachable
 from jukebox_core.child_processes import child_environment, python_command
 
 if TYPE_CHECKING:
@@ -338,10 +338,10 @@ def require_free_port(host: str, port: int) -> None:
 
 def _has_worker(client: JukeboxClient) -> bool:
     try:
-        return client.is_ready() and bool(client.system()["workers"])
+        return client.is_ready() and bool(client.get_system().workers)
     except ServiceUnreachable:
         return False
-    except ServiceProblem as problem:
+    except ProblemError as problem:
         # A service with keys tells those without one nothing of its workers.
         return problem.status in (401, 403)
 

@@ -2,11 +2,10 @@
 
 import re
 from collections.abc import Callable, Iterable
-from http import HTTPStatus
 from typing import TypeVar
 
-from cli.errors import ServiceProblem, UsageError
-from cli.service.client import JukeboxClient
+from cli.errors import UsageError
+from jukebox_client import JukeboxClient, NotFound, ProblemError
 
 PREFIX = "job_"
 SHORT_DIGITS = 8
@@ -32,23 +31,22 @@ def for_job(client: JukeboxClient, typed: str, ask: Callable[[str], Answer]) -> 
 
     Raises:
         UsageError: several jobs begin like that.
-        ServiceProblem: there is no such job, or the service refuses.
+        ProblemError: there is no such job, or the service refuses.
     """
     try:
         return ask(typed)
-    except ServiceProblem as problem:
-        is_unknown = problem.status == HTTPStatus.NOT_FOUND and problem.code == "job_not_found"
-        if not is_unknown or is_whole_id(typed) or not looks_like_a_job(typed):
+    except NotFound as problem:
+        if problem.code != "job_not_found" or is_whole_id(typed) or not looks_like_a_job(typed):
             raise
         whole = _whole_id(client, typed, problem)
     return ask(whole)
 
 
-def _whole_id(client: JukeboxClient, typed: str, unknown: ServiceProblem) -> str:
+def _whole_id(client: JukeboxClient, typed: str, unknown: ProblemError) -> str:
     beginning = PREFIX + typed.strip().lower().removeprefix(PREFIX)
     try:
-        found = [job["id"] for job in client.all_jobs() if job["id"].startswith(beginning)]
-    except ServiceProblem as problem:  # a key that may not list jobs
+        found = [job.id for job in client.jobs() if job.id.startswith(beginning)]
+    except ProblemError as problem:  # a key that may not list jobs
         raise unknown from problem
     if not found:
         raise unknown
@@ -57,7 +55,7 @@ def _whole_id(client: JukeboxClient, typed: str, unknown: ServiceProblem) -> str
         raise UsageError(
             f"the ids of {len(found)} jobs begin with {typed!r}: {some}. Type more of it"
         )
-    return str(found[0])
+    return found[0]
 
 
 def short_ids(ids: Iterable[str]) -> dict[str, str]:

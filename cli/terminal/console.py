@@ -9,6 +9,8 @@ from typing import Literal
 from rich.console import Console, RenderableType
 from rich.markup import escape
 
+from jukebox_client.documents import Document
+
 __all__ = ["bar_columns", "escape", "notes", "print_fitted", "print_json", "results"]
 
 _PIPE_COLUMNS = 240
@@ -32,8 +34,9 @@ def print_fitted(*renderables: RenderableType) -> None:
 
 
 def print_json(value: object) -> None:
-    """Print a result for programs."""
-    results().out(json.dumps(value, indent=2, ensure_ascii=False), highlight=False)
+    """Print a result for programs; documents of the service as it sent them."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=Document.to_dict)
+    results().out(text, highlight=False)
 
 
 @cache

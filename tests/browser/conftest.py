@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from cli.local.signals import StopSignals
 from cli.local.stack import Stack, StackSettings, free_port, running_stack
-from cli.service.client import JukeboxClient
+from jukebox_client import JukeboxClient
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, _NAMES)), None)

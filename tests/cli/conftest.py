@@ -1,4 +1,4 @@
-"""The scripted service, and a client of it that does not sleep."""
+"""The scripted service, and `jukebox` against it."""
 
 from collections.abc import Iterator
 
@@ -7,8 +7,9 @@ from typer.testing import CliRunner
 
 from cli.errors import CliError
 from cli.main import build_app
-from cli.service.client import JukeboxClient
-from tests.cli.scripted import ScriptedService
+from cli.service.sentences import sentence_of
+from jukebox_client import JukeboxClientError
+from tests.fixtures.scripted_service import ScriptedService
 
 
 @pytest.fixture(autouse=True)
@@ -24,20 +25,11 @@ def service() -> Iterator[ScriptedService]:
 
 
 @pytest.fixture
-def slept() -> list[float]:
-    """Every pause that the client would have made, in seconds."""
-    return []
-
-
-@pytest.fixture
-def client(service: ScriptedService, slept: list[float]) -> Iterator[JukeboxClient]:
-    with JukeboxClient(service.url, sleep=slept.append, patience_sec=60.0) as client:
-        yield client
-
-
-@pytest.fixture
 def run(service, monkeypatch, tmp_path):
-    """Run `jukebox ARGUMENTS` against the scripted service, in an empty folder."""
+    """Run `jukebox ARGUMENTS` against the scripted service, in an empty folder.
+
+    What the program would say of an error is raised as a CliError.
+    """
     monkeypatch.setenv("JUKEBOX_URL", service.url)
     monkeypatch.delenv("JUKEBOX_API_KEY", raising=False)
     monkeypatch.chdir(tmp_path)
@@ -46,6 +38,8 @@ def run(service, monkeypatch, tmp_path):
         result = CliRunner().invoke(build_app(), list(arguments))
         if isinstance(result.exception, CliError):
             raise result.exception
+        if isinstance(result.exception, JukeboxClientError):
+            raise CliError(sentence_of(result.exception)) from result.exception
         assert result.exit_code == status, result.output
         return result
 

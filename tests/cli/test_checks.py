@@ -6,7 +6,7 @@ import pytest
 from cli.local import checks, embedded_redis
 from cli.local.checks import Surroundings, Verdict
 from cli.local.stack import free_port, local_url
-from tests.cli.scripted import json_answer, problem
+from tests.fixtures.scripted_service import json_answer, problem
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@ import json
 import pytest
 
 from cli.commands.follow import with_checks
-from cli.errors import ServiceProblem, StackError, UsageError
+from cli.errors import CliError, StackError, UsageError
 from cli.main import main
-from tests.cli.scripted import SOUND, job, json_answer, posted, problem, script_a_song
+from tests.fixtures.scripted_service import SOUND, job, json_answer, posted, problem, script_a_song
 
 
 def test_submit_waits_shows_how_it_goes_and_says_how_to_download(service, run):
@@ -164,7 +164,7 @@ def test_cancel_says_how_the_job_stands(service, run):
 
 def test_an_unknown_job_is_the_service_s_sentence(service, run):
     service.on("POST", "/jobs/job_2/cancel", problem(404, "job_not_found", "no such job"))
-    with pytest.raises(ServiceProblem, match="no such job"):
+    with pytest.raises(CliError, match="no such job"):
         run("cancel", "job_2")
 
 

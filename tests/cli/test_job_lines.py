@@ -11,9 +11,9 @@ from contextlib import suppress
 import pytest
 from rich.cells import cell_len
 
-from cli.errors import ServiceProblem, UsageError
+from cli.errors import CliError, UsageError
 from cli.service.job_ids import short_ids
-from tests.cli.scripted import job, json_answer, output, problem, script_a_song
+from tests.fixtures.scripted_service import job, json_answer, output, problem, script_a_song
 
 UNKNOWN = problem(404, "job_not_found", "No job has this id.")
 IDS = {name: f"job_{name * 8}{'0' * 24}" for name in "abcd"}
@@ -215,7 +215,7 @@ def test_the_beginning_of_several_ids_is_ambiguous(run, service, listed):
 def test_an_id_that_no_job_has_is_the_service_s_sentence(run, service, listed):
     for typed in ("ffff", "song-7"):
         service.on("GET", f"/jobs/{typed}", UNKNOWN)
-        with pytest.raises(ServiceProblem, match="No job has this id"):
+        with pytest.raises(CliError, match="No job has this id"):
             run("show", typed)
 
 
@@ -227,17 +227,17 @@ def test_short_ids_have_as_many_digits_as_tell_them_apart():
 
 
 def test_jobs_are_deleted_once_all_of_them_are_found(run, service, listed):
-    from tests.cli.scripted import Answer
+    from tests.fixtures.scripted_service import Answer
 
     for name in "ab":
         service.on("DELETE", f"/jobs/{IDS[name]}", Answer(b"", 204))
     service.on("GET", "/jobs/nowhere", UNKNOWN)
-    with pytest.raises(ServiceProblem):
+    with pytest.raises(CliError):
         run("delete", IDS["a"], "nowhere")
     assert not service.asked("DELETE", f"/jobs/{IDS['a']}")
     lines = run("delete", IDS["a"], IDS["b"], IDS["a"]).stdout.splitlines()
     assert lines == [f"{IDS['a']}: deleted", f"{IDS['b']}: deleted"]
     running = problem(409, "job_not_finished", "The job is running: cancel it first.")
     service.on("DELETE", f"/jobs/{IDS['c']}", running)
-    with pytest.raises(ServiceProblem, match="cancel it first"):
+    with pytest.raises(CliError, match="cancel it first"):
         run("delete", IDS["c"])

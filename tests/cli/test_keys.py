@@ -4,9 +4,10 @@ import pytest
 
 from cli.errors import UsageError
 from cli.local.stack import _has_worker
-from cli.service.client import JukeboxClient
+from cli.service.sentences import sentence_of
 from jobs.api_keys import ApiKeyFile
-from tests.cli.scripted import json_answer, problem
+from jukebox_client import InvalidAddress, JukeboxClient
+from tests.fixtures.scripted_service import json_answer, problem
 
 
 def test_keys_are_made_listed_and_revoked(run, tmp_path):
@@ -43,17 +44,20 @@ def test_every_request_carries_the_key_of_the_environment(service, run, monkeypa
     assert service.asked("GET", "/jobs")[0]["authorization"] == "Bearer jbx_1"
 
 
-def test_without_a_key_no_request_carries_one(service, client):
-    client.is_ready()
+def test_without_a_key_no_request_carries_one(service, run):
+    with JukeboxClient(service.url) as client:
+        client.is_ready()
     assert "authorization" not in service.asked("GET", "/readyz")[0]
 
 
 def test_a_key_that_cannot_stand_in_a_header_is_told(service):
-    with pytest.raises(UsageError, match="JUKEBOX_API_KEY"):
+    with pytest.raises(InvalidAddress) as caught:
         JukeboxClient(service.url, api_key="jbx_1\n")
+    assert "JUKEBOX_API_KEY" in sentence_of(caught.value)
 
 
-def test_a_stack_whose_service_needs_a_key_counts_as_started(service, client):
+def test_a_stack_whose_service_needs_a_key_counts_as_started(service):
     service.on("GET", "/readyz", json_answer({"status": "ok"}))
     service.on("GET", "/system", problem(401, "api_key_missing", "a key is needed"))
-    assert _has_worker(client)
+    with JukeboxClient(service.url) as client:
+        assert _has_worker(client)

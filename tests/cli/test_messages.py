@@ -14,7 +14,7 @@ import pytest
 
 from cli import program
 from cli.commands.serve import _show_addresses
-from cli.errors import ServiceProblem, UsageError, system_sentence
+from cli.errors import CliError, UsageError, system_sentence
 from cli.local.stack import StackSettings, free_port, require_free_port
 from cli.main import _sentence, main
 from cli.option_names import in_options, option_of_pointer
@@ -22,7 +22,7 @@ from jobs.api_keys import ApiKeyFile, Scope
 from jobs.record.request import JobRequest
 from jukebox_core.disk_errors import disk_reason
 from jukebox_core.errors import AudioError, SongError
-from tests.cli.scripted import problem, script_a_song
+from tests.fixtures.scripted_service import problem, script_a_song
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,7 +68,7 @@ def test_a_refused_song_names_the_option(service, run):
     script_a_song(service)
     faults = [{"in": "body", "pointer": "/num_samples", "detail": "must be at most 16"}]
     service.on("POST", "/jobs", problem(422, "invalid_request", "no", faults))
-    with pytest.raises(ServiceProblem, match="--takes: must be at most 16"):
+    with pytest.raises(CliError, match="--takes: must be at most 16"):
         run("submit", "--takes", "17", "--no-wait")
 
 

@@ -2,9 +2,10 @@ import json
 
 import pytest
 
-from cli.errors import ServiceProblem, UsageError
+from cli.errors import CliError, UsageError
 from cli.job_lines import family_trees
-from tests.cli.scripted import Answer, job, json_answer, posted, problem, script_a_song
+from jukebox_client import Job
+from tests.fixtures.scripted_service import Answer, job, json_answer, posted, problem, script_a_song
 
 PARENT = "job_" + "0" * 31 + "1"
 ASSET = "asset_" + "a" * 32
@@ -78,7 +79,7 @@ def test_a_file_that_the_service_does_not_take_is_its_own_sentence(service, run,
     fault = {"in": "body", "pointer": "/file", "detail": "the sound is silent"}
     service.on("POST", "/assets", problem(422, "invalid_request", "no", [fault]))
     (tmp_path / "mine.wav").write_bytes(b"RIFF sound")
-    with pytest.raises(ServiceProblem, match="FILE: the sound is silent"):
+    with pytest.raises(CliError, match="FILE: the sound is silent"):
         run("upload", "mine.wav")
 
 
@@ -200,7 +201,7 @@ def test_tree_shows_the_whole_line_whichever_of_it_is_named(service, run):
 
 def test_jobs_whose_parent_was_deleted_still_stand_in_the_tree():
     family = [member(2, 1), member(3, 2), member(4, 1)]
-    roots = family_trees(family, marked="job_3", width=80)
+    roots = family_trees([Job.model_validate(each) for each in family], marked="job_3", width=80)
     assert [len(root.children) for root in roots] == [1, 0]
 
 
@@ -216,7 +217,7 @@ def test_align_writes_the_format_that_the_file_is_called(service, run, tmp_path)
 
 def test_a_model_that_cannot_tell_times_is_the_service_s_sentence(service, run):
     service.on("GET", "/jobs/job_1/alignment", problem(404, "alignment_not_found", "no head"))
-    with pytest.raises(ServiceProblem, match="no head"):
+    with pytest.raises(CliError, match="no head"):
         run("align", "job_1")
 
 

@@ -14,7 +14,15 @@ from cli.errors import CliError, UsageError
 from cli.outputs import SOUND_FORMATS, output_path
 from jukebox_core.audio.files import AudioFormat
 from jukebox_core.model import JukeboxModel
-from tests.cli.scripted import SOUND, Answer, job, json_answer, output, posted, script_a_song
+from tests.fixtures.scripted_service import (
+    SOUND,
+    Answer,
+    job,
+    json_answer,
+    output,
+    posted,
+    script_a_song,
+)
 
 PARENT = "job_" + "0" * 31 + "1"
 SONG = ("--genre", "drone", "--seed", "3", "--device", "cpu", "--seconds", "1")
@@ -205,7 +213,7 @@ def test_download_fetches_one_take_in_the_format_of_its_name(service, run, tmp_p
     (url,) = [url for _, url, *_ in service.requests if "/audio?" in url]
     assert "sample=1" in url
     assert "format=flac" in url
-    with pytest.raises(UsageError, match=r"no --take 2 .* it has 0, 1"):
+    with pytest.raises(CliError, match=r"no take 2 .* it has 0, 1"):
         run("download", "job_1", "--take", "2")
 
 
@@ -320,6 +328,6 @@ def _json(value):
 def _one_output():
     import hashlib
 
-    from tests.cli.scripted import output
+    from tests.fixtures.scripted_service import output
 
     return [output(SOUND, sha256=hashlib.sha256(SOUND).hexdigest())]

@@ -4,7 +4,7 @@ from rich.console import Console
 
 from cli.figures import end_line, figures_table, total_line
 from cli.progress import LevelState, LiveLevels, PlainLevels, level_display, states_of_job
-from tests.cli.scripted import job, output
+from tests.fixtures.scripted_service import a_job, output
 
 
 def plain_console():
@@ -45,7 +45,7 @@ def test_a_line_names_window_and_rate():
 def test_bars_show_every_level_with_its_counts():
     console = Console(file=io.StringIO(), force_terminal=True, width=120)
     with LiveLevels(console) as display:
-        display.show(states_of_job(job()))
+        display.show(states_of_job(a_job()))
         display.show([state(100, windows_done=2, windows_total=2, tokens_per_second=50.0)])
         display.say("hello")
     text = text_of(console)
@@ -57,7 +57,7 @@ def test_bars_show_every_level_with_its_counts():
 
 
 def test_figures_name_levels_and_the_real_time_factor():
-    done = job(
+    done = a_job(
         "succeeded",
         started_at="2026-01-01T00:00:00Z",
         completed_at="2026-01-01T00:00:03Z",
@@ -78,8 +78,8 @@ def test_figures_name_levels_and_the_real_time_factor():
 
 
 def test_the_end_of_a_failed_job_says_why_and_whether_to_try_again():
-    failed = job("failed", error={"code": "oom", "message": "No memory.", "retryable": True})
+    failed = a_job("failed", error={"code": "oom", "message": "No memory.", "retryable": True})
     assert end_line(failed) == (
         "job job_1 failed (oom): No memory. `jukebox retry job_1` tries again."
     )
-    assert end_line(job("canceled")) == "job job_1: canceled"
+    assert end_line(a_job("canceled")) == "job job_1: canceled"

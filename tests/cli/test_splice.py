@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from cli.errors import ServiceProblem, UsageError
+from cli.errors import CliError, UsageError
 from cli.parts import PartText, parse_part
-from tests.cli.scripted import job, json_answer, posted, problem, script_a_song
 from tests.cli.test_modes import ASSET, PARENT, asset, bodies
+from tests.fixtures.scripted_service import job, json_answer, posted, problem, script_a_song
 
 OTHER = "job_" + "0" * 31 + "2"
 
@@ -78,5 +78,5 @@ def test_a_fault_of_a_part_names_the_part_as_it_was_counted(service, run):
     script_a_song(service)
     fault = {"in": "body", "pointer": "/parts/1/end_seconds", "detail": "too late"}
     service.on("POST", "/jobs", problem(422, "invalid_request", "no", [fault]))
-    with pytest.raises(ServiceProblem, match="PART 2: too late"):
+    with pytest.raises(CliError, match="PART 2: too late"):
         run("splice", PARENT, f"{PARENT}:0-99", "--no-wait")

@@ -11,7 +11,7 @@ import pytest
 from cli.commands.models import write_tiny
 from cli.local.signals import StopSignals
 from cli.local.stack import Stack, StackSettings, free_port, running_stack
-from cli.service.client import JukeboxClient
+from jukebox_client import JukeboxClient
 
 
 @pytest.fixture(scope="session")

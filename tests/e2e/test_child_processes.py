@@ -16,8 +16,8 @@ from api.settings import ApiSettings
 from cli.local.child_settings import API_SETTINGS, WEBHOOK_SETTINGS, WORKER_SETTINGS
 from cli.local.embedded_redis import find_server
 from cli.local.stack import free_port
-from cli.service.client import JukeboxClient
 from jobs.webhooks.settings import WebhookSettings
+from jukebox_client import JukeboxClient
 from tests.api.sounds import encoded, tone
 from worker.settings import WorkerSettings
 
@@ -139,8 +139,8 @@ def _sing(place: Place, url: str) -> None:
     sound, song = place.planted / "in.flac", place.planted / "song.ogg"
     sound.write_bytes(encoded(tone(2.0), "flac"))
     with JukeboxClient(url) as client:
-        asset = client.upload(sound)
-        job = client.submit(
+        asset = client.create_asset(sound)
+        job = client.create_job(
             {
                 "mode": "primed",
                 "model": "tiny",
@@ -149,12 +149,12 @@ def _sing(place: Place, url: str) -> None:
                 "duration_seconds": 3,
                 "levels": ["top"],
                 "audio_format": "mp3",
-                "prompt": {"asset_id": asset["id"], "seconds": 1.0},
+                "prompt": {"asset_id": asset.id, "seconds": 1.0},
             }
         )
-        *_, done = client.follow(job["id"])
-        assert done["status"] == "succeeded", done
-        song.write_bytes(client._http.get(f"/jobs/{job['id']}/audio?format=ogg").content)
+        *_, done = client.follow_job(job.id)
+        assert done.status == "succeeded", done
+        client.download_audio(done, song, audio_format="ogg")
     assert song.read_bytes()[:4] == b"OggS"
 
 

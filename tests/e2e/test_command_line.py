@@ -95,9 +95,9 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_find_it(environment, tmp_
     assert waiting.returncode == 130
     assert f"jukebox watch {job_id} --url {client.base_url}" in err
     assert "Traceback" not in err
-    assert client.get(job_id)["status"] in ("queued", "running")
-    client.cancel(job_id)
-    assert list(client.follow(job_id))[-1]["status"] == "canceled"
+    assert client.get_job(job_id).status in ("queued", "running")
+    client.cancel_job(job_id)
+    assert list(client.follow_job(job_id))[-1].status == "canceled"
 
 
 def test_what_a_model_cannot_sing_is_refused_with_the_option_at_fault(environment, tmp_path):

@@ -75,6 +75,6 @@ def test_what_cannot_be_gone_on_with_is_one_sentence(run):
 def test_artists_and_genres_go_by_number(run, client):
     numbers = ("--artist-id", "v2=2,v3=2", "--genre-ids", "v2=1,v3=1")
     run("submit", *numbers, "--seconds", "1", "--stop-after", "top")
-    (job,) = client.list_jobs(limit=1)["data"]
-    assert job["labels"]["top"]["artist"]["id"] == 2
-    assert job["labels"]["top"]["genres"][0]["id"] == 1
+    (job,) = client.list_jobs(limit=1).data
+    assert job.labels["top"]["artist"]["id"] == 2
+    assert job.labels["top"]["genres"][0]["id"] == 1

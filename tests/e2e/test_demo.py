@@ -69,7 +69,7 @@ class Run:
 
 def wait_for_worker(run, client):
     deadline = time.monotonic() + 300.0
-    while not (client.is_ready() and client.system()["workers"]):
+    while not (client.is_ready() and client.get_system().workers):
         assert run.process.poll() is None, run.finish()
         assert time.monotonic() < deadline
         time.sleep(0.2)
@@ -77,7 +77,7 @@ def wait_for_worker(run, client):
 
 def ended_job(run, client, job_id):
     deadline = time.monotonic() + 600.0
-    while (job := client.get(job_id))["status"] in ("queued", "running"):
+    while (job := client.get_job(job_id)).status in ("queued", "running"):
         assert run.process.poll() is None, run.finish()
         assert time.monotonic() < deadline, job
         time.sleep(0.2)
@@ -180,7 +180,7 @@ def test_a_demo_whose_worker_cannot_start_shows_why(folder):
 
 def test_serve_outlives_its_killed_processes_and_the_song_goes_on(folder):
     from cli.local.stack import free_port
-    from cli.service.client import JukeboxClient
+    from jukebox_client import JukeboxClient
 
     song = {
         "model": "mini",
@@ -195,12 +195,12 @@ def test_serve_outlives_its_killed_processes_and_the_song_goes_on(folder):
         jobs = []
         for words in ("-m worker", "valkey-server", "-m api"):
             wait_for_worker(run, client)
-            jobs.append(client.submit(song)["id"])
+            jobs.append(client.create_job(song).id)
             kill_and_see_another(run, words)
         wait_for_worker(run, client)
         done = [ended_job(run, client, job) for job in jobs]
-    assert [job["status"] for job in done] == ["succeeded"] * 3
-    assert len({job["outputs"][-1]["sha256"] for job in done}) == 1
+    assert [job.status for job in done] == ["succeeded"] * 3
+    assert len({job.outputs[-1].sha256 for job in done}) == 1
     run.process.send_signal(signal.SIGINT)
     status, _, err = run.finish(timeout_sec=180.0)
     assert status == 0, err
@@ -211,14 +211,15 @@ def test_serve_outlives_its_killed_processes_and_the_song_goes_on(folder):
 
 
 def test_serve_runs_until_it_is_told_to_stop(folder):
+    from cli.commands.song_request import ready_models
     from cli.local.stack import free_port
-    from cli.service.client import JukeboxClient
+    from jukebox_client import JukeboxClient
 
     port = free_port()
     run = Run("serve", "--port", str(port), cwd=folder, REDIS_URL="")
     with JukeboxClient(f"http://127.0.0.1:{port}") as client:
         wait_for_worker(run, client)
-        assert [model["name"] for model in client.models()] == ["mini"]
+        assert ready_models(client) == ["mini"]
     time.sleep(0.5)
     run.process.send_signal(signal.SIGINT)
     status, out, err = run.finish(timeout_sec=180.0)

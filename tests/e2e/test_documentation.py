@@ -75,7 +75,7 @@ def test_every_example_of_the_api_page_answers_as_shown(fresh_stack, tmp_path):
 
 def test_the_api_page_names_every_endpoint(client):
     page = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
-    document = client._json("GET", "/openapi.json")
+    document = client.get_openapi()
     endpoints = [
         f"{method.upper()} {path.replace('{job_id}', '{id}')}"
         for path, methods in document["paths"].items()
@@ -102,6 +102,24 @@ def test_the_readme_s_command_line_and_python_work_one_after_the_other(fresh_sta
     python_command = [sys.executable, "-c", block.code]
     subprocess.run(python_command, cwd=tmp_path, env=environment_of(fresh_stack), check=True)
     assert (tmp_path / "song.wav").read_bytes().startswith(b"RIFF")
+
+
+def test_the_examples_of_the_client_page_work_one_after_the_other(fresh_stack, tmp_path):
+    code = "\n".join(block.code for block in blocks_of("docs/guides/client.md", "client"))
+    done = subprocess.run(
+        [sys.executable, "-c", code.replace(DEFAULT_URL, fresh_stack.url)],
+        cwd=tmp_path,
+        env=environment_of(fresh_stack),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert said[0] == "succeeded 16000 song.wav"
+    assert "invalid_request /duration_seconds" in said
+    assert said[-2:] == ["job_not_found", "2"]
+    assert (tmp_path / "take-0.flac").read_bytes().startswith(b"fLaC")
 
 
 def test_the_commands_of_the_models_page_work(stack, tmp_path):

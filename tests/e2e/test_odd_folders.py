@@ -4,7 +4,7 @@ import pytest
 
 from cli.local.signals import StopSignals
 from cli.local.stack import StackSettings, free_port, running_stack
-from cli.service.client import JukeboxClient, is_over
+from jukebox_client import JukeboxClient, is_over
 
 pytestmark = [pytest.mark.e2e, pytest.mark.redis]
 
@@ -18,7 +18,7 @@ def test_a_service_in_a_folder_of_any_name_sings(tmp_path, tiny_models_dir):
     )
     song = {"model": "tiny", "artist": "The Sawtooths", "genre": "drone", "duration_seconds": 1}
     with running_stack(settings, StopSignals()) as stack, JukeboxClient(stack.url) as client:
-        job = client.submit(song | {"levels": ["top"]})
-        *_, job = client.follow(job["id"])
+        job = client.create_job(song | {"levels": ["top"]})
+        *_, job = client.follow_job(job.id)
     assert is_over(job)
-    assert job["status"] == "succeeded"
+    assert job.status == "succeeded"

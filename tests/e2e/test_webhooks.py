@@ -6,7 +6,7 @@ import pytest
 
 from cli.local.signals import StopSignals
 from cli.local.stack import StackSettings, free_port, running_stack
-from cli.service.client import JukeboxClient
+from jukebox_client import JukeboxClient, verify_webhook
 from tests.e2e.conftest import jukebox
 from tests.fixtures.webhook_receiver import receiving
 
@@ -40,8 +40,8 @@ def test_a_song_tells_a_receiver_all_that_it_was_asked_to(telling_stack, receive
     """The first message is refused once, and comes again."""
     receiver.answers = [500, 200]
     with JukeboxClient(telling_stack.url) as client:
-        secret = client._json("GET", "/webhooks/secret")["secret"]
-        job = client.submit(
+        secret = client.get_webhook_secret().secret
+        job = client.create_job(
             {
                 "model": "tiny",
                 "artist": "",
@@ -52,9 +52,12 @@ def test_a_song_tells_a_receiver_all_that_it_was_asked_to(telling_stack, receive
                 "webhook_events": ["job.running", "job.output", "job.succeeded"],
             }
         )
-        events = [request.verified(secret) for request in receiver.wait_for(4, timeout_sec=240.0)]
-        now = client.get(job["id"])
-    assert {event["data"]["id"] for event in events} == {job["id"]}
+        messages = receiver.wait_for(4, timeout_sec=240.0)
+        events = [request.verified(secret) for request in messages]
+        read = [verify_webhook(each.body, each.headers, secret).to_dict() for each in messages]
+        assert read == events
+        now = client.get_job(job.id)
+    assert {event["data"]["id"] for event in events} == {job.id}
     told = sorted(event["type"] for event in events)
     assert set(told) == {"job.running", "job.output", "job.succeeded"}
     assert len(told) == 4
@@ -63,9 +66,9 @@ def test_a_song_tells_a_receiver_all_that_it_was_asked_to(telling_stack, receive
     [output] = [event for event in events if event["type"] == "job.output"]
     assert output["data"]["level"] == "top"
     [end] = [event for event in events if event["type"] == "job.succeeded"]
-    assert end["data"]["status"] == now["status"] == "succeeded"
-    assert end["timestamp"] == now["completed_at"]
-    assert end["data"]["urls"] == {"self": now["urls"]["self"], "audio": now["urls"]["audio"]}
+    assert end["data"]["status"] == now.status == "succeeded"
+    assert end["timestamp"] == now.to_dict()["completed_at"]
+    assert end["data"]["urls"] == {"self": now.urls.self, "audio": now.urls.audio}
 
 
 def test_the_command_line_names_a_webhook_and_tells_the_secret(telling_stack, receiver, tmp_path):
@@ -85,8 +88,8 @@ def test_the_command_line_names_a_webhook_and_tells_the_secret(telling_stack, re
     assert event["type"] == "job.succeeded"
     jukebox("webhooks", "rotate", "--data-dir", data_dir, environment=environment, cwd=tmp_path)
     with JukeboxClient(telling_stack.url) as client:
-        secrets = client._json("GET", "/webhooks/secret")
-    assert secrets["previous_secret"] == shown.stdout.strip()
+        secrets = client.get_webhook_secret()
+    assert secrets.previous_secret == shown.stdout.strip()
     wrong = ("webhooks", "secret", "nobody", "--data-dir", data_dir)
     jukebox(*wrong, environment=environment, cwd=tmp_path, status=1)
 

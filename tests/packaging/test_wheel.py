@@ -14,7 +14,11 @@ import pytest
 import soundfile
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("api", "cli", "jobs", "jukebox_core", "studio", "worker")
+PACKAGES = {name: name for name in ("api", "cli", "jobs", "jukebox_core", "studio", "worker")} | {
+    "jukebox_client": "client/jukebox_client"
+}
+"""Where each package of the wheel is in a checkout."""
+CLIENT = ROOT / "client"
 
 
 def build(source: Path, into: Path, *options: str) -> Path:
@@ -30,9 +34,9 @@ def build(source: Path, into: Path, *options: str) -> Path:
 def sources(tmp_path_factory) -> Path:
     """What an unpacked archive, or the context of a container image, holds: no git history."""
     folder = tmp_path_factory.mktemp("archive")
-    for name in PACKAGES:
+    for place in PACKAGES.values():
         ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+        shutil.copytree(ROOT / place, folder / place, ignore=ignored)
     for name in ("recipes", "bench", "tests"):
         (folder / name).mkdir()
         (folder / name / "__init__.py").touch()
@@ -88,9 +92,9 @@ def test_the_wheel_holds_the_packages_and_nothing_else(names):
 
 def test_every_file_that_the_code_reads_is_in_the_wheel(names):
     wanted = {
-        str(path.relative_to(ROOT))
-        for package in PACKAGES
-        for path in (ROOT / package).rglob("*")
+        str(Path(name) / path.relative_to(ROOT / place))
+        for name, place in PACKAGES.items()
+        for path in (ROOT / place).rglob("*")
         if path.is_file() and path.suffix != ".pyc"
     }
     suffixes = {Path(name).suffix for name in wanted}
@@ -123,7 +127,9 @@ def test_an_installed_wheel_prints_its_version(commands, tmp_path):
 
 
 def test_the_modules_of_an_installed_wheel_are_its_own(commands, tmp_path):
-    code = "import api, cli, jobs, jukebox_core, worker; print(jukebox_core.__file__)"
+    code = (
+        "import api, cli, jobs, jukebox_client, jukebox_core, worker; print(jukebox_core.__file__)"
+    )
     done = run(commands / "python", "-c", code, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()).is_relative_to(commands.parent)

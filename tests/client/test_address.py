@@ -1,12 +1,14 @@
 """Proxies of the environment, and addresses that are none."""
 
+import re
+
 import pytest
 
-from cli.errors import ServiceUnreachable, UsageError
 from cli.local.stack import free_port
-from cli.service.client import JukeboxClient
-from cli.service.connection import is_loopback
-from tests.cli.scripted import job, json_answer
+from cli.service.sentences import sentence_of
+from jukebox_client import InvalidAddress, ServiceUnreachable
+from jukebox_client.address import is_loopback
+from tests.fixtures.scripted_service import job, json_answer
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
@@ -18,31 +20,34 @@ def no_proxies(monkeypatch):
         monkeypatch.delenv(name.lower(), raising=False)
 
 
-def test_a_service_elsewhere_is_called_through_the_proxy(service, monkeypatch):
+def test_a_service_elsewhere_is_called_through_the_proxy(service, monkeypatch, make_client):
     monkeypatch.setenv("HTTP_PROXY", service.url)
     service.on("GET", "http://studio.example/jobs/job_1", json_answer(job()))
-    with JukeboxClient("http://studio.example") as client:
-        assert client.get("job_1")["id"] == "job_1"
+    with make_client("http://studio.example") as client:
+        assert client.get_job("job_1").id == "job_1"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_the_loopback_is_called_without_the_proxy(service, monkeypatch, host):
+def test_the_loopback_is_called_without_the_proxy(service, monkeypatch, host, make_client):
     for name in ("HTTP_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
     service.on("GET", "/jobs/job_1", json_answer(job()))
-    with JukeboxClient(service.url.replace("127.0.0.1", host)) as client:
-        assert client.get("job_1")["id"] == "job_1"
+    with make_client(service.url.replace("127.0.0.1", host)) as client:
+        assert client.get_job("job_1").id == "job_1"
 
 
-def test_a_host_of_no_proxy_is_called_without_the_proxy(monkeypatch):
+def test_a_host_of_no_proxy_is_called_without_the_proxy(monkeypatch, make_client):
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("NO_PROXY", "studio.invalid")
     with (
-        JukeboxClient("http://studio.invalid") as client,
-        pytest.raises(ServiceUnreachable, match=r"Check --url.*NO_PROXY") as caught,
+        make_client("http://studio.invalid") as client,
+        pytest.raises(ServiceUnreachable) as caught,
     ):
-        client.get("job_1")
-    assert "jukebox serve" not in str(caught.value)
+        client.get_job("job_1")
+    assert not caught.value.was_sent
+    sentence = sentence_of(caught.value)
+    assert re.search(r"Check --url.*NO_PROXY", sentence)
+    assert "jukebox serve" not in sentence
 
 
 @pytest.mark.parametrize(
@@ -58,15 +63,16 @@ def test_the_loopback_is_known_however_it_is_written(host, is_local):
 
 
 @pytest.mark.parametrize("proxy", ["ftp://proxy:1", "socks9://proxy:1"])
-def test_a_proxy_that_cannot_be_used_is_one_sentence(monkeypatch, proxy):
+def test_a_proxy_that_cannot_be_used_is_one_sentence(monkeypatch, proxy, make_client):
     monkeypatch.setenv("ALL_PROXY", proxy)
-    with pytest.raises(UsageError, match="proxy"):
-        JukeboxClient("http://studio.example")
+    with pytest.raises(InvalidAddress, match="proxy"):
+        make_client("http://studio.example")
 
 
 @pytest.mark.parametrize(
     "url", ["studio.example", "ftp://studio.example", "http://", "http://host:port", ""]
 )
-def test_an_address_that_is_no_url_is_one_sentence(url):
-    with pytest.raises(UsageError, match="--url"):
-        JukeboxClient(url)
+def test_an_address_that_is_no_url_is_one_sentence(url, make_client):
+    with pytest.raises(InvalidAddress) as caught:
+        make_client(url)
+    assert "--url" in sentence_of(caught.value)

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.errors import DownloadError, UsageError
-from cli.service.download import audio_outputs, download
-from tests.cli.scripted import Answer, job, output, problem
+from jukebox_client import DownloadFailed, OutputNotFound, audio_outputs
+from tests.fixtures.scripted_service import Answer, a_job, output, problem
 
 SOUND = bytes(range(256)) * 1000
 SHA256 = hashlib.sha256(SOUND).hexdigest()
@@ -35,14 +34,14 @@ def serve_file(service, sound=SOUND, *, etag='"v1"', breaks_after=()):
 
 def test_a_file_arrives_whole_and_leaves_nothing_beside_it(service, client, tmp_path):
     serve_file(service)
-    path = download(client, PATH, {}, tmp_path / "new" / "a.wav", sha256=SHA256)
+    path = client.download(PATH, {}, tmp_path / "new" / "a.wav", sha256=SHA256)
     assert path.read_bytes() == SOUND
     assert [file.name for file in path.parent.iterdir()] == ["a.wav"]
 
 
 def test_a_download_goes_on_where_the_connection_broke(service, client, tmp_path):
     serve_file(service, breaks_after=[100_000, 50_000])
-    path = download(client, PATH, {}, tmp_path / "a.wav", sha256=SHA256)
+    path = client.download(PATH, {}, tmp_path / "a.wav", sha256=SHA256)
     assert path.read_bytes() == SOUND
     ranges = [headers.get("range") for headers in service.asked("GET", PATH)]
     assert ranges == [None, "bytes=100000-", "bytes=150000-"]
@@ -50,28 +49,28 @@ def test_a_download_goes_on_where_the_connection_broke(service, client, tmp_path
 
 def test_another_try_goes_on_where_the_last_one_gave_up(service, client, tmp_path):
     serve_file(service, breaks_after=[10_000] * 5)
-    with pytest.raises(DownloadError, match="50000 of 256000 bytes are kept"):
-        download(client, PATH, {}, tmp_path / "a.wav", sha256=SHA256)
+    with pytest.raises(DownloadFailed, match="50000 of 256000 bytes are kept"):
+        client.download(PATH, {}, tmp_path / "a.wav", sha256=SHA256)
     assert not (tmp_path / "a.wav").exists()
-    path = download(client, PATH, {}, tmp_path / "a.wav", sha256=SHA256)
+    path = client.download(PATH, {}, tmp_path / "a.wav", sha256=SHA256)
     assert path.read_bytes() == SOUND
     assert service.asked("GET", PATH)[-1]["range"] == "bytes=50000-"
 
 
 def test_what_was_kept_of_an_older_file_is_not_mixed_with_a_newer_one(service, client, tmp_path):
     serve_file(service, b"x" * 1000, breaks_after=[10] * 5)
-    with pytest.raises(DownloadError):
-        download(client, PATH, {}, tmp_path / "a.wav")
+    with pytest.raises(DownloadFailed):
+        client.download(PATH, {}, tmp_path / "a.wav")
     serve_file(service, etag='"v2"')
-    assert download(client, PATH, {}, tmp_path / "a.wav").read_bytes() == SOUND
+    assert client.download(PATH, {}, tmp_path / "a.wav").read_bytes() == SOUND
 
 
 def test_a_file_longer_than_the_one_that_is_there_now_is_fetched_anew(service, client, tmp_path):
     serve_file(service, breaks_after=[10_000] * 5)
-    with pytest.raises(DownloadError):
-        download(client, PATH, {}, tmp_path / "a.wav")
+    with pytest.raises(DownloadFailed):
+        client.download(PATH, {}, tmp_path / "a.wav")
     serve_file(service, SOUND[:1000])
-    assert download(client, PATH, {}, tmp_path / "a.wav").read_bytes() == SOUND[:1000]
+    assert client.download(PATH, {}, tmp_path / "a.wav").read_bytes() == SOUND[:1000]
 
 
 def test_a_file_needs_no_head_and_no_content_length(service, client, tmp_path):
@@ -79,7 +78,7 @@ def test_a_file_needs_no_head_and_no_content_length(service, client, tmp_path):
     chunks = f"{len(SOUND):x}\r\n".encode() + SOUND + b"\r\n0\r\n\r\n"
     chunked = {"etag": '"v1"', "transfer-encoding": "chunked"}
     service.on("GET", PATH, Answer(chunks, 200, chunked))
-    assert download(client, PATH, {}, tmp_path / "a.wav", sha256=SHA256).read_bytes() == SOUND
+    assert client.download(PATH, {}, tmp_path / "a.wav", sha256=SHA256).read_bytes() == SOUND
     assert not service.asked("HEAD", PATH)
 
 
@@ -93,14 +92,14 @@ def test_a_full_disk_keeps_what_has_arrived_and_says_so(service, client, tmp_pat
         return opened(path, mode, *rest, **named)
 
     monkeypatch.setattr(Path, "open", full)
-    with pytest.raises(DownloadError, match="No space left on device"):
-        download(client, PATH, {}, tmp_path / "a.wav")
+    with pytest.raises(DownloadFailed, match="No space left on device"):
+        client.download(PATH, {}, tmp_path / "a.wav")
 
 
 def test_bytes_with_another_hash_are_refused_and_thrown_away(service, client, tmp_path):
     serve_file(service)
-    with pytest.raises(DownloadError, match="corrupted"):
-        download(client, PATH, {}, tmp_path / "a.wav", sha256="0" * 64)
+    with pytest.raises(DownloadFailed, match="corrupted"):
+        client.download(PATH, {}, tmp_path / "a.wav", sha256="0" * 64)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -110,13 +109,13 @@ def test_the_finest_finished_level_is_chosen_and_takes_are_in_order():
         output(b"", level="middle", sample=1),
         output(b"", level="middle", sample=0),
     ]
-    chosen = audio_outputs(job(outputs=outputs))
-    assert [(each["level"], each["sample"]) for each in chosen] == [("middle", 0), ("middle", 1)]
-    assert len(audio_outputs(job(outputs=outputs), level="top")) == 1
+    chosen = audio_outputs(a_job(outputs=outputs))
+    assert [(each.level, each.sample) for each in chosen] == [("middle", 0), ("middle", 1)]
+    assert len(audio_outputs(a_job(outputs=outputs), level="top")) == 1
 
 
 def test_a_job_without_sound_yet_is_told_so():
-    with pytest.raises(UsageError, match="has no sound yet"):
-        audio_outputs(job())
-    with pytest.raises(UsageError, match="no sound at level bottom"):
-        audio_outputs(job(), level="bottom")
+    with pytest.raises(OutputNotFound, match="has no sound yet"):
+        audio_outputs(a_job())
+    with pytest.raises(OutputNotFound, match="no sound at level bottom"):
+        audio_outputs(a_job(), level="bottom")

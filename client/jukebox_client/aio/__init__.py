@@ -1,0 +1,1 @@
+"""The asynchronous client; `generate.py` writes the synchronous one from it."""

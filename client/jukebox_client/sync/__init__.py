@@ -1,0 +1,1 @@
+"""The synchronous client: written by `generate.py`, except for this file and `waiting.py`."""

@@ -1,0 +1,136 @@
+"""The files of jobs, and the files that jobs start from."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from jukebox_client.answers import document_of
+from jukebox_client.files import FileInfo, file_info
+from jukebox_client.models import Asset, Job, Lyrics, Peaks
+from jukebox_client.outputs import audio_outputs, named_sha256
+from jukebox_client.paths import path_of
+from jukebox_client.sync.transport import FILE_TIMEOUT_SEC, Transport, present
+
+
+class Files(Transport):
+    """Downloads, uploads, and what the service makes of the audio of a job."""
+
+    def download_audio(
+        self,
+        job: Job,
+        path: str | Path,
+        *,
+        level: str | None = None,
+        take: int = 0,
+        audio_format: str | None = None,
+        overwrite: bool = False,
+        move: Callable[[Path, Path], Path] | None = None,
+    ) -> Path:
+        """Fetch one take of a job to `path`: the finest finished level unless one is named.
+
+        Its hash is checked if the job names it; other formats are encoded when asked for. The rest
+        is as for `download`.
+
+        Raises:
+            OutputNotFound: there is no such audio file yet.
+        """
+        (output,) = audio_outputs(job, level=level, take=take)
+        audio_format = audio_format or output.format
+        return self.download(
+            path_of("jobs", job.id, "audio"),
+            {"level": output.level, "sample": output.sample, "format": audio_format},
+            Path(path),
+            sha256=named_sha256(output, audio_format),
+            overwrite=overwrite,
+            move=move,
+        )
+
+    def check_audio(
+        self,
+        job_id: str,
+        *,
+        level: str | None = None,
+        sample: int | None = None,
+        format: str | None = None,
+    ) -> FileInfo:
+        """Size, type and hash of an audio file."""
+        params = present({"level": level, "sample": sample, "format": format})
+        path = path_of("jobs", job_id, "audio")
+        return file_info(self.request("HEAD", path, params=params, timeout=FILE_TIMEOUT_SEC))
+
+    def download_codes(
+        self,
+        job_id: str,
+        path: str | Path,
+        *,
+        overwrite: bool = False,
+        move: Callable[[Path, Path], Path] | None = None,
+    ) -> Path:
+        """Fetch the codes of all finished levels (safetensors) to `path`; see `download`."""
+        source = path_of("jobs", job_id, "codes")
+        return self.download(source, {}, Path(path), overwrite=overwrite, move=move)
+
+    def check_codes(self, job_id: str) -> FileInfo:
+        """Size and hash of the codes of a job."""
+        return file_info(self.request("HEAD", path_of("jobs", job_id, "codes")))
+
+    def download_alignment(
+        self, job_id: str, *, sample: int | None = None, format: str | None = None
+    ) -> str:
+        """When each word of a take is sung: `json`, `lrc`, `lrc-lines` or `vtt`, as text."""
+        params = present({"sample": sample, "format": format})
+        path = path_of("jobs", job_id, "alignment")
+        return (self.request("GET", path, params=params)).text
+
+    def get_peaks(
+        self,
+        job_id: str,
+        *,
+        level: str | None = None,
+        sample: int | None = None,
+        points: int | None = None,
+        bits: int | None = None,
+    ) -> Peaks:
+        """The waveform of an audio file: the lowest and highest sample of each of its parts."""
+        params = {"level": level, "sample": sample, "points": points, "bits": bits}
+        return self._get(Peaks, path_of("jobs", job_id, "peaks"), params)
+
+    def get_spectrogram(
+        self,
+        job_id: str,
+        *,
+        level: str | None = None,
+        sample: int | None = None,
+        width: int | None = None,
+        height: int | None = None,
+    ) -> bytes:
+        """A picture of an audio file (PNG); `width` and `height` in pixels."""
+        params = {"level": level, "sample": sample, "width": width, "height": height}
+        path = path_of("jobs", job_id, "spectrogram.png")
+        return (self.request("GET", path, params=present(params))).content
+
+    def get_lyrics(self, job_id: str) -> Lyrics:
+        """The lyrics of a job as the model reads them, window by window."""
+        return self._get(Lyrics, path_of("jobs", job_id, "lyrics"))
+
+    def create_asset(
+        self, file: str | Path | bytes | IO[bytes], *, filename: str | None = None
+    ) -> Asset:
+        """Upload a sound, or codes in safetensors. Whatever is lost on the way, it is one asset.
+
+        Raises OSError when the file cannot be read.
+        """
+        if isinstance(file, (str, Path)):
+            with Path(file).open("rb") as content:
+                return self.create_asset(content, filename=filename or Path(file).name)
+        files = {"file": (filename or "file", file)}
+        response = self._once("POST", "/assets", files=files, timeout=FILE_TIMEOUT_SEC)
+        return document_of(response, Asset)
+
+    def get_asset(self, asset_id: str) -> Asset:
+        """The properties of an uploaded file."""
+        return self._get(Asset, path_of("assets", asset_id))
+
+    def delete_asset(self, asset_id: str) -> None:
+        """Delete an uploaded file; jobs have their own copy."""
+        self.request("DELETE", path_of("assets", asset_id))
