@@ -75,7 +75,7 @@ def assert_promises(
         _assert_one_result(world, job)
         if job.id not in failed:
             _assert_same_song(world, job, undisturbed)
-    _assert_nothing_left(world, jobs)
+    assert_nothing_left(world, jobs)
     _note(fault, lost_sec)
     assert lost_sec <= lost_at_most_sec
     return jobs
@@ -112,7 +112,7 @@ def _assert_same_song(world: World, job: Job, undisturbed: Undisturbed) -> None:
         assert hashlib.sha256(content).hexdigest() == mine.sha256 == theirs.sha256
 
 
-def _assert_nothing_left(world: World, jobs: list[Job]) -> None:
+def assert_nothing_left(world: World, jobs: list[Job]) -> None:
     deadline = time.monotonic() + SETTLE_SEC
     while (left := _left(world, jobs)) and time.monotonic() < deadline:
         time.sleep(0.1)
