@@ -59,7 +59,8 @@ class ScriptedWorker:
         """Write one level's codes and sounds, and hand on to the next stage."""
         job, level = claim.job, str(claim.job.stage)
         plan, samples = job.plan[level], job.request.num_samples
-        total, prompt = plan.tokens_total, plan.prompt_tokens
+        total = plan.tokens_total
+        prompt = plan.given_tokens if plan.infills else plan.prompt_tokens
         rows = samples * job.channels_of(level)
         codes = np.arange(rows * total, dtype=np.int64).reshape(rows, total) % 64
         if prompt:
