@@ -116,3 +116,19 @@ def test_a_section_of_a_draft_or_of_uploaded_codes_is_redone_and_upsampled(http)
     np.testing.assert_array_equal(codes["top"][:, :20], codes_of(http, draft)["top"][:, :20])
     assert codes["bottom"].shape == (1, 1600)
     assert other["lyrics_as_read"] == "new words"
+
+
+def test_a_section_of_a_stereo_song_is_redone_in_both_channels(http):
+    body = {**SONG, "duration_seconds": 4.8, "seed": 1, "channels": 2}
+    song = sung(http, **body)
+    job = sung(http, mode="redo", parent_id=song["id"], **SECTION, seed=2)
+    assert job["outputs"][-1]["channels"] == 2
+    new, old = codes_of(http, job), codes_of(http, song)
+    sound, before = sound_of(http, job), sound_of(http, song)
+    assert sound.shape == before.shape == (300 * 256, 2)
+    for channel in range(2):
+        for stream, parent, per_top in (
+            (new["bottom"][channel], old["bottom"][channel], 16),
+            (sound[:, channel], before[:, channel], 256),
+        ):
+            assert_same_outside(job, stream, parent, per_top, 300 * per_top)
