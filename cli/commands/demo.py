@@ -88,7 +88,10 @@ def _show(job: Job, path: Path) -> None:
         notes().print(terminal_picture(audio, sample_rate_hz))
     results().print(escape(str(picture)))
     notes().print(MINI_IS_SMALL)
-    notes().print(f"The service has been stopped. Next: `{escape(command('serve'))}`.")
+    notes().print(
+        f"The service has been stopped. Next: `{escape(command('serve'))}`, and open its page, "
+        f"http://127.0.0.1:{options.DEFAULT_PORT}/"
+    )
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from cli.local.signals import Interrupted, StopSignals
 from cli.local.stack import LOGS_FOLDER, StackSettings, running_stack
 from cli.local_model import default_model
 from cli.optional_packages import STACK_PACKAGES, require_packages
+from cli.terminal.browser import has_screen, open_page
 from cli.terminal.console import escape, notes, results
 from jobs.api_keys import ApiKeyFile
 from jukebox_core.errors import JukeboxError
@@ -38,6 +39,12 @@ def serve(
             help="Send webhooks when jobs end; also starts the sender.",
         ),
     ] = False,
+    browser: Annotated[
+        bool,
+        typer.Option(
+            "--browser/--no-browser", help="Open the studio in a browser if there is a screen."
+        ),
+    ] = True,
 ) -> None:
     """Run the API and a worker until Ctrl-C.
 
@@ -58,6 +65,8 @@ def serve(
         try:
             with running_stack(settings, signals) as stack:
                 _show_addresses(settings)
+                if browser and has_screen():
+                    open_page(settings.url)
                 while True:
                     stack.revive(lambda news: notes().print(escape(news)))
                     time.sleep(_CHECK_SEC)
@@ -69,6 +78,7 @@ def _show_addresses(settings: StackSettings) -> None:
     catalog = ModelCatalog(settings.models_dir, BUNDLED_MODELS)
     names = catalog.names()
     body = json.dumps(_example_song(catalog), ensure_ascii=False)
+    results().print(f"studio   {settings.url}/")
     results().print(f"API      {settings.url}")
     results().print(f"docs     {settings.url}/docs")
     results().print(f"models   {escape(', '.join(names))}")
