@@ -14,7 +14,7 @@ from api.web.errors import InvalidRequest, invalid_field
 from jobs.record.job import Job, JobStatus, LevelProgress, Stage, new_job_id
 from jobs.record.request import MAX_SECONDS, JobRequest
 from jobs.record.sections import PlannedSection, plan_section
-from jobs.record.songs import PlannedSong, complete_request, plan_request
+from jobs.record.songs import Infills, PlannedSong, complete_request, plan_request
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import LabelError, SongError
 from jukebox_core.labels import JukeboxTokenizer
@@ -38,9 +38,9 @@ _SECONDS = re.compile(r"(?<=_)sec\b")
 class Prompt:
     """What is there before anything is drawn.
 
-    `kept_tokens` are codes of each level that are never drawn again, per sample. `duration_sec` is
-    the whole length that is wanted, None for the request's own. `pointer` is the field of the
-    request that named all this.
+    `kept_tokens` are codes of each level, per sample; they are drawn again only where there are
+    `infills`. `duration_sec` is the whole length that is wanted, None for the request's own.
+    `pointer` is the field of the request that named all this.
     """
 
     job_id: str = field(default_factory=new_job_id)
@@ -48,6 +48,7 @@ class Prompt:
     duration_sec: float | None = None
     parent: Job | None = None
     pointer: tuple[str | int, ...] = ()
+    infills: Infills = field(default_factory=dict)
 
 
 def admit(
@@ -112,7 +113,7 @@ def _planned(
         config,
         duration_sec=duration_sec,
         prompt_tokens=start.kept_tokens,
-        infills=None if section is None else section.infills,
+        infills=start.infills if section is None else section.infills,
         lyrics=None if section is None else section.section.lyrics,
     )
     if not planned.has_work and request.mode != "splice":

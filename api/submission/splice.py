@@ -3,7 +3,7 @@
 The codes are copied into the folder of the new job, joined; none is changed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -47,7 +47,7 @@ from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import SongError
 from jukebox_core.models.catalog import ModelCard
 from jukebox_core.sampling.cascade import default_song_duration_sec
-from jukebox_core.sampling.splice import PlacedPart, SplicePlan, Stretch, plan_splice
+from jukebox_core.sampling.splice import PlacedPart, SplicePlan, Stretch, mend_infills, plan_splice
 from jukebox_core.units import Level
 
 _LABELS = ("artist", "genre", "artist_id", "genre_ids")
@@ -85,8 +85,16 @@ def spliced(services: Services, caller: Caller, body: SpliceBody, job_id: str) -
     request = _request(body, card, parts, spans, levels)
     num_tokens = plan.num_tokens(card.config.time_base)
     kept = {level: number for level, number in num_tokens.items() if level.label in levels}
-    _check_takes(request, kept)
-    prompt = Prompt(job_id=job_id, kept_tokens=kept, duration_sec=duration_sec, pointer=("parts",))
+    mended = mend_infills(card.config.time_base, plan, body.mend_seconds)
+    infills = {level: mended[level] for level in kept if level in mended}
+    _check_takes(request, num_given=0 if infills else len(kept))
+    prompt = Prompt(
+        job_id=job_id,
+        kept_tokens=kept,
+        duration_sec=duration_sec,
+        pointer=("parts",),
+        infills=infills,
+    )
     job = admit(request, card, now=datetime.now(UTC), prompt=prompt)
     name = services.artifacts.write_all_codes(
         job_id,
@@ -228,8 +236,9 @@ def _levels(body: SpliceBody, plan: SplicePlan) -> tuple[LevelName, ...]:
     return LEVEL_NAMES[: len(plan.levels)]
 
 
-def _check_takes(request: JobRequest, kept: Mapping[Level, int]) -> None:
-    if request.num_samples > 1 and len(kept) == len(request.levels):
+def _check_takes(request: JobRequest, *, num_given: int) -> None:
+    """Raises InvalidRequest for several takes of levels that are all there as they are."""
+    if request.num_samples > 1 and num_given == len(request.levels):
         sentence = "nothing is generated, so all takes would be the same: ask for one"
         raise invalid_field("body", ["num_samples"], sentence)
 

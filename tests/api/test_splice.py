@@ -283,3 +283,21 @@ async def test_a_song_that_is_to_grow_backwards_is_told_why_it_cannot(service: S
 )
 async def test_other_mistakes_are_not_taken_for_it(service: Service, body):
     assert_problem(await service.client.post("/jobs", json=body), 422, "invalid_request")
+
+
+async def test_joins_are_mended_below_the_top_alone_and_the_record_says_where(service: Service):
+    one, two = await sung(service), await sung(service)
+    parts = [part(one, 0, 200), part(one, 200, 250), part(two, 300, 400)]
+    body = {"mode": "splice", "parts": parts, "mend_seconds": 10 * TOKEN_SEC}
+    job = await accepted(service, **body, num_samples=2)
+    plan = service.store.get(job["id"]).plan
+    assert plan["top"].infills == ()
+    ((start, end, join_end),) = plan["middle"].infills
+    assert (start, end) == (240 * 4, 260 * 4)
+    assert join_end > end
+    ((bottom_start, bottom_end, _),) = plan["bottom"].infills
+    assert (bottom_start, bottom_end) == (start * 4, join_end * 4)
+    assert plan["middle"].prompt_tokens == 350 * 4 - (join_end - start)
+    assert prompt_codes(service, job)["middle"].shape == (1, 350 * 4)
+    draft = await accepted(service, **body, levels=["top"])
+    assert service.store.get(draft["id"]).plan["top"].windows_total == 0

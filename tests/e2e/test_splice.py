@@ -57,3 +57,26 @@ def test_drafts_are_joined_and_become_one_song_now_or_later(http):
     for level in PER_TOP:
         np.testing.assert_array_equal(found[level], again[level])
         assert found[level].shape == (1, 100 * PER_TOP[level])
+
+
+def test_a_mended_splice_is_another_one_around_its_joins_alone_and_can_be_edited_on(http):
+    one = sung(http, **SONG, duration_seconds=3.2, seed=1)
+    two = sung(http, **{**SONG, "genre": "polka"}, duration_seconds=3.2, seed=2)
+    parts = [part(one, 0, 100), part(two, 60, 190)]
+    plain = sung(http, mode="splice", parts=parts)
+    mended = sung(http, mode="splice", parts=parts, mend_seconds=0.16, seed=3)
+    before, after = codes_of(http, plain), codes_of(http, mended)
+    np.testing.assert_array_equal(after["top"], before["top"])
+    for level, reach in (("middle", 16), ("bottom", 24)):
+        changed = np.flatnonzero(after[level][0] != before[level][0]) / PER_TOP[level]
+        assert len(changed)
+        assert 90 <= changed.min() < 100 < changed.max() < 110 + reach
+    samples = sound_of(http, mended), sound_of(http, plain)
+    assert np.array_equal(samples[0][:15_000], samples[1][:15_000])
+    assert not np.array_equal(samples[0][:26_000], samples[1][:26_000])
+    section = {"start_seconds": 1.0, "end_seconds": 1.4}
+    redone = sung(http, mode="redo", parent_id=mended["id"], **section, seed=4)
+    again = codes_of(http, redone)
+    np.testing.assert_array_equal(again["top"][:, :60], after["top"][:, :60])
+    assert (again["top"] != after["top"]).any()
+    assert redone["parent_ids"] == [mended["id"]]
