@@ -1,12 +1,15 @@
 """Are joins of spliced songs heard, and does mending help? `python -m bench.splice [MODEL]`.
 
-Songs of different artists, genres and seeds are cut in the middle of a phrase and joined, plain and
-mended. At each join the change of the spectrum is compared with changes anywhere else in the song.
+Songs of different artists, genres and seeds are cut and joined: plain, mended for some lengths, and
+with all levels below the top generated anew, which is the best that can be had where the music
+itself changes. The change of the spectrum at each join, and where a mended song goes back to the
+old codes, is compared with changes anywhere else in the song.
 """
 
 import argparse
 import statistics
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -16,41 +19,68 @@ from bench.machine import describe_machine, tell
 from bench.song import FRAME_SEC, change_at
 from jukebox_core import JukeboxModel, SplicePart
 from jukebox_core.labels import Labels
-from jukebox_core.units import Level
+from jukebox_core.units import COARSE_TO_FINE, Level
 
-_FRAME_STEPS = 4
-"""Places around a join, a quarter of a frame apart, of which the largest change counts."""
+_SKIPPED_SEC = 0.3
+"""How much further on the second song is cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The sound of a splice, float32 [samples], the sample at which it is joined, and that at which
+    the codes are the old ones again, if they were sampled again."""
+
+    sound: Tensor
+    join: int
+    return_: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How much the spectrum changes at a place, how much elsewhere, and its rank among those."""
+
+    db: float
+    db_elsewhere: float
+    rank: float
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, and print one line for each length of mending; JSON in the last line."""
+    """Measure; JSON in the last line."""
     options = _parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
     model = JukeboxModel.from_pretrained(options.model)
-    rate_hz = model.config.time_base.sample_rate_hz
     drawn = [_song(model, number, options.seconds) for number in range(options.songs + 1)]
+    rate_hz = model.config.time_base.sample_rate_hz
     rows = [
         {"mend_seconds": mend_sec, **_row(list(_spliced(model, drawn, mend_sec)), rate_hz)}
-        for mend_sec in options.mend
+        for mend_sec in (*options.mend, None)
     ]
-    tell(describe_machine(torch.device("cpu")) | {"model": model.config.name, "joins": rows})
+    tell(describe_machine(torch.device("cpu")) | {"model": model.config.name, "splices": rows})
 
 
 def _spliced(
-    model: JukeboxModel, drawn: Sequence[tuple[list[Tensor], Labels]], mend_sec: float
-) -> Iterator[tuple[Tensor, int]]:
-    """The sound float32 [samples] of each splice, and the sample at which it is joined."""
+    model: JukeboxModel, drawn: Sequence[tuple[list[Tensor], Labels]], mend_sec: float | None
+) -> Iterator[Joined]:
+    """Each song joined to the next; None generates the finer levels of the joined tops."""
     time_base = model.config.time_base
     for number, ((first, names), (second, other_names)) in enumerate(pairwise(drawn)):
-        join = first[0].shape[1] // 2
-        join_sec = time_base.tokens_to_seconds(join, Level.TOP)
+        join_sec = time_base.tokens_to_seconds(first[0].shape[1] // 2, Level.TOP)
         parts = [
             SplicePart(codes=first, end_sec=join_sec, labels=names),
-            SplicePart(codes=second, start_sec=join_sec + 0.3, labels=other_names),
+            SplicePart(codes=second, start_sec=join_sec + _SKIPPED_SEC, labels=other_names),
         ]
-        codes = model.splice(parts, mend_sec=mend_sec, seed=1000 + number)
+        plain = model.splice(parts)
+        if mend_sec is None:
+            parts = [replace(part, codes=part.codes[:1]) for part in parts]
+            codes = model.splice(parts, levels=COARSE_TO_FINE, seed=1000 + number)
+        else:
+            codes = model.splice(parts, mend_sec=mend_sec, seed=1000 + number)
+        changed = torch.nonzero(codes[-1][0] != plain[-1][0])[:, 0]
+        end = None
+        if mend_sec and len(changed):
+            end = time_base.tokens_to_samples(int(changed.max()) + 1, Level.BOTTOM)
         sound = model.decode(codes)[0, :, 0].cpu()
-        yield sound, time_base.tokens_to_samples(join, Level.TOP)
+        yield Joined(sound, time_base.seconds_to_samples(join_sec), end)
 
 
 def _song(model: JukeboxModel, number: int, seconds: float) -> tuple[list[Tensor], Labels]:
@@ -62,31 +92,35 @@ def _song(model: JukeboxModel, number: int, seconds: float) -> tuple[list[Tensor
     return model.ancestral_sample(names, duration_sec=seconds, seed=number), names
 
 
-def _row(songs: Sequence[tuple[Tensor, int]], rate_hz: int) -> dict[str, float]:
-    at_joins, elsewhere, ranks = [], [], []
-    for sound, join in songs:
-        frame = 2 ** round(torch.log2(torch.tensor(FRAME_SEC * rate_hz)).item())
-        step = frame // _FRAME_STEPS
-        at_join = max(change_at(sound, join + k * step, frame) for k in range(-1, 2))
-        others = [
-            max(change_at(sound, place + k * step, frame) for k in range(-1, 2))
-            for place in range(2 * frame, len(sound) - 2 * frame, frame)
-            if abs(place - join) > 2 * frame
-        ]
-        at_joins.append(at_join)
-        elsewhere += others
-        ranks.append(statistics.mean(other < at_join for other in others))
-    return {
-        "joins": len(songs),
-        "db_at_joins": round(statistics.mean(at_joins), 2),
-        "db_elsewhere": round(statistics.mean(elsewhere), 2),
-        "mean_rank": round(statistics.mean(ranks), 2),
-    }
+def _row(songs: Sequence[Joined], rate_hz: int) -> dict[str, float]:
+    frame = 2 ** round(torch.log2(torch.tensor(FRAME_SEC * rate_hz)).item())
+    joins = [_change(song.sound, song.join, frame) for song in songs]
+    returns = [_change(song.sound, song.return_, frame) for song in songs if song.return_]
+    row: dict[str, float] = {"joins": len(joins)}
+    for name, found in (("joins", joins), ("returns", returns)):
+        if found:
+            row[f"db_at_{name}"] = round(statistics.mean(each.db for each in found), 2)
+            row[f"rank_of_{name}"] = round(statistics.mean(each.rank for each in found), 2)
+    return row | {"db_elsewhere": round(statistics.mean(each.db_elsewhere for each in joins), 2)}
+
+
+def _change(sound: Tensor, place: int, frame: int) -> Change:
+    """The largest of three changes a quarter of a frame apart, at a place and everywhere else."""
+    steps = [-frame // 4, 0, frame // 4]
+
+    def largest(near: int) -> float:
+        return max(change_at(sound, near + step, frame) for step in steps)
+
+    places = range(2 * frame, len(sound) - 2 * frame, frame)
+    place = min(max(place, places.start), places.stop)
+    others = [largest(each) for each in places if abs(each - place) > 2 * frame]
+    db = largest(place)
+    return Change(db, statistics.mean(others), statistics.mean(other < db for other in others))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.splice", description=__doc__)
-    parser.add_argument("model", nargs="?", default="mini")
+    parser.add_argument("model", nargs="?", default="mini", help="directory, or mini")
     parser.add_argument("--songs", type=int, default=20, help="splices that are measured")
     parser.add_argument("--seconds", type=float, default=6.0, help="of each song")
     parser.add_argument("--mend", type=float, nargs="+", default=[0.0, 0.25, 0.5, 1.0])
