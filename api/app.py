@@ -20,6 +20,7 @@ from api.rollback import Withdrawals
 from api.routes import (
     alignment,
     annotations,
+    archive,
     audio,
     docs,
     events,
@@ -71,6 +72,7 @@ _ROUTERS = (
     audio.router,
     peaks.router,
     spectrogram.router,
+    archive.router,
     alignment.router,
     lyrics.router,
     assets_routes.router,

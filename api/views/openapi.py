@@ -319,6 +319,7 @@ EXAMPLE_JOB: dict[str, Any] = {
         "children": f"{_PATH}/children",
         "peaks": f"{_PATH}/peaks",
         "spectrogram": f"{_PATH}/spectrogram.png",
+        "archive": f"{_PATH}/archive",
         "signed": None,
     },
     "input": {

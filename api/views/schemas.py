@@ -153,6 +153,7 @@ class SignedUrls(BaseModel):
     events: str
     peaks: str
     spectrogram: str
+    archive: str
     expires_at: datetime
 
 
@@ -171,6 +172,7 @@ class JobUrls(BaseModel):
     children: str
     peaks: str
     spectrogram: str
+    archive: str
     signed: SignedUrls | None = Field(
         description="null if no key is needed, or if the key lacks the scope `read`"
     )

@@ -113,6 +113,7 @@ def job_urls(job_id: str, root: str, signer: UrlSigner | None = None) -> JobUrls
         children=f"{path}/children",
         peaks=f"{path}/peaks",
         spectrogram=f"{path}/spectrogram.png",
+        archive=f"{path}/archive",
         signed=signer and _signed_urls(job_id, root, signer),
     )
 
@@ -129,6 +130,7 @@ def _signed_urls(job_id: str, root: str, signer: UrlSigner) -> SignedUrls:
         events=signed("events"),
         peaks=signed("peaks"),
         spectrogram=signed("spectrogram.png"),
+        archive=signed("archive"),
         expires_at=datetime.fromtimestamp(signer.expires_at, UTC),
     )
 

@@ -76,6 +76,37 @@ class SoundTarget:
         return self.audio_format or job.input.audio_format
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveTarget:
+    """Where an archive goes, and the format of its sounds; None: as the job made them."""
+
+    output: OutputPath
+    audio_format: str | None
+    overwrite: bool
+
+    @classmethod
+    def of(cls, output: OutputPath | None, said_format: str | None, *, overwrite: bool) -> Self:
+        """The target. Raises UsageError: the file does not end in `.zip`."""
+        output = output or HERE
+        output.format_among({"zip": "zip"})
+        return cls(output=output, audio_format=said_format, overwrite=overwrite)
+
+
+def download_archive(client: JukeboxClient, job: Job, target: ArchiveTarget) -> None:
+    """Fetch everything of a job as a ZIP file, and print its path.
+
+    Raises:
+        UsageError: the file exists and is not to be replaced.
+        DownloadFailed: it did not arrive.
+    """
+    song = song_name(job.title, job.input.artist, job.id)
+    (path,) = target.output.files([download_name(song, "zip", job_id=job.id)])
+    target.output.check_writable([path], overwrite=target.overwrite)
+    move = partial(move_into_place, overwrite=target.overwrite)
+    place = client.download_archive(job.id, path, format=target.audio_format, move=move)
+    results().print(escape(str(place)))
+
+
 def _name(job: Job, output: Output, suffix: str) -> str:
     """What the service calls the file, by the title of the job."""
     is_finest = output.level == job.progress.levels[-1].level

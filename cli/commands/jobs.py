@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from cli import options, raw_ids
-from cli.commands.downloads import SoundTarget, download_all
+from cli.commands.downloads import ArchiveTarget, SoundTarget, download_all, download_archive
 from cli.commands.follow import follow_new_job, show_figures, wait_for_end
 from cli.commands.song_request import audio_asset, default_model_of, present, show_what_is_sung
 from cli.errors import UsageError
@@ -216,12 +216,25 @@ def download(
         typer.Option("--take", "--sample", min=0, help="Download only this take, counted from 0."),
     ] = None,
     audio_format: options.FormatOption = None,
+    archive: Annotated[
+        bool,
+        typer.Option("--archive", help="Download takes, lyrics and codes as one ZIP file."),
+    ] = False,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
     """Download the audio of a job.
 
     Downloads all takes, or one with --take. Interrupted downloads are resumed.
     """
+    if archive:
+        if level is not None or take is not None:
+            raise UsageError(
+                "--archive has all takes: it cannot be combined with --level or --take"
+            )
+        place = ArchiveTarget.of(output, audio_format, overwrite=overwrite)
+        with JukeboxClient(url) as client:
+            download_archive(client, for_job(client, job_id, client.get_job), place)
+        return
     target = SoundTarget.of(output, audio_format, overwrite=overwrite)
     with JukeboxClient(url) as client:
         job = for_job(client, job_id, client.get_job)

@@ -378,6 +378,7 @@ class SignedUrls(Document):
     events: str = absent()
     peaks: str = absent()
     spectrogram: str = absent()
+    archive: str = absent()
     expires_at: AwareDatetime = absent()
 
 
@@ -396,6 +397,7 @@ class JobUrls(Document):
     children: str = absent()
     peaks: str = absent()
     spectrogram: str = absent()
+    archive: str = absent()
     signed: SignedUrls | None = absent()
     """null if no key is needed, or if the key lacks the scope `read`"""
 

@@ -26,6 +26,7 @@ OPERATION_IDS = {
     "downloadAlignment",
     "getPeaks",
     "getSpectrogram",
+    "downloadArchive",
     "getLyrics",
     "previewLyrics",
     "createJob",

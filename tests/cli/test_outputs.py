@@ -235,6 +235,20 @@ def test_songs_of_one_title_get_a_number_and_are_fetched_once(service, run, tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["Rain-2.wav", "Rain.wav"]
 
 
+def test_an_archive_is_called_by_the_title_and_replaces_nothing(service, run, tmp_path):
+    done = job("succeeded", title="Rain")
+    service.on("GET", "/jobs/job_1", json_answer(done))
+    service.on("GET", "/jobs/job_1/archive", Answer(b"PK", 200, {"etag": '"1"'}))
+    assert run("download", "job_1", "--archive", "--format", "mp3").stdout == "Rain.zip\n"
+    assert service.requests[-1][1].endswith("/archive?format=mp3")
+    assert run("download", "job_1", "--archive").stdout == "Rain-2.zip\n"
+    assert run("download", "job_1", "--archive", "-o", "all.zip").stdout == "all.zip\n"
+    assert (tmp_path / "all.zip").read_bytes() == b"PK"
+    for wrong in (("-o", "all.zip"), ("-o", "all.mp3"), ("--take", "0"), ("--level", "top")):
+        with pytest.raises(UsageError):
+            run("download", "job_1", "--archive", *wrong)
+
+
 def test_download_into_a_folder_that_is_not_there_makes_it(service, run, tmp_path):
     script_a_song(service)
     lines = run("download", "job_1", "-o", "drafts/").stdout.splitlines()

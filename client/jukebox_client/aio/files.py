@@ -70,6 +70,25 @@ class AsyncFiles(AsyncTransport):
         source = path_of("jobs", job_id, "codes")
         return await self.download(source, {}, Path(path), overwrite=overwrite, move=move)
 
+    async def download_archive(
+        self,
+        job_id: str,
+        path: str | Path,
+        *,
+        levels: str | None = None,
+        format: str | None = None,
+        overwrite: bool = False,
+        move: Callable[[Path, Path], Path] | None = None,
+    ) -> Path:
+        """Fetch takes, lyrics, codes and the job as a ZIP file to `path`; see `download`.
+
+        `levels` is `finest` or `all`. A broken connection begins again, since an archive has no
+        ranges.
+        """
+        source = path_of("jobs", job_id, "archive")
+        params = present({"levels": levels, "format": format})
+        return await self.download(source, params, Path(path), overwrite=overwrite, move=move)
+
     async def check_codes(self, job_id: str) -> FileInfo:
         """Size and hash of the codes of a job."""
         return file_info(await self.request("HEAD", path_of("jobs", job_id, "codes")))
