@@ -146,8 +146,21 @@ export interface LyricsWindow {
   text: string;
 }
 
+export interface LyricsWord {
+  text: string;
+  first_character: number;
+  start_seconds: number;
+  end_seconds: number;
+  fits: boolean;
+}
+
 export interface Lyrics {
   text: string | null;
   paced_text: string | null;
   windows: LyricsWindow[];
+  words: LyricsWord[];
+  seconds_needed: number | null;
+  sung: string | null;
+  left: string | null;
+  next: string | null;
 }

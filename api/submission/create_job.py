@@ -208,7 +208,18 @@ def _from_codes(services: Services, caller: Caller, body: FromCodesBody, job_id:
             spans = section_spans(body, job, origin.parent, card.config)
         case _:
             spans = inherited_spans(body, origin.parent, job)
-    return replace(job, prompt_codes_name=name, spans=spans)
+    return replace(
+        job, prompt_codes_name=name, spans=spans, lyric_joins=_lyric_joins(body, origin.parent, job)
+    )
+
+
+def _lyric_joins(body: FromCodesBody, parent: Job | None, job: Job) -> tuple[int, ...]:
+    """Where the song was continued with the same lyrics; none where its words are others."""
+    if parent is None or isinstance(body, RedoBody) or parent.lyrics != job.lyrics:
+        return ()
+    num_kept = job.plan[Level.TOP.label].prompt_tokens
+    before = tuple(join for join in parent.lyric_joins if join < num_kept)
+    return (*before, num_kept) if isinstance(body, ContinueBody) else before
 
 
 def _whole_length_sec(config: JukeboxConfig, num_top_tokens: int, body: FromCodesBody) -> float:

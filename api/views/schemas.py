@@ -97,6 +97,16 @@ class LyricsWindowView(BaseModel):
     text: str
 
 
+class LyricsWordView(BaseModel):
+    """A word of the lyrics, and when it would be sung at the planned pace."""
+
+    text: str
+    first_character: int
+    start_seconds: float = Field(description="Relative to the generated part")
+    end_seconds: float
+    fits: bool = Field(description="Whether it lies within the generated part")
+
+
 class LyricsView(BaseModel):
     """Lyrics as a model reads them."""
 
@@ -108,6 +118,21 @@ class LyricsView(BaseModel):
         description="The part sung in the generated part if spread evenly over the full song"
     )
     windows: list[LyricsWindowView]
+    words: list[LyricsWordView] = Field(
+        description="At the pace that the model is told: evenly over the full song, but no faster "
+        "than people sing"
+    )
+    seconds_needed: float | None = Field(
+        description="Length of the generated part in which all words fit at that pace"
+    )
+    sung: str | None = Field(
+        description="The text up to the last word that the take has sung; null without lyric timing"
+    )
+    left: str | None = Field(description="The rest of the text")
+    next: str | None = Field(
+        description="What a `continue` of `next_seconds` would read of the rest; null if the song "
+        "cannot be that long"
+    )
 
 
 class PartView(BaseModel):

@@ -153,6 +153,8 @@ def job_to_fields(job: Job) -> dict[str, str]:
     if len(job.parent_ids) > 1:
         # A single one is the `parent_id`, which every release indexes by.
         fields["parent_ids"] = " ".join(job.parent_ids)
+    if job.lyric_joins:
+        fields["lyric_joins"] = " ".join(map(str, job.lyric_joins))
     if job.spans:
         fields["spans"] = _spans_to_json(job.spans)
     if job.warnings:
@@ -221,6 +223,7 @@ def _job_from_fields(fields: Mapping[str, str], windows: Mapping[str, str] | Non
         favorite="favorite" in fields,
         metadata=json.loads(fields.get("metadata", "{}")),
         parent_ids=tuple(fields.get("parent_ids", "").split()),
+        lyric_joins=tuple(map(int, fields.get("lyric_joins", "").split())),
         spans=_spans_from_json(fields["spans"]) if "spans" in fields else (),
         needs_newer_release=has_unknown_wishes or int(fields.get("format", 1)) > RECORD_FORMAT,
         **optional,

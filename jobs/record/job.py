@@ -263,6 +263,9 @@ class Job:
     (`jobs/record/annotations.py`): they may change at any time, whatever the status.
     With `deleted_at` it is in the trash, until `expires_at`, and can be restored.
 
+    `lyric_joins` are the tokens of the top level at which a song was continued with the same
+    lyrics: words that are sung before one are not sung behind it.
+
     A `redo` has a `section`, and the `lyrics` of its request are those of the section.
 
     When it `needs_newer_release`, it asks for something that this release does not know: it can be
@@ -300,6 +303,7 @@ class Job:
     parent_sample: int | None = None
     parent_ids: tuple[str, ...] = ()
     spans: tuple[SongSpan, ...] = ()
+    lyric_joins: tuple[int, ...] = ()
     prompt_codes_name: str | None = None
     prompt_audio_name: str | None = None
     owner: str | None = None

@@ -7,6 +7,7 @@ that it holds through an instrumental break counts only where it is attended to.
 `jukebox_core/alignment/formats.py` writes what comes out.
 """
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,15 @@ SKIPPED_CHARACTER_SEC = 0.1
 
 _HELD = 0.5
 """A character sounds while it has this part of the most attention it gets."""
+
+MAX_PAUSE_SEC = 1.0
+"""A character that is attended to again after a longer pause was sung before it, or behind it."""
+
+_MOMENT = 0.25
+"""A character is not sung where it gets less than this part of what it gets elsewhere."""
+
+_SURELY_SUNG = 0.3
+"""Attention that a character has only while it is sung."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +109,12 @@ def lyric_times(
     *,
     tokens_per_second: float,
     duration_sec: float | None = None,
+    joins_sec: Sequence[float] = (),
 ) -> LyricTimes:
     """When `text` is sung.
+
+    A song that was continued is read piece by piece: what is sung before a join has the times that
+    it had before the song went on, and only what is left of the text has times behind it.
 
     Args:
         alignment: float32 [T, characters], attention of each token (or of each frame that
@@ -109,6 +123,7 @@ def lyric_times(
         tokens_per_second: rows of `alignment` for each second.
         duration_sec: length of the song; None: that of all rows. The last frame of
             `pool_alignment` may stand for fewer tokens than the others, so there it must be given.
+        joins_sec: where the song was continued, in order.
 
     Raises:
         ValueError: text and alignment do not fit each other, or an attention is no number.
@@ -127,7 +142,8 @@ def lyric_times(
         raise ValueError("attention is a finite number and not negative")
     spans = _Spans(len(text), tokens_per_frame / tokens_per_second, duration_sec)
     if len(text) and len(frames):
-        _fill(spans, frames, best_path(frames))
+        joins = [math.ceil(sec / spans.frame_sec - 1e-6) for sec in joins_sec]
+        _fill(spans, frames, _path_in_pieces(frames, text, joins))
     characters = tuple(spans.timed(text[index], (index,)) for index in range(len(text)))
     return LyricTimes(
         text=text,
@@ -163,6 +179,35 @@ def best_path(frames: NDArray[np.float32]) -> NDArray[np.int64]:
     return path
 
 
+def _path_in_pieces(
+    frames: NDArray[np.float32], text: str, joins: Sequence[int]
+) -> NDArray[np.int64]:
+    """`best_path` of each piece between joins, through what the pieces before have left of `text`.
+
+    -1 where nothing is left.
+    """
+    path = np.full(len(frames), -1, dtype=np.int64)
+    first = begin = 0
+    for end in (*joins, len(frames)):
+        if begin < end and first < len(text):
+            piece = frames[begin:end, first:]
+            path[begin:end] = first + best_path(piece)
+            first = _first_left(frames[begin:end], text, path[begin:end], first)
+        begin = max(begin, end)
+    return path
+
+
+def _first_left(piece: NDArray[np.float32], text: str, path: NDArray[np.int64], first: int) -> int:
+    """The first character that is left when a piece is over: a word that was begun may go on."""
+    attention = piece[np.arange(len(path)), path[: len(piece)]]
+    sung = path[: len(piece)][attention >= _SURELY_SUNG]
+    if not len(sung):
+        return first
+    last = int(sung[-1])
+    is_inside_word = not text[last].isspace() and text[last + 1 : last + 2].strip() != ""
+    return last if is_inside_word else last + 1
+
+
 class _Spans:
     """Start, end and confidence of each character; not-a-number where it is not sung."""
 
@@ -196,9 +241,9 @@ def _fill(spans: _Spans, frames: NDArray[np.float32], path: NDArray[np.int64]) -
     for begin, end in pairwise(borders):
         character = int(path[begin])
         attention = frames[begin:end, character]
-        held = np.flatnonzero(attention >= _HELD * attention.max())
-        if attention.max() <= 0.0:
+        if character < 0 or attention.max() <= 0.0:
             continue
+        held = _held_frames(attention, max(round(MAX_PAUSE_SEC / spans.frame_sec), 1))
         start_sec = float(begin + held[0]) * spans.frame_sec
         end_sec = float(begin + held[-1] + 1) * spans.frame_sec
         num_skipped = character - last_character - 1 if last_character >= 0 else 0
@@ -206,6 +251,19 @@ def _fill(spans: _Spans, frames: NDArray[np.float32], path: NDArray[np.int64]) -
             start_sec = _put_skipped(spans, last_character, num_skipped, last_end_sec, start_sec)
         spans.put(character, start_sec, end_sec, float(min(attention[held].mean(), 1.0)))
         last_character, last_end_sec = character, end_sec
+
+
+def _held_frames(attention: NDArray[np.float32], max_pause: int) -> NDArray[np.int64]:
+    """The frames in which a character is held, up to the first long pause.
+
+    What is looked at again much later was sung by then: or else the last of the words that are used
+    up would last to the end of the song. A short moment of attention before is not counted.
+    """
+    held = np.flatnonzero(attention >= _HELD * attention.max())
+    parts = np.split(held, np.flatnonzero(np.diff(held) > max_pause) + 1)
+    gathered = [float(attention[part].sum()) for part in parts]
+    wanted = _MOMENT * max(gathered)
+    return next(part for part, each in zip(parts, gathered, strict=True) if each >= wanted)
 
 
 def _put_skipped(

@@ -1,10 +1,17 @@
 """Which part of the lyrics is read while each window is drawn; no torch."""
 
+import re
 from dataclasses import dataclass
 
 from jukebox_core.labels import JukeboxTokenizer
 from jukebox_core.labels.lyrics import LyricAlphabet, lyric_window
 from jukebox_core.sampling.cascade import SongPlan
+
+MAX_CHARACTERS_PER_SEC = 12.0
+"""About 120 words a minute: fast singing. A ballad has half of it."""
+
+_FORGIVEN_SEC = 1e-3
+"""Lengths are cut to whole tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,3 +74,39 @@ def paced_lyrics(text: str, plan: SongPlan) -> str:
     first = len(text) * plan.offset_samples // plan.total_samples
     end = -(-len(text) * (plan.offset_samples + plan.num_audio_samples) // plan.total_samples)
     return text[first:end]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PacedWord:
+    """A word and when it would be sung, in seconds of the drawn part; that may be before it.
+
+    It `fits` if it lies inside the drawn part.
+    """
+
+    text: str
+    first_character: int
+    start_sec: float
+    end_sec: float
+    fits: bool
+
+
+def paced_words(text: str, plan: SongPlan, sample_rate_hz: int) -> tuple[PacedWord, ...]:
+    """The words of `text`, sung evenly over the whole song, but no faster than people sing."""
+    total_sec, offset_sec, drawn_sec = (
+        samples / sample_rate_hz
+        for samples in (plan.total_samples, plan.offset_samples, plan.num_audio_samples)
+    )
+    each_sec = max(total_sec / max(len(text), 1), 1.0 / MAX_CHARACTERS_PER_SEC)
+    words = []
+    for found in re.finditer(r"\S+", text):
+        start_sec, end_sec = (place * each_sec - offset_sec for place in found.span())
+        words.append(
+            PacedWord(
+                text=found[0],
+                first_character=found.start(),
+                start_sec=start_sec,
+                end_sec=end_sec,
+                fits=start_sec >= -_FORGIVEN_SEC and end_sec <= drawn_sec + _FORGIVEN_SEC,
+            )
+        )
+    return tuple(words)

@@ -30,6 +30,7 @@ VIEWS = {
     "System": "SystemView",
     "Lyrics": "LyricsView",
     "LyricsWindow": "LyricsWindowView",
+    "LyricsWord": "LyricsWordView",
 }
 
 

@@ -21,6 +21,8 @@ from jukebox_core.alignment.times import (
     lyric_times,
     pool_alignment,
 )
+from jukebox_core.model import JukeboxModel
+from jukebox_core.units import Level
 
 TEXT = "One fine\nday, <we> sang\n\n  two & more  "
 TOKENS_PER_SECOND = 344.53125
@@ -95,6 +97,90 @@ def test_a_verse_that_was_left_out_has_no_time_and_a_letter_sung_too_fast_has_on
     fast = times.characters[2]
     assert times.characters[1].start_sec < fast.start_sec <= times.characters[3].start_sec
     assert fast.confidence == 0.0
+
+
+def sung_twice(text, seconds):
+    """The whole text in the first `seconds`, and again in the next ones."""
+    once = sung(text, evenly(text, 0.0, seconds), seconds)
+    return np.concatenate([once, once])
+
+
+def times_of(words):
+    return [pytest.approx((word.start_sec, word.end_sec), abs=FRAME_SEC) for word in words]
+
+
+def found(words):
+    return [(word.start_sec, word.end_sec) for word in words]
+
+
+def test_words_that_were_sung_before_a_join_are_not_stretched_over_what_was_added():
+    text = "one two three four"
+    alone = lyric_times(
+        sung(text, evenly(text, 0.0, 4.0), 4.0), text, tokens_per_second=TOKENS_PER_SECOND
+    )
+    times = lyric_times(
+        sung_twice(text, 4.0), text, tokens_per_second=TOKENS_PER_SECOND, joins_sec=[4.0]
+    )
+    assert found(times.words) == times_of(alone.words)
+    assert times.duration_sec == pytest.approx(8.0, abs=0.02)
+    again = lyric_times(
+        np.concatenate([sung_twice(text, 4.0)] * 2),
+        text,
+        tokens_per_second=TOKENS_PER_SECOND,
+        joins_sec=[4.0, 8.0, 12.0],
+    )
+    assert found(again.words) == times_of(alone.words), "however often it is continued"
+
+
+def test_what_is_left_of_the_words_is_sung_behind_the_join():
+    text = "one two three four"
+    spans = evenly(text[:7], 0.0, 3.0)
+    spans |= {8 + i: span for i, span in evenly(text[8:], 5.0, 9.0).items()}
+    alignment = sung(text, spans, 10.0)
+    times = lyric_times(alignment, text, tokens_per_second=TOKENS_PER_SECOND, joins_sec=[3.0])
+    free = lyric_times(alignment, text, tokens_per_second=TOKENS_PER_SECOND)
+    assert found(times.words) == times_of(free.words)
+    assert all(word.start_sec is not None for word in times.words)
+
+
+def test_a_word_that_a_join_cuts_goes_on_behind_it():
+    text = "wonderful day"
+    alignment = sung(text, evenly(text, 0.0, 6.5), 7.0)
+    times = lyric_times(alignment, text, tokens_per_second=TOKENS_PER_SECOND, joins_sec=[2.0])
+    free = lyric_times(alignment, text, tokens_per_second=TOKENS_PER_SECOND)
+    for word, whole in zip(times.words, free.words, strict=True):
+        assert word.start_sec == pytest.approx(whole.start_sec, abs=2 * FRAME_SEC)
+        assert word.end_sec == pytest.approx(whole.end_sec, abs=2 * FRAME_SEC)
+
+
+def test_noise_before_a_join_uses_up_no_words():
+    text = "one two"
+    random = np.random.default_rng(3)
+    intro = random.random((int(5 * TOKENS_PER_SECOND), len(text))).astype(np.float32) * 0.1
+    alignment = np.concatenate([intro, sung(text, evenly(text, 1.0, 3.0), 5.0)])
+    times = lyric_times(alignment, text, tokens_per_second=TOKENS_PER_SECOND, joins_sec=[5.0])
+    assert [word.start_sec > 5.5 for word in times.words] == [True, True]
+
+
+def test_the_last_word_does_not_last_until_it_is_looked_at_again():
+    text = "one two"
+    spans = evenly(text, 0.0, 2.0)
+    alignment = sung(text, spans, 10.0)
+    alignment[int(9.5 * TOKENS_PER_SECOND) :, 6] = 0.8
+    times = lyric_times(alignment, text, tokens_per_second=TOKENS_PER_SECOND)
+    assert times.words[-1].end_sec - times.words[-1].start_sec < 1.5
+
+
+@given(st.lists(st.floats(0.0, 12.0), max_size=4))
+@settings(deadline=None, max_examples=30)
+def test_joins_anywhere_leave_times_in_order(joins_sec):
+    text = "one two\nthree"
+    times = lyric_times(
+        sung_twice(text, 5.0), text, tokens_per_second=20.0, joins_sec=sorted(joins_sec)
+    )
+    starts = [each.start_sec for each in times.characters if each.start_sec is not None]
+    assert starts == sorted(starts)
+    _check_lrc(to_lrc(times))
 
 
 attentions = arrays.arrays(
@@ -304,3 +390,30 @@ def test_writing_lyrics_looks_at_each_word_once_however_many_lines_there_are(wri
     _CountedWords.handed_out = 0
     assert write(times).count("la") == num_lines
     assert _CountedWords.handed_out == num_lines
+
+
+def test_continuing_a_song_of_mini_leaves_the_times_of_its_words():
+    text = "Hello there\nis anybody home"
+    model = JukeboxModel.from_pretrained("mini")
+    labels = model.tokenizer("orlavane", "tidedub", text)
+    rate = model.config.time_base.tokens_per_second(Level.TOP)
+    (codes,) = model.ancestral_sample(labels, duration_sec=6.0, seed=7, levels=["top"])
+    joins_sec, before = [], None
+    for duration_sec in (6.0, 12.0, 18.0):
+        if joins_sec:
+            (codes,) = model.continue_sample(
+                [codes], labels, duration_sec=duration_sec, seed=7, levels=["top"]
+            )
+        (alignment,) = model.align(codes, labels, song_duration_sec=20.0)
+        times = lyric_times(
+            alignment.numpy(), text, tokens_per_second=rate, joins_sec=tuple(joins_sec)
+        )
+        for word, earlier in zip(times.words, before.words if before else (), strict=False):
+            if earlier.end_sec is not None and earlier.end_sec < joins_sec[-1] - 0.5:
+                assert (word.start_sec, word.end_sec) == (
+                    pytest.approx(earlier.start_sec, abs=FRAME_SEC),
+                    pytest.approx(earlier.end_sec, abs=FRAME_SEC),
+                )
+        joins_sec.append(codes.shape[1] / rate)
+        before = times
+    assert sum(word.start_sec is not None for word in before.words) >= 3

@@ -100,6 +100,7 @@ def _lyric_times(
         _text(song),
         tokens_per_second=tokens_per_second / tokens_per_frame,
         duration_sec=len(codes) / tokens_per_second,
+        joins_sec=[join / tokens_per_second for join in lease.claim.job.lyric_joins],
     )
 
 
