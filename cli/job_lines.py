@@ -28,6 +28,7 @@ _COLUMNS = (
     Column(heading="created", rank=1),
     Column(heading="model", rank=2),
     Column(heading="mode", rank=3),
+    Column(heading="tags", rank=4),
 )
 
 
@@ -45,6 +46,7 @@ def jobs_table(jobs: Sequence[Job], width: int) -> Table:
             local_time(job.created_at),
             str(job.input.model),
             str(job.input.mode),
+            ", ".join(job.tags),
         ]
         for job in jobs
     ]
@@ -73,7 +75,12 @@ def level_of(job: Job) -> str:
 
 
 def title_of(job: Job) -> str:
-    """Artist and genre, and the first line of the lyrics: what tells songs apart."""
+    """What the song is called, else artist, genre and the first line of the lyrics."""
+    favorite = "\u2605 " if job.favorite else ""
+    return favorite + (job.title or _description(job))
+
+
+def _description(job: Job) -> str:
     wanted = job.input
     names = ", ".join(name for name in (wanted.artist, wanted.genre) if name)
     lines = [line.strip() for line in (wanted.lyrics or "").splitlines() if line.strip()]
@@ -129,6 +136,10 @@ def job_details(job: Job) -> Table:
         ("job", job.id),
         ("status", status_text(job)),
         ("title", title_of(job)),
+        ("sung", _description(job) if job.title else ""),
+        ("tags", ", ".join(job.tags)),
+        ("notes", job.notes or ""),
+        *job.metadata.items(),
         ("model", wanted.model),
         ("mode", str(wanted.mode)),
         ("parent", job.parent_id or ""),
@@ -141,7 +152,9 @@ def job_details(job: Job) -> Table:
         ("started", local_time(job.started_at)),
         ("ended", local_time(job.completed_at)),
         ("expires", "never (pinned)" if job.pinned else local_time(job.expires_at)),
+        ("deleted", _deleted_line(job)),
         ("error", _error_line(job)),
+        *(("warning", warning.detail) for warning in job.warnings),
     ]
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style="bold")
@@ -167,6 +180,13 @@ def _outputs_line(job: Job) -> str:
         f"{level}: {'take' if len(takes) == 1 else 'takes'} {', '.join(map(str, sorted(takes)))}"
         for level, takes in by_level.items()
     )
+
+
+def _deleted_line(job: Job) -> str:
+    if job.deleted_at is None:
+        return ""
+    until = local_time(job.expires_at)
+    return f"{local_time(job.deleted_at)}; can be restored until {until}"
 
 
 def _error_line(job: Job) -> str:

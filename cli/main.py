@@ -11,6 +11,7 @@ from cli.commands import (
     codes,
     demo,
     doctor,
+    edit,
     features,
     generate,
     jobs,
@@ -22,6 +23,7 @@ from cli.commands import (
     pins,
     serve,
     splice,
+    trash,
     webhooks,
 )
 from cli.commands.training import train
@@ -66,7 +68,10 @@ def build_app() -> typer.Typer:
     app.command("show")(jobs.show)
     app.command("cancel")(jobs.cancel)
     app.command("retry")(jobs.retry)
-    app.command("delete")(jobs.delete)
+    app.command("edit")(edit.edit)
+    app.command("delete")(trash.delete)
+    app.command("rm", hidden=True)(trash.delete)
+    app.command("restore")(trash.restore)
     app.command("pin")(pins.pin)
     app.command("unpin")(pins.unpin)
     app.command("download")(jobs.download)

@@ -39,6 +39,15 @@ _OPTIONS: Mapping[str, str] = {
     "level": "--level",
     "status": "--status",
     "limit": "--limit",
+    "title": "--title",
+    "tags": "--tag",
+    "tag": "--tag",
+    "notes": "--notes",
+    "metadata": "--metadata",
+    "favorite": "--favorite",
+    "q": "--search",
+    "created_after": "--after",
+    "created_before": "--before",
 }
 """By the beginning of the JSON pointer in `errors` of the service, or the query parameter."""
 

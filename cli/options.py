@@ -74,6 +74,8 @@ SongSeconds = Annotated[
 Offset = Annotated[
     float, typer.Option("--offset", min=0.0, help="Start position in the planned song, in seconds.")
 ]
+Title = Annotated[str | None, typer.Option("--title", help="What the song is called.")]
+Tags = Annotated[list[str] | None, typer.Option("--tag", help="Tag, repeatable.")]
 Takes = Annotated[int, typer.Option("--takes", min=1, help="Number of takes.")]
 Seed = Annotated[
     int | None, typer.Option("--seed", min=0, help="Random seed (default: chosen at random).")

@@ -1,5 +1,6 @@
-"""`jukebox submit`, `watch`, `list`, `show`, `cancel`, `retry`, `delete`, `download`."""
+"""`jukebox submit`, `watch`, `list`, `show`, `cancel`, `retry`, `download`."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import typer
@@ -14,6 +15,7 @@ from cli.outputs import Overwrite
 from cli.service.job_ids import for_job
 from cli.terminal.console import notes, print_fitted, print_json, results
 from jukebox_client import Job, JukeboxClient
+from jukebox_client.models import ListJobsQuery
 
 
 def submit(
@@ -55,6 +57,8 @@ def submit(
         float | None,
         typer.Option("--timeout", metavar="SECONDS", help="Fail the job after this time."),
     ] = None,
+    title: options.Title = None,
+    tags: options.Tags = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Print the job id and exit.")] = False,
     output: options.Output = None,
     overwrite: Overwrite = False,
@@ -89,6 +93,8 @@ def submit(
         "audio_format": audio_format if target is None else target.audio_format,
         "webhook_url": webhook,
         "timeout_seconds": timeout,
+        "title": title,
+        "tags": tags or None,
     }
     if temperature is not None:
         request["sampling"] = {level: {"temperature": temperature} for level in request["levels"]}
@@ -122,23 +128,83 @@ def watch(
 
 
 def list_jobs(
+    search: Annotated[
+        str | None,
+        typer.Option(
+            "--search",
+            metavar="WORDS",
+            help="Only jobs with all these words, or beginnings of words, in title, tags, notes, "
+            "artist, genre or lyrics.",
+        ),
+    ] = None,
+    favorite: Annotated[bool, typer.Option("--favorite", help="Only favorites.")] = False,
+    tag: Annotated[str | None, typer.Option("--tag", help="Only jobs with this tag.")] = None,
+    artist: Annotated[
+        str | None, typer.Option("--artist", help="Only jobs of this artist.")
+    ] = None,
+    genre: Annotated[str | None, typer.Option("--genre", help="Only jobs of this genre.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Only jobs of this model.")] = None,
     status: Annotated[str | None, typer.Option(help="Only jobs with this status.")] = None,
+    after: Annotated[
+        str | None, typer.Option("--after", metavar="MOMENT", help="Only jobs created after this.")
+    ] = None,
+    before: Annotated[
+        str | None,
+        typer.Option("--before", metavar="MOMENT", help="Only jobs created before this."),
+    ] = None,
+    sort: Annotated[
+        Literal["newest", "oldest", "title"], typer.Option("--sort", help="Order of the list.")
+    ] = "newest",
+    trash: Annotated[
+        bool, typer.Option("--trash", help="Deleted jobs that can be restored.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, max=100, help="Maximum number of jobs.")] = 20,
     as_json: options.AsJson = False,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
-    """List the newest jobs."""
+    """List and search jobs, newest first.
+
+    A MOMENT is a date such as 2026-11-22, or 2026-11-22T07:30, on this machine's clock.
+    """
+    filters: ListJobsQuery = {
+        "q": search,
+        "favorite": favorite or None,
+        "tag": tag,
+        "artist": artist,
+        "genre": genre,
+        "model": model,
+        "status": status,
+        "created_after": _moment(after, "--after"),
+        "created_before": _moment(before, "--before"),
+        "limit": limit,
+    }
+    # What is not asked for is not sent: the service may be of a release that does not know it.
+    if sort != "newest":
+        filters["sort"] = {"oldest": "created_at", "title": "title"}[sort]
+    if trash:
+        filters["trashed"] = True
     with JukeboxClient(url) as client:
-        page = client.list_jobs(status=status, limit=limit)
+        page = client.list_jobs(**filters)
     if as_json:
         print_json(page)
         return
-    if not page.data:
+    if page.data:
+        print_fitted(jobs_table(page.data, results().width))
+    else:
         notes().print("No jobs.")
-        return
-    print_fitted(jobs_table(page.data, results().width))
     if page.has_more:
-        notes().print("More jobs exist: increase --limit, or use the API's cursor.")
+        total = "More" if page.total is None else f"{page.total - len(page.data)} more"
+        notes().print(f"{total} jobs exist: increase --limit, or use the API's cursor.")
+
+
+def _moment(text: str | None, option: str) -> str | None:
+    """A date or moment of this machine's clock, as the service takes it. Raises UsageError."""
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text).astimezone().isoformat()
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"{option} {text!r} is no date, such as 2026-11-22") from error
 
 
 def show(
@@ -155,28 +221,6 @@ def show(
     print_fitted(job_details(job))
     if job.status == "succeeded":
         show_figures(job)
-
-
-def delete(
-    job_ids: Annotated[
-        list[str], typer.Argument(metavar="JOB...", help="Job ids, or unique prefixes.")
-    ],
-    as_json: options.AsJson = False,
-    url: options.Url = options.DEFAULT_URL,
-) -> None:
-    """Delete finished jobs and their songs.
-
-    Jobs derived from them are kept.
-    """
-    with JukeboxClient(url) as client:
-        # All are looked up first, so that one that is mistyped leaves the others alone.
-        found = [for_job(client, job_id, client.get_job).id for job_id in job_ids]
-        for whole_id in dict.fromkeys(found):
-            client.delete_job(whole_id)
-            if as_json:
-                print_json({"id": whole_id, "deleted": True})
-            else:
-                results().print(f"{whole_id}: deleted")
 
 
 def cancel(

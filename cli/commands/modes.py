@@ -71,6 +71,8 @@ def continue_song(
     ] = None,
     speed: options.Speed = None,
     audio_format: AudioFormat = None,
+    title: options.Title = None,
+    tags: options.Tags = None,
     no_wait: NoWait = False,
     output: options.Output = None,
     overwrite: Overwrite = False,
@@ -98,6 +100,8 @@ def continue_song(
         "levels": None if stop_after is None else options.levels_down_to(stop_after),
         "speed": speed,
         "audio_format": audio_format if target is None else target.audio_format,
+        "title": title,
+        "tags": tags or None,
     }
     _go_on(song, request, url, target, no_wait=no_wait, as_json=as_json)
 
@@ -117,6 +121,8 @@ def upsample(
     stop_after: options.LastLevel = "bottom",
     speed: options.Speed = None,
     audio_format: AudioFormat = None,
+    title: options.Title = None,
+    tags: options.Tags = None,
     no_wait: NoWait = False,
     output: options.Output = None,
     overwrite: Overwrite = False,
@@ -142,6 +148,8 @@ def upsample(
         "levels": options.levels_down_to(stop_after),
         "speed": speed,
         "audio_format": audio_format if target is None else target.audio_format,
+        "title": title,
+        "tags": tags or None,
     }
     _go_on(song, request, url, target, no_wait=no_wait, as_json=as_json)
 
@@ -175,6 +183,8 @@ def redo(
         typer.Option("--stop-after", help="Last level to generate (default: that of the job)."),
     ] = None,
     audio_format: AudioFormat = None,
+    title: options.Title = None,
+    tags: options.Tags = None,
     no_wait: NoWait = False,
     output: options.Output = None,
     overwrite: Overwrite = False,
@@ -200,6 +210,8 @@ def redo(
         "sampling": _sampling(temperature),
         "levels": None if stop_after is None else options.levels_down_to(stop_after),
         "audio_format": audio_format if target is None else target.audio_format,
+        "title": title,
+        "tags": tags or None,
     }
     _go_on(song, request, url, target, no_wait=no_wait, as_json=as_json)
 

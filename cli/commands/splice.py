@@ -60,6 +60,8 @@ def splice(
     ] = None,
     speed: options.Speed = None,
     audio_format: AudioFormat = None,
+    title: options.Title = None,
+    tags: options.Tags = None,
     no_wait: NoWait = False,
     output: options.Output = None,
     overwrite: Overwrite = False,
@@ -88,6 +90,8 @@ def splice(
         "levels": None if stop_after is None else options.levels_down_to(stop_after),
         "speed": speed,
         "audio_format": audio_format if target is None else target.audio_format,
+        "title": title,
+        "tags": tags or None,
     }
     with JukeboxClient(url) as client:
         body = {**present(request), "parts": _parts_of(client, wanted)}

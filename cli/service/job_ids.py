@@ -26,8 +26,12 @@ def looks_like_a_job(text: str) -> bool:
     return _BEGINNING.fullmatch(text.strip().lower()) is not None
 
 
-def for_job(client: JukeboxClient, typed: str, ask: Callable[[str], Answer]) -> Answer:
+def for_job(
+    client: JukeboxClient, typed: str, ask: Callable[[str], Answer], *, in_trash: bool = False
+) -> Answer:
     """What `ask` answers for the job that was typed: as it is, else as the beginning of an id.
+
+    Ids of jobs in the trash are completed only if such jobs are meant.
 
     Raises:
         UsageError: several jobs begin like that.
@@ -38,14 +42,16 @@ def for_job(client: JukeboxClient, typed: str, ask: Callable[[str], Answer]) -> 
     except NotFound as problem:
         if problem.code != "job_not_found" or is_whole_id(typed) or not looks_like_a_job(typed):
             raise
-        whole = _whole_id(client, typed, problem)
+        whole = _whole_id(client, typed, problem, in_trash=in_trash)
     return ask(whole)
 
 
-def _whole_id(client: JukeboxClient, typed: str, unknown: ProblemError) -> str:
+def _whole_id(client: JukeboxClient, typed: str, unknown: ProblemError, *, in_trash: bool) -> str:
+    # Releases without a trash refuse the parameter.
+    jobs = client.jobs(trashed=True) if in_trash else client.jobs()
     beginning = PREFIX + typed.strip().lower().removeprefix(PREFIX)
     try:
-        found = [job.id for job in client.jobs() if job.id.startswith(beginning)]
+        found = [job.id for job in jobs if job.id.startswith(beginning)]
     except ProblemError as problem:  # a key that may not list jobs
         raise unknown from problem
     if not found:

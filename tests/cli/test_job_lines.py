@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from contextlib import suppress
+from datetime import date, datetime
 
 import pytest
 from rich.cells import cell_len
@@ -235,9 +236,61 @@ def test_jobs_are_deleted_once_all_of_them_are_found(run, service, listed):
     with pytest.raises(CliError):
         run("delete", IDS["a"], "nowhere")
     assert not service.asked("DELETE", f"/jobs/{IDS['a']}")
-    lines = run("delete", IDS["a"], IDS["b"], IDS["a"]).stdout.splitlines()
-    assert lines == [f"{IDS['a']}: deleted", f"{IDS['b']}: deleted"]
+    deleted = run("delete", IDS["a"], IDS["b"], IDS["a"])
+    assert deleted.stdout.splitlines() == [f"{IDS['a']}: deleted", f"{IDS['b']}: deleted"]
+    assert f"restore {IDS['a']} {IDS['b']}" in " ".join(deleted.stderr.split())
     running = problem(409, "job_not_finished", "The job is running: cancel it first.")
     service.on("DELETE", f"/jobs/{IDS['c']}", running)
     with pytest.raises(CliError, match="cancel it first"):
         run("delete", IDS["c"])
+
+
+def named(name, **written):
+    return view(name) | {"favorite": False, "tags": [], "notes": None, "metadata": {}} | written
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_titles_stand_in_the_list_at_any_width(run, monkeypatch, service, columns):
+    jobs = [
+        named("a", title="Rain on a long and very lonely Monday in November", favorite=True),
+        named("b", title="Bell\x07", tags=["slow", "demo"]),
+        named("c", title=None),
+    ]
+    answer = {"data": jobs, "has_more": True, "next_cursor": "x", "total": 7}
+    service.on("GET", "/jobs", json_answer(answer))
+    _, *lines = lines_at(run, monkeypatch, columns, "list")
+    assert "\u2605 Rain on" in lines[0]
+    assert "Bell" in lines[1]
+    assert "The Saw" in lines[2]
+
+
+def test_a_pipe_gets_tags_too(run, monkeypatch, service):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    jobs = [named("b", title="Rain", tags=["slow", "demo"])]
+    service.on("GET", "/jobs", json_answer({"data": jobs, "has_more": False, "total": 1}))
+    assert "slow, demo" in run("list").stdout
+
+
+def test_every_filter_of_a_list_is_asked_of_the_service(run, service):
+    service.on("GET", "/jobs", json_answer({"data": [], "has_more": False, "total": 0}))
+    run("list", "--search", "rain mon", "--favorite", "--tag", "slow", "--artist", "orlavane",
+        "--genre", "tidedub", "--model", "mini", "--status", "failed", "--after", "2026-11-22",
+        "--before", "2026-11-23T07:30", "--sort", "title", "--trash", "--limit", "7")  # fmt: skip
+    (query,) = service.queries("/jobs")
+    moments = {name: query.pop(name) for name in ("created_after", "created_before")}
+    assert datetime.fromisoformat(moments["created_after"]).date() == date(2026, 11, 22)
+    assert all(datetime.fromisoformat(moment).tzinfo for moment in moments.values())
+    assert query == {
+        "q": "rain mon",
+        "favorite": "true",
+        "tag": "slow",
+        "artist": "orlavane",
+        "genre": "tidedub",
+        "model": "mini",
+        "status": "failed",
+        "sort": "title",
+        "trashed": "true",
+        "limit": "7",
+    }
+    with pytest.raises(UsageError, match="--after 'yesterday'"):
+        run("list", "--after", "yesterday")
