@@ -502,8 +502,8 @@ class JukeboxModel(nn.Module):
             int64 [B, T] per level, top first.
 
         Raises:
-            SongError: a part is not inside its song, parts differ in channels, or something is to
-                be generated and a part has no labels.
+            SongError: a part is not inside its song, or something is to be generated and a part has
+                no labels.
         """
         spliced = splice_codes(self.config, parts)
         options.setdefault("levels", spliced.plan.levels)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from jukebox_core.channels import rows_of_level
 from jukebox_core.config import JukeboxConfig
-from jukebox_core.errors import SongError
 from jukebox_core.labels import Labels
 from jukebox_core.sampling.label_spans import LabelSpan, make_span
 from jukebox_core.sampling.options import checked_codes, lengths_of, num_channels_of
@@ -49,7 +49,7 @@ class Spliced:
 
 
 def splice_codes(config: JukeboxConfig, parts: Sequence[SplicePart]) -> Spliced:
-    """Join parts. Raises SongError, see `plan_splice`; channels differ (`parts.N.channels`)."""
+    """Join parts. Raises SongError, see `plan_splice`."""
     takes = [checked_codes(config, part.codes, part.row) for part in parts]
     plan = plan_splice(
         config.time_base,
@@ -64,18 +64,14 @@ def splice_codes(config: JukeboxConfig, parts: Sequence[SplicePart]) -> Spliced:
             for part, take in zip(parts, takes, strict=True)
         ],
     )
-    channels = [num_channels_of(take[: len(plan.levels)]) for take in takes]
-    for number, found in enumerate(channels):
-        if found != channels[0]:
-            raise SongError(
-                f"a part has {found} channels, and the first has {channels[0]}: parts need the "
-                "same number of channels",
-                field=f"parts.{number}.channels",
-            )
+    num_channels = max(num_channels_of(take[: len(plan.levels)]) for take in takes)
     codes = [
         torch.cat(
             [
-                take[index][:, placed.tokens(config.time_base, level)]
+                # A mono part is the same in both channels of a stereo song.
+                take[index][:, placed.tokens(config.time_base, level)].expand(
+                    rows_of_level(level, 1, num_channels), -1
+                )
                 for take, placed in zip(takes, plan.parts, strict=True)
             ],
             dim=1,

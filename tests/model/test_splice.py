@@ -108,10 +108,15 @@ def test_no_level_is_mended_beyond_what_its_plan_says():
 def test_what_cannot_be_joined_is_refused():
     with pytest.raises(SongError, match="labels of all parts"):
         mini().splice([SplicePart(codes=song(1))], levels=COARSE_TO_FINE)
-    stereo = [song(1)[0][:1], song(1)[1]]
-    with pytest.raises(SongError, match="channels") as refused:
-        mini().splice([part(song(1), 0, 10), part(stereo, 0, 10)])
-    assert refused.value.field == "parts.1.channels"
     with pytest.raises(SongError) as refused:
         mini().splice([part(song(1), 0, 251)])
     assert refused.value.field == "parts.0.end_sec"
+
+
+def test_a_mono_part_is_the_same_in_both_channels_of_a_stereo_song():
+    stereo = [song(1)[0][:1], song(1)[1]]
+    top, middle = mini().splice([part(stereo, 0, 10), part(song(2), 20, 30, row=1)])
+    assert torch.equal(top[0, 10:], song(2)[0][1, 20:30])
+    assert middle.shape == (2, 80)
+    assert torch.equal(middle[:, :40], song(1)[1][:, :40])
+    assert torch.equal(middle[:, 40:], song(2)[1][1:, 80:120].expand(2, -1))
