@@ -41,6 +41,7 @@ _FIELDS = (
     *("song_duration_seconds", "offset_seconds", "num_samples", "levels", "seed", "sampling"),
     *("audio_format", "prompt", "parent_id", "sample", "cut_seconds", "webhook_url"),
     *("title", "tags", "favorite", "notes", "metadata"),
+    *("parts", "source", "start_seconds", "end_seconds", "mend_seconds"),
     *("timeout_seconds", "asset_id", "top", "temperature", "top_k", "top_p", "hop_fraction"),
 )
 
@@ -55,12 +56,21 @@ def a_body(rng: random.Random) -> bytes:
 
 
 def _a_request(rng: random.Random) -> dict[str, Any]:
-    mode = rng.choice(("ancestral", "ancestral", "primed", "continue", "upsample", "redo"))
+    mode = rng.choice(
+        ("ancestral", "ancestral", "primed", "continue", "upsample", "redo", "splice")
+    )
     request = song(duration_seconds=rng.choice((1, 10, 23.5)), sampling={"top": {"top_k": 5}})
     if mode == "primed":
         request |= {"mode": mode, "prompt": {"asset_id": "asset_" + "0" * 32, "seconds": 4}}
     elif mode in ("continue", "upsample"):
         request = {"mode": mode, "parent_id": "job_" + "0" * 32, "sample": 0, "cut_seconds": 8.5}
+    elif mode == "splice":
+        part = {"source": "job_" + "0" * 32, "sample": 0, "start_seconds": 1, "end_seconds": 2.5}
+        request = {
+            "mode": mode,
+            "parts": [dict(part) for _ in range(rng.choice((1, 2, 64)))],
+            "mend_seconds": 0.5,
+        }
     elif mode == "redo":
         request = {"mode": mode, "parent_id": "job_" + "0" * 32, "start_seconds": 2.5}
         request |= rng.choice(({}, {"end_seconds": 4}, {"lyrics": "la", "num_samples": 3}))
@@ -86,8 +96,13 @@ def a_value(rng: random.Random, depth: int = 0) -> Any:
 
 
 def _some_object(node: dict[str, Any], rng: random.Random) -> dict[str, Any]:
-    inner = [value for value in node.values() if isinstance(value, dict)]
+    values = [each for value in node.values() for each in (value, *_listed(value))]
+    inner = [value for value in values if isinstance(value, dict)]
     return _some_object(rng.choice(inner), rng) if inner and rng.random() < 0.4 else node
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _replace(request: dict[str, Any], rng: random.Random) -> None:
