@@ -94,8 +94,8 @@ def _song(model: JukeboxModel, number: int, seconds: float) -> tuple[list[Tensor
 
 def _row(songs: Sequence[Joined], rate_hz: int) -> dict[str, float]:
     frame = 2 ** round(torch.log2(torch.tensor(FRAME_SEC * rate_hz)).item())
-    joins = [_change(song.sound, song.join, frame) for song in songs]
-    returns = [_change(song.sound, song.return_, frame) for song in songs if song.return_]
+    joins = [change_near(song.sound, song.join, frame) for song in songs]
+    returns = [change_near(song.sound, song.return_, frame) for song in songs if song.return_]
     row: dict[str, float] = {"joins": len(joins)}
     for name, found in (("joins", joins), ("returns", returns)):
         if found:
@@ -104,7 +104,7 @@ def _row(songs: Sequence[Joined], rate_hz: int) -> dict[str, float]:
     return row | {"db_elsewhere": round(statistics.mean(each.db_elsewhere for each in joins), 2)}
 
 
-def _change(sound: Tensor, place: int, frame: int) -> Change:
+def change_near(sound: Tensor, place: int, frame: int) -> Change:
     """The largest of three changes a quarter of a frame apart, at a place and everywhere else."""
     steps = [-frame // 4, 0, frame // 4]
 
