@@ -56,7 +56,8 @@ function Screen({ children }) {
   const isFirst = useRef(true);
   useEffect(() => {
     if (!isFirst.current) {
-      main.current?.focus({ preventScroll: true });
+      // A screen may have put the focus where it is wanted.
+      if (!main.current?.contains(document.activeElement)) main.current?.focus({ preventScroll: true });
       scrollTo(0, 0);
     }
     isFirst.current = false;

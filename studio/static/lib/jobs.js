@@ -7,6 +7,8 @@ import { call, idempotencyKey, Problem } from "./client.js";
 
 export const ENDED = new Set(["succeeded", "failed", "canceled", "expired"]);
 
+const JOB_ID = /^job_[0-9a-f]{32}$/;
+
 /** @type {Map<string, {value: Job | null | undefined}>} */
 const known = new Map();
 /** @type {Set<(job: Job) => void>} */
@@ -88,6 +90,10 @@ function noteActive(id, isActive) {
  * @param {string} id
  */
 export async function loadJob(id) {
+  if (!JOB_ID.test(id)) {
+    dropJob(id);
+    return;
+  }
   try {
     takeJob(await call("getJob", { path: { job_id: id } }));
   } catch (error) {
