@@ -46,7 +46,7 @@ export interface JobUrls {
   live?: string;
   peaks: string;
   spectrogram: string;
-  archive?: string;
+  archive: string;
 }
 
 export interface LevelSampling {

@@ -23,6 +23,6 @@ export function Downloads({ job }) {
       <li><a class="button quiet" href=${href(job.urls.codes)} download>Codes</a></li>
       ${job.input.lyrics.trim() ? html`<li><a class="button quiet" download
         href=${href(`${job.urls.alignment}?sample=${sample.value}&format=lrc`)}>Timed lyrics</a></li>` : null}
-      ${job.urls.archive ? html`<li><a class="button quiet" href=${href(job.urls.archive)} download>Everything (ZIP)</a></li>` : null}
+      <li><a class="button quiet" href=${href(job.urls.archive)} download>Everything (ZIP)</a></li>
     </ul></section>`;
 }

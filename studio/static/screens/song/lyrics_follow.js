@@ -5,7 +5,7 @@ import { Problem, call } from "../../lib/client.js";
 import { play, positionSec, seek, track } from "../../lib/player.js";
 import { songView } from "../../lib/song_view.js";
 
-/** @typedef {{text: string, start_seconds: number | null, end_seconds: number | null}} Timed */
+/** @typedef {{text: string, first_character: number, start_seconds: number | null, end_seconds: number | null}} Timed */
 /** @typedef {{lines: Timed[], words: Timed[]}} Alignment */
 
 /** @param {{job: import("../../../types").Job}} props */
@@ -16,12 +16,12 @@ export function LyricsFollow({ job }) {
   const isLoaded = track.value?.jobId === job.id;
   const now = isLoaded ? positionSec.value : -1;
   if (!job.input.lyrics.trim()) return null;
-  const lines = (alignment?.lines ?? []).filter(({ text }) => text.trim());
+  const lines = withStarts((alignment?.lines ?? []).filter(({ text }) => text.trim()), job.duration_seconds);
   if (lines.length === 0) {
     return html`<section class="lyrics" aria-labelledby="lyrics-heading"><h2 id="lyrics-heading">Lyrics</h2>
       <p class="lyrics-plain" dir="auto">${job.input.lyrics}</p></section>`;
   }
-  const current = lines.findLastIndex(({ start_seconds: start }) => start !== null && start <= now);
+  const current = lines.findLastIndex(({ startSec }) => startSec <= now + 1e-3);
   const goTo = (/** @type {number} */ seconds) => {
     if (isLoaded) seek(seconds);
     else play(job, { sample, level: view.level.value, atSec: seconds });
@@ -32,21 +32,41 @@ export function LyricsFollow({ job }) {
   </section>`;
 }
 
-/** @param {{line: Timed, now: number, isCurrent: boolean, goTo: (seconds: number) => void, words: Timed[]}} props */
+/**
+ * Where each line begins. Lines that are not sung lie evenly between their neighbors.
+ *
+ * @param {Timed[]} lines
+ * @param {number} durationSec
+ * @returns {(Timed & {startSec: number})[]}
+ */
+function withStarts(lines, durationSec) {
+  const starts = lines.map((line) => line.start_seconds);
+  return lines.map((line, place) => {
+    if (line.start_seconds !== null) return { ...line, startSec: line.start_seconds };
+    const before = starts.findLastIndex((start, other) => other < place && start !== null);
+    const after = starts.findIndex((start, other) => other > place && start !== null);
+    const from = before < 0 ? 0 : starts[before] ?? 0;
+    const to = after < 0 ? durationSec : starts[after] ?? durationSec;
+    const count = (after < 0 ? lines.length : after) - before;
+    return { ...line, startSec: from + ((to - from) * (place - before)) / count };
+  });
+}
+
+/** @param {{line: Timed & {startSec: number}, now: number, isCurrent: boolean, goTo: (seconds: number) => void, words: Timed[]}} props */
 function Line({ line, now, isCurrent, goTo, words }) {
   const element = useRef(/** @type {HTMLElement | null} */ (null));
   useEffect(() => {
     if (isCurrent) element.current?.scrollIntoView({ block: "nearest", behavior: motion() });
   }, [isCurrent]);
-  const { start_seconds: start, end_seconds: end } = line;
-  const isSung = start !== null;
-  const own = isSung ? words.filter((word) => word.start_seconds !== null
-    && word.start_seconds >= start - 1e-6 && word.start_seconds < (end ?? Infinity) + 1e-6) : [];
-  const shown = isCurrent && own.map(({ text }) => text).join("") !== "" ? own : null;
+  const isSung = line.start_seconds !== null;
+  const first = line.first_character;
+  const own = words.filter((word) => word.text.trim()
+    && word.first_character >= first && word.first_character < first + line.text.length);
+  const shown = isCurrent && isSung && own.length > 0 ? own : null;
   return html`<li ref=${element} aria-current=${isCurrent ? "true" : undefined}>
-    <button type="button" class=${`line${isSung ? "" : " line-unsung"}`} dir="auto" disabled=${!isSung}
-      onClick=${() => start !== null && goTo(start)}>${shown ? shown.map((word, place) => html`<span key=${place}
-        class=${(word.start_seconds ?? 0) <= now ? "word-sung" : ""}>${word.text.trim()}${" "}</span>`) : line.text.trim()}</button>
+    <button type="button" class=${`line${isSung ? "" : " line-unsung"}`} dir="auto"
+      onClick=${() => goTo(line.startSec)}>${shown ? shown.map((word, place) => html`<span key=${place}
+        class=${(word.start_seconds ?? line.startSec) <= now ? "word-sung" : ""}>${word.text.trim()}${" "}</span>`) : line.text.trim()}</button>
   </li>`;
 }
 
