@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test browser types nightly check faults soak containers fuzz bench mini docs format clean
+.PHONY: help demo serve test browser types nightly generators check faults soak containers fuzz bench mini docs format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,6 +52,15 @@ browser: $(VENV)/.dev ## test the studio in Chromium (skipped without it)
 # TypeScript reads the types in the comments of the studio's scripts; nothing is compiled.
 types: ## check the types of the studio's scripts (needs Node)
 	@npx --yes --package typescript@7.0.2 tsc --project studio/jsconfig.json
+
+# Generators of API clients, which the tests try: tools of others, in environments of their own.
+GENERATORS := .cache/generators
+generators: $(VENV)/.created ## install generators of API clients for their tests (one needs Node)
+	@mkdir -p $(GENERATORS) && cp tests/client/generators/package*.json $(GENERATORS)
+	@$(BIN)/python -m venv $(GENERATORS)/venv
+	@$(GENERATORS)/venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--requirement tests/client/generators/requirements.txt
+	@if command -v npm >/dev/null; then npm ci --prefix $(GENERATORS) --no-audit --no-fund --loglevel error; fi
 
 check: $(VENV)/.dev ## run the linters, the type checker and the import rules
 	@$(BIN)/ruff check .

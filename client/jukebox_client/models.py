@@ -673,6 +673,18 @@ class LyricsWindow(Document):
     text: str = absent()
 
 
+class LyricsWord(Document):
+    """A word of the lyrics, and when it would be sung at the planned pace."""
+
+    text: str = absent()
+    first_character: int = absent()
+    start_seconds: float = absent()
+    """Relative to the generated part"""
+    end_seconds: float = absent()
+    fits: bool = absent()
+    """Whether it lies within the generated part"""
+
+
 class Lyrics(Document):
     """Lyrics as a model reads them."""
 
@@ -682,6 +694,20 @@ class Lyrics(Document):
     paced_text: str | None = absent()
     """The part sung in the generated part if spread evenly over the full song"""
     windows: list[LyricsWindow] = Field(default_factory=list)
+    words: list[LyricsWord] = Field(default_factory=list)
+    """At the pace that the model is told: evenly over the full song, but no faster than people
+    sing
+    """
+    seconds_needed: float | None = absent()
+    """Length of the generated part in which all words fit at that pace"""
+    sung: str | None = absent()
+    """The text up to the last word that the take has sung; null without lyric timing"""
+    left: str | None = absent()
+    """The rest of the text"""
+    next: str | None = absent()
+    """What a `continue` of `next_seconds` would read of the rest; null if the song cannot be
+    that long
+    """
 
 
 ModelState = Literal["absent", "pulling", "ready", "broken"] | str
