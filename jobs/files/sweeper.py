@@ -43,9 +43,14 @@ class Sweeper(threading.Thread):
 
     def run(self) -> None:
         """Until `stop`."""
-        while not self._stopping.wait(0.0 if self._older.is_behind else self._every_sec):
+        pause_sec = 0.0
+        while not self._stopping.wait(pause_sec):
+            # Also where it fails: what is away now is not asked again at once.
+            pause_sec = self._every_sec
             try:
                 self.sweep()
+                if self._older.is_behind:
+                    pause_sec = 0.0
             except (StoreUnavailable, OSError) as error:
                 log.warning("cannot sweep now: %s", error)
             except Exception:

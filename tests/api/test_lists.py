@@ -1,10 +1,14 @@
 """`GET /jobs`: filters, search, order and totals over HTTP."""
 
+import asyncio
+
 import pytest
+import redis
 
 from jobs.api_keys import ApiKeyFile, Scope
-from tests.api.conftest import Service, assert_problem
+from tests.api.conftest import Service, assert_problem, serving
 from tests.api.test_keys import bearer, posted
+from tests.jobs.test_finding_jobs import a_job, as_older_release
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
 
@@ -96,3 +100,21 @@ async def test_naming_needs_the_same_scope_as_canceling(service: Service):
     reading = bearer(keys, "reading", Scope.READ)
     response = await service.client.patch(job["urls"]["self"], json={}, headers=reading)
     assert_problem(response, 403, "scope_missing")
+
+
+async def test_songs_of_the_last_release_are_found_soon_after_the_service_starts(
+    clean_redis_url, models_dir, tmp_path
+):
+    jobs = [a_job(n, lyrics=f"old song {n}", levels=("top",)) for n in range(300)]
+    with redis.Redis.from_url(clean_redis_url, decode_responses=True) as server:
+        for job in jobs:
+            as_older_release(server, job)
+    async with serving(clean_redis_url, models_dir, tmp_path) as service, asyncio.timeout(60.0):
+        every = (await service.client.get("/jobs?limit=100")).json()
+        assert every["total"] == 300, "nobody waits for the lists"
+        while (await service.client.get("/jobs?q=old+song")).json()["total"] != 300:
+            await asyncio.sleep(0.05)
+        assert await listed(service, q="song 123") == [jobs[123].id]
+        named = await service.client.patch(f"/jobs/{jobs[7].id}", json={"title": "Old"})
+        assert named.status_code == 200
+        assert (await service.client.get("/jobs?sort=title")).json()["data"][0]["title"] == "Old"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from jobs.errors import AssetNotFound, JobNotFound
+from jobs.errors import AssetNotFound, JobNotFound, StoreUnavailable
 from jobs.files.artifacts import LocalArtifacts
 from jobs.files.assets import Asset, LocalAssets, new_asset_id
 from jobs.files.sweeper import Sweeper
@@ -230,3 +230,22 @@ def test_files_that_cannot_be_removed_hide_no_others(
     sweeper.sweep()
     assert store.untidy() == []
     assert not any((tmp_path / "artifacts").iterdir())
+
+
+def test_a_store_that_is_away_is_not_asked_again_at_once(store, artifacts, assets, monkeypatch):
+    """Not even while records of an older release are still to be listed."""
+    looks = []
+
+    def away():
+        looks.append(1)
+        raise StoreUnavailable("away")
+
+    sweeper = Sweeper(store, artifacts, assets, every_sec=3600.0)
+    monkeypatch.setattr(sweeper, "sweep", away)
+    sweeper.start()
+    try:
+        sweeper.join(0.3)
+        assert looks == [1]
+    finally:
+        sweeper.stop()
+        sweeper.join()
