@@ -128,9 +128,12 @@ class Files(Transport):
         path = path_of("jobs", job_id, "spectrogram.png")
         return (self.request("GET", path, params=present(params))).content
 
-    def get_lyrics(self, job_id: str) -> Lyrics:
-        """The lyrics of a job as the model reads them, window by window."""
-        return self._get(Lyrics, path_of("jobs", job_id, "lyrics"))
+    def get_lyrics(
+        self, job_id: str, *, sample: int | None = None, next_seconds: float | None = None
+    ) -> Lyrics:
+        """The lyrics of a job as the model reads them: what is sung, left, and read next."""
+        params = {"sample": sample, "next_seconds": next_seconds}
+        return self._get(Lyrics, path_of("jobs", job_id, "lyrics"), params)
 
     def create_asset(
         self, file: str | Path | bytes | IO[bytes], *, filename: str | None = None
