@@ -80,3 +80,23 @@ def test_a_mended_splice_is_another_one_around_its_joins_alone_and_can_be_edited
     np.testing.assert_array_equal(again["top"][:, :60], after["top"][:, :60])
     assert (again["top"] != after["top"]).any()
     assert redone["parent_ids"] == [mended["id"]]
+
+
+def test_words_that_are_repeated_have_a_time_for_each_time_that_they_are_sung(http):
+    one = sung(http, **{**SONG, "lyrics": "one two"}, duration_seconds=1.6, seed=1, levels=["top"])
+    two = sung(http, **{**SONG, "lyrics": "three"}, duration_seconds=1.6, seed=2, levels=["top"])
+    parts = [part(one, 0, 100), part(two, 0, 100), part(one, 0, 100)]
+    job = sung(http, mode="splice", parts=parts)
+    (first, second), third = (
+        [http.get(each["urls"]["alignment"]).json() for each in (one, two)],
+        http.get(job["urls"]["alignment"]).json(),
+    )
+    own = [word for times in (first, second, first) for word in times["words"]]
+    assert [word["text"] for word in third["words"]] == [word["text"] for word in own]
+    moved = [0.0] * 2 + [1.6] + [3.2] * 2
+    for found, wanted, sec in zip(third["words"], own, moved, strict=True):
+        if wanted["start_seconds"] is None:
+            assert found["start_seconds"] is None
+            continue
+        assert found["start_seconds"] == pytest.approx(wanted["start_seconds"] + sec, abs=0.002)
+    assert third["duration_seconds"] == pytest.approx(4.8)

@@ -1,7 +1,9 @@
 """When the lyrics are sung, read off the top prior's attention once the top level is drawn."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -13,11 +15,12 @@ from jobs.files.artifacts import alignment_name
 from jobs.record.job import Job
 from jukebox_core.alignment.attention import iter_alignment
 from jukebox_core.alignment.formats import to_json
+from jukebox_core.alignment.parts import join_times
 from jukebox_core.alignment.times import LyricTimes, frame_tokens, iter_frames, lyric_times
 from jukebox_core.backends.memory import is_out_of_memory
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import JukeboxError
-from jukebox_core.labels import LyricAlphabet
+from jukebox_core.labels import LyricAlphabet, SongLabels
 from jukebox_core.sampling.cascade import SongTiming
 from jukebox_core.sampling.windows import hop_tokens
 from jukebox_core.units import Level
@@ -93,35 +96,73 @@ def _lyric_times(
     worker: WorkerParts, lease: Lease, song: JobSong, codes: NDArray[np.int64]
 ) -> LyricTimes:
     tokens_per_second = song.config.time_base.tokens_per_second(Level.TOP)
+    duration_sec = len(codes) / tokens_per_second
+    job = lease.claim.job
+    if job.request.mode == "splice":
+        parts = _parts(song, codes)
+        times = [(start_sec, _times(worker, lease, song, part)) for start_sec, part in parts]
+        return join_times(times, duration_sec)
+    (labels,) = song.labels.for_level(Level.TOP)
+    whole = _Sung(
+        codes,
+        labels,
+        SongTiming(total_samples=song.plan.total_samples, offset_samples=song.plan.offset_samples),
+        joins_sec=[join / tokens_per_second for join in job.lyric_joins],
+    )
+    return _times(worker, lease, song, whole)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sung:
+    """Codes int64 [tokens] of the top, what they were sung with, and where they lie in that song.
+
+    At `joins_sec` a continued song goes on.
+    """
+
+    codes: NDArray[np.int64]
+    labels: SongLabels
+    timing: SongTiming
+    joins_sec: Sequence[float] = ()
+
+
+def _parts(song: JobSong, codes: NDArray[np.int64]) -> list[tuple[float, _Sung]]:
+    """The parts of a spliced song that have words, and the second at which each begins."""
+    prior = song.config.prior(Level.TOP)
+    starts = [span.start_samples // prior.samples_per_token for span in song.spans]
+    found = []
+    for span, (start, end) in zip(song.spans, pairwise([*starts, len(codes)]), strict=True):
+        labels, timing = span.channels[0][0], span.timing_for(prior, start)
+        place = timing.offset_samples + start * prior.samples_per_token
+        if labels.lyric_ids:
+            inside = SongTiming(total_samples=timing.total_samples, offset_samples=place)
+            start_sec = song.config.time_base.tokens_to_seconds(start, Level.TOP)
+            found.append((start_sec, _Sung(codes[start:end], labels, inside)))
+    return found
+
+
+def _times(worker: WorkerParts, lease: Lease, song: JobSong, sung: _Sung) -> LyricTimes:
+    tokens_per_second = song.config.time_base.tokens_per_second(Level.TOP)
     tokens_per_frame = frame_tokens(tokens_per_second)
-    frames = _attention(worker, lease, song, codes, tokens_per_frame)
+    frames = _attention(worker, lease, song, sung, tokens_per_frame)
     return lyric_times(
         frames,
-        _text(song),
+        _text(song, sung.labels),
         tokens_per_second=tokens_per_second / tokens_per_frame,
-        duration_sec=len(codes) / tokens_per_second,
-        joins_sec=[join / tokens_per_second for join in lease.claim.job.lyric_joins],
+        duration_sec=len(sung.codes) / tokens_per_second,
+        joins_sec=sung.joins_sec,
     )
 
 
 def _attention(
-    worker: WorkerParts,
-    lease: Lease,
-    song: JobSong,
-    codes: NDArray[np.int64],
-    tokens_per_frame: int,
+    worker: WorkerParts, lease: Lease, song: JobSong, sung: _Sung, tokens_per_frame: int
 ) -> NDArray[np.float32]:
     """float32 [frames, characters]; a device is borrowed for one window at a time."""
-    (labels,) = song.labels.for_level(Level.TOP)
-    timing = SongTiming(
-        total_samples=song.plan.total_samples, offset_samples=song.plan.offset_samples
-    )
     hop = hop_tokens(song.config.prior(Level.TOP), None, 1)
 
     @torch.inference_mode()
     def slices(model: LoadedModel) -> Iterator[Tensor]:
-        row = torch.as_tensor(codes, device=model.device)
-        blocks = iter_alignment(model.priors[Level.TOP], row, labels, timing, hop)
+        row = torch.as_tensor(sung.codes, device=model.device)
+        blocks = iter_alignment(model.priors[Level.TOP], row, sung.labels, sung.timing, hop)
         for frames in iter_frames((block.numpy() for block in blocks), tokens_per_frame):
             yield torch.from_numpy(frames)
 
@@ -130,8 +171,7 @@ def _attention(
     return torch.cat(work.pieces()).numpy()
 
 
-def _text(song: JobSong) -> str:
+def _text(song: JobSong, labels: SongLabels) -> str:
     """The lyrics as the prior read them: one character for each column of an alignment."""
     config = song.config.prior(Level.TOP).labels
-    (labels,) = song.labels.for_level(Level.TOP)
     return LyricAlphabet(config.version).decode(labels.lyric_ids) if config is not None else ""
