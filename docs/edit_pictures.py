@@ -1,15 +1,16 @@
 """Makes the pictures of the page about edits: spectrograms of songs of `mini`, before and after.
 
-`python docs/edit_pictures.py` (half a minute) writes `docs/pictures/redo.png`.
+`python docs/edit_pictures.py` (a minute) writes `redo.png` and `splice.png` in `docs/pictures`.
 """
 
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from cli.terminal.picture import colors, spectrogram, write_png
-from jukebox_core import JukeboxModel
+from jukebox_core import JukeboxModel, SplicePart
 
 FOLDER = Path(__file__).resolve().parent / "pictures"
 WIDTH, HEIGHT = 800, 160
@@ -22,16 +23,52 @@ Pixels = NDArray[np.uint8]
 def main() -> None:
     """Make every picture anew."""
     model = JukeboxModel.from_pretrained("mini")
+    write_png(FOLDER / "redo.png", redo(model))
+    write_png(FOLDER / "splice.png", splice(model))
+
+
+def redo(model: JukeboxModel) -> Pixels:
+    """A song, and the same with a section made again."""
     names = model.tokenizer("orlavane", "tidedub", "Is anybody there?")
     song = {"song_duration_sec": 9.0, "seed": 7}
     codes = model.ancestral_sample(names, duration_sec=9.0, **song)
     section = {"start_sec": 3.0, "end_sec": 5.0}
     redone = model.redo_sample(codes, names, **section, old_seed=7, **{**song, "seed": 8})
-    pictures = [
-        marked(picture(model.decode(each)[0, :, 0].numpy()), 3.0 / 9.0, 5.0 / 9.0)
-        for each in (codes, redone)
+    return stacked(
+        [
+            marked(picture(model.decode(each)[0, :, 0].numpy()), 3.0 / 9.0, 5.0 / 9.0)
+            for each in (codes, redone)
+        ]
+    )
+
+
+def splice(model: JukeboxModel) -> Pixels:
+    """Two songs of six seconds, and the first with three seconds of the second in its middle."""
+    names = model.tokenizer("orlavane", "tidedub", "Is anybody there?")
+    others = model.tokenizer("voltahn", "pixelpop", "Not at all")
+    song = {"duration_sec": 6.0, "song_duration_sec": 6.0}
+    one = model.ancestral_sample(names, **song, seed=7)
+    two = model.ancestral_sample(others, **song, seed=8)
+    parts = [
+        SplicePart(codes=one, end_sec=3.0, labels=names),
+        SplicePart(codes=two, start_sec=2.0, end_sec=5.0, labels=others),
+        SplicePart(codes=one, start_sec=3.0, labels=names),
     ]
-    write_png(FOLDER / "redo.png", stacked(pictures))
+    joined = model.splice(parts, mend_sec=0.5, seed=9)
+    cuts = [(one, [3.0]), (two, [2.0, 5.0]), (joined, [3.0, 6.0])]
+    return stacked(
+        [
+            marked(picture(_padded(model, codes, 9.0)), *(cut / 9.0 for cut in cuts_sec))
+            for codes, cuts_sec in cuts
+        ]
+    )
+
+
+def _padded(model: JukeboxModel, codes: list[Tensor], seconds: float) -> NDArray[np.float32]:
+    """The sound of a song, with silence behind it."""
+    sound = model.decode(codes)[0, :, 0].numpy()
+    num_samples = round(seconds * model.config.time_base.sample_rate_hz)
+    return np.pad(sound, (0, max(num_samples - len(sound), 0)))[:num_samples]
 
 
 def picture(sound: NDArray[np.float32], sample_rate_hz: int = 16_000) -> Pixels:

@@ -69,7 +69,7 @@ def test_levels_that_are_missing_are_drawn_as_the_part_that_they_lie_in():
         [draft[0][:1]], names(), song_duration_sec=4.0, levels=TOP_AND_MIDDLE, seed=5
     )
     assert torch.equal(whole[1], upsampled[1])
-    other = mini().splice([cut[0], part(draft, 128, 250, genre="brasslurch")], **options)
+    other = mini().splice([cut[0], part(draft, 128, 250, genre="pixelpop")], **options)
     assert torch.equal(other[0], whole[0])
     assert torch.equal(other[1][:, :512], whole[1][:, :512])
     assert not torch.equal(other[1][:, 512:], whole[1][:, 512:])
