@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from jukebox_client.documents import Document
+from jukebox_client.errors import UnexpectedAnswer
 from jukebox_client.models import EVENT_DATA, Job, Progress
 
 TERMINAL_STATUSES = frozenset({"succeeded", "failed", "canceled", "expired"})
@@ -79,10 +80,11 @@ def typed_event(event: ServerEvent, stream: str) -> JobEvent:
     """The event with its data as a document; data of another shape stays an open document.
 
     `stream` is the operation, e.g. `streamEvents`: the same name has other data in each.
+
+    Raises:
+        UnexpectedAnswer: the event is not of this service.
     """
-    content = json.loads(event.data)
-    if not isinstance(content, dict):
-        content = {"value": content}
+    content = _data_of(event)
     try:
         data = EVENT_DATA[stream].get(event.kind, Document).model_validate(content)
     except ValidationError:
@@ -91,18 +93,42 @@ def typed_event(event: ServerEvent, stream: str) -> JobEvent:
 
 
 def job_after(job: Job | None, event: ServerEvent) -> Job | None:
-    """The job after one event of its stream; None while no snapshot has come."""
-    data = json.loads(event.data)
-    if event.kind == "snapshot":
+    """The job after one event of its stream; None while no snapshot has come.
+
+    Raises:
+        UnexpectedAnswer: the event is not of this service.
+    """
+    data = _data_of(event)
+    try:
+        return _job_after(job, event.kind, data)
+    except ValidationError as error:
+        raise UnexpectedAnswer(f"an event has a job that this client cannot read: {error}") from (
+            error
+        )
+
+
+def _job_after(job: Job | None, kind: str, data: dict[str, Any]) -> Job | None:
+    if kind == "snapshot":
         return Job.model_validate(data)
     if isinstance(data.get("job"), dict):
         return Job.model_validate(data["job"])
-    if event.kind == "progress" and job is not None:
+    if kind == "progress" and job is not None and job.progress is not None:
         before = job.progress.model_dump(exclude_unset=True)
         eta_sec = data.pop("eta_seconds", job.eta_seconds)
         progress = Progress.model_validate(_merged(before, data))
         return job.model_copy(update={"progress": progress, "eta_seconds": eta_sec})
     return job
+
+
+def _data_of(event: ServerEvent) -> dict[str, Any]:
+    """The object in an event. Raises UnexpectedAnswer when there is something else."""
+    try:
+        content = json.loads(event.data)
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise UnexpectedAnswer(f"an event {event.kind!r} has no JSON object as its data")
+    return content
 
 
 def _merged(progress: Mapping[str, Any], news: Mapping[str, Any]) -> dict[str, Any]:
