@@ -6,6 +6,7 @@ import mutagen
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.api.sounds import encoded, tone
 from tests.browser.conftest import SINGING_MS, draft, position, wait_for_takes, wait_until_plays
 
 LYRICS = "put a coin in\nthe jukebox pick\na row ten more\nand then we go"
@@ -119,3 +120,17 @@ def test_a_click_on_a_line_goes_there_and_the_line_is_current(page: Page):
     # The song goes on meanwhile.
     expect(current).to_contain_text(re.compile("a row ten more|and then we go"))
     assert position(page) > 1
+
+
+def test_a_song_starts_from_a_part_of_an_uploaded_sound(page: Page, tmp_path):
+    path = tmp_path / "hum.wav"
+    path.write_bytes(encoded(tone(4.0), "WAV"))
+    page.get_by_role("link", name="New song").first.click()
+    page.get_by_label("Sound file").set_input_files(path)
+    expect(page.get_by_label("To", exact=True)).to_have_value("4")
+    page.get_by_label("To", exact=True).fill("2")
+    page.get_by_label("Length").fill("4")
+    page.get_by_role("button", name="Draft").click()
+    expect(page.get_by_role("button", name="Play take 1")).to_be_visible(timeout=SINGING_MS)
+    item = page.get_by_role("tree", name="Versions").get_by_role("treeitem")
+    expect(item).to_contain_text("Begins with a recording")

@@ -1,7 +1,7 @@
 // @ts-check
 // A waveform that somebody else plays: it shows a position, takes clicks, and lets a part be chosen.
 import { clock } from "../lib/format.js";
-import { html, useEffect, useRef } from "../lib/html.js";
+import { html, useEffect, useRef, useState } from "../lib/html.js";
 import WaveSurfer from "../vendor/wavesurfer.js";
 import Regions from "../vendor/wavesurfer-regions.js";
 
@@ -27,6 +27,7 @@ export function Waveform({
 }) {
   const place = useRef(/** @type {HTMLElement | null} */ (null));
   const wave = useRef(/** @type {any} */ (null));
+  const [isReady, setReady] = useState(false);
   const regions = useRef(/** @type {any} */ (null));
   const handlers = useRef({ onSeek, onPart });
   handlers.current = { onSeek, onPart };
@@ -41,6 +42,8 @@ export function Waveform({
       cursorWidth: 2, barWidth: 3, barGap: 2, barRadius: 3, normalize: true, interact: true,
       plugins: [made],
     });
+    // Before this, every region would end at 0.
+    surfer.on("ready", () => setReady(true));
     surfer.on("interaction", (/** @type {number} */ seconds) => handlers.current.onSeek(seconds));
     const tell = (/** @type {any} */ region) => {
       for (const other of made.getRegions()) if (other !== region) other.remove();
@@ -52,17 +55,21 @@ export function Waveform({
     regions.current = made;
     return () => {
       wave.current = null;
+      regions.current = null;
+      setReady(false);
       surfer.destroy();
     };
   }, [peaks, durationSec, heightPx]);
 
   useEffect(() => {
-    if (!canSelect || !regions.current) return undefined;
+    if (!canSelect || !isReady || !regions.current) return undefined;
     return regions.current.enableDragSelection({ color: color("--region"), minLength: MIN_PART_SEC });
-  }, [canSelect, peaks, durationSec]);
+  }, [canSelect, isReady]);
 
-  useEffect(() => showPart(regions.current, part), [part?.startSec, part?.endSec, peaks, durationSec]);
-  useEffect(() => wave.current?.setTime(positionSec), [positionSec, peaks]);
+  useEffect(() => {
+    if (isReady) showPart(regions.current, part);
+  }, [part?.startSec, part?.endSec, isReady]);
+  useEffect(() => wave.current?.setTime(positionSec), [positionSec, isReady]);
 
   return html`<div class="waveform" ref=${place} aria-hidden="true"
       style=${{ minHeight: `${heightPx}px` }}></div>

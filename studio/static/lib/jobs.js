@@ -54,13 +54,18 @@ export function takeJob(job) {
  * Take in progress, which comes without the whole job.
  *
  * @param {string} id
- * @param {Partial<import("../../types").Progress>} progress
+ * @param {{value: number, level: string | null, eta_seconds: number | null,
+ *   levels: Record<string, object>}} news
  */
-export function takeProgress(id, progress) {
-  const held = jobSignal(id);
-  if (!held.value || ENDED.has(held.value.status)) return;
-  const value = Math.max(progress.value ?? 0, held.value.progress.value);
-  held.value = { ...held.value, progress: { ...held.value.progress, ...progress, value } };
+export function takeProgress(id, news) {
+  const job = jobSignal(id).value;
+  if (!job || ENDED.has(job.status)) return;
+  const progress = {
+    value: Math.max(news.value, job.progress.value),
+    level: news.level,
+    levels: job.progress.levels.map((each) => ({ ...each, ...news.levels[each.level] })),
+  };
+  jobSignal(id).value = { ...job, eta_seconds: news.eta_seconds, progress };
 }
 
 /** A job is gone. @param {string} id */

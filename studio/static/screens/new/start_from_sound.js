@@ -78,11 +78,12 @@ async function upload(file) {
   const peaks = sound ? peaksOf(sound, POINTS) : new Float32Array(0);
   if (heard.value) URL.revokeObjectURL(heard.value.url);
   heard.value = { assetId: asset.id, peaks, url: sound ? URL.createObjectURL(file) : "" };
+  const endSec = Math.min(durationSec, SUGGESTED_SEC);
+  // The length counts the recording, and something should come after it.
+  const shortestSec = Math.ceil(endSec) + SUGGESTED_SEC;
   change({
-    start: {
-      assetId: asset.id, name: file.name, durationSec, startSec: 0,
-      endSec: Math.min(durationSec, SUGGESTED_SEC),
-    },
+    start: { assetId: asset.id, name: file.name, durationSec, startSec: 0, endSec },
+    lengthSec: Math.max(Number(form.value.lengthSec), shortestSec),
   });
 }
 
