@@ -139,11 +139,9 @@ export interface System {
   jobs: Record<string, number>;
 }
 
-export interface LyricsWindow {
-  start_seconds: number;
-  end_seconds: number;
-  first_character: number;
+export interface LyricsWord {
   text: string;
+  fits: boolean;
 }
 
 export interface LyricsWord {
@@ -156,8 +154,8 @@ export interface LyricsWord {
 
 export interface Lyrics {
   text: string | null;
-  paced_text: string | null;
-  windows: LyricsWindow[];
+  words: LyricsWord[];
+  seconds_needed: number | null;
   words: LyricsWord[];
   seconds_needed: number | null;
   sung: string | null;

@@ -29,7 +29,7 @@ VIEWS = {
     "Worker": "WorkerView",
     "System": "SystemView",
     "Lyrics": "LyricsView",
-    "LyricsWindow": "LyricsWindowView",
+    "LyricsWord": "LyricsWordView",
     "LyricsWord": "LyricsWordView",
 }
 

@@ -124,7 +124,7 @@ def test_a_click_on_a_line_goes_there_and_the_line_is_current(page: Page):
 
 def test_a_song_starts_from_a_part_of_an_uploaded_sound(page: Page, tmp_path):
     path = tmp_path / "hum.wav"
-    path.write_bytes(encoded(tone(4.0), "WAV"))
+    path.write_bytes(encoded(tone(4.0)))
     page.get_by_role("link", name="New song").first.click()
     page.get_by_label("Sound file").set_input_files(path)
     expect(page.get_by_label("To", exact=True)).to_have_value("4")

@@ -2,7 +2,7 @@
 // The lyrics, with the words marked that fit into the length.
 import { html, useEffect, useId, useRef, useState } from "../../lib/html.js";
 import { Problem, call } from "../../lib/client.js";
-import { counted } from "../../lib/format.js";
+import { counted, duration } from "../../lib/format.js";
 import { form } from "../../lib/new_song.js";
 import { change } from "../new_song.js";
 
@@ -11,6 +11,8 @@ const TYPING_MS = 300;
 const MAX_PREVIEW = 8000;
 const MAX_ADDRESS = 30000;
 const WORD = /\S+/g;
+
+/** @typedef {{fits: boolean[], secondsNeeded: number | null}} Fit */
 const MAX_CHARACTERS = 20000;
 
 /** @param {{model: import("../../../types").Model | null, error?: string | null}} props */
@@ -18,13 +20,13 @@ export function LyricsEditor({ model, error = null }) {
   const id = useId();
   const back = useRef(/** @type {HTMLElement | null} */ (null));
   const { lyrics, lengthSec } = form.value;
-  const sung = useSungWords(model?.name ?? "", lyrics, lengthSec);
+  const fit = useFit(model?.name ?? "", lyrics, lengthSec);
   const numWords = lyrics.match(WORD)?.length ?? 0;
   const isSilent = model !== null && !model.reads_lyrics;
   return html`<div class="field lyrics-field">
     <label for=${id}>Lyrics</label>
     <div class="lyrics-editor">
-      <div class="lyrics-back" ref=${back} aria-hidden="true" dir="auto">${marked(lyrics, sung)}</div>
+      <div class="lyrics-back" ref=${back} aria-hidden="true" dir="auto">${marked(lyrics, fit?.fits ?? null)}</div>
       <textarea id=${id} rows="9" dir="auto" maxlength=${MAX_CHARACTERS} value=${lyrics}
         placeholder="One line for each line that is sung" spellcheck=${false}
         aria-describedby=${`${id}-fit`} aria-invalid=${error ? "true" : undefined}
@@ -34,18 +36,19 @@ export function LyricsEditor({ model, error = null }) {
         }}></textarea>
     </div>
     <p id=${`${id}-fit`} class=${error ? "error" : "hint"} aria-live="polite">
-      ${error ?? fitText({ numWords, sung, lengthSec, isSilent, model: model?.name ?? "" })}</p>
+      ${error ?? fitText({ numWords, fit, lengthSec, isSilent, model: model?.name ?? "" })}</p>
   </div>`;
 }
 
-/** @param {{numWords: number, sung: boolean[] | null, lengthSec: number | "", isSilent: boolean, model: string}} facts */
-function fitText({ numWords, sung, lengthSec, isSilent, model }) {
+/** @param {{numWords: number, fit: Fit | null, lengthSec: number | "", isSilent: boolean, model: string}} facts */
+function fitText({ numWords, fit, lengthSec, isSilent, model }) {
   if (isSilent) return `${model} does not read lyrics.`;
   if (numWords === 0) return "Without lyrics the voice hums.";
-  if (sung === null) return counted(numWords, "word");
-  const numSung = sung.filter(Boolean).length;
-  if (numSung >= numWords) return `All ${counted(numWords, "word")} fit into ${lengthSec} seconds.`;
-  return `${numSung} of ${counted(numWords, "word")} fit into ${lengthSec} seconds; they are marked.`;
+  if (fit === null) return counted(numWords, "word");
+  const numFitting = fit.fits.filter(Boolean).length;
+  if (numFitting >= fit.fits.length) return `All ${counted(numWords, "word")} fit into ${lengthSec} seconds.`;
+  const needed = fit.secondsNeeded === null ? "" : ` All of them need about ${duration(Math.ceil(fit.secondsNeeded))}.`;
+  return `${numFitting} of ${counted(numWords, "word")} fit into ${lengthSec} seconds; they are marked.${needed}`;
 }
 
 /** The text with the words marked that are sung; unmarked if all are. @param {string} text @param {boolean[] | null} sung */
@@ -71,25 +74,25 @@ function part(text, isSung) {
 }
 
 /**
- * For each word whether the model reads it; null while nobody knows.
+ * Which words fit into the length; null while nobody knows.
  *
  * @param {string} model
  * @param {string} lyrics
  * @param {number | ""} lengthSec
  */
-function useSungWords(model, lyrics, lengthSec) {
-  const [sung, setSung] = useState(/** @type {boolean[] | null} */ (null));
+function useFit(model, lyrics, lengthSec) {
+  const [fit, setFit] = useState(/** @type {Fit | null} */ (null));
   useEffect(() => {
     const stop = new AbortController();
     const timer = setTimeout(async () => {
-      setSung(await ask(model, lyrics, lengthSec, stop.signal));
+      setFit(await ask(model, lyrics, lengthSec, stop.signal));
     }, TYPING_MS);
     return () => {
       clearTimeout(timer);
       stop.abort();
     };
   }, [model, lyrics, lengthSec]);
-  return sung;
+  return fit;
 }
 
 /**
@@ -97,7 +100,7 @@ function useSungWords(model, lyrics, lengthSec) {
  * @param {string} lyrics
  * @param {number | ""} lengthSec
  * @param {AbortSignal} signal
- * @returns {Promise<boolean[] | null>}
+ * @returns {Promise<Fit | null>}
  */
 async function ask(model, lyrics, lengthSec, signal) {
   if (!model || !lyrics.trim() || lengthSec === "") return null;
@@ -105,16 +108,11 @@ async function ask(model, lyrics, lengthSec, signal) {
   try {
     const query = { lyrics, lyrics_format: "plain", duration_seconds: lengthSec };
     const answer = await call("previewLyrics", { path: { name: model }, query, signal });
-    return answer.text === null ? null : readWords(answer);
+    if (answer.text === null) return null;
+    const fits = answer.words.map((/** @type {{fits: boolean}} */ word) => word.fits);
+    return { fits, secondsNeeded: answer.seconds_needed };
   } catch (error) {
     if (error instanceof Problem || signal.aborted) return null;
     throw error;
   }
-}
-
-/** Which words of the model's text lie within what one of its windows reads. @param {import("../../../types").Lyrics} lyrics */
-function readWords({ text, windows }) {
-  return [...(text ?? "").matchAll(WORD)].map(({ 0: word, index }) => windows.some(
-    ({ first_character: first, text: read }) => index >= first && index + word.length <= first + read.length,
-  ));
 }
