@@ -38,6 +38,13 @@ _PATTERNS: Mapping[str, str] = {
     "^https?:": "must be an http or https URL in ASCII",
 }
 """By the beginning of a pattern: people do not read regular expressions."""
+_MOMENTS_OF_A_SONG: Mapping[str, tuple[str, ...]] = {
+    "continue": ("duration_seconds", "offset_seconds"),
+    "upsample": ("offset_seconds",),
+    "redo": ("start_seconds", "offset_seconds"),
+    "splice": ("start_seconds", "offset_seconds"),
+}
+"""Fields that, when they are negative, ask for music before the song that is there."""
 _LOCATIONS = ("body", "query", "path", "header")
 
 
@@ -89,8 +96,7 @@ def _goes_backwards(entry: Mapping[str, Any]) -> bool:
         return tag in BACKWARD_MODES
     found = entry.get("input")
     is_negative = isinstance(found, int | float) and not isinstance(found, bool) and found < 0
-    moments = {"continue": ["duration_seconds", "offset_seconds"], "upsample": ["offset_seconds"]}
-    return is_negative and path[-1] in moments.get(entry["mode"] or "", ())
+    return is_negative and path[-1] in _MOMENTS_OF_A_SONG.get(entry["mode"] or "", ())
 
 
 def _without_mode(entry: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -135,6 +135,22 @@ async def test_nobody_goes_on_from_the_job_or_the_asset_of_another(service: Serv
     assert (await service.client.delete(asset["urls"]["self"], headers=alice)).status_code == 204
 
 
+async def test_nobody_puts_the_songs_of_another_into_ones_own(service: Service, keys):
+    alice, bob = bearer(keys, "alice"), bearer(keys, "bob")
+    hers, his = [await posted(service, each, levels=["top"]) for each in (alice, bob)]
+    for job in (hers, his):
+        service.worker.sing(job["id"])
+    body = {"mode": "splice", "parts": [{"source": his["id"]}, {"source": hers["id"]}]}
+    before = sorted(service.left_behind())
+    refused = await service.client.post("/jobs", json=body, headers=bob)
+    problem = assert_problem(refused, 422, "invalid_request")
+    assert problem["errors"][0]["pointer"] == "/parts/1/source"
+    assert "no job has this id" in problem["detail"]
+    assert sorted(service.left_behind()) == before
+    body["parts"] = [{"source": his["id"]}] * 2
+    assert (await service.client.post("/jobs", json=body, headers=bob)).status_code == 202
+
+
 async def test_lists_show_ones_own_jobs_and_all_of_them_to_an_admin(service: Service, keys):
     before = await service.post()
     alice, bob = bearer(keys, "alice"), bearer(keys, "bob")

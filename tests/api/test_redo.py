@@ -162,7 +162,6 @@ async def test_uploaded_codes_are_redone_like_a_job(service: Service):
     ("pointer", "changes"),
     [
         ("/start_seconds", {"start_seconds": None}),
-        ("/start_seconds", {"start_seconds": -1}),
         ("/start_seconds", {"start_seconds": 10.0, "end_seconds": 11.0}),
         ("/end_seconds", {"end_seconds": 4.0}),
         ("/end_seconds", {"end_seconds": 3.0}),
