@@ -141,11 +141,6 @@ export interface System {
 
 export interface LyricsWord {
   text: string;
-  fits: boolean;
-}
-
-export interface LyricsWord {
-  text: string;
   first_character: number;
   start_seconds: number;
   end_seconds: number;
@@ -154,8 +149,6 @@ export interface LyricsWord {
 
 export interface Lyrics {
   text: string | null;
-  words: LyricsWord[];
-  seconds_needed: number | null;
   words: LyricsWord[];
   seconds_needed: number | null;
   sung: string | null;

@@ -30,7 +30,6 @@ VIEWS = {
     "System": "SystemView",
     "Lyrics": "LyricsView",
     "LyricsWord": "LyricsWordView",
-    "LyricsWord": "LyricsWordView",
 }
 
 
