@@ -215,8 +215,10 @@ def _from_codes(services: Services, caller: Caller, body: FromCodesBody, job_id:
 
 def _lyric_joins(body: FromCodesBody, parent: Job | None, job: Job) -> tuple[int, ...]:
     """Where the song was continued with the same lyrics; none where its words are others."""
-    if parent is None or isinstance(body, RedoBody) or parent.lyrics != job.lyrics:
+    if parent is None or parent.lyrics != job.lyrics:
         return ()
+    if isinstance(body, RedoBody):
+        return parent.lyric_joins
     num_kept = job.plan[Level.TOP.label].prompt_tokens
     before = tuple(join for join in parent.lyric_joins if join < num_kept)
     return (*before, num_kept) if isinstance(body, ContinueBody) else before

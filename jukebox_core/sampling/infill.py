@@ -15,7 +15,7 @@ from jukebox_core.errors import SongError
 from jukebox_core.sampling.windows import Window, plan_windows
 from jukebox_core.units import COARSE_TO_FINE, Level, TimeBase
 
-JOIN_SEC: Mapping[Level, float] = {Level.TOP: 1.0, Level.MIDDLE: 0.25, Level.BOTTOM: 0.125}
+JOIN_SEC: Mapping[Level, float] = {Level.TOP: 1.0, Level.MIDDLE: 0.5, Level.BOTTOM: 0.125}
 """How far behind a section each level looks for its join. A level begins to look where the one
 above has ended for certain, so a section reaches beyond its end by the sum at most."""
 
