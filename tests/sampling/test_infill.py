@@ -114,8 +114,8 @@ def test_each_level_of_a_section_looks_for_its_join_behind_that_of_the_level_abo
     infills = section_infills(MINI, 100, 200, 1_000)
     top, middle, bottom = (infills[level][0] for level in COARSE_TO_FINE)
     assert (top.start, top.end, top.join_end) == (100, 200, 262)
-    assert (middle.start, middle.end, middle.join_end) == (400, 4 * 262, 4 * (262 + 15))
-    assert (bottom.start, bottom.end) == (1_600, 16 * (262 + 15))
+    assert (middle.start, middle.end, middle.join_end) == (400, 4 * 262, 4 * (262 + 31))
+    assert (bottom.start, bottom.end) == (1_600, 16 * (262 + 31))
     reach_sec = MINI.tokens_to_seconds(bottom.join_end, Level.BOTTOM) - 200 * 0.016
     assert reach_sec <= sum(JOIN_SEC.values())
 
