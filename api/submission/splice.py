@@ -147,6 +147,7 @@ def _as_given(span: SongSpan, body: ContinueBody | UpsampleBody, job: Job) -> So
     return replace(
         span,
         lyrics=whole.lyrics,
+        own_lyrics=None,
         song_duration_sec=whole.song_duration_sec,
         offset_sec=whole.offset_sec,
     )
@@ -286,6 +287,7 @@ def _spans(
                     replace(
                         span,
                         lyrics=given,
+                        own_lyrics=None,
                         song_duration_sec=whole_sec,
                         offset_sec=body.offset_seconds,
                     )
@@ -327,6 +329,7 @@ def _own_spans(
         replace(
             span,
             lyrics=words["lyrics"],
+            own_lyrics=None,
             song_duration_sec=end_sec - start_sec,
             offset_sec=-position_sec,
         )

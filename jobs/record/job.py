@@ -147,8 +147,9 @@ class SongSpan:
     """What priors are told about a song from `position_sec` on, where that is not the request's.
 
     The song is imagined to last `song_duration_sec`. `offset_sec` is where in it this song would
-    begin for the span to be in its place; it may be negative. In stereo the levels below the top
-    may have a genre for each channel.
+    begin for the span to be in its place; it may be negative. Where `lyrics` has words around those
+    that are sung in the span, it is `own_lyrics` that has these alone. In stereo the levels below
+    the top may have a genre for each channel.
     """
 
     position_sec: float
@@ -159,6 +160,7 @@ class SongSpan:
     lyrics: str
     song_duration_sec: float
     offset_sec: float
+    own_lyrics: str | None = None
     left_genre: str | None = None
     right_genre: str | None = None
 

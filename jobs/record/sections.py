@@ -102,7 +102,8 @@ def _redone(span: SongSpan, body: RedoBody, job: Job, config: JukeboxConfig) -> 
     shares = _shares(span.song_duration_sec, span.offset_sec, *moments)
     readers = [prior.lyrics.num_tokens for prior in config.priors if prior.lyrics is not None]
     text = with_lyrics(section_of(span.lyrics, *shares), job.request.lyrics)
-    return replace(span, lyrics=paced(text, *shares, max(readers, default=0)))
+    read = paced(text, *shares, max(readers, default=0))
+    return replace(span, lyrics=read, own_lyrics=text.lyrics)
 
 
 def _shares(song_sec: float, offset_sec: float, start: float, end: float) -> tuple[float, float]:

@@ -113,5 +113,6 @@ def _goes_on(before: SongSpan, span: SongSpan) -> bool:
 
 def lyrics_of(spans: Iterable[SongSpan]) -> str:
     """The words of all spans, each text once."""
-    texts = dict.fromkeys(span.lyrics.strip("\n") for span in spans)
+    found = (span.lyrics if span.own_lyrics is None else span.own_lyrics for span in spans)
+    texts = dict.fromkeys(text.strip("\n") for text in found)
     return "\n\n".join(text for text in texts if text.strip())

@@ -131,6 +131,18 @@ async def test_the_song_that_is_gone_on_with_has_the_new_text(service: Service):
     assert "\nlo" in twice["lyrics_as_read"]
 
 
+async def test_a_splice_of_a_redone_song_has_the_words_of_the_section_alone(service: Service):
+    parent = await sung(service, lyrics=TEXT)
+    job = await accepted(service, **redo(parent, lyrics="la la la"))
+    service.worker.sing(job["id"])
+    parts = [
+        {"source": job["id"], "start_seconds": 4.0, "end_seconds": 6.0},
+        {"source": parent["id"]},
+    ]
+    spliced = await accepted(service, mode="splice", parts=parts)
+    assert spliced["lyrics_as_read"] == f"la la la\n\n{TEXT}"
+
+
 async def test_the_noise_is_that_of_the_song_as_it_was_sampled_first(service: Service):
     parent = await sung(service, seed=7, num_samples=3)
     one = await accepted(service, **redo(parent, sample=2, num_samples=2, seed=8))
