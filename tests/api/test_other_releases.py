@@ -43,6 +43,7 @@ CALLS = [
     ("POST", "/jobs/{id}/pin"),
     ("POST", "/jobs/{id}/cancel"),
     ("POST", "/jobs/{id}/retry"),
+    ("POST", "/jobs/{id}/restore"),
 ]
 
 

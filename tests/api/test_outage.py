@@ -30,6 +30,9 @@ REQUESTS = [
     ("GET", "/jobs/{id}"),
     ("GET", "/jobs/{id}?wait=30"),
     ("DELETE", "/jobs/{id}"),
+    ("PATCH", "/jobs/{id}"),
+    ("POST", "/jobs/{id}/restore"),
+    ("GET", "/jobs?q=rain&sort=title&trashed=true"),
     ("POST", "/jobs/{id}/cancel"),
     ("POST", "/jobs/{id}/retry"),
     ("GET", "/jobs/{id}/events"),
@@ -133,7 +136,7 @@ async def test_what_nobody_foresaw_is_a_500_without_a_traceback(
     def explode(job_id: str) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(service.store, "get", explode)
+    monkeypatch.setattr(service.store, "check_access", explode)
     response = await service.client.get(f"/jobs/{new_job_id()}")
     assert_problem(response, 500, "internal_error")
     assert "secret" not in response.text
