@@ -38,6 +38,8 @@ _TAGS_VERSION = 1
 _COVER_SIZE = 300
 _MAX_CHILDREN = 2
 """At a time; they take threads of their own, so that waiting for them blocks nobody."""
+_MAX_DRAWING = 2
+"""Pictures at a time, each for less than a tenth of a second."""
 
 
 class DerivedFiles:
@@ -50,7 +52,8 @@ class DerivedFiles:
     def __init__(self, artifacts: LocalArtifacts, *, timeout_sec: float) -> None:
         self._artifacts, self._timeout_sec = artifacts, timeout_sec
         self._locks: dict[tuple[str, str], tuple[asyncio.Lock, int]] = {}
-        self.slots = FairSlots(_MAX_CHILDREN)
+        self._slots = FairSlots(_MAX_CHILDREN)
+        self._drawing_slots = FairSlots(_MAX_DRAWING)
 
     async def sound(
         self, job_id: str, name: str, audio_format: str, *, owner: str | None = None
@@ -86,8 +89,8 @@ class DerivedFiles:
         wanted = f"{stem}.{hashlib.sha256(what).hexdigest()[:16]}.{suffix}"
         if await run_in_threadpool(self._has, job_id, wanted):
             return await run_in_threadpool(self._artifacts.path, job_id, wanted)
-        loudness = await self.analysis(job_id, sound, owner=owner)
-        cover = await run_in_threadpool(picture, loudness, width=_COVER_SIZE, height=_COVER_SIZE)
+        size = {"width": _COVER_SIZE, "height": _COVER_SIZE}
+        cover = await self.drawn(job_id, sound, **size, owner=owner)
         whole = replace(tags, cover_png=base64.b64encode(cover).decode("ascii"))
         path = await self._made(
             job_id, name, wanted, program="tags", owner=owner, stdin=whole.to_json()
@@ -101,6 +104,13 @@ class DerivedFiles:
         except ArtifactNotFound:
             return False
         return True
+
+    async def drawn(
+        self, job_id: str, name: str, *, width: int, height: int, owner: str | None = None
+    ) -> bytes:
+        """A spectrogram of the sound `name` as a PNG file; does not wait for encoders."""
+        loudness = await self.analysis(job_id, name, owner=owner)
+        return await self._drawing_slots.run(owner, picture, loudness, width=width, height=height)
 
     async def _made(
         self,
@@ -120,7 +130,7 @@ class DerivedFiles:
                     return await run_in_threadpool(self._artifacts.path, job_id, wanted)
                 except ArtifactNotFound:
                     make = partial(self._make, source, job_id, wanted, program, stdin)
-                    await self.slots.run(owner, make)
+                    await self._slots.run(owner, make)
         return await run_in_threadpool(self._artifacts.path, job_id, wanted)
 
     @contextmanager

@@ -15,7 +15,6 @@ from api.views.views import file_name
 from api.web.callers import CallerDep
 from api.web.files import has_already, validators
 from jobs.files.download_names import content_disposition
-from jukebox_core.audio.spectrogram import picture
 
 router = APIRouter(tags=["files"])
 
@@ -64,9 +63,8 @@ async def get_spectrogram(
     etag = f'"{hashlib.sha256(what.encode()).hexdigest()}"'
     if has_already(request, etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=validators(etag))
-    loudness = await services.derived.analysis(job_id, output.name, owner=caller.owner)
-    png = await services.derived.slots.run(
-        caller.owner, picture, loudness, width=query.width, height=query.height
+    png = await services.derived.drawn(
+        job_id, output.name, width=query.width, height=query.height, owner=caller.owner
     )
     name = content_disposition(file_name(job, "png", output=output), kind="inline")
     return Response(png, media_type=_PNG, headers={**validators(etag), "Content-Disposition": name})

@@ -53,7 +53,9 @@ def test_takes_formats_and_drafts_can_be_downloaded(environment, tmp_path):
     )
     job_id = done.stdout.split()[0]
     done = jukebox("download", job_id, environment=environment, cwd=tmp_path)
-    assert done.stdout.splitlines() == [f"{job_id}-middle-{take}.flac" for take in (0, 1)]
+    assert done.stdout.splitlines() == [
+        f"The Sawtooths - {job_id[:12]}{take}.flac" for take in ("", " (take 2)")
+    ]
     done = jukebox(
         *("download", job_id, "--level", "top", "--format", "mp3"),
         environment=environment,
