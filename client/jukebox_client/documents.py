@@ -13,7 +13,12 @@ class Document(BaseModel):
     """
 
     model_config = ConfigDict(
-        extra="allow", frozen=True, populate_by_name=True, protected_namespaces=()
+        extra="allow",
+        frozen=True,
+        populate_by_name=True,
+        protected_namespaces=(),
+        # Most programs read a few kinds of documents, and a command line none before it asks.
+        defer_build=True,
     )
 
     def to_dict(self) -> dict[str, Any]:
