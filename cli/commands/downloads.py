@@ -141,7 +141,7 @@ def download_all(
         UsageError: a file exists and is not to be replaced.
         DownloadFailed: it did not arrive.
     """
-    outputs = audio_outputs(job, level=level, take=take)
+    outputs = audio_outputs(job, level=level, sample=take)
     audio_format = target.format_of(job)
     wanted = list(zip(outputs, target.files(job, outputs), strict=True))
     there = {path: _found(output, path, audio_format) for output, path in wanted}
@@ -156,8 +156,8 @@ def download_all(
                 job,
                 path,
                 level=output.level,
-                take=output.sample,
-                audio_format=audio_format,
+                sample=output.sample,
+                format=audio_format,
                 move=partial(move_into_place, overwrite=target.overwrite),
             )
         (results() if are_paths_results else notes()).print(escape(str(place)))

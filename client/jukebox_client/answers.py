@@ -18,7 +18,6 @@ from jukebox_client.models import FieldError
 AnyDocument = TypeVar("AnyDocument", bound=Document)
 
 DEFAULT_RETRY_SEC = 1.0
-_MAX_RETRY_SEC = 30.0
 _MAY_PASS = (429, 502, 503, 504)
 
 
@@ -82,7 +81,7 @@ def retry_after_sec(response: httpx.Response) -> float:
         seconds = float(response.headers.get("retry-after", DEFAULT_RETRY_SEC))
     except ValueError:  # the other form is a date, which this service never sends
         seconds = DEFAULT_RETRY_SEC
-    return min(max(seconds, 0.0), _MAX_RETRY_SEC)
+    return max(seconds, 0.0)
 
 
 def _json_of(response: httpx.Response) -> object:

@@ -4,7 +4,7 @@ from jukebox_client.errors import OutputNotFound
 from jukebox_client.models import Job, Output
 
 
-def audio_outputs(job: Job, *, level: str | None = None, take: int | None = None) -> list[Output]:
+def audio_outputs(job: Job, *, level: str | None = None, sample: int | None = None) -> list[Output]:
     """The audio files of one level, by take; of the finest finished level when none is named.
 
     Raises:
@@ -19,13 +19,13 @@ def audio_outputs(job: Job, *, level: str | None = None, take: int | None = None
         wanted = f"at level {level}" if level else "yet"
         raise OutputNotFound(f"job {job.id} ({job.status}) has no sound {wanted}")
     in_order = sorted(chosen, key=lambda output: output.sample)
-    if take is None:
+    if sample is None:
         return in_order
     takes = [output.sample for output in in_order]
-    if take not in takes:
+    if sample not in takes:
         has = ", ".join(map(str, takes))
-        raise OutputNotFound(f"job {job.id} has no take {take} at level {level}; it has {has}")
-    return [in_order[takes.index(take)]]
+        raise OutputNotFound(f"job {job.id} has no take {sample} at level {level}; it has {has}")
+    return [in_order[takes.index(sample)]]
 
 
 def named_sha256(output: Output, audio_format: str) -> str | None:

@@ -104,12 +104,12 @@ def test_a_session_is_kept_and_ended(service, client):
 def test_a_take_is_fetched_under_the_name_that_is_given(service, client, tmp_path):
     made = models.Job.model_validate(job("succeeded", outputs=[output(SOUND)]))
     service.on("GET", "/jobs/job_1/audio", Answer(SOUND, 200, {"etag": '"1"'}))
-    path = client.download_audio(made, tmp_path / "song.flac", audio_format="flac")
+    path = client.download_audio(made, tmp_path / "song.flac", format="flac")
     assert path.read_bytes() == SOUND
     assert "format=flac" in service.requests[-1][1]
     with pytest.raises(FileExistsError):
-        client.download_audio(made, path, audio_format="flac")
-    client.download_audio(made, path, audio_format="flac", overwrite=True)
+        client.download_audio(made, path, format="flac")
+    client.download_audio(made, path, format="flac", overwrite=True)
     assert [each.name for each in tmp_path.iterdir()] == ["song.flac"]
 
 

@@ -154,7 +154,7 @@ def _sing(place: Place, url: str) -> None:
         )
         *_, done = client.follow_job(job.id)
         assert done.status == "succeeded", done
-        client.download_audio(done, song, audio_format="ogg")
+        client.download_audio(done, song, format="ogg")
     assert song.read_bytes()[:4] == b"OggS"
 
 

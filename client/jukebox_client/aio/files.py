@@ -21,8 +21,8 @@ class AsyncFiles(AsyncTransport):
         path: str | Path,
         *,
         level: str | None = None,
-        take: int = 0,
-        audio_format: str | None = None,
+        sample: int = 0,
+        format: str | None = None,
         overwrite: bool = False,
         move: Callable[[Path, Path], Path] | None = None,
     ) -> Path:
@@ -34,13 +34,13 @@ class AsyncFiles(AsyncTransport):
         Raises:
             OutputNotFound: there is no such audio file yet.
         """
-        (output,) = audio_outputs(job, level=level, take=take)
-        audio_format = audio_format or output.format
+        (output,) = audio_outputs(job, level=level, sample=sample)
+        wanted = format or output.format
         return await self.download(
             path_of("jobs", job.id, "audio"),
-            {"level": output.level, "sample": output.sample, "format": audio_format},
+            {"level": output.level, "sample": output.sample, "format": wanted},
             Path(path),
-            sha256=named_sha256(output, audio_format),
+            sha256=named_sha256(output, wanted),
             overwrite=overwrite,
             move=move,
         )

@@ -37,6 +37,7 @@ from jukebox_client.sync.files import Files
 from jukebox_client.sync.transport import present
 
 _PAGE_JOBS = 100
+_MAX_POLL_SEC = 30.0
 _HEALTH_TIMEOUT_SEC = 5.0
 
 
@@ -118,7 +119,8 @@ class JukeboxClient(Files):
                 if not may_pass(error) or time.monotonic() - answered_at > self.patience_sec:
                     raise
             else:
-                answered_at, pause_sec = time.monotonic(), retry_after_sec(response)
+                answered_at = time.monotonic()
+                pause_sec = min(retry_after_sec(response), _MAX_POLL_SEC)
                 job = document_of(response, Job)
                 yield job
                 if is_over(job):
