@@ -8,6 +8,7 @@ relied on: proxies are known to drop headers of HEAD.
 import errno
 import hashlib
 import os
+import re
 from http import HTTPStatus
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,8 @@ import httpx
 from jukebox_client.errors import DownloadFailed
 
 MAX_ATTEMPTS = 5
+_SHA256_ETAG = re.compile(r'"([0-9a-f]{64})"')
+"""Not every proxy leaves the entity tag as it is."""
 
 
 class PartFile:
@@ -82,8 +85,10 @@ class PartFile:
             "what is there"
         )
 
-    def check(self, sha256: str | None) -> None:
+    def check(self, sha256: str | None, *, etag_is_sha256: bool) -> None:
         """Raises DownloadFailed, and throws the bytes away, if they have another hash."""
+        if sha256 is None and etag_is_sha256 and (named := _SHA256_ETAG.fullmatch(self._etag)):
+            sha256 = named[1]
         if sha256 is not None and sha256_of(self.path) != sha256:
             self.discard()
             raise DownloadFailed(f"{self._path.name} is corrupted (SHA-256 mismatch): try again")

@@ -103,6 +103,17 @@ def test_bytes_with_another_hash_are_refused_and_thrown_away(service, client, tm
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_entity_tag_of_codes_is_their_hash(service, client, tmp_path):
+    whole = {"etag": f'"{SHA256}"'}
+    service.on("GET", "/jobs/job_1/codes", Answer(SOUND, 200, whole))
+    assert client.download_codes("job_1", tmp_path / "a").read_bytes() == SOUND
+    service.on("GET", "/jobs/job_1/codes", Answer(SOUND[:-1] + b"x", 200, whole))
+    with pytest.raises(DownloadFailed, match="corrupted"):
+        client.download_codes("job_1", tmp_path / "b")
+    service.on("GET", "/jobs/job_1/codes", Answer(SOUND, 200, {"etag": 'W/"of a proxy"'}))
+    assert client.download_codes("job_1", tmp_path / "b").read_bytes() == SOUND
+
+
 def test_the_finest_finished_level_is_chosen_and_takes_are_in_order():
     outputs = [
         output(b"", level="top"),

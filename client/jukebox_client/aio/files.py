@@ -28,8 +28,8 @@ class AsyncFiles(AsyncTransport):
     ) -> Path:
         """Fetch one take of a job to `path`: the finest finished level unless one is named.
 
-        Its hash is checked if the job names it; other formats are encoded when asked for. The rest
-        is as for `download`.
+        Formats that the job did not make are encoded when asked for. The hash is checked, and the
+        rest is as for `download`.
 
         Raises:
             OutputNotFound: there is no such audio file yet.
@@ -41,6 +41,7 @@ class AsyncFiles(AsyncTransport):
             {"level": output.level, "sample": output.sample, "format": wanted},
             Path(path),
             sha256=named_sha256(output, wanted),
+            etag_is_sha256=True,
             overwrite=overwrite,
             move=move,
         )
@@ -68,7 +69,9 @@ class AsyncFiles(AsyncTransport):
     ) -> Path:
         """Fetch the codes of all finished levels (safetensors) to `path`; see `download`."""
         source = path_of("jobs", job_id, "codes")
-        return await self.download(source, {}, Path(path), overwrite=overwrite, move=move)
+        return await self.download(
+            source, {}, Path(path), etag_is_sha256=True, overwrite=overwrite, move=move
+        )
 
     async def download_archive(
         self,

@@ -200,12 +200,14 @@ class AsyncTransport:
         path: Path,
         *,
         sha256: str | None = None,
+        etag_is_sha256: bool = False,
         overwrite: bool = False,
         move: Callable[[Path, Path], Path] | None = None,
     ) -> Path:
         """Fetch `url_path` to `path`, which is complete or not there at all; returns where it is.
 
-        A broken connection is resumed, also by a later call. `move` puts the finished file in its
+        A broken connection is resumed, also by a later call. The hash is that of `sha256`, else of
+        the entity tag if the service promises so. `move` puts the finished file in its
         place instead of `overwrite`, and returns where that is.
 
         Raises:
@@ -223,7 +225,7 @@ class AsyncTransport:
                 break
         else:
             raise part.broken()
-        await run_blocking(part.check, sha256)
+        await run_blocking(part.check, sha256, etag_is_sha256=etag_is_sha256)
         place = move or partial(move_into_place, overwrite=overwrite)
         return place(part.path, path)
 
