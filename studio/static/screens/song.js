@@ -79,6 +79,8 @@ function Head({ job }) {
       <p class="song-facts"><bdi>${bylineOf(job)}</bdi><span>${clock(job.duration_seconds)}</span>
         <span>${counted(job.input.num_samples, "take")}</span>
         <time datetime=${job.created_at}>${moment(job.created_at)}</time></p>
+      ${job.tags.length > 0 ? html`<ul class="song-tags" aria-label="Tags of this song">${job.tags.map((tag) => html`<li key=${tag}>
+        <a class="tag" href=${hrefOf("songs", "", { tag })}><bdi>${tag}</bdi></a></li>`)}</ul>` : null}
     </div>
     <div class="song-tools">
       ${maySubmit() ? html`<${IconButton} name="Favorite" icon="star" isPressed=${favorite}

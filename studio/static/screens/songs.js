@@ -56,9 +56,11 @@ function FilterBar() {
   const box = useRef(/** @type {HTMLInputElement | null} */ (null));
   const timer = useRef(0);
   useEffect(() => addKeys({ "/": () => box.current?.focus() }), []);
+  const { query } = route.value;
   useEffect(() => {
-    if (route.value.query.has("search")) box.current?.focus();
-  }, []);
+    if (query.has("search")) box.current?.focus();
+    if (query.has("tag")) filters.value = { ...NO_FILTERS, tag: query.get("tag") ?? "" };
+  }, [query]);
   const type = (/** @type {any} */ event) => {
     filters.value = { ...filters.value, q: event.currentTarget.value };
     clearTimeout(timer.current);
@@ -73,6 +75,9 @@ function FilterBar() {
         aria-pressed=${String(filters.value.view === view)}
         onClick=${() => { filters.value = { ...filters.value, view }; }}>${label}</button>`)}
     </div>
+    ${filters.value.tag ? html`<button type="button" class="chip" aria-label=${`Remove the tag ${filters.value.tag}`}
+      onClick=${() => { filters.value = { ...filters.value, tag: "" }; go(hrefOf("songs")); }}>
+      <bdi>${filters.value.tag}</bdi><${Icon} name="close" /></button>` : null}
     <label class="sort"><span class="visually-hidden">Order</span>
       <select value=${filters.value.sort} onChange=${(/** @type {any} */ event) => {
         filters.value = { ...filters.value, sort: event.currentTarget.value };
