@@ -19,11 +19,16 @@ def figures_table(job: Job) -> Table:
         if figures is not None:
             table.add_row(
                 level.level,
-                f"{level.tokens_total * job.input.num_samples:,}",
+                f"{level.tokens_total * job.input.num_samples * _channels_of(job, level.level):,}",
                 f"{figures.seconds:.2f}",
                 f"{figures.tokens_per_second:,.0f}",
             )
     return table
+
+
+def _channels_of(job: Job, level: str) -> int:
+    """The top level of a stereo song is the same in both channels."""
+    return 1 if level == "top" else job.input.channels or 1
 
 
 def total_line(job: Job) -> str:

@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -102,6 +102,25 @@ Speed = Annotated[
     ),
 ]
 
+Channels = Annotated[
+    int | None,
+    typer.Option(
+        "--channels",
+        min=1,
+        max=2,
+        help="2 for stereo: the levels below the top are generated once for each channel "
+        "(default: 1, or those of the song to start from).",
+    ),
+]
+LeftGenre = Annotated[
+    str | None,
+    typer.Option("--left-genre", help="Genre of the left channel (implies --channels 2)."),
+]
+RightGenre = Annotated[
+    str | None,
+    typer.Option("--right-genre", help="Genre of the right channel (implies --channels 2)."),
+]
+
 Prompt = Annotated[
     str | None,
     typer.Option("--prompt", metavar="FILE", help="Audio file, or asset id, to continue from."),
@@ -128,6 +147,17 @@ Sample = Annotated[
     int | None,
     typer.Option("--sample", "--take", min=0, help="Take to start from, counted from 0."),
 ]
+
+
+def wanted_channels(channels: int | None, *genres: str | None) -> int | None:
+    """A genre for one channel asks for stereo."""
+    return 2 if channels is None and any(genre is not None for genre in genres) else channels
+
+
+def stereo_fields(channels: int | None, left: str | None, right: str | None) -> dict[str, Any]:
+    """The fields of a request for `--channels` and its genres; None for what was not said."""
+    genres = None if left is None and right is None else {"left": left, "right": right}
+    return {"channels": wanted_channels(channels, left, right), "stereo_genres": genres}
 
 
 def models_folder(data_dir: Path, models_dir: Path | None) -> Path:

@@ -34,6 +34,7 @@ def demo(
     lyrics: options.Lyrics = LYRICS,
     seconds: options.Seconds = 10.0,
     seed: options.Seed = None,
+    channels: options.Channels = None,
 ) -> None:
     """Start a temporary service, generate a song, and stop.
 
@@ -49,6 +50,8 @@ def demo(
     }
     if seed is not None:
         request["seed"] = seed
+    if channels is not None:
+        request["channels"] = channels
     models_dir = data_dir / "models"
     with StopSignals().listening() as signals, _run_folder() as folder:
         settings = StackSettings(

@@ -11,6 +11,7 @@ import typer
 
 from cli import options, raw_ids
 from cli.commands.song_request import show_warnings
+from cli.errors import UsageError
 from cli.local_model import (
     Backend,
     Device,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from jukebox_core.model import JukeboxModel
+    from jukebox_core.sampling.options import SongOptions
 
 
 def generate(
@@ -111,6 +113,9 @@ def generate(
     temperature: options.Temperature = None,
     stop_after: options.LastLevel = "bottom",
     speed: options.Speed = None,
+    channels: options.Channels = None,
+    left_genre: options.LeftGenre = None,
+    right_genre: options.RightGenre = None,
     backend: Backend = "auto",
     native_step: NativeStep = None,
     fused_step: FusedStep = None,
@@ -154,20 +159,26 @@ def generate(
         artist_id=artist_id,
         genre_ids=genre_ids,
     )
+    stereo = _stereo(
+        jukebox.tokenizer,
+        artist,
+        words,
+        lyrics_format or "auto",
+        artist_id,
+        options.wanted_channels(channels, left_genre, right_genre),
+        (left_genre, right_genre),
+    )
     with level_display(notes()) as display:
-        codes = draw(
-            jukebox,
-            labels,
-            takes,
-            beginning,
-            song_duration_sec=song_seconds,
-            offset_sec=offset,
-            sampling=dict.fromkeys(levels, params),
-            levels=levels,
-            seed=seed,
-            speed=speed or "exact",
-            progress=_Reporter(display),
-        )
+        how: SongOptions = {
+            "song_duration_sec": song_seconds,
+            "offset_sec": offset,
+            "sampling": dict.fromkeys(levels, params),
+            "levels": levels,
+            "seed": seed,
+            "speed": speed or "exact",
+            "progress": _Reporter(display),
+        }
+        codes = draw(jukebox, labels, takes, beginning, **(how | stereo))
     notes().print(f"seed {seed}, {chosen} backend, {weights} weights")
     files.write(jukebox, codes, seed=seed)
 
@@ -204,6 +215,38 @@ def _read_labels(
     as_read = tokenizer.lyrics_as_read(read_lyrics(lyrics, lyrics_format).text)
     show_warnings((warning.message for warning in warnings), lyrics, as_read)
     return labels
+
+
+def _stereo(
+    tokenizer: JukeboxTokenizer,
+    artist: str,
+    lyrics: str,
+    lyrics_format: LyricsFormat,
+    artist_id: ArtistId | None,
+    channels: int | None,
+    genres: Sequence[str | None],
+) -> "SongOptions":
+    """The options of the library for `--channels` and its genres.
+
+    Raises:
+        LabelError: a genre cannot be read.
+        UsageError: mono has no genres of channels.
+    """
+    if channels is None:
+        return {}
+    if all(genre is None for genre in genres):
+        return {"channels": channels}
+    if channels == 1:
+        raise UsageError("--left-genre and --right-genre require --channels 2")
+    return {
+        "channels": channels,
+        "channel_labels": [
+            None
+            if genre is None
+            else tokenizer(artist, genre, lyrics, artist_id=artist_id, lyrics_format=lyrics_format)
+            for genre in genres
+        ],
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,6 +45,9 @@ def submit(
     temperature: options.Temperature = None,
     stop_after: options.LastLevel = "bottom",
     speed: options.Speed = None,
+    channels: options.Channels = None,
+    left_genre: options.LeftGenre = None,
+    right_genre: options.RightGenre = None,
     audio_format: Annotated[
         options.SoundFormat | None,
         typer.Option("--format", help="Audio format (default: from the -o suffix, else wav)."),
@@ -90,6 +93,7 @@ def submit(
         "seed": seed,
         "levels": options.levels_down_to(stop_after),
         "speed": speed,
+        **options.stereo_fields(channels, left_genre, right_genre),
         "audio_format": audio_format if target is None else target.audio_format,
         "webhook_url": webhook,
         "timeout_seconds": timeout,
