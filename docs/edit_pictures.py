@@ -1,6 +1,7 @@
 """Makes the pictures of the page about edits: spectrograms of songs of `mini`, before and after.
 
-`python docs/edit_pictures.py` (a minute) writes `redo.png` and `splice.png` in `docs/pictures`.
+`python docs/edit_pictures.py` (two minutes) writes `redo.png`, `splice.png` and `stereo.png` in
+`docs/pictures`.
 """
 
 from pathlib import Path
@@ -25,6 +26,7 @@ def main() -> None:
     model = JukeboxModel.from_pretrained("mini")
     write_png(FOLDER / "redo.png", redo(model))
     write_png(FOLDER / "splice.png", splice(model))
+    write_png(FOLDER / "stereo.png", stereo(model))
 
 
 def redo(model: JukeboxModel) -> Pixels:
@@ -69,6 +71,16 @@ def _padded(model: JukeboxModel, codes: list[Tensor], seconds: float) -> NDArray
     sound = model.decode(codes)[0, :, 0].numpy()
     num_samples = round(seconds * model.config.time_base.sample_rate_hz)
     return np.pad(sound, (0, max(num_samples - len(sound), 0)))[:num_samples]
+
+
+def stereo(model: JukeboxModel) -> Pixels:
+    """A song in mono, the mean of both channels in stereo, and the difference of these."""
+    names = model.tokenizer("orlavane", "tidedub", "Is anybody there?")
+    song = {"duration_sec": 9.0, "song_duration_sec": 9.0, "seed": 7}
+    mono = model.decode(model.ancestral_sample(names, **song))[0, :, 0].numpy()
+    both = model.decode(model.ancestral_sample(names, **song, channels=2))[0].numpy()
+    side = (both[:, 0] - both[:, 1]) / 2
+    return stacked([picture(sound) for sound in (mono, both.mean(axis=1), side)])
 
 
 def picture(sound: NDArray[np.float32], sample_rate_hz: int = 16_000) -> Pixels:

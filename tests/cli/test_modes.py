@@ -50,6 +50,28 @@ def test_a_speed_is_passed_on_and_left_out_when_nobody_says_it(service, run, com
     assert posted(service)["speed"] == "parallel"
 
 
+STEREO_COMMANDS = {
+    "submit": ["submit", "--model", "tiny"],
+    "continue": ["continue", PARENT, "--seconds", "3"],
+    "upsample": ["upsample", PARENT],
+}
+
+
+@pytest.mark.parametrize("command", STEREO_COMMANDS.values(), ids=STEREO_COMMANDS)
+def test_channels_are_passed_on_and_a_genre_of_one_asks_for_two(service, run, command):
+    script_a_song(service)
+    run(*command, "--no-wait")
+    assert not {"channels", "stereo_genres"} & posted(service).keys()
+    service.requests.clear()
+    run(*command, "--channels", "1", "--no-wait")
+    assert posted(service)["channels"] == 1
+    service.requests.clear()
+    run(*command, "--right-genre", "polka", "--no-wait")
+    request = posted(service)
+    assert (request["channels"], request["stereo_genres"]) == (2, {"left": None, "right": "polka"})
+    run(*command, "--channels", "3", "--no-wait", status=2)
+
+
 def test_an_asset_that_is_there_is_not_sent_again(service, run):
     script_a_song(service)
     run("submit", "--mode", "primed", "--prompt", ASSET, "--no-wait")
