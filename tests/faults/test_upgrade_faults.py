@@ -174,3 +174,5 @@ def test_songs_begun_before_records_had_a_format_are_read_and_finished(world, un
     assert gone_on.status is JobStatus.SUCCEEDED
     assert set(windows.values()) <= {file.name for file in gone_on.codes}, "nothing is drawn twice"
     assert api.http.get(f"/jobs/{jobs['succeeded']}/codes").status_code == 200
+    listed = api.http.get("/jobs?sort=title&limit=100").json()["data"]
+    assert {job["id"] for job in listed} >= set(jobs.values()), "old songs are in new lists"
