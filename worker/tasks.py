@@ -215,22 +215,14 @@ def _draw_level(
     level = level_of(lease.claim.job.stage)
     num_output = drawer.song.plan.levels[level].output_tokens
     with LevelSound(worker, lease, level, num_output) as sound:
-        drawer.on_codes = _begin_sound(sound, level)
+        drawer.sound = sound
         with worker.metrics.part(SongPart.DRAWING):
             codes = drawer.codes_through(level)
+        # From here on another thread sees to it.
+        drawer.sound = None
         codes_name = drawer.draw_beside(lambda: _finish_files(worker, drawer, lease, codes, sound))
     with worker.metrics.part(SongPart.HANDING_OVER):
         return _hand_over(worker, drawer, lease, level, codes_name, following)
-
-
-def _begin_sound(
-    sound: LevelSound, level: Level
-) -> Callable[[Level, NDArray[np.int64], int], None]:
-    def begin(drawn: Level, codes: NDArray[np.int64], num_tokens: int) -> None:
-        if drawn is level:
-            sound.begin(codes, num_tokens)
-
-    return begin
 
 
 def _finish_files(

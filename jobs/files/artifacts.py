@@ -23,6 +23,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
+from jobs.files.growing_sound import GrowingRow, GrowingSound, growing_name
 from jobs.files.private_folder import make_private_folder
 from jobs.files.stored_codes import CodesOnDisk, StoredCodes, open_codes_file
 from jobs.record.job import CodesFile, is_job_id
@@ -195,6 +196,24 @@ class LocalArtifacts:
             _sync(folder)
         finally:
             unfinished.unlink(missing_ok=True)
+
+    def new_growing_sound(self, job_id: str, *, level: str, row: int, fence: int) -> GrowingSound:
+        """The sound of one row of a level, to be written by the claim with this fence."""
+        unfinished = f"{_UNFINISHED_PREFIX}fence{fence:06d}-{growing_name(level, row)}"
+        path = self._make_folder(job_id) / unfinished
+        # Of an attempt of the same claim that was given up.
+        path.unlink(missing_ok=True)
+        return GrowingSound(path)
+
+    def growing_sounds(self, job_id: str) -> list[GrowingRow]:
+        """The sound of a job that is being made, or was when its worker died."""
+        found = []
+        for path in self._files(job_id):
+            writer = _UNFINISHED_FENCE.match(path.name)
+            if writer is not None:
+                row = GrowingRow.of(path, int(writer[1]), path.name[writer.end() :])
+                found += [row] if row is not None else []
+        return found
 
     def nameless_file(self) -> IO[bytes]:
         """A new file on the disk of the jobs' files, which is gone when it is closed or lost."""

@@ -150,6 +150,17 @@ class Engine:
         except KeyError:
             raise SamplingError(f"no sequence {sequence_id!r} is in the engine") from None
 
+    def codes_so_far(self, sequence_id: str) -> NDArray[np.int64]:
+        """Codes of a sequence that waits or runs, int64 [progress]; waits for the device.
+
+        Raises:
+            SamplingError: no such sequence is here (any more).
+        """
+        if not self.progress(sequence_id):
+            return np.zeros(0, np.int64)
+        sequence = self._sequences[sequence_id]
+        return self._runners[sequence.level].new_codes(sequence)
+
     def step(self) -> list[SequenceUpdate]:
         """One turn of one prior; returns the sequences that ended in it.
 

@@ -81,6 +81,19 @@ class SegmentRun:
         """The next window is being sampled."""
         self.at = (self.num_taken, sequences)
 
+    def preview(self, codes: NDArray[np.int64]) -> int:
+        """The first of the next window's codes are there: int64 [rows, n], n at most all of them.
+
+        Nothing counts as there by this. Returns the tokens of the song that will not change any
+        more, from its beginning on.
+        """
+        if self.segment.infills:
+            return self.end
+        first = self.next_sampled.first_new
+        end: int = first + codes.shape[1]
+        self.codes[:, first:end] = codes
+        return max(end, self.end)
+
     def give_up(self) -> None:
         """The next window is not being sampled any more."""
         self.at = (self.num_taken, ())

@@ -119,6 +119,22 @@ def test_progress_counts_drawn_tokens_and_ends_with_the_window():
         engine.progress("first")
 
 
+@pytest.mark.parametrize("num_prefix", [0, 7])
+def test_the_codes_of_a_window_can_be_seen_before_it_ends(num_prefix):
+    window = Draw("prior_1b_lyrics", Level.TOP, num_prefix=num_prefix, num_new=20)
+    engine = Engine(golden_priors("prior_1b_lyrics"), max_rows=2)
+    engine.submit(window.sequence("seen"))
+    whole, seen = window.slowly(), []
+    while engine.has_work:
+        seen.append(engine.codes_so_far("seen").tolist())
+        assert seen[-1] == whole[: engine.progress("seen")]
+        engine.step()
+    assert seen[0] == []
+    assert 0 < len(seen[-1]) < 20
+    with pytest.raises(SamplingError, match="seen"):
+        engine.codes_so_far("seen")
+
+
 @pytest.mark.parametrize("turns_before", [0, 1, 6])
 def test_a_canceled_window_leaves_at_once_and_its_slot_serves_the_next(turns_before):
     engine = Engine(golden_priors("prior_5b_lyrics"), max_rows=2)

@@ -90,6 +90,21 @@ class Drawing(Pending):
         return np.stack([self._codes[sequence.id] for sequence in self.sequences])
 
 
+class Peek(Pending):
+    """What a drawing has so far: `codes` int64 [num_samples, n], None if it is over by now."""
+
+    def __init__(self, drawing: Drawing) -> None:
+        super().__init__(drawing.model)
+        self.drawing = drawing
+        self.codes: NDArray[np.int64] | None = None
+
+    def settle(self, rows: Collection[NDArray[np.int64]]) -> None:
+        """Codes int64 [n] of every sequence, as many of each as all have."""
+        num_tokens = min((len(row) for row in rows), default=0)
+        self.codes = np.stack([row[:num_tokens] for row in rows]) if rows else None
+        self._end()
+
+
 class SlicedWork(Pending):
     """Something else that needs the device, done a slice at a time between the steps of songs."""
 
@@ -177,6 +192,12 @@ class EngineThread(threading.Thread):
         self._inbox.put(lambda: self._begin(drawing))
         return drawing
 
+    def peek(self, drawing: Drawing) -> Peek:
+        """Look at what a drawing has so far, between two steps."""
+        peek = Peek(drawing)
+        self._inbox.put(lambda: self._peek(peek))
+        return peek
+
     def run_slices(self, model: str, make: Slices, *, level: Level | None = None) -> SlicedWork:
         """Do other work on a model, see `SlicedWork`; `level` names the prior that it uses."""
         work = SlicedWork(model, make, level)
@@ -249,6 +270,18 @@ class EngineThread(threading.Thread):
         except Exception as error:
             log.exception("a window could not be submitted", extra={"model": drawing.model})
             self._give_up(drawing, error)
+
+    def _peek(self, peek: Peek) -> None:
+        sequences = peek.drawing.sequences
+        model = self._shelf.peek(peek.model)
+        is_running = all(self._drawings.get(each.id) is peek.drawing for each in sequences)
+        try:
+            engine = model.engine if model is not None and is_running else None
+            peek.settle([engine.codes_so_far(each.id) for each in sequences] if engine else [])
+        except Exception as error:
+            _require_device(error)
+            log.exception("a window cannot be looked into", extra={"model": peek.model})
+            peek.fail(error)
 
     def _begin_beside(self, work: SlicedWork) -> None:
         try:

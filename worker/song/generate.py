@@ -20,10 +20,11 @@ from jukebox_core.engine.overlap import levels_to_begin
 from jukebox_core.engine.song_run import SongRun, WindowRun
 from jukebox_core.sampling.windows import Window
 from jukebox_core.units import Level
-from worker.device.engine_thread import Drawing
+from worker.device.engine_thread import Drawing, Peek
 from worker.lease.lease import POLL_SEC, Lease
 from worker.parts import WorkerParts
 from worker.song.job_song import JobSong
+from worker.song.level_audio import LevelSound
 from worker.song.writer import OrderedWriter
 
 log = logging.getLogger(__name__)
@@ -101,15 +102,16 @@ class SongGenerator:
         on_window_kept: Callable[[Level, int], None] = lambda _level, _num_tokens: None,
     ) -> None:
         self.song = song
-        self.on_codes: Callable[[Level, Codes, int], None] = lambda _level, _codes, _num: None
-        """Hears of the codes of a level, int64 [rows, total_tokens], and how many are final;
-        of a level in segments it hears nothing, since these are joined last."""
+        self.sound: LevelSound | None = None
+        """Is given the codes of its level as they come; not those of a level in segments, since
+        these are joined last."""
         self._worker, self._lease = worker, lease
         self._ahead, self._read_prompt, self._on_kept = ahead, read_prompt, on_window_kept
         self._prompt: Mapping[Level, Codes] | None = None
         self._run = SongRun(song.inputs(f"{lease.claim.job.id}:{lease.claim.fence}"))
         self._levels: dict[Level, _KeptLevel] = {}
         self._under_way: list[tuple[WindowRun, Drawing]] = []
+        self._peeks: list[tuple[WindowRun, Peek]] = []
         self._last = song.song.levels[0]
         self._wake = threading.Event()
         self._writer = OrderedWriter(lease.claim.job.id, self._wake)
@@ -142,8 +144,8 @@ class SongGenerator:
         """
         self._last = last
         levels = [self._open(level).run for level in self._levels_through(last)]
-        if not levels[-1].is_segmented and levels[-1].num_taken:
-            self.on_codes(last, levels[-1].codes, levels[-1].end)
+        if levels[-1].num_taken:
+            self._let_hear(levels[-1], levels[-1].end)
         self._go_on(lambda: all(level.is_done for level in levels))
         return {level.level: level.codes for level in levels}
 
@@ -190,6 +192,7 @@ class SongGenerator:
                     drawing.wake(self._wake)
             for each in taken:
                 self._keep_later(each)
+            self._let_hear_sooner()
             if is_over:
                 return
             self._wake.wait(POLL_SEC)
@@ -230,8 +233,36 @@ class SongGenerator:
         extra = {**self._extra(taken.window.window), "level": run.level.label}
         log.info("window drawn", extra=extra)
         self._writer.put(lambda: self._keep(taken))
-        if not run.is_segmented:
-            self.on_codes(run.level, run.codes, run.end)
+        self._let_hear(run, run.end)
+
+    def _let_hear(self, run: LevelRun, num_tokens: int) -> None:
+        if self.sound is not None and self.sound.level is run.level and not run.is_segmented:
+            self.sound.begin(run.codes, num_tokens)
+
+    def _let_hear_sooner(self) -> None:
+        """Do not wait for the end of a window that the next piece of sound lies in.
+
+        The pieces are decoded in any case. Windows are looked into only as often as one can begin.
+        """
+        sound = self.sound
+        if sound is None:
+            return
+        sound.keep_made()
+        peeks, self._peeks = self._peeks, []
+        windows = {window: drawing for window, drawing in self._under_way}
+        for window, peek in peeks:
+            if not peek.has_ended:
+                self._peeks.append((window, peek))
+            elif window in windows and peek.codes is not None and window.level.level is sound.level:
+                self._let_hear(window.level, window.segment.preview(peek.codes))
+        if self._peeks or sound.tokens_wanted is None:
+            return
+        for window, drawing in windows.items():
+            if window.level.level is sound.level and _reaches(window, sound.tokens_wanted):
+                peek = self._worker.engine.peek(drawing)
+                self._peeks.append((window, peek))
+                peek.wake(self._wake)
+                return
 
     def _keep(self, taken: _Taken) -> None:
         claim, level = self._lease.claim, taken.level.run.level
@@ -308,3 +339,12 @@ class SongGenerator:
     def _extra(self, window: Window) -> dict[str, object]:
         job = self._lease.claim.job
         return {"job_id": job.id, "stage": job.stage, "start": window.start, "end": window.end}
+
+
+def _reaches(window: WindowRun, num_tokens: int) -> bool:
+    """Whether so much of the song is sampled by the middle of this window, and not before it."""
+    if window.level.is_segmented or window.segment.segment.infills:
+        return False
+    num_sampled = min(sequence.num_sampled for sequence in window.sequences)
+    first = window.segment.next_sampled.first_new
+    return first < num_tokens <= first + num_sampled and num_tokens < window.window.end

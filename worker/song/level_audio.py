@@ -4,13 +4,13 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import IO
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from jobs.files.growing_sound import GrowingSound
 from jukebox_core.audio.files import PcmBlock, to_pcm
 from jukebox_core.config.decoder_reach import decoder_reach_tokens
 from jukebox_core.errors import AudioError
@@ -29,28 +29,25 @@ from worker.song.parent_sound import ParentSound, open_parent_sound
 
 log = logging.getLogger(__name__)
 
-_SPOOL_BLOCK_BYTES = 1 << 20
 SLICE_SAMPLES = 2**17
 """Audio that a GPU decodes between two steps of the songs being drawn: 3 s at 44.1 kHz."""
 
 
 class SpooledSound:
-    """One row's sound while it is made: 16-bit samples in a nameless file, a piece in memory."""
+    """One row's sound while it is made: 16-bit samples in a file that others may read."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: GrowingSound) -> None:
         self._file = file
         self.num_samples = 0
 
     def append(self, piece: Tensor) -> None:
         """Add float32 [samples, 1]. Raises OSError when the disk refuses."""
-        self._file.write(to_pcm(piece[:, 0].numpy()).tobytes())
+        self._file.append(to_pcm(piece[:, 0].numpy()))
         self.num_samples += len(piece)
 
     def blocks(self) -> Iterator[PcmBlock]:
         """Everything that was added, int16 [n] at a time."""
-        self._file.seek(0)
-        while data := self._file.read(_SPOOL_BLOCK_BYTES):
-            yield np.frombuffer(data, dtype=np.int16)
+        yield from self._file.blocks()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -98,7 +95,7 @@ class LevelSound:
     """
 
     def __init__(self, worker: WorkerParts, lease: Lease, level: Level, num_tokens: int) -> None:
-        self._worker, self._lease, self._level = worker, lease, level
+        self._worker, self._lease, self.level = worker, lease, level
         self._num_tokens = num_tokens
         config = worker.catalog.get(lease.claim.job.request.model).config.vqvae
         hop_samples = config.samples_per_token[level]
@@ -134,11 +131,9 @@ class LevelSound:
     def begin(self, codes: NDArray[np.int64], num_tokens: int) -> None:
         """The first `num_tokens` of codes int64 [rows, T] are final: decode what they allow.
 
-        Pieces that are begun are not begun again. Raises OSError when the disk refuses those that
-        are made.
+        Pieces that are begun are not begun again. Raises what `keep_made` raises.
         """
-        while self._is_next_made():
-            self._spool_next()
+        self.keep_made()
         while self._waiting and self._waiting[0].end <= num_tokens:
             chunk = self._waiting.pop(0)
             # Copies: the rest of the array is still being written to.
@@ -147,6 +142,16 @@ class LevelSound:
             if self._needs_decoder(chunk):
                 self._decode(piece)
             self._begun.append(piece)
+
+    @property
+    def tokens_wanted(self) -> int | None:
+        """With so many final codes the next piece can begin; None when all have."""
+        return self._waiting[0].end if self._waiting else None
+
+    def keep_made(self) -> None:
+        """Put the pieces that are made where listeners find them. Raises OSError."""
+        while self._is_next_made():
+            self._spool_next()
 
     def finish(self, codes: NDArray[np.int64]) -> list[SpooledSound]:
         """The sound of every row of codes int64 [rows, heard], until the block ends.
@@ -170,7 +175,7 @@ class LevelSound:
         """Write the first piece that is still in memory behind those before it."""
         piece = self._begun[self._num_spooled]
         while len(self._sounds) < len(piece.rows):
-            self._sounds.append(SpooledSound(self._worker.artifacts.nameless_file()))
+            self._sounds.append(SpooledSound(self._new_file(len(self._sounds))))
         made = self._read(piece)
         if not self._num_spooled:
             self._compare(piece.chunk, made)
@@ -183,6 +188,12 @@ class LevelSound:
         if self._parent is None or not self._is_parents(chunk):
             return True
         return self._parent.must_agree and not self._begun
+
+    def _new_file(self, row: int) -> GrowingSound:
+        claim = self._lease.claim
+        return self._worker.artifacts.new_growing_sound(
+            claim.job.id, level=self.level.label, row=row, fence=claim.fence
+        )
 
     def _is_parents(self, chunk: Chunk) -> bool:
         return self._parent is not None and chunk in self._parent.shared
@@ -228,7 +239,7 @@ class LevelSound:
 
     def _decode_row(self, row: Tensor, chunk: Chunk) -> SlicedWork:
         """Begin one piece of one row, from codes int64 [chunk.end - chunk.start]."""
-        level, start = self._level, chunk.keep_start - chunk.start
+        level, start = self.level, chunk.keep_start - chunk.start
 
         def slices(model: LoadedModel) -> Iterator[Tensor]:
             end = start + chunk.keep_end - chunk.keep_start
