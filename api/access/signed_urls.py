@@ -24,7 +24,7 @@ VALID_SEC = 3600
 _STEP_SEC = 300
 """URLs of one job stay the same for so long, so that players and caches know them again."""
 _PATH = re.compile(
-    r"/jobs/job_[0-9a-f]{32}/(audio|codes|alignment|events|peaks|spectrogram\.png|archive)",
+    r"/jobs/job_[0-9a-f]{32}/(audio|live|codes|alignment|events|peaks|spectrogram\.png|archive)",
     re.ASCII,
 )
 _SIGNATURE = re.compile(r"([0-9a-f]{16})\.([0-9]{1,12})\.([A-Za-z0-9_-]{43})", re.ASCII)

@@ -313,6 +313,7 @@ EXAMPLE_JOB: dict[str, Any] = {
         "retry": f"{_PATH}/retry",
         "pin": f"{_PATH}/pin",
         "audio": f"{_PATH}/audio",
+        "live": f"{_PATH}/live",
         "codes": f"{_PATH}/codes",
         "alignment": f"{_PATH}/alignment",
         "lyrics": f"{_PATH}/lyrics",

@@ -173,6 +173,7 @@ class SignedUrls(BaseModel):
     """
 
     audio: str
+    live: str
     codes: str
     alignment: str
     events: str
@@ -191,6 +192,7 @@ class JobUrls(BaseModel):
     retry: str
     pin: str
     audio: str
+    live: str
     codes: str
     alignment: str
     lyrics: str

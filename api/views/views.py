@@ -107,6 +107,7 @@ def job_urls(job_id: str, root: str, signer: UrlSigner | None = None) -> JobUrls
         retry=f"{path}/retry",
         pin=f"{path}/pin",
         audio=f"{path}/audio",
+        live=f"{path}/live",
         codes=f"{path}/codes",
         alignment=f"{path}/alignment",
         lyrics=f"{path}/lyrics",
@@ -125,6 +126,7 @@ def _signed_urls(job_id: str, root: str, signer: UrlSigner) -> SignedUrls:
 
     return SignedUrls(
         audio=signed("audio"),
+        live=signed("live"),
         codes=signed("codes"),
         alignment=signed("alignment"),
         events=signed("events"),

@@ -373,6 +373,7 @@ class SignedUrls(Document):
     """
 
     audio: str = absent()
+    live: str = absent()
     codes: str = absent()
     alignment: str = absent()
     events: str = absent()
@@ -391,6 +392,7 @@ class JobUrls(Document):
     retry: str = absent()
     pin: str = absent()
     audio: str = absent()
+    live: str = absent()
     codes: str = absent()
     alignment: str = absent()
     lyrics: str = absent()
@@ -660,6 +662,10 @@ class JobList(Document):
     next_cursor: str | None = absent()
     total: int | None = absent()
     """Number of jobs that pass the filters; null if too many have to be looked at"""
+
+
+LiveFormat = Literal["wav", "ogg"] | str
+"""The formats of a stream."""
 
 
 class LyricsWindow(Document):

@@ -39,6 +39,7 @@ class OpenStream:
     is_over: asyncio.Event = field(default_factory=asyncio.Event)
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
+    body: bytearray = field(default_factory=bytearray)
     _has_more: asyncio.Condition = field(default_factory=asyncio.Condition)
     _may_read: asyncio.Event = field(default_factory=asyncio.Event)
     _text: str = ""
@@ -53,11 +54,17 @@ class OpenStream:
 
     async def until(self, kind: str, number: int = 1) -> list[Event]:
         """All events, once so many of a kind are there."""
-        async with asyncio.timeout(60.0), self._has_more:
+        async with asyncio.timeout(20.0), self._has_more:
             await self._has_more.wait_for(
                 lambda: sum(each.kind == kind for each in self.events) >= number
             )
         return list(self.events)
+
+    async def until_bytes(self, number: int) -> bytes:
+        """All bytes, once there are so many; of any stream."""
+        async with asyncio.timeout(20.0), self._has_more:
+            await self._has_more.wait_for(lambda: len(self.body) >= number)
+        return bytes(self.body)
 
     async def take(self, message: Message) -> None:
         """What the application sends."""
@@ -65,6 +72,11 @@ class OpenStream:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.headers = {name.decode(): value.decode() for name, value in message["headers"]}
+            return
+        self.body += message.get("body", b"")
+        if not self.headers["content-type"].startswith("text/"):
+            async with self._has_more:
+                self._has_more.notify_all()
             return
         self._text += message.get("body", b"").decode()
         whole, separator, self._text = self._text.rpartition("\n\n")
@@ -86,10 +98,10 @@ async def open_stream(
         "http_version": "1.1",
         "method": "GET",
         "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
+        "path": path.partition("?")[0],
+        "raw_path": path.partition("?")[0].encode(),
         "root_path": "",
-        "query_string": b"",
+        "query_string": path.partition("?")[2].encode(),
         "client": ("127.0.0.1", 1),
         "server": ("localhost", 80),
         "headers": [

@@ -56,6 +56,7 @@ async def test_head_has_the_status_and_the_headers_of_get(service: Service):
     service.worker.sing(job["id"])
     document = (await service.client.get("/openapi.json")).json()
     paths = [path for path, methods in document["paths"].items() if "get" in methods]
+    paths.remove("/events")  # the one that never ends
     paths += ["/", "/docs", "/openapi.json", "/nothing", "/jobs/", "/jobs?limit=0"]
     paths += [
         f"/jobs/{NOBODYS_JOB}",
@@ -86,11 +87,19 @@ async def test_the_body_of_a_head_is_left_out_by_the_application(service: Servic
     assert body == {"type": "http.response.body", "body": b""}
 
 
-async def test_the_head_of_a_stream_ends_at_once(service: Service):
+@pytest.mark.parametrize(
+    ("path", "media_type"),
+    [
+        ("/jobs/{id}/events", "text/event-stream"),
+        ("/events", "text/event-stream"),
+        ("/jobs/{id}/live", "audio/wav"),
+    ],
+)
+async def test_the_head_of_a_stream_ends_at_once(service: Service, path: str, media_type: str):
     job = await service.post()
-    response = await service.client.head(job["urls"]["events"], timeout=20)
+    response = await service.client.head(path.format(id=job["id"]), timeout=20)
     assert response.status_code == 200
-    assert response.headers["content-type"].startswith("text/event-stream")
+    assert response.headers["content-type"].startswith(media_type)
     assert response.content == b""
 
 

@@ -41,6 +41,8 @@ OPERATION_IDS = {
     "restoreJob",
     "streamJobEvents",
     "streamEvents",
+    "streamAudio",
+    "checkLive",
     "downloadAudio",
     "checkAudio",
     "downloadCodes",

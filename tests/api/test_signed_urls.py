@@ -17,7 +17,7 @@ from tests.api.test_revocation import SOON_SEC
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
 
-KINDS = ("audio", "codes", "alignment", "events", "peaks", "spectrogram", "archive")
+KINDS = ("audio", "live", "codes", "alignment", "events", "peaks", "spectrogram", "archive")
 
 
 @pytest.fixture

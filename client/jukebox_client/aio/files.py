@@ -1,9 +1,12 @@
 """The files of jobs, and the files that jobs start from."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import IO
 
+import httpx
+
+from jukebox_client.address import unreachable
 from jukebox_client.aio.transport import FILE_TIMEOUT_SEC, AsyncTransport, present
 from jukebox_client.answers import document_of
 from jukebox_client.files import FileInfo, file_info
@@ -58,6 +61,41 @@ class AsyncFiles(AsyncTransport):
         params = present({"level": level, "sample": sample, "format": format})
         path = path_of("jobs", job_id, "audio")
         return file_info(await self.request("HEAD", path, params=params, timeout=FILE_TIMEOUT_SEC))
+
+    async def stream_audio(
+        self,
+        job_id: str,
+        *,
+        sample: int | None = None,
+        format: str | None = None,
+        start_seconds: float | None = None,
+    ) -> AsyncIterator[bytes]:
+        """A take as it is generated, `wav` or `ogg`, to the end of the job; ends when closed.
+
+        Raises:
+            ServiceUnreachable: nobody answers, or the connection broke; go on at `start_seconds`.
+            ProblemError: the service refused.
+        """
+        params = {"sample": sample, "format": format, "start_seconds": start_seconds}
+        options = {"params": present(params), "timeout": httpx.Timeout(10.0, read=None)}
+        async with self.open("GET", path_of("jobs", job_id, "live"), **options) as response:
+            try:
+                async for data in response.aiter_bytes():
+                    yield data
+            except httpx.TransportError as error:
+                raise unreachable(self.base_url, error) from error
+
+    async def check_live(
+        self,
+        job_id: str,
+        *,
+        sample: int | None = None,
+        format: str | None = None,
+        start_seconds: float | None = None,
+    ) -> None:
+        """Raise the ProblemError with which `stream_audio` would be refused."""
+        params = {"sample": sample, "format": format, "start_seconds": start_seconds}
+        await self.request("HEAD", path_of("jobs", job_id, "live"), params=present(params))
 
     async def download_codes(
         self,

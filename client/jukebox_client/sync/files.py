@@ -1,9 +1,12 @@
 """The files of jobs, and the files that jobs start from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+import httpx
+
+from jukebox_client.address import unreachable
 from jukebox_client.answers import document_of
 from jukebox_client.files import FileInfo, file_info
 from jukebox_client.models import Asset, Job, Lyrics, Peaks
@@ -58,6 +61,40 @@ class Files(Transport):
         params = present({"level": level, "sample": sample, "format": format})
         path = path_of("jobs", job_id, "audio")
         return file_info(self.request("HEAD", path, params=params, timeout=FILE_TIMEOUT_SEC))
+
+    def stream_audio(
+        self,
+        job_id: str,
+        *,
+        sample: int | None = None,
+        format: str | None = None,
+        start_seconds: float | None = None,
+    ) -> Iterator[bytes]:
+        """A take as it is generated, `wav` or `ogg`, to the end of the job; ends when closed.
+
+        Raises:
+            ServiceUnreachable: nobody answers, or the connection broke; go on at `start_seconds`.
+            ProblemError: the service refused.
+        """
+        params = {"sample": sample, "format": format, "start_seconds": start_seconds}
+        options = {"params": present(params), "timeout": httpx.Timeout(10.0, read=None)}
+        with self.open("GET", path_of("jobs", job_id, "live"), **options) as response:
+            try:
+                yield from response.iter_bytes()
+            except httpx.TransportError as error:
+                raise unreachable(self.base_url, error) from error
+
+    def check_live(
+        self,
+        job_id: str,
+        *,
+        sample: int | None = None,
+        format: str | None = None,
+        start_seconds: float | None = None,
+    ) -> None:
+        """Raise the ProblemError with which `stream_audio` would be refused."""
+        params = {"sample": sample, "format": format, "start_seconds": start_seconds}
+        self.request("HEAD", path_of("jobs", job_id, "live"), params=present(params))
 
     def download_codes(
         self,
