@@ -76,6 +76,9 @@ Offset = Annotated[
 ]
 Title = Annotated[str | None, typer.Option("--title", help="What the song is called.")]
 Tags = Annotated[list[str] | None, typer.Option("--tag", help="Tag, repeatable.")]
+Play = Annotated[
+    bool, typer.Option("--play", help="Play the song while it is generated (the first take).")
+]
 Takes = Annotated[int, typer.Option("--takes", min=1, help="Number of takes.")]
 Seed = Annotated[
     int | None, typer.Option("--seed", min=0, help="Random seed (default: chosen at random).")

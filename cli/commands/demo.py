@@ -3,8 +3,8 @@
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from cli import options
@@ -17,6 +17,7 @@ from cli.local.signals import StopSignals
 from cli.local.stack import Stack, StackSettings, free_port, running_stack
 from cli.optional_packages import STACK_PACKAGES, require_packages
 from cli.outputs import OutputPath
+from cli.player import Player, find_player, playing
 from cli.program import command
 from cli.terminal.console import escape, notes, results
 from cli.terminal.picture import read_mono, terminal_picture, write_spectrogram
@@ -35,12 +36,14 @@ def demo(
     seconds: options.Seconds = 10.0,
     seed: options.Seed = None,
     channels: options.Channels = None,
+    play: options.Play = False,
 ) -> None:
     """Start a temporary service, generate a song, and stop.
 
     The song and its spectrogram are saved in the data directory; everything else is removed.
     """
     require_packages(STACK_PACKAGES)
+    player = find_player() if play else None
     request = {
         "model": BUNDLED_MODEL,
         "artist": artist,
@@ -61,11 +64,16 @@ def demo(
         notes().print("starting an embedded server, a worker and the API ...")
         with running_stack(settings, signals) as stack:
             notes().print(f"up at {stack.url} after {time.monotonic() - began:.1f} s")
-            job, path = _sing(stack, request, data_dir / "songs")
+            job, path = _sing(stack, request, data_dir / "songs", player)
     _show(job, path)
 
 
-def _sing(stack: Stack, request: dict[str, object], songs_dir: Path) -> tuple[Job, Path]:
+def _sing(
+    stack: Stack,
+    request: dict[str, object],
+    songs_dir: Path,
+    player: Callable[[], Player] | None,
+) -> tuple[Job, Path]:
     songs_dir.mkdir(parents=True, exist_ok=True)
     with JukeboxClient(stack.url) as client:
         job = client.create_job(request)
@@ -74,7 +82,8 @@ def _sing(stack: Stack, request: dict[str, object], songs_dir: Path) -> tuple[Jo
             f"POST /jobs: {escape(str(request['artist']))}, {escape(str(request['genre']))}, "
             f"{request['duration_seconds']:g} s, seed {job.seed} -> {job.id}"
         )
-        job = follow_on_screen(client, job.id, check=stack.check)
+        with nullcontext() if player is None else playing(stack.url, job.id, player):
+            job = follow_on_screen(client, job.id, check=stack.check)
         if job.status != "succeeded":
             raise StackError(f"{end_line(job)}\n{stack.last_lines('worker')}")
         target = SoundTarget(output=OutputPath(songs_dir, is_folder=True))

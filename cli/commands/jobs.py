@@ -1,5 +1,6 @@
 """`jukebox submit`, `watch`, `list`, `show`, `cancel`, `retry`, `download`."""
 
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from cli.commands.song_request import audio_asset, default_model_of, present, sh
 from cli.errors import UsageError
 from cli.job_lines import job_details, jobs_table
 from cli.outputs import Overwrite
+from cli.player import find_player, playing
 from cli.service.job_ids import for_job
 from cli.terminal.console import notes, print_fitted, print_json, results
 from jukebox_client import Job, JukeboxClient
@@ -63,6 +65,7 @@ def submit(
     title: options.Title = None,
     tags: options.Tags = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Print the job id and exit.")] = False,
+    play: options.Play = False,
     output: options.Output = None,
     overwrite: Overwrite = False,
     as_json: options.AsJson = False,
@@ -76,6 +79,9 @@ def submit(
         raise UsageError("--mode primed and --prompt must be used together")
     if prompt is None and (prompt_start or prompt_seconds):
         raise UsageError("--prompt-start and --prompt-seconds require --prompt")
+    if play and no_wait:
+        raise UsageError("--no-wait cannot be combined with --play")
+    player = find_player() if play else None
     target = SoundTarget.of_new_job(
         output, audio_format, overwrite=overwrite, takes=takes, no_wait=no_wait
     )
@@ -112,7 +118,8 @@ def submit(
             }
         job = client.create_job(present(request))
         show_what_is_sung(job, request)
-        follow_new_job(client, job, target, no_wait=no_wait, as_json=as_json)
+        with nullcontext() if player is None else playing(url, job.id, player):
+            follow_new_job(client, job, target, no_wait=no_wait, as_json=as_json)
 
 
 def watch(
