@@ -15,9 +15,10 @@ from api.dependencies import Services, check_data_folder
 from api.media import FileRefused, IngestFailed
 from api.submission.admission import Prompt, admit, refusal
 from api.submission.model_card import model_card
+from api.submission.part_labels import inherited_spans
 from api.submission.policy import granted, within_time
 from api.submission.sources import asset_of, cut_codes, inherited_request, origin_of, request_of
-from api.submission.splice import inherited_spans, spliced
+from api.submission.splice import spliced
 from api.submission.storage import check_room
 from api.submission.warnings import warnings_of
 from api.submission.webhooks import check_webhook

@@ -1,28 +1,35 @@
-"""Songs put together from parts of others: what each part is, where it is cut, what it is sung as.
+"""Songs put together from parts of others: what each part is, and where it is cut.
 
-The codes are copied into the folder of the new job, joined; none is changed.
+The codes are copied into the folder of the new job, joined. What parts are sung as is in
+`part_labels.py`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from api.dependencies import Services
 from api.submission.admission import Prompt, admit, refusal
 from api.submission.model_card import model_card
+from api.submission.part_labels import (
+    LABELS,
+    PlacedTake,
+    completed_part,
+    given_lyrics,
+    spliced_spans,
+)
 from api.submission.sources import (
     Codes,
     Origin,
     check_range,
     origin_of_asset,
     origin_of_job,
-    sung_lyrics,
 )
 from api.web.callers import Caller
 from api.web.errors import InvalidRequest, invalid_field
 from jobs.files.stored_codes import JoinedCodes
-from jobs.record.bodies import ContinueBody, SpliceBody, UpsampleBody
+from jobs.record.bodies import SpliceBody
 from jobs.record.job import Job, SongSpan
 from jobs.record.request import (
     LEVEL_NAMES,
@@ -32,35 +39,13 @@ from jobs.record.request import (
     SplicePart,
     StereoGenres,
 )
-from jobs.record.spans import (
-    MAX_SPANS,
-    cut_spans,
-    joined_spans,
-    lyrics_of,
-    relabelled,
-    request_span,
-    span_at,
-    spans_of,
-)
+from jobs.record.spans import lyrics_of
 from jukebox_core.channels import rows_of_level
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import SongError
 from jukebox_core.models.catalog import ModelCard
-from jukebox_core.sampling.cascade import default_song_duration_sec
-from jukebox_core.sampling.splice import PlacedPart, SplicePlan, Stretch, mend_infills, plan_splice
+from jukebox_core.sampling.splice import SplicePlan, Stretch, mend_infills, plan_splice
 from jukebox_core.units import Level
-
-_LABELS = ("artist", "genre", "artist_id", "genre_ids")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Part:
-    """A part, the codes of its take [channels, T] at each level, and where it lies."""
-
-    wanted: SplicePart
-    origin: Origin
-    codes: Codes
-    placed: PlacedPart
 
 
 def spliced(services: Services, caller: Caller, body: SpliceBody, job_id: str) -> Job:
@@ -74,14 +59,14 @@ def spliced(services: Services, caller: Caller, body: SpliceBody, job_id: str) -
     except SongError as error:
         raise _refusal(error) from error
     parts = [
-        _Part(wanted=wanted, origin=origin, codes=codes, placed=placed)
+        PlacedTake(wanted=wanted, origin=origin, codes=codes, placed=placed)
         for wanted, origin, codes, placed in zip(
             body.parts, origins, takes, plan.parts, strict=True
         )
     ]
     levels = _levels(body, plan)
     duration_sec = card.config.time_base.tokens_to_seconds(plan.num_top_tokens, Level.TOP)
-    spans = _spans(body, parts, card.config, duration_sec)
+    spans = spliced_spans(body, parts, card.config, duration_sec)
     request = _request(body, card, parts, spans, levels)
     num_tokens = plan.num_tokens(card.config.time_base)
     kept = {level: number for level, number in num_tokens.items() if level.label in levels}
@@ -111,45 +96,6 @@ def spliced(services: Services, caller: Caller, body: SpliceBody, job_id: str) -
         parent_id=parents[0].id if parents else None,
         parent_ids=tuple(parent.id for parent in parents),
         root_id=parents[0].root_id if parents else job.id,
-    )
-
-
-def inherited_spans(
-    body: ContinueBody | UpsampleBody, parent: Job | None, job: Job
-) -> tuple[SongSpan, ...]:
-    """What the parts of a song are sung as that goes on from an edited one; none for others.
-
-    What is added to it goes on from its last part; finer levels of an old part are sung as that
-    part. What the body gives holds instead, in a `continue` for what is added alone.
-    """
-    if parent is None or not parent.spans:
-        return ()
-    if isinstance(body, UpsampleBody):
-        spans = cut_spans(parent.spans, 0.0, job.duration_sec)
-        return joined_spans(_as_given(relabelled(span, body), body, job) for span in spans)
-    top = job.plan[Level.TOP.label]
-    kept_sec = job.duration_sec * top.prompt_tokens / top.output_tokens
-    last = span_at(parent.spans, kept_sec)
-    added = replace(
-        request_span(job, position_sec=kept_sec),
-        song_duration_sec=max(last.song_duration_sec, last.offset_sec + job.duration_sec),
-        offset_sec=last.offset_sec,
-    )
-    return joined_spans((*cut_spans(parent.spans, 0.0, kept_sec), _as_given(added, body, job)))
-
-
-def _as_given(span: SongSpan, body: ContinueBody | UpsampleBody, job: Job) -> SongSpan:
-    """A span with the words and times of the request, if the body gives any of them."""
-    given = {name for name in body.model_fields_set if getattr(body, name) is not None}
-    if not given & {"lyrics", "song_duration_seconds", "offset_seconds"}:
-        return span
-    whole = request_span(job, position_sec=0.0)
-    return replace(
-        span,
-        lyrics=whole.lyrics,
-        own_lyrics=None,
-        song_duration_sec=whole.song_duration_sec,
-        offset_sec=whole.offset_sec,
     )
 
 
@@ -245,7 +191,7 @@ def _check_takes(request: JobRequest, *, num_given: int) -> None:
 
 
 def _joined(
-    config: JukeboxConfig, parts: Sequence[_Part], level: Level, num_channels: int
+    config: JukeboxConfig, parts: Sequence[PlacedTake], level: Level, num_channels: int
 ) -> JoinedCodes:
     """The codes of all parts. In a stereo song a mono part is the same in both channels."""
     num_rows = rows_of_level(level, 1, num_channels)
@@ -259,7 +205,7 @@ def _joined(
     )
 
 
-def _num_channels(body: SpliceBody, parts: Sequence[_Part]) -> int:
+def _num_channels(body: SpliceBody, parts: Sequence[PlacedTake]) -> int:
     """Stereo if any part is, unless the body says something else."""
     if "channels" in body.model_fields_set:
         return body.channels
@@ -267,114 +213,17 @@ def _num_channels(body: SpliceBody, parts: Sequence[_Part]) -> int:
     return max([*wanted, *(len(rows) for part in parts for rows in part.codes.values())])
 
 
-def _spans(
-    body: SpliceBody, parts: Sequence[_Part], config: JukeboxConfig, duration_sec: float
-) -> tuple[SongSpan, ...]:
-    """What each part is sung as. Raises InvalidRequest."""
-    found = [
-        [relabelled(span, body) for span in _own_spans(number, part, body, config)]
-        for number, part in enumerate(parts)
-    ]
-    inherited = lyrics_of(span for spans in found for span in spans)
-    given = _given_lyrics(body)
-    if given not in (None, inherited):
-        whole_sec = body.song_duration_seconds or default_song_duration_sec(
-            config, duration_sec, body.offset_seconds
-        )
-        for part, spans in zip(parts, found, strict=True):
-            if part.wanted.lyrics is None:
-                spans[:] = [
-                    replace(
-                        span,
-                        lyrics=given,
-                        own_lyrics=None,
-                        song_duration_sec=whole_sec,
-                        offset_sec=body.offset_seconds,
-                    )
-                    for span in spans
-                ]
-    # What a part says goes before what is said of the whole song.
-    joined = joined_spans(
-        relabelled(span, part.wanted)
-        for part, spans in zip(parts, found, strict=True)
-        for span in spans
-    )
-    if len(joined) > MAX_SPANS:
-        sentence = f"{len(joined)} stretches of edited songs: at most {MAX_SPANS} can be joined"
-        raise invalid_field("body", ["parts"], sentence)
-    return joined
-
-
-def _given_lyrics(body: SpliceBody) -> str | None:
-    if "lyrics" not in body.model_fields_set:
-        return None
-    return str(sung_lyrics({"lyrics": body.lyrics, "lyrics_format": body.lyrics_format})["lyrics"])
-
-
-def _own_spans(
-    number: int, part: _Part, body: SpliceBody, config: JukeboxConfig
-) -> tuple[SongSpan, ...]:
-    """What a part is sung as in its source; with words of its own, it is a song for itself."""
-    time_base, placed = config.time_base, part.placed
-    start_sec, end_sec, position_sec = (
-        time_base.tokens_to_seconds(token, Level.TOP)
-        for token in (placed.start, placed.end, placed.position)
-    )
-    source = _source_spans(number, part, body, config)
-    spans = cut_spans(source, start_sec, end_sec, position_sec=position_sec)
-    if part.wanted.lyrics is None:
-        return spans
-    words = sung_lyrics({"lyrics": part.wanted.lyrics, "lyrics_format": body.lyrics_format})
-    return tuple(
-        replace(
-            span,
-            lyrics=words["lyrics"],
-            own_lyrics=None,
-            song_duration_sec=end_sec - start_sec,
-            offset_sec=-position_sec,
-        )
-        for span in spans
-    )
-
-
-def _source_spans(
-    number: int, part: _Part, body: SpliceBody, config: JukeboxConfig
-) -> Sequence[SongSpan]:
-    """Of a whole source. Raises InvalidRequest for codes without labels."""
-    if part.origin.parent is not None:
-        return spans_of(part.origin.parent)
-    for name, ids in (("artist", "artist_id"), ("genre", "genre_ids")):
-        if all(
-            getattr(giver, each) is None for giver in (part.wanted, body) for each in (name, ids)
-        ):
-            sentence = "this field is required with uploaded codes"
-            raise invalid_field("body", ["parts", number, name], sentence)
-    num_tokens = part.codes[Level.TOP].num_tokens
-    return (
-        SongSpan(
-            position_sec=0.0,
-            artist="",
-            genre="",
-            artist_id=None,
-            genre_ids=None,
-            lyrics="",
-            song_duration_sec=config.time_base.tokens_to_seconds(num_tokens, Level.TOP),
-            offset_sec=0.0,
-        ),
-    )
-
-
 def _request(
     body: SpliceBody,
     card: ModelCard,
-    parts: Sequence[_Part],
+    parts: Sequence[PlacedTake],
     spans: Sequence[SongSpan],
     levels: tuple[LevelName, ...],
 ) -> JobRequest:
     """The body as the record keeps it: the first part's labels, and the words of all parts."""
     sung = body.model_fields_set & JobRequest.model_fields.keys()
     given = {name: getattr(body, name) for name in sung}
-    lyrics = _given_lyrics(body)
+    lyrics = given_lyrics(body)
     if lyrics is None:
         lyrics = lyrics_of(spans)
     if len(lyrics) > MAX_LYRICS_CHARACTERS:
@@ -387,7 +236,7 @@ def _request(
     sides = StereoGenres(left=spans[0].left_genre, right=spans[0].right_genre)
     if num_channels > 1 and sides != StereoGenres():
         inherited["stereo_genres"] = sides
-    whole = {name: getattr(spans[0], name) for name in _LABELS}
+    whole = {name: getattr(spans[0], name) for name in LABELS}
     return JobRequest(
         **{
             **inherited,
@@ -398,25 +247,6 @@ def _request(
             "lyrics": lyrics,
             "lyrics_format": "plain",
             "levels": levels,
-            "parts": tuple(_completed(part, spans, card.config) for part in parts),
+            "parts": tuple(completed_part(part, spans, card.config) for part in parts),
         }
     )
-
-
-def _completed(part: _Part, spans: Sequence[SongSpan], config: JukeboxConfig) -> SplicePart:
-    """A part as it was understood, so that it can be sent again: moments as they were moved."""
-    start_sec, end_sec, position_sec, position_end_sec = (
-        config.time_base.tokens_to_seconds(token, Level.TOP)
-        for token in (
-            part.placed.start,
-            part.placed.end,
-            part.placed.position,
-            part.placed.position_end,
-        )
-    )
-    own = cut_spans(spans, position_sec, position_end_sec)
-    labels = {(span.artist, span.genre, repr(span.artist_id), repr(span.genre_ids)) for span in own}
-    changes: dict[str, object] = {"start_seconds": start_sec, "end_seconds": end_sec}
-    if len(labels) == 1:
-        changes |= {name: getattr(own[0], name) for name in _LABELS}
-    return part.wanted.model_copy(update=changes)

@@ -17,7 +17,7 @@ from jukebox_client import Job, JukeboxClient
 Parts = Annotated[
     list[str],
     typer.Argument(
-        metavar="PART...",
+        metavar="PART",
         help="SONG[:takeN][:FROM-TO]: a job id, an asset id or a file of codes; the take, counted "
         "from 0 (default: 0); a stretch in seconds (default: all; FROM- to the end).",
     ),
