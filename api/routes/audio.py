@@ -159,7 +159,8 @@ def _no_sound(job: Job, query: SoundQuery) -> ApiError:
 async def download_codes(job_id: JobId, request: Request, services: ServicesDep) -> Response:
     """Returns the codes of all finished levels in one safetensors file.
 
-    It contains int32 tensors `top`, `middle` and `bottom` of shape [num_samples, tokens].
+    It contains int32 tensors `top`, `middle` and `bottom` of shape [num_samples, tokens]. In stereo
+    `middle` and `bottom` have twice as many rows: first the left channel of every take.
     """
     job = await run_in_threadpool(services.store.get, job_id)
     if are_codes_expired(job):
