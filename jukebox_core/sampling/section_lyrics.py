@@ -9,6 +9,10 @@ left out or made up for with line breaks. No torch.
 
 from dataclasses import dataclass
 
+MAX_PACED_CHARACTERS = 20_000
+"""What falls to the whole song at most: 33 characters a second of ten minutes. Lyrics that are
+denser in their section are read on behind its end."""
+
 
 @dataclass(frozen=True, slots=True)
 class SectionText:
@@ -71,8 +75,10 @@ def paced(
     lyrics = section.lyrics
     if not lyrics.strip():
         return ""
-    density = len(lyrics) / (end_share - start_share)
-    num_before, num_after = round(density * start_share), round(density * (1.0 - end_share))
+    # As characters of the whole song. Faster than that nobody sings, nor would the text be kept.
+    density = min(len(lyrics) / max(end_share - start_share, 1e-9), MAX_PACED_CHARACTERS)
+    num_before = round(density * start_share)
+    num_after = max(round(density) - num_before - len(lyrics), 0)
     before = section.text[max(section.start - num_before, 0) : section.start]
     after = section.text[section.end :][:num_after]
     if len(before) + len(lyrics) + len(after) <= window_characters:
