@@ -72,7 +72,7 @@ def test_no_weights_and_no_secrets_are_copied(name):
     assert "*" in ignored
     kept = {line.removeprefix("!").rstrip("/") for line in ignored if line.startswith("!")}
     assert kept == {
-        *("api", "cli", "jobs", "jukebox_core", "worker", "deploy/sbom.py"),
+        *("api", "cli", "client", "jobs", "jukebox_core", "studio", "worker", "deploy/sbom.py"),
         *("constraints.txt", "LICENSE", "pyproject.toml", "README.md"),
     }
     for path in kept:
