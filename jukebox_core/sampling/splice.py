@@ -108,7 +108,7 @@ def _borders(time_base: TimeBase, stretch: Stretch, field: str) -> tuple[int, in
     start = _border(time_base, stretch.start_sec, num_top_tokens)
     if start is None or start >= num_top_tokens:
         raise SongError(
-            f"start_sec={stretch.start_sec:.10g}, and the source lasts {has_sec:.10g} s",
+            f"the part starts at {stretch.start_sec:.10g} s, and the source lasts {has_sec:.10g} s",
             field=f"{field}.start_sec",
         )
     if stretch.end_sec is None:
@@ -116,15 +116,14 @@ def _borders(time_base: TimeBase, stretch: Stretch, field: str) -> tuple[int, in
     end = _border(time_base, stretch.end_sec, num_top_tokens)
     if end is None:
         raise SongError(
-            f"end_sec={stretch.end_sec:.10g}, and the source lasts {has_sec:.10g} s",
+            f"the part ends at {stretch.end_sec:.10g} s, and the source lasts {has_sec:.10g} s",
             field=f"{field}.end_sec",
         )
     if end <= start:
         one_token_sec = time_base.tokens_to_seconds(1, Level.TOP)
         raise SongError(
-            f"end_sec={stretch.end_sec:.10g} leaves nothing after start_sec="
-            f"{stretch.start_sec:.10g}: a part is at least one token of the top level long, "
-            f"{one_token_sec:.3g} s",
+            f"from {stretch.start_sec:.10g} s to {stretch.end_sec:.10g} s nothing is left: a part "
+            f"is at least one token of the top level long, {one_token_sec:.3g} s",
             field=f"{field}.end_sec",
         )
     return start, end
