@@ -120,6 +120,7 @@ def test_the_examples_of_the_client_page_work_one_after_the_other(fresh_stack, t
     assert "invalid_request /duration_seconds" in said
     assert said[-2:] == ["job_not_found", "2"]
     assert (tmp_path / "take-0.flac").read_bytes().startswith(b"fLaC")
+    assert (tmp_path / "live.wav").read_bytes().startswith(b"RIFF")
 
 
 def test_the_commands_of_the_models_page_work(stack, tmp_path):

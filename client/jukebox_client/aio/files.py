@@ -1,5 +1,6 @@
 """The files of jobs, and the files that jobs start from."""
 
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import IO
@@ -8,8 +9,10 @@ import httpx
 
 from jukebox_client.address import unreachable
 from jukebox_client.aio.transport import FILE_TIMEOUT_SEC, AsyncTransport, present
-from jukebox_client.answers import document_of
+from jukebox_client.answers import DEFAULT_RETRY_SEC, document_of, may_pass
+from jukebox_client.errors import InvalidRequest, JukeboxClientError
 from jukebox_client.files import FileInfo, file_info
+from jukebox_client.live_wav import LiveWav
 from jukebox_client.models import Asset, Job, Lyrics, Peaks
 from jukebox_client.outputs import audio_outputs, named_sha256
 from jukebox_client.paths import path_of
@@ -70,20 +73,38 @@ class AsyncFiles(AsyncTransport):
         format: str | None = None,
         start_seconds: float | None = None,
     ) -> AsyncIterator[bytes]:
-        """A take as it is generated, `wav` or `ogg`, to the end of the job; ends when closed.
+        """A take as it is generated, `wav` (the default) or `ogg`, to the end of the job.
+
+        WAV goes on where a connection broke; the stream ends when the iterator is closed.
 
         Raises:
-            ServiceUnreachable: nobody answers, or the connection broke; go on at `start_seconds`.
+            ServiceUnreachable: nobody answers for `patience_sec`, or a connection with `ogg` broke.
             ProblemError: the service refused.
         """
-        params = {"sample": sample, "format": format, "start_seconds": start_seconds}
-        options = {"params": present(params), "timeout": httpx.Timeout(10.0, read=None)}
-        async with self.open("GET", path_of("jobs", job_id, "live"), **options) as response:
+        path, options = path_of("jobs", job_id, "live"), {"sample": sample, "format": format}
+        wav = LiveWav(start_seconds or 0.0) if format in (None, "wav") else None
+        answered_at = time.monotonic()
+        while True:
+            params = present({**options, "start_seconds": start_seconds})
+            timeout = httpx.Timeout(10.0, read=None)
             try:
-                async for data in response.aiter_bytes():
-                    yield data
+                async with self.open("GET", path, params=params, timeout=timeout) as response:
+                    async for data in response.aiter_bytes():
+                        answered_at = time.monotonic()
+                        yield wav.pass_on(data) if wav else data
+                return
             except httpx.TransportError as error:
-                raise unreachable(self.base_url, error) from error
+                if wav is None or not wav.can_resume:
+                    raise unreachable(self.base_url, error) from error
+            except JukeboxClientError as error:
+                if wav is None or not wav.can_resume:
+                    raise
+                if isinstance(error, InvalidRequest):
+                    return  # it broke behind the last sample
+                if not may_pass(error) or time.monotonic() - answered_at > self.patience_sec:
+                    raise
+            await self._sleep(DEFAULT_RETRY_SEC)
+            start_seconds = wav.resume_sec()
 
     async def check_live(
         self,
