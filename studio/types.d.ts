@@ -73,6 +73,14 @@ export interface JobInput {
   channels: number;
 }
 
+export interface SongPart {
+  source: string;
+  sample: number;
+  start_seconds: number;
+  end_seconds: number;
+  position_seconds: number;
+}
+
 export interface Job {
   id: string;
   status: string;
@@ -100,6 +108,7 @@ export interface Job {
   notes: string | null;
   deleted_at: string | null;
   parent_ids: string[];
+  parts: SongPart[] | null;
 }
 
 export interface ModelLimits {

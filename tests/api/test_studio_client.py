@@ -22,6 +22,7 @@ VIEWS = {
     "LevelProgress": "LevelProgressView",
     "LevelSampling": "LevelSampling",
     "Output": "OutputView",
+    "SongPart": "PartView",
     "Warning": "WarningView",
     "Model": "ModelView",
     "ModelLevel": "ModelLevelView",

@@ -20,6 +20,7 @@ import { Downloads } from "./song/downloads.js";
 import { EditTools } from "./song/edit_tools.js";
 import { LyricsFollow } from "./song/lyrics_follow.js";
 import { NextSteps } from "./song/next_steps.js";
+import { Parents } from "./song/parents.js";
 import { Stage } from "./song/stage.js";
 import { Standing } from "./song/standing.js";
 import { Takes } from "./song/takes.js";
@@ -57,6 +58,7 @@ export function SongScreen({ id }) {
         <${NextSteps} job=${job} />
         <${EditTools} job=${job} />
         <${Versions} job=${job} />
+        <${Parents} job=${job} />
         <${Downloads} job=${job} />
       </div>
     </div>

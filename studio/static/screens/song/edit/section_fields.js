@@ -1,0 +1,55 @@
+// @ts-check
+// Which section of the song is edited: drawn on the waveform, or typed.
+import { html } from "../../../lib/html.js";
+import { songView } from "../../../lib/song_view.js";
+import { NumberField } from "../../../components/controls.js";
+
+const SUGGESTED_SHARE = 1 / 3;
+
+/** The middle third of a song. @param {import("../../../../types").Job} job */
+function suggestion(job) {
+  const third = job.duration_seconds * SUGGESTED_SHARE;
+  return { startSec: hundredths(third), endSec: hundredths(2 * third) };
+}
+
+/**
+ * Begin to choose a section. Returns whether there was one already.
+ *
+ * @param {import("../../../../types").Job} job
+ */
+export function beginSection(job) {
+  const view = songView(job.id);
+  const had = view.section.value !== null;
+  view.isSelecting.value = true;
+  if (!had) view.section.value = suggestion(job);
+  return had;
+}
+
+/** @param {{job: import("../../../../types").Job}} props */
+export function SectionFields({ job }) {
+  const view = songView(job.id);
+  const section = view.section.value;
+  if (!section) {
+    return html`<button type="button" onClick=${() => beginSection(job)}>Choose a section</button>`;
+  }
+  const set = (/** @type {Partial<import("../../../lib/song_view.js").Section>} */ part) => {
+    view.section.value = { ...section, ...part };
+  };
+  const drop = () => {
+    view.section.value = null;
+    view.isSelecting.value = false;
+  };
+  return html`<fieldset class="section-fields">
+    <legend>Section</legend>
+    <${NumberField} label="From" unit="s" min=${0} max=${section.endSec} step="any" value=${hundredths(section.startSec)}
+      onValue=${(/** @type {number | ""} */ value) => value !== "" && set({ startSec: value })} />
+    <${NumberField} label="To" unit="s" min=${section.startSec} max=${job.duration_seconds} step="any"
+      value=${hundredths(section.endSec)} onValue=${(/** @type {number | ""} */ value) => value !== "" && set({ endSec: value })} />
+    <p class="hint">Drag on the waveform, or type. <button type="button" class="link" onClick=${drop}>No section</button></p>
+  </fieldset>`;
+}
+
+/** @param {number} seconds */
+export function hundredths(seconds) {
+  return Math.round(seconds * 100) / 100;
+}
