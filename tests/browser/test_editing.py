@@ -117,10 +117,11 @@ def test_a_piece_of_another_song_is_inserted_and_both_parents_are_named(
     page: Page, client: JukeboxClient, songs
 ):
     open_song(page, songs["Rain"])
-    page.get_by_role("button", name="Insert from another song").click()
+    page.get_by_role("button", name="Insert another song").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Search songs").fill("Sno")
     dialog.get_by_role("button", name="Snow").click()
+    expect(dialog.get_by_label("Piece to")).to_have_value("6")
     dialog.get_by_label("Piece to").fill("3")
     dialog.get_by_label("Piece from").fill("1")
     dialog.get_by_label("Insert at").fill("2")

@@ -23,7 +23,7 @@ const POINTS = 500;
 /** @param {{job: Job, make: import("../edit_tools.js").Make}} props */
 export function Insert({ job, make }) {
   const [isOpen, setOpen] = useState(false);
-  return html`<button type="button" onClick=${() => setOpen(true)}><${Icon} name="plus" />Insert from another song</button>
+  return html`<button type="button" onClick=${() => setOpen(true)}><${Icon} name="plus" />Insert another song</button>
     ${isOpen ? html`<${InsertDialog} job=${job} make=${make} onClose=${() => setOpen(false)} />` : null}`;
 }
 
@@ -49,7 +49,7 @@ function InsertDialog({ job, make, onClose }) {
     await make(spliceBody(insertAt(job, view.sample.value, atSec, from), [job, other]));
   };
   return html`<dialog class="dialog dialog-wide" ref=${dialog} aria-labelledby="insert-heading" onClose=${onClose}>
-    <h2 id="insert-heading">Insert from another song</h2>
+    <h2 id="insert-heading">Insert another song</h2>
     ${other ? html`<${Piece} job=${other} sample=${sample} setSample=${setSample} part=${part} setPart=${setPart} />
       <${NumberField} label="Insert at" unit="s" min=${0} max=${job.duration_seconds} step="any" value=${atSec} onValue=${setAt} />`
     : html`<${SongChoice} model=${job.input.model} onChoose=${choose} />`}
@@ -111,8 +111,9 @@ function useSongs(model, text) {
         data.forEach(takeJob);
         setSongs(data);
       } catch (error) {
+        if (stop.signal.aborted) return;
         if (!(error instanceof Problem)) throw error;
-        if (!stop.signal.aborted) setSongs([]);
+        setSongs([]);
       }
     }, text ? TYPING_MS : 0);
     return () => {
