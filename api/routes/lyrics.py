@@ -1,5 +1,6 @@
 """The lyrics of a song as its model reads them, whole and for each window."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -13,13 +14,15 @@ from api.views.schemas import LyricsView, LyricsWindowView, LyricsWordView
 from api.web.errors import invalid_field
 from jobs.errors import ArtifactNotFound
 from jobs.files.artifacts import alignment_name
-from jobs.record.job import Job
+from jobs.record.job import Job, SongSpan
 from jobs.record.request import MAX_SAMPLES, JobRequest, LyricsFormat, Seconds, SecondsFromZero
 from jobs.record.songs import PlannedSong, complete_request, plan_job, plan_request
 from jukebox_core.alignment.formats import from_json
+from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import LabelError, SongError
 from jukebox_core.labels import read_lyrics
 from jukebox_core.models.catalog import ModelCard
+from jukebox_core.sampling.label_spans import LabelSpan, make_span
 from jukebox_core.sampling.window_lyrics import paced_lyrics, paced_words, window_lyrics
 from jukebox_core.units import Level
 
@@ -68,7 +71,7 @@ def get_lyrics(
     """
     job = services.store.get(job_id)
     card = card_of(services.catalog, job.request.model)
-    view = _view(card, plan_job(job, card.config))
+    view = _view(card, plan_job(job, card.config), job.spans)
     if query.sample >= job.request.num_samples or not view.text:
         return view
     sung_end = _sung_end(services, job, query.sample, view.text)
@@ -158,7 +161,7 @@ def preview_lyrics(
         raise invalid_field("query", request_field(error), str(error)) from error
 
 
-def _view(card: ModelCard, planned: PlannedSong) -> LyricsView:
+def _view(card: ModelCard, planned: PlannedSong, song_spans: Sequence[SongSpan] = ()) -> LyricsView:
     lyrics = planned.song.lyrics
     text = None if card.tokenizer is None else card.tokenizer.lyrics_as_read(lyrics)
     if card.tokenizer is None or text is None:
@@ -173,7 +176,8 @@ def _view(card: ModelCard, planned: PlannedSong) -> LyricsView:
             next=None,
         )
     words = paced_words(text, planned.plan, card.config.time_base.sample_rate_hz)
-    windows = window_lyrics(card.tokenizer, planned.plan, lyrics)
+    spans = [(_label_span(card.config, span), span.lyrics) for span in song_spans]
+    windows = window_lyrics(card.tokenizer, planned.plan, lyrics, spans)
     return LyricsView(
         text=text,
         paced_text=paced_lyrics(text, planned.plan),
@@ -200,4 +204,15 @@ def _view(card: ModelCard, planned: PlannedSong) -> LyricsView:
         sung=None,
         left=None,
         next=None,
+    )
+
+
+def _label_span(config: JukeboxConfig, span: SongSpan) -> LabelSpan:
+    """Where a span lies in its imagined song; its labels are not needed here."""
+    return make_span(
+        config,
+        (),
+        start_samples=config.time_base.seconds_to_samples(span.position_sec),
+        song_duration_sec=span.song_duration_sec,
+        offset_sec=span.offset_sec,
     )

@@ -1,11 +1,13 @@
 """Which part of the lyrics is read while each window is drawn; no torch."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jukebox_core.labels import JukeboxTokenizer
 from jukebox_core.labels.lyrics import LyricAlphabet, lyric_window
 from jukebox_core.sampling.cascade import SongPlan
+from jukebox_core.sampling.label_spans import LabelSpan, span_at
 
 MAX_CHARACTERS_PER_SEC = 12.0
 """About 120 words a minute: fast singing. A ballad has half of it."""
@@ -18,7 +20,8 @@ _FORGIVEN_SEC = 1e-3
 class WindowLyrics:
     """The characters that the prior reads while it draws one window of the song.
 
-    Times are seconds of the drawn part; `first_character` counts in the whole text.
+    Times are seconds of the drawn part; `first_character` counts in the whole text, and is 0 where
+    that has not what is read.
     """
 
     start_sec: float
@@ -28,12 +31,15 @@ class WindowLyrics:
 
 
 def window_lyrics(
-    tokenizer: JukeboxTokenizer, plan: SongPlan, lyrics: str
+    tokenizer: JukeboxTokenizer,
+    plan: SongPlan,
+    lyrics: str,
+    spans: Sequence[tuple[LabelSpan, str]] = (),
 ) -> tuple[WindowLyrics, ...]:
     """The windows of `plan` that are heard, of the coarsest level that reads lyrics.
 
     `lyrics` are as they come into the model, see `read_lyrics`. Empty where no level that is drawn
-    reads any.
+    reads any. The parts of an edited song may have texts of their own, in `spans`.
 
     Raises:
         LabelError: a window begins outside the song.
@@ -44,24 +50,33 @@ def window_lyrics(
         if prior.lyrics is None or prior.labels is None:
             continue
         alphabet = LyricAlphabet(prior.labels.version)
-        ids = alphabet.encode(lyrics)
+        text = alphabet.normalize(lyrics)
         windows = []
         for window in level_plan.windows:
             if window.start >= level_plan.output_tokens:
                 break
+            read, timing = lyrics, plan.timing
+            if spans:
+                first_new_samples = window.first_new * prior.samples_per_token
+                span = span_at([span for span, _ in spans], first_new_samples)
+                read = next(words for each, words in spans if each is span)
+                timing = span.timing_for(prior, window.start)
             part = lyric_window(
-                ids,
+                alphabet.encode(read),
                 prior.lyrics.num_tokens,
-                total_samples=plan.total_samples,
-                offset_samples=plan.offset_samples + window.start * prior.samples_per_token,
+                total_samples=timing.total_samples,
+                offset_samples=timing.offset_samples + window.start * prior.samples_per_token,
                 duration_samples=prior.context_samples,
             )
+            first = next((place for place in part.indices if place >= 0), 0)
+            if read != lyrics:
+                first = max(text.find(alphabet.decode(part.ids).strip()), 0)
             end = min(window.end, level_plan.output_tokens)
             windows.append(
                 WindowLyrics(
                     start_sec=config.time_base.tokens_to_seconds(window.start, level),
                     end_sec=config.time_base.tokens_to_seconds(end, level),
-                    first_character=next((place for place in part.indices if place >= 0), 0),
+                    first_character=first,
                     text=alphabet.decode(part.ids),
                 )
             )

@@ -87,6 +87,10 @@ async def test_the_lyrics_of_the_section_take_the_place_of_those_that_fall_to_it
     # What is read beside the section is as much as falls to the time beside it.
     assert section.lyrics.strip() == "two three four\nla la la\nseven eight nin"
     assert (section.position_sec, after.position_sec) == (4.0, 6.0)
+    windows = (await service.client.get(job["urls"]["lyrics"])).json()["windows"]
+    # Behind the section, where the join is looked for, the old words are read.
+    assert ["la la la" in window["text"] for window in windows] == [True, True, False]
+    assert windows[0]["text"] in job["lyrics_as_read"]
     found = await service.client.get("/jobs", params={"q": "la seven"})
     assert [each["id"] for each in found.json()["data"]] == [job["id"]]
 
