@@ -78,6 +78,7 @@ def build_app() -> typer.Typer:
     app.command("artists")(names.artists)
     app.command("genres")(names.genres)
     app.command("align")(lyrics.align)
+    app.command("lyrics")(lyrics.lyrics)
     app.add_typer(codes.codes_app, name="codes")
     app.command("generate")(generate.generate)
     app.command("features")(features.features)

@@ -1,4 +1,4 @@
-"""`jukebox align`: when each word of a song is sung."""
+"""`jukebox align` and `lyrics`: when each word is sung, and which words are left."""
 
 from typing import Annotated, Literal
 
@@ -7,7 +7,7 @@ import typer
 from cli import options
 from cli.outputs import FilesWriter, OutputPath, Overwrite, output_path
 from cli.service.job_ids import for_job
-from cli.terminal.console import results
+from cli.terminal.console import escape, notes, print_json, results
 from jukebox_client import JukeboxClient
 
 TextFormat = Literal["json", "lrc", "lrc-lines", "vtt"]
@@ -61,3 +61,33 @@ def align(
     files = FilesWriter(overwrite=overwrite)
     files.write(file, lambda path: path.write_text(text, encoding="utf-8"))
     files.raise_failures()
+
+
+def lyrics(
+    job_id: options.JobId,
+    sample: Annotated[
+        int, typer.Option("--sample", "--take", min=0, help="Take, counted from 0.")
+    ] = 0,
+    next_seconds: Annotated[
+        float,
+        typer.Option("--next", min=0.01, metavar="SECONDS", help="Length that would be added."),
+    ] = 10.0,
+    as_json: options.AsJson = False,
+    url: options.Url = options.DEFAULT_URL,
+) -> None:
+    """Show which lyrics a song has sung, which are left, and which `continue` would read next."""
+    with JukeboxClient(url) as client:
+        found = for_job(
+            client,
+            job_id,
+            lambda each: client.get_lyrics(each, sample=sample, next_seconds=next_seconds),
+        )
+    if as_json:
+        print_json(found)
+        return
+    if found.sung is None:
+        notes().print("This take has no lyric timing.")
+        return
+    for name, text in (("sung", found.sung), ("left", found.left), ("next", found.next)):
+        results().print(f"[bold]{name}[/]")
+        results().print(escape(text or "(nothing)"))
