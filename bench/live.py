@@ -74,10 +74,13 @@ def _measure(url: str, options: argparse.Namespace) -> Figures:
     kinds = {"alone": 0, "one": 1, "several": options.listeners}
     jobs: dict[str, list[float]] = {kind: [] for kind in kinds}
     heard: dict[str, list[Listening]] = {kind: [] for kind in kinds}
+    api_cpu: dict[str, list[float]] = {kind: [] for kind in kinds}
     for seed in range(1, options.repeats + 1):
         for kind, number in kinds.items():
+            before = _api_cpu_sec(url)
             seconds, listenings = _sing(url, options, seed=seed, num_listeners=number)
             jobs[kind].append(seconds)
+            api_cpu[kind].append(_api_cpu_sec(url) - before)
             heard[kind] += listenings
     return {
         "song_seconds": options.seconds,
@@ -87,9 +90,16 @@ def _measure(url: str, options: argparse.Namespace) -> Figures:
         "stalled_seconds": round(sum(each.stalled_sec for each in heard["one"]), 3),
         "heard_seconds": _summary(each.heard_sec for each in heard["one"]),
         "job_seconds": {kind: _summary(seconds) for kind, seconds in jobs.items()},
+        "api_cpu_seconds": {kind: _summary(seconds) for kind, seconds in api_cpu.items()},
         "times_slower_with_one": _ratio(jobs["one"], jobs["alone"]),
         "times_slower_with_several": _ratio(jobs["several"], jobs["alone"]),
     }
+
+
+def _api_cpu_sec(url: str) -> float:
+    """Of the process that serves listeners; the worker does nothing for them."""
+    page = httpx.get(f"{url}/metrics", trust_env=False).text
+    return float(page.partition("\nprocess_cpu_seconds_total ")[2].partition("\n")[0])
 
 
 def _sing(
