@@ -43,7 +43,7 @@ export interface JobUrls {
   codes: string;
   alignment: string;
   lyrics: string;
-  live?: string;
+  live: string;
   peaks: string;
   spectrogram: string;
   archive: string;

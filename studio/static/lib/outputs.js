@@ -34,7 +34,7 @@ export function takesOf(job) {
 
 /** Whether anything can be heard now, or soon. @param {Job} job */
 export function canBeHeard(job) {
-  return job.outputs.length > 0 || (isActive(job) && Boolean(job.urls.live));
+  return job.outputs.length > 0 || isActive(job);
 }
 
 /** @param {Job} job */

@@ -3,7 +3,8 @@
 import { computed, signal } from "./html.js";
 import { SERVICE_URL } from "./client.js";
 import { jobSignal, onJob } from "./jobs.js";
-import { bestOutput, outputOf } from "./outputs.js";
+import { openLive } from "./live_stream.js";
+import { bestOutput, isActive, outputOf } from "./outputs.js";
 import { recall, remember } from "./storage.js";
 
 /** @typedef {import("../../types").Job} Job */
@@ -40,6 +41,8 @@ audio.volume = volume.value;
 /** A position to go to as soon as the sound has loaded. */
 let wantedSec = /** @type {number | null} */ (null);
 let frame = 0;
+/** Ends the stream of a song that is still sung. */
+let closeLive = () => {};
 
 /**
  * Play a take of a job.
@@ -82,9 +85,7 @@ export function switchTo(job, { sample, level }) {
 function sourceOf(job, sample, level) {
   const output = level ? outputOf(job, sample, level) : bestOutput(job, sample);
   if (output) return { url: output.url, isLive: false };
-  const live = job.urls.live;
-  if (!live || job.status === "failed" || job.status === "canceled") return null;
-  return { url: `${live}?sample=${sample}`, isLive: true };
+  return isActive(job) ? { url: `${job.urls.live}?sample=${sample}`, isLive: true } : null;
 }
 
 /** @param {Job} job @param {Track} wanted @param {number} startSec */
@@ -97,11 +98,21 @@ function load(job, wanted, startSec) {
     if (Math.abs(audio.currentTime - startSec) > 0.05) audio.currentTime = startSec;
   } else {
     wantedSec = startSec;
-    // Paths of the API begin with the prefix of a proxy already.
-    audio.src = new URL(wanted.url, SERVICE_URL).href;
+    audio.src = addressOf(wanted, startSec);
     audio.load();
   }
   positionSec.value = startSec;
+}
+
+/** What the audio element loads. @param {Track} wanted @param {number} startSec */
+function addressOf(wanted, startSec) {
+  closeLive();
+  closeLive = () => {};
+  // Paths of the API begin with the prefix of a proxy already.
+  if (!wanted.isLive) return new URL(wanted.url, SERVICE_URL).href;
+  const { src, close } = openLive(wanted.url, startSec, fail);
+  closeLive = close;
+  return src;
 }
 
 async function start() {
@@ -164,6 +175,8 @@ export function setVolume(value) {
 /** Let go of everything, as when the song was deleted. */
 export function eject() {
   audio.pause();
+  closeLive();
+  closeLive = () => {};
   audio.removeAttribute("src");
   audio.load();
   track.value = null;
@@ -193,7 +206,7 @@ function tick() {
 }
 
 audio.addEventListener("loadedmetadata", () => {
-  if (wantedSec !== null && wantedSec > 0 && !track.value?.isLive) audio.currentTime = wantedSec;
+  if (wantedSec !== null && wantedSec > 0) audio.currentTime = wantedSec;
   wantedSec = null;
 });
 audio.addEventListener("play", () => {
@@ -221,14 +234,17 @@ audio.addEventListener("ended", () => {
   const job = trackJob.value;
   if (held?.isLive && job) becomeFile(job, held);
 });
-audio.addEventListener("error", () => {
+audio.addEventListener("error", fail);
+
+/** The sound broke off. */
+function fail() {
   if (!track.value || audio.getAttribute("src") === null) return;
   isPlaying.value = false;
   isWaiting.value = false;
   playerError.value = "This sound could not be played.";
   const job = trackJob.value;
   if (track.value.isLive && job) becomeFile(job, track.value);
-});
+}
 
 /** What was heard while it was made is a file now. @param {Job} job @param {Track} held */
 function becomeFile(job, held) {
