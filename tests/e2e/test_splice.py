@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from jukebox_core.sampling.infill import JOIN_SEC
+from jukebox_core.units import Level
 from tests.e2e.test_modes import SONG, TOP_TOKEN_SEC, codes_of, http, sound_of, sung
 
 __all__ = ["http"]
@@ -67,10 +69,12 @@ def test_a_mended_splice_is_another_one_around_its_joins_alone_and_can_be_edited
     mended = sung(http, mode="splice", parts=parts, mend_seconds=0.16, seed=3)
     before, after = codes_of(http, plain), codes_of(http, mended)
     np.testing.assert_array_equal(after["top"], before["top"])
-    for level, reach in (("middle", 16), ("bottom", 24)):
+    middle_sec = JOIN_SEC[Level.MIDDLE]
+    behind_sec = {"middle": middle_sec, "bottom": middle_sec + JOIN_SEC[Level.BOTTOM]}
+    for level, reach_sec in behind_sec.items():
         changed = np.flatnonzero(after[level][0] != before[level][0]) / PER_TOP[level]
         assert len(changed)
-        assert 90 <= changed.min() < 100 < changed.max() < 110 + reach
+        assert 90 <= changed.min() < 100 < changed.max() < 110 + reach_sec / TOP_TOKEN_SEC
     samples = sound_of(http, mended), sound_of(http, plain)
     assert np.array_equal(samples[0][:15_000], samples[1][:15_000])
     assert not np.array_equal(samples[0][:26_000], samples[1][:26_000])
