@@ -53,14 +53,21 @@ def error_of(response: httpx.Response) -> JukeboxClientError:
         reason = f"{response.status_code} {response.reason_phrase}"
         sentence = f"the service answered {reason} without a reason"
         return kind(sentence, status=response.status_code, retry_after_sec=pause_sec)
-    faults = body.get("errors") or ()
     return kind(
         str(body.get("detail") or body.get("title") or response.reason_phrase),
         status=response.status_code,
         code=str(body.get("code", "")),
-        errors=tuple(FieldError.model_validate(fault) for fault in faults),
+        errors=_faults_of(body),
         retry_after_sec=pause_sec,
     )
+
+
+def _faults_of(problem: dict[str, Any]) -> tuple[FieldError, ...]:
+    """The fields at fault; none where `errors` is another server's."""
+    try:
+        return tuple(FieldError.model_validate(fault) for fault in problem.get("errors") or ())
+    except (ValidationError, TypeError):
+        return ()
 
 
 def may_pass(error: JukeboxClientError) -> bool:

@@ -42,6 +42,14 @@ def test_an_error_is_of_the_class_of_its_status(service, client, status, kind):
     assert caught.value.retry_after_sec == 3.0
 
 
+@pytest.mark.parametrize("errors", ["no", 7, [1], [{"pointer": 3}], {"a": "b"}, None])
+def test_a_problem_of_another_server_is_told_by_its_detail(service, client, errors):
+    service.on("GET", "/jobs/job_1", json_answer({"detail": "Nope.", "errors": errors}, 422))
+    with pytest.raises(InvalidRequest, match=r"Nope\.") as caught:
+        client.get_job("job_1")
+    assert caught.value.errors == ()
+
+
 def page(ids, cursor):
     jobs = [job(id=job_id) for job_id in ids]
     return json_answer({"data": jobs, "has_more": cursor is not None, "next_cursor": cursor})
