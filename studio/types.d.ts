@@ -109,6 +109,7 @@ export interface Job {
   deleted_at: string | null;
   parent_ids: string[];
   parts: SongPart[] | null;
+  lyrics_as_read: string | null;
 }
 
 export interface ModelLimits {

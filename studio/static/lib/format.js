@@ -49,11 +49,20 @@ export function moment(moment) {
   return FULL_DATE.format(new Date(moment));
 }
 
+/**
+ * The words of a whole song. The request of a redone section has only those of the section.
+ *
+ * @param {import("../../types").Job} job
+ */
+export function lyricsOf(job) {
+  return job.input.mode === "redo" ? (job.lyrics_as_read ?? job.input.lyrics) : job.input.lyrics;
+}
+
 /** What a song is called, with or without a title. @param {import("../../types").Job} job */
 export function titleOf(job) {
   const { title } = job;
   if (title) return title;
-  const line = job.input.lyrics.split("\n").find((each) => each.trim());
+  const line = lyricsOf(job).split("\n").find((each) => each.trim());
   if (line) return line.trim().replace(/[,;:.\s]+$/, "").slice(0, 60);
   return job.input.artist ? `Song by ${job.input.artist}` : "Untitled song";
 }

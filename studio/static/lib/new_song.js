@@ -1,6 +1,7 @@
 // @ts-check
 // The form "New song" as plain values, and the request that it makes.
 import { draft } from "./drafts.js";
+import { lyricsOf } from "./format.js";
 import { LEVELS } from "./outputs.js";
 
 /**
@@ -94,7 +95,8 @@ export function reuse(job) {
   const { input } = job;
   form.value = {
     ...emptyForm(), model: input.model, artist: input.artist, genre: input.genre,
-    lyrics: input.lyrics, lengthSec: input.duration_seconds ?? job.duration_seconds,
+    // What is made from another song asks for a part of it only.
+    lyrics: lyricsOf(job), lengthSec: job.duration_seconds,
     takes: input.num_samples, seed: job.seed, speed: input.speed, format: input.audio_format,
     channels: String(input.channels ?? 1),
     sampling: Object.fromEntries(LEVELS.map((level) => {

@@ -48,18 +48,20 @@ export function SongScreen({ id }) {
         <${Standing} job=${job} />
         ${hasSound ? html`<${Stage} job=${job} />` : null}
         <${Takes} job=${job} />
-        <${LyricsFollow} job=${job} />
-        <div class="song-papers">
-          <${About} job=${job} key=${job.id} />
-          <${Details} job=${job} />
+        <div class="song-work">
+          <${LyricsFollow} job=${job} />
+          <${EditTools} job=${job} />
         </div>
       </div>
       <div class="song-side">
         <${NextSteps} job=${job} />
-        <${EditTools} job=${job} />
         <${Versions} job=${job} />
         <${Parents} job=${job} />
         <${Downloads} job=${job} />
+      </div>
+      <div class="song-papers">
+        <${About} job=${job} key=${job.id} />
+        <${Details} job=${job} />
       </div>
     </div>
   </div>`;

@@ -16,7 +16,7 @@ export function About({ job }) {
   const { save, problem } = useSaving(job.id);
   const isFixed = !maySubmit();
   const value = (/** @type {any} */ event) => event.currentTarget.value;
-  return html`<section class="panel" aria-labelledby="about-heading"><h2 id="about-heading">About</h2>
+  return html`<section class="panel about" aria-labelledby="about-heading"><h2 id="about-heading">About</h2>
     <${Field} label="Title" error=${problem?.of("title")}>
       ${(/** @type {any} */ { id, describedBy, isInvalid }) => html`<input id=${id} type="text" dir="auto" maxlength="200"
         value=${title} readonly=${isFixed} aria-describedby=${describedBy} aria-invalid=${isInvalid ? "true" : undefined}

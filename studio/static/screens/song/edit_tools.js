@@ -3,7 +3,7 @@
 import { html, useState } from "../../lib/html.js";
 import { Problem } from "../../lib/client.js";
 import { createJob } from "../../lib/jobs.js";
-import { bestOutput, isActive, outputOf } from "../../lib/outputs.js";
+import { bestOutput, isActive, outputOf, takesOf } from "../../lib/outputs.js";
 import { stereoBody } from "../../lib/edits.js";
 import { go, hrefOf } from "../../lib/router.js";
 import { maySubmit } from "../../lib/session.js";
@@ -36,13 +36,15 @@ export function EditTools({ job }) {
   };
   const mayBeStereo = job.input.channels !== 2 && outputOf(job, sample, "top");
   return html`<section class="panel edit" aria-labelledby="edit-heading"><h2 id="edit-heading">Edit</h2>
-    <p class="hint">Take ${sample + 1}. Every edit is a new version; this one stays.</p>
+    <p class="hint">${takesOf(job).length > 1 ? `Take ${sample + 1}. ` : ""}Every edit makes a new version. This one stays as it is.</p>
     <${SectionFields} job=${job} />
     <${Redo} job=${job} make=${make} />
     <${Cuts} job=${job} make=${make} />
-    <${Insert} job=${job} make=${make} />
-    ${mayBeStereo ? html`<button type="button" onClick=${() => make(stereoBody(job, sample))}>
-      <${Icon} name="wave" />Make it stereo</button>` : null}
+    <div class="edit-group">
+      <${Insert} job=${job} make=${make} />
+      ${mayBeStereo ? html`<button type="button" onClick=${() => make(stereoBody(job, sample))}>
+        <${Icon} name="wave" />Make it stereo</button>` : null}
+    </div>
     ${error ? html`<p class="error" role="alert">${error}</p>` : null}
   </section>`;
 }

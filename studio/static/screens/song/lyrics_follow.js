@@ -2,6 +2,7 @@
 // The lyrics: the line that is sung now stands out, and a click on a line goes there.
 import { html, useEffect, useRef, useState } from "../../lib/html.js";
 import { Problem, call } from "../../lib/client.js";
+import { lyricsOf } from "../../lib/format.js";
 import { play, positionSec, seek, track } from "../../lib/player.js";
 import { songView } from "../../lib/song_view.js";
 
@@ -15,11 +16,11 @@ export function LyricsFollow({ job }) {
   const alignment = useAlignment(job, sample);
   const isLoaded = track.value?.jobId === job.id;
   const now = isLoaded ? positionSec.value : -1;
-  if (!job.input.lyrics.trim()) return null;
+  if (!lyricsOf(job).trim()) return null;
   const lines = withStarts((alignment?.lines ?? []).filter(({ text }) => text.trim()), job.duration_seconds);
   if (lines.length === 0) {
     return html`<section class="lyrics" aria-labelledby="lyrics-heading"><h2 id="lyrics-heading">Lyrics</h2>
-      <p class="lyrics-plain" dir="auto">${job.input.lyrics}</p></section>`;
+      <p class="lyrics-plain" dir="auto">${lyricsOf(job)}</p></section>`;
   }
   const current = lines.findLastIndex(({ startSec }) => startSec <= now + 1e-3);
   const goTo = (/** @type {number} */ seconds) => {
@@ -80,7 +81,7 @@ function useAlignment(job, sample) {
   // Times are measured after the top level. Asked for earlier, the service has none.
   const isTimed = job.status === "succeeded";
   useEffect(() => {
-    if (!isTimed || !job.input.lyrics.trim()) return undefined;
+    if (!isTimed || !lyricsOf(job).trim()) return undefined;
     const stop = new AbortController();
     const parts = { path: { job_id: job.id }, query: { sample }, signal: stop.signal };
     call("downloadAlignment", parts).then(setAlignment, (error) => {

@@ -4,7 +4,7 @@ import { html, useState } from "../../lib/html.js";
 import { Problem } from "../../lib/client.js";
 import { createJob } from "../../lib/jobs.js";
 import { reuse } from "../../lib/new_song.js";
-import { LEVELS, bestOutput, outputOf } from "../../lib/outputs.js";
+import { LEVELS, bestOutput, outputOf, takesOf } from "../../lib/outputs.js";
 import { go, hrefOf } from "../../lib/router.js";
 import { maySubmit } from "../../lib/session.js";
 import { songView } from "../../lib/song_view.js";
@@ -30,8 +30,8 @@ export function NextSteps({ job }) {
     }
   };
   const next = nextLevels(job, sample);
-  return html`<section class="panel" aria-labelledby="next-heading"><h2 id="next-heading">Go on</h2>
-    <p class="hint">From take ${sample + 1}</p>
+  return html`<section class="panel next-steps" aria-labelledby="next-heading"><h2 id="next-heading">Next</h2>
+    ${takesOf(job).length > 1 ? html`<p class="hint">With take ${sample + 1}</p>` : null}
     <div class="continue">
       <${NumberField} label="Seconds to add" unit="s" min=${0.1} max=${600} step="any" value=${seconds} onValue=${setSeconds} />
       <button type="button" id="continue-button" class="primary" disabled=${seconds === ""}
@@ -40,7 +40,7 @@ export function NextSteps({ job }) {
     </div>
     ${next ? html`<button type="button" onClick=${() => make({ mode: "upsample", levels: next })}>
       <${Icon} name="wave" />Refine</button>` : null}
-    <button type="button" class="quiet" onClick=${() => { reuse(job); go(hrefOf("new")); }}>Use its settings again</button>
+    <button type="button" onClick=${() => { reuse(job); go(hrefOf("new")); }}>Reuse its settings</button>
     ${error ? html`<p class="error" role="alert">${error}</p>` : null}
   </section>`;
 }

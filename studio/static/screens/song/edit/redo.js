@@ -28,7 +28,7 @@ export function Redo({ job, make }) {
           onInput=${(/** @type {any} */ event) => setLyrics(event.currentTarget.value)}></textarea>`}
       <//></details>
       <${NumberField} label="New takes" min=${1} max=${MAX_TAKES} value=${takes} onValue=${setTakes} />` : null}
-    <button type="button" id="redo-button" class="primary" disabled=${section !== null && !takes} onClick=${redo}>
+    <button type="button" id="redo-button" class=${section ? "primary" : ""} disabled=${section !== null && !takes} onClick=${redo}>
       <${Icon} name="retry" />Redo section</button>
   </div>`;
 }
