@@ -54,7 +54,7 @@ types: ## check the types of the studio's scripts (needs Node)
 	@npx --yes --package typescript@7.0.2 tsc --project studio/jsconfig.json
 
 # Generators of API clients, which the tests try: tools of others, in environments of their own.
-GENERATORS := .cache/generators
+GENERATORS := build/generators
 generators: $(VENV)/.created ## install generators of API clients for their tests (one needs Node)
 	@mkdir -p $(GENERATORS) && cp tests/client/generators/package*.json $(GENERATORS)
 	@$(BIN)/python -m venv $(GENERATORS)/venv

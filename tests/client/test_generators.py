@@ -20,7 +20,7 @@ from tests.fixtures.scripted_service import (
 
 ROOT = Path(__file__).parents[2]
 SOURCES = Path(__file__).parent / "generators"
-TOOLS = ROOT / ".cache" / "generators"
+TOOLS = ROOT / "build" / "generators"
 """Where `make generators` installs the tools."""
 PYTHON_TOOL = TOOLS / "venv" / "bin" / "openapi-python-client"
 NODE_TOOLS = TOOLS / "node_modules" / ".bin"
