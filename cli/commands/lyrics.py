@@ -75,7 +75,7 @@ def lyrics(
     as_json: options.AsJson = False,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
-    """Show which lyrics a song has sung, which are left, and which `continue` would read next."""
+    """Show the lyrics that a song has sung and those that are left."""
     with JukeboxClient(url) as client:
         found = for_job(
             client,
