@@ -147,6 +147,13 @@ export interface System {
   version: string;
   workers: Worker[];
   jobs: Record<string, number>;
+  disk: Disk | null;
+}
+
+export interface Disk {
+  free_bytes: number;
+  total_bytes: number;
+  reserved_bytes: number;
 }
 
 export interface LyricsWord {

@@ -1,11 +1,14 @@
 """Health, readiness and metrics."""
 
+import shutil
+
 from fastapi import APIRouter, Response
 
 from api.dependencies import ServicesDep
 from api.metrics import METRICS_TYPE
+from api.settings import ApiSettings
 from api.views.openapi import problems
-from api.views.schemas import HealthView, SystemView
+from api.views.schemas import DiskView, HealthView, SystemView
 from api.views.views import worker_view
 from jobs.version import VERSION
 
@@ -37,11 +40,22 @@ def check_readiness(services: ServicesDep) -> HealthView:
     responses=problems(503),
 )
 def get_system(services: ServicesDep) -> SystemView:
-    """Returns recently seen workers, the number of jobs by status, and the version."""
+    """Returns recently seen workers, the number of jobs by status, the disk, and the version."""
     return SystemView(
         version=VERSION,
         workers=[worker_view(worker) for worker in services.store.workers()],
         jobs=dict(services.store.counts()),
+        disk=_disk(services.settings),
+    )
+
+
+def _disk(settings: ApiSettings) -> DiskView | None:
+    try:
+        usage = shutil.disk_usage(settings.data_dir)
+    except OSError:  # the log tells of it where something is written
+        return None
+    return DiskView(
+        free_bytes=usage.free, total_bytes=usage.total, reserved_bytes=settings.min_free_bytes
     )
 
 

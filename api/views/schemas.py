@@ -426,9 +426,20 @@ class WorkerView(BaseModel):
     seen_at: datetime
 
 
+class DiskView(BaseModel):
+    """The disk of the data folder."""
+
+    free_bytes: int
+    total_bytes: int
+    reserved_bytes: int = Field(
+        description="With less free than this, requests that need space return 507"
+    )
+
+
 class SystemView(BaseModel):
     """Status of the service."""
 
     version: str
     workers: list[WorkerView]
     jobs: dict[JobStatus, int]
+    disk: DiskView | None = Field(description="null if it cannot be read")

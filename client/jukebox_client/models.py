@@ -262,6 +262,15 @@ class ContinueBody(Document):
     """The length to add"""
 
 
+class Disk(Document):
+    """The disk of the data folder."""
+
+    free_bytes: int = absent()
+    total_bytes: int = absent()
+    reserved_bytes: int = absent()
+    """With less free than this, requests that need space return 507"""
+
+
 JobStatus = (
     Literal["queued", "running", "canceling", "succeeded", "failed", "canceled", "expired"] | str
 )
@@ -1113,6 +1122,8 @@ class SystemStatus(Document):
     version: str = absent()
     workers: list[Worker] = Field(default_factory=list)
     jobs: dict[str, int] = Field(default_factory=dict)
+    disk: Disk | None = absent()
+    """null if it cannot be read"""
 
 
 class UpsampleBody(Document):

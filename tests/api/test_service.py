@@ -83,4 +83,5 @@ async def test_the_system_shows_workers_and_counts(service: Service):
     assert system["jobs"]["queued"] == 2
     assert system["jobs"]["running"] == 0
     assert system["workers"][0]["name"] == "one"
+    assert 0 < system["disk"]["free_bytes"] < system["disk"]["total_bytes"]
     assert system["workers"][0]["stages"] == ["top", "render"]

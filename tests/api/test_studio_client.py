@@ -29,6 +29,7 @@ VIEWS = {
     "ModelLimits": "ModelLimits",
     "Worker": "WorkerView",
     "System": "SystemView",
+    "Disk": "DiskView",
     "Lyrics": "LyricsView",
     "LyricsWord": "LyricsWordView",
 }

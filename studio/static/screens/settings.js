@@ -1,6 +1,7 @@
 // @ts-check
 // The session, the models and the workers of the service, and how the page looks.
 import { html, useEffect, useState } from "../lib/html.js";
+import { SERVICE_URL } from "../lib/client.js";
 import { bytes, duration, moment } from "../lib/format.js";
 import { isHelpOpen } from "../lib/keys.js";
 import { loadModels, models } from "../lib/models.js";
@@ -19,9 +20,10 @@ export function Settings() {
   return html`<div class="screen screen-settings">
     <div class="screen-head"><h1>Settings</h1></div>
     <div class="settings-grid">
-      <${Look} /><${Key} /><${Workers} system=${system} /><${Models} />
+      <${Look} /><${Key} /><${Workers} system=${system} />
+      <${Disk} disk=${system?.disk ?? null} /><${Models} />
     </div>
-    ${system ? html`<p class="hint">Jukebox ${system.version} · <a href="docs">API</a></p>` : null}
+    ${system ? html`<p class="hint">Jukebox ${system.version} · <a href=${new URL("docs", SERVICE_URL).href}>API</a></p>` : null}
   </div>`;
 }
 
@@ -58,6 +60,19 @@ function Workers({ system }) {
     ${system && system.workers.length === 0 ? html`<p>No worker is running. Songs wait until one starts.</p>` : null}
     <ul class="workers">${(system?.workers ?? []).map((worker) => html`<li key=${worker.name}>
       <strong>${worker.device}</strong><span class="hint">${worker.name}: ${worker.models.join(", ")}</span></li>`)}</ul></section>`;
+}
+
+/** @param {{disk: import("../../types").Disk | null}} props */
+function Disk({ disk }) {
+  if (!disk) return null;
+  const { free_bytes: free, total_bytes: all, reserved_bytes: reserved } = disk;
+  const isFull = free <= reserved;
+  return html`<section class="panel" aria-labelledby="disk"><h2 id="disk">Disk</h2>
+    <div class="bar" role="meter" aria-label="Used disk" aria-valuemin="0" aria-valuemax="100"
+      aria-valuenow=${Math.round((1 - free / all) * 100)}>
+      <div class="bar-done" style=${{ transform: `scaleX(${1 - free / all})` }}></div></div>
+    <p class=${isFull ? "error" : ""}>${bytes(free)} free of ${bytes(all)}${isFull ? ": too little for new songs" : ""}</p>
+  </section>`;
 }
 
 function Models() {
