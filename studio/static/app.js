@@ -1,11 +1,14 @@
 // @ts-check
 // Where the page begins.
-import { html, render } from "./lib/html.js";
+import { effect, html, render } from "./lib/html.js";
 import { Shell } from "./components/shell.js";
 import { SignIn } from "./components/sign_in.js";
 import { Problem } from "./lib/client.js";
 import { followEvents } from "./lib/events.js";
+import { forgetJobs } from "./lib/jobs.js";
 import { listenToKeys } from "./lib/keys.js";
+import { forgetSongs } from "./lib/library.js";
+import { eject } from "./lib/player.js";
 import { route } from "./lib/router.js";
 import { loadSession, session } from "./lib/session.js";
 import { NewSong } from "./screens/new_song.js";
@@ -40,11 +43,27 @@ async function begin() {
   }
 }
 
+/** What one key may see stays out of the sight of the next. */
+function forgetOthers() {
+  let seen = /** @type {string | null | undefined} */ (undefined);
+  effect(() => {
+    const { state, owner } = session.value;
+    if (state !== "open") return;
+    if (seen !== undefined && seen !== owner) {
+      eject();
+      forgetSongs();
+      forgetJobs();
+    }
+    seen = owner;
+  });
+}
+
 const root = document.getElementById("app");
 if (root) {
   root.replaceChildren();
   render(html`<${App} />`, root);
 }
+forgetOthers();
 followEvents();
 listenToKeys();
 void begin();

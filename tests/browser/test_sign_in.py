@@ -82,3 +82,21 @@ def test_signing_out_asks_for_a_key_again(new_page, stack, keys):
     expect(page.get_by_role("form", name="Sign in with a key")).to_be_visible()
     page.reload()
     expect(page.get_by_role("form", name="Sign in with a key")).to_be_visible()
+
+
+def test_the_next_caller_in_the_same_tab_sees_nothing_of_the_one_before(new_page, stack, keys):
+    page = new_page()
+    sign_in(page, stack.url, keys["ann"])
+    draft(page, takes=1, lyrics="only ann knows")
+    page.get_by_role("button", name="Play take 1").click()
+    wait_until_plays(page)
+    page.get_by_role("link", name="Settings").click()
+    page.get_by_role("button", name="Sign out").click()
+    form = page.get_by_role("form", name="Sign in with a key")
+    form.get_by_label("API key").fill(keys["eve"])
+    form.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Settings")).to_be_visible()
+    expect(page.get_by_role("region", name="Player")).to_be_hidden()
+    page.get_by_role("link", name="Songs", exact=True).click()
+    expect(page.get_by_text("No songs yet")).to_be_visible()
+    expect(page.get_by_text("only ann knows")).to_have_count(0)

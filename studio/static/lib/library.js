@@ -38,6 +38,17 @@ export async function reload() {
   await loadMore(true);
 }
 
+/** Forget everything, for another caller. */
+export function forgetSongs() {
+  generation += 1;
+  cursor = null;
+  filters.value = NO_FILTERS;
+  songIds.value = [];
+  total.value = null;
+  isLoaded.value = false;
+  isLoading.value = false;
+}
+
 /** Load the next page. */
 export async function loadMore(isFirst = false) {
   if (isLoading.value || (!isFirst && cursor === null)) return;

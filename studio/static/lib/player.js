@@ -92,7 +92,7 @@ function sourceOf(job, sample, level) {
 function load(job, wanted, startSec) {
   playerError.value = "";
   lengthSec.value = job.duration_seconds;
-  const isLoaded = track.value?.url === wanted.url && audio.getAttribute("src") !== null;
+  const isLoaded = track.value?.url === wanted.url && audio.getAttribute("src") !== null && !audio.error;
   track.value = wanted;
   if (isLoaded) {
     if (Math.abs(audio.currentTime - startSec) > 0.05) audio.currentTime = startSec;

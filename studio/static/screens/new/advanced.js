@@ -10,7 +10,7 @@ const MAX_SEED = 2 ** 53 - 1;
 
 /** @param {{model: import("../../../types").Model | null, problem: import("../../lib/client.js").Problem | null}} props */
 export function Advanced({ problem }) {
-  const { seed, isSeedLocked, speed, format } = form.value;
+  const { seed, isSeedLocked, speed, format, channels } = form.value;
   return html`<details class="advanced">
     <summary>Advanced</summary>
     <div class="advanced-body">
@@ -25,6 +25,8 @@ export function Advanced({ problem }) {
         error=${problem?.of(`sampling/${level}`) ?? null} />`)}
       <${RadioGroup} label="Speed" value=${speed} onValue=${(/** @type {string} */ value) => change({ speed: value })}
         options=${[{ value: "exact", label: "Exact" }, { value: "parallel", label: "Faster" }]} />
+      <${RadioGroup} label="Channels" value=${channels} onValue=${(/** @type {string} */ value) => change({ channels: value })}
+        options=${[{ value: "1", label: "Mono" }, { value: "2", label: "Stereo" }]} />
       <${RadioGroup} label="File format" value=${format} onValue=${(/** @type {string} */ value) => change({ format: value })}
         options=${["wav", "flac", "ogg", "mp3"].map((value) => ({ value, label: value.toUpperCase() }))} />
     </div>
