@@ -87,6 +87,17 @@ class TimeBase:
         top_token_samples = self.samples_per_token[Level.TOP]
         return (2 * self.seconds_to_samples(seconds) + top_token_samples) // (2 * top_token_samples)
 
+    def border_of_song(self, seconds: float, num_top_tokens: int) -> int | None:
+        """The border nearest to a moment of a song with so many top tokens; None if outside of it.
+
+        A song of 3 s has the codes of the whole top tokens in it, which may be 2.992 s. Whoever
+        names 3 s as its end means that end: what is less than one token further on is the end.
+        """
+        # The comparison comes first: what is not a number or infinite has no nearest border.
+        if not 0.0 <= seconds < self.tokens_to_seconds(num_top_tokens + 1, Level.TOP):
+            return None
+        return min(self.nearest_top_token(seconds), num_top_tokens)
+
     def tokens_to_samples(self, num_tokens: int, level: Level) -> int:
         """Audio samples covered by `num_tokens` of `level`."""
         return num_tokens * self.samples_per_token[level]

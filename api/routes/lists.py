@@ -41,6 +41,7 @@ def _few_words(text: str) -> str:
     return text
 
 
+SearchText = Annotated[str, Field(max_length=200), AfterValidator(_few_words)]
 Moment = Annotated[
     AwareDatetime,
     BeforeValidator(_require_rfc_3339),
@@ -63,10 +64,8 @@ class ListQuery(PageQuery):
     """Filters and order of a list of jobs."""
 
     q: Annotated[
-        str | None,
-        AfterValidator(lambda text: text and _few_words(text)),
+        SearchText | None,
         Field(
-            max_length=200,
             description="Words, or beginnings of words, of title, tags, notes, artist, genre or "
             "lyrics: jobs that have all of them",
         ),
@@ -126,7 +125,7 @@ def list_jobs(
         model=query.model,
         root=query.root,
         owner=caller.listed_owner,
-        text=query.q,
+        text=query.q and query.q.strip(),
         favorite=query.favorite,
         tag=query.tag,
         artist=query.artist,

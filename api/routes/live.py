@@ -111,8 +111,8 @@ def _check(job: Job, query: LiveQuery) -> None:
         raise ApiError(
             HTTPStatus.NOT_FOUND,
             "audio_not_found",
-            f"The job is {job.status} and has {num_takes} takes; none of its sound is of take "
-            f"{query.sample}.",
+            f"The job is {job.status} and has no sound of sample {query.sample}; it has "
+            f"{num_takes} sample{'s' * (num_takes != 1)}, numbered from 0.",
         )
 
 

@@ -70,9 +70,13 @@ def get_lyrics(
     tell how far a take has come, from its lyric timing.
     """
     job = services.store.get(job_id)
+    if query.sample >= job.request.num_samples:
+        number = job.request.num_samples
+        sentence = f"the job has {number} sample{'s' * (number != 1)}, numbered from 0"
+        raise invalid_field("query", ["sample"], sentence)
     card = card_of(services.catalog, job.request.model)
     view = _view(card, plan_job(job, card.config), job.spans)
-    if query.sample >= job.request.num_samples or not view.text:
+    if not view.text:
         return view
     sung_end = _sung_end(services, job, query.sample, view.text)
     if sung_end is None:

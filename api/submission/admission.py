@@ -31,7 +31,7 @@ _REQUEST_FIELDS: Mapping[str, str] = {
 }
 """Fields of `Song`, and words of the planners, that requests call otherwise."""
 
-_SECONDS = re.compile(r"(?<=_)sec\b")
+_NAMES = re.compile(rf"\b(?:{'|'.join(_REQUEST_FIELDS)})\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +189,7 @@ def refusal(
         path = ["parts"]
     if path == ["codes"]:
         path = list(pointer)
-    sentence = _SECONDS.sub("seconds", str(error))
+    sentence = _NAMES.sub(lambda name: _REQUEST_FIELDS[name[0]], str(error))
     if request.mode == "continue" and "duration_seconds=" in sentence:
         sentence += " (duration_seconds is here the whole length, what is kept included)"
     return invalid_field("body", path, sentence)

@@ -69,7 +69,7 @@ def problem_of_validation(request: Request, errors: Sequence[Mapping[str, Any]])
             f"The body came as {content_type[:100] or 'no type at all'!r}: send JSON with the "
             "header Content-Type: application/json.",
         )
-    fields = [_from_pydantic(entry) for entry in errors]
+    fields = [_from_pydantic(entry) for entry in errors if not _follows(entry, errors)]
     return InvalidRequest(_once(fields))
 
 
@@ -89,7 +89,7 @@ def cannot_extend_backwards(fields: Sequence[FieldError]) -> ApiError:
 def _goes_backwards(entry: Mapping[str, Any]) -> bool:
     """Whether pydantic refused a mode or a moment that would lie before the song."""
     location, *path = entry["loc"]
-    if location != "body":
+    if location != "body" or not path:
         return False
     if entry["type"] == "union_tag_invalid":
         tag = str(entry["ctx"]["tag"]).strip("'").lower().replace("-", "_").replace(" ", "_")
@@ -97,6 +97,15 @@ def _goes_backwards(entry: Mapping[str, Any]) -> bool:
     found = entry.get("input")
     is_negative = isinstance(found, int | float) and not isinstance(found, bool) and found < 0
     return is_negative and path[-1] in _MOMENTS_OF_A_SONG.get(entry["mode"] or "", ())
+
+
+def _follows(entry: Mapping[str, Any], errors: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a list is short only because values in it were refused, each with its own error."""
+    location = entry["loc"]
+    return entry["type"] == "too_short" and any(
+        len(other["loc"]) > len(location) and other["loc"][: len(location)] == location
+        for other in errors
+    )
 
 
 def _without_mode(entry: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -122,11 +131,16 @@ def _from_pydantic(entry: Mapping[str, Any]) -> FieldError:
         path = path[:-1]
     if entry["type"] == "union_tag_invalid":
         return _field_error(location, ["mode"], f"must be one of {', '.join(MODES)}")
-    if location == "body" and path and path[0] in _WHOLE_FIELDS:
-        return _field_error(location, path[:1], _WHOLE_FIELDS[path[0]])
-    if entry["type"] == "extra_forbidden" and path[-1] in JobRequest.model_fields:
+    song = 2 if path[:1] == ["parts"] else 0
+    if location == "body" and len(path) > song and path[song] in _WHOLE_FIELDS:
+        # Where several shapes are taken, the framework names the one that it tried.
+        return _field_error(location, path[: song + 1], _WHOLE_FIELDS[path[song]])
+    is_field = entry["mode"] is not None and len(path) == 1 and path[0] in JobRequest.model_fields
+    if entry["type"] == "extra_forbidden" and is_field:
         return _field_error(location, path, "this field is not used in this mode")
     detail = _SENTENCES.get(entry["type"], "").format_map(entry.get("ctx", {}))
+    # Of objects, pydantic does not say how many values they have.
+    detail = detail.removesuffix(", not None")
     if entry["type"] == "string_pattern_mismatch":
         pattern = entry["ctx"]["pattern"]
         detail = next((_PATTERNS[begin] for begin in _PATTERNS if pattern.startswith(begin)), "")

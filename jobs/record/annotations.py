@@ -42,19 +42,25 @@ def _checked_lines(text: str) -> str:
     return _checked(text, allowed="\r\n\t")
 
 
+def _stripped(text: str) -> str:
+    """Without blanks around it; nothing of a text of which nothing can be seen."""
+    is_visible = any(unicodedata.category(each)[0] not in "CZ" for each in text)
+    return text.strip() if is_visible else ""
+
+
 def _title(text: str) -> str:
-    return _checked(text).strip()
+    return _stripped(_checked(text))
 
 
 def _tag(text: str) -> str:
-    tag = _checked(text).strip()
+    tag = _stripped(_checked(text))
     if not tag:
         raise PydanticCustomError("blank", "must have a visible character")
     return tag
 
 
 def _notes(text: str) -> str:
-    return _checked_lines(text).replace("\r\n", "\n").strip()
+    return _stripped(_checked_lines(text).replace("\r\n", "\n"))
 
 
 def _unique(tags: tuple[str, ...]) -> tuple[str, ...]:

@@ -55,7 +55,7 @@ def lyrics_warnings(
     elif not text.strip():
         yield _about_lyrics(
             "lyrics_not_singable",
-            "the model can read nothing of this text: the song will be an instrumental",
+            "the model can read nothing of this text: nothing of it will be sung",
         )
 
 

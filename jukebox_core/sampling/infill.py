@@ -140,13 +140,13 @@ def section_tokens(
 ) -> tuple[int, int]:
     """A section as its first top token and the one behind it; None ends with the song.
 
-    Its borders are moved to the nearest ones of top tokens, see `TimeBase.nearest_top_token`.
+    Its borders are moved to the nearest ones of top tokens, see `TimeBase.border_of_song`.
 
     Raises:
         SongError: it is not inside the song (`field` is `start_sec` or `end_sec`).
     """
     length_sec = time_base.tokens_to_seconds(total_top_tokens, Level.TOP)
-    start = _border(time_base, start_sec, total_top_tokens)
+    start = time_base.border_of_song(start_sec, total_top_tokens)
     if start is None or start >= total_top_tokens:
         raise SongError(
             f"start_sec={start_sec:.10g} must lie in the song, which lasts {length_sec:.6g} s",
@@ -154,7 +154,7 @@ def section_tokens(
         )
     if end_sec is None:
         return start, total_top_tokens
-    end = _border(time_base, end_sec, total_top_tokens)
+    end = time_base.border_of_song(end_sec, total_top_tokens)
     if end is None:
         raise SongError(
             f"end_sec={end_sec:.10g} must lie in the song, which lasts {length_sec:.6g} s",
@@ -168,14 +168,6 @@ def section_tokens(
             field="end_sec",
         )
     return start, end
-
-
-def _border(time_base: TimeBase, seconds: float, total_top_tokens: int) -> int | None:
-    """The nearest border of top tokens; None for what is outside the song, or no number."""
-    if not 0.0 <= seconds <= time_base.tokens_to_seconds(total_top_tokens + 1, Level.TOP):
-        return None
-    border = time_base.nearest_top_token(seconds)
-    return border if border <= total_top_tokens else None
 
 
 def changed_tokens(infills: Sequence[Infill]) -> list[tuple[int, int]]:

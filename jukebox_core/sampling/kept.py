@@ -21,7 +21,8 @@ def cut_tokens(
     Args:
         time_base: of the model.
         num_tokens: what the song has of each level.
-        keep_sec: how much of it to keep, cut to whole top tokens; all of it when absent.
+        keep_sec: how much of it to keep, cut to whole top tokens; all of it when absent. What is
+            less than one token more than there is keeps all, see `TimeBase.border_of_song`.
 
     Returns:
         tokens of each level of `num_tokens`, coarsest first; always those of the top.
@@ -46,18 +47,17 @@ def cut_tokens(
 
 
 def _cut(time_base: TimeBase, num_top_tokens: int, keep_sec: float) -> int:
-    has_sec = time_base.tokens_to_seconds(num_top_tokens, Level.TOP)
-    # The comparison comes first: what is not a number or infinite cannot be cut to tokens.
-    inside = 0.0 <= keep_sec <= has_sec + 1e-9
+    inside = time_base.border_of_song(keep_sec, num_top_tokens) is not None
     kept = time_base.seconds_to_tokens(keep_sec, Level.TOP) if inside else 0
-    if not 1 <= kept <= num_top_tokens:
+    if kept < 1:
+        has_sec = time_base.tokens_to_seconds(num_top_tokens, Level.TOP)
         one_token_sec = time_base.tokens_to_seconds(1, Level.TOP)
         raise SongError(
             f"keep_sec={keep_sec:.10g} must lie between one token of the top level "
             f"({one_token_sec:.3g} s) and the end of the song ({has_sec:.10g} s)",
             field="keep_sec",
         )
-    return kept
+    return min(kept, num_top_tokens)
 
 
 def check_kept(time_base: TimeBase, song: Song, done_tokens: Mapping[Level, int]) -> None:

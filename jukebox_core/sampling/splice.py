@@ -83,7 +83,8 @@ def plan_splice(time_base: TimeBase, stretches: Sequence[Stretch]) -> SplicePlan
     """Where each part is cut out, and where it comes to lie.
 
     Each moment is moved to the nearest border of two top tokens, the later one of two that are
-    equally near. A level is kept if every part has all codes of it, and of the levels above.
+    equally near (see `TimeBase.border_of_song`). A level is kept if every part has all codes of
+    it, and of the levels above.
 
     Raises:
         SongError: there are no parts or too many; a part is empty, or is not inside its source.
@@ -105,7 +106,7 @@ def _borders(time_base: TimeBase, stretch: Stretch, field: str) -> tuple[int, in
     """The first top token of a stretch, and that after its last. Raises SongError."""
     num_top_tokens = stretch.num_tokens.get(Level.TOP, 0)
     has_sec = time_base.tokens_to_seconds(num_top_tokens, Level.TOP)
-    start = _border(time_base, stretch.start_sec, num_top_tokens)
+    start = time_base.border_of_song(stretch.start_sec, num_top_tokens)
     if start is None or start >= num_top_tokens:
         raise SongError(
             f"the part starts at {stretch.start_sec:.10g} s, and the source lasts {has_sec:.10g} s",
@@ -113,7 +114,7 @@ def _borders(time_base: TimeBase, stretch: Stretch, field: str) -> tuple[int, in
         )
     if stretch.end_sec is None:
         return start, num_top_tokens
-    end = _border(time_base, stretch.end_sec, num_top_tokens)
+    end = time_base.border_of_song(stretch.end_sec, num_top_tokens)
     if end is None:
         raise SongError(
             f"the part ends at {stretch.end_sec:.10g} s, and the source lasts {has_sec:.10g} s",
@@ -127,15 +128,6 @@ def _borders(time_base: TimeBase, stretch: Stretch, field: str) -> tuple[int, in
             field=f"{field}.end_sec",
         )
     return start, end
-
-
-def _border(time_base: TimeBase, seconds: float, num_top_tokens: int) -> int | None:
-    """The border that is nearest to a moment; None if that is none of the source's."""
-    # The comparison comes first: what is not a number or infinite has no nearest border.
-    if not 0.0 <= seconds <= time_base.tokens_to_seconds(num_top_tokens + 1, Level.TOP):
-        return None
-    border = time_base.nearest_top_token(seconds)
-    return border if border <= num_top_tokens else None
 
 
 def _common_levels(

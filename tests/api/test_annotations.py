@@ -97,6 +97,8 @@ async def test_a_job_of_any_status_can_be_named(service: Service):
 async def test_texts_are_kept_without_blanks_around_them(service: Service):
     job = await service.post(title="  Rain  ", tags=[" a "], notes="\r\nx\r\ny\n")
     assert (job["title"], job["tags"], job["notes"]) == ("Rain", ["a"], "x\ny")
+    unseen = "\N{ZERO WIDTH SPACE} \N{RIGHT-TO-LEFT MARK}"
+    assert (await service.post(title=unseen, notes=unseen))["title"] is None
     metadata = {" a ": " b\r\n", "a": ""}
     assert (await service.post(metadata=metadata))["metadata"] == metadata
 
@@ -110,6 +112,7 @@ BAD = {
     "long tag": ({"tags": ["x" * 51]}, "/tags/0"),
     "empty tag": ({"tags": ["a", ""]}, "/tags/1"),
     "blank tag": ({"tags": [" "]}, "/tags/0"),
+    "tag that cannot be seen": ({"tags": ["\N{ZERO WIDTH SPACE}"]}, "/tags/0"),
     "same tag": ({"tags": ["a", "A"]}, "/tags"),
     "no list": ({"tags": "a"}, "/tags"),
     "favorite of another kind": ({"favorite": 1}, "/favorite"),

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from jobs.record.annotations import AnnotationChanges
 from jobs.record.bodies import AncestralBody
-from jobs.record.job import new_job_id
-from jobs.record.request import JobRequest
+from jobs.record.request import JobRequest, SplicePart
 from tests.api.conftest import Service, assert_problem, song
 from tests.fixtures.ids import NOBODYS_JOB
 
@@ -136,7 +136,7 @@ async def test_a_body_that_cannot_be_read_is_a_400(service: Service, body: bytes
     assert service.left_behind() == []
 
 
-@pytest.mark.parametrize("body", [b"[]", b"null", b'"tiny"', b"7", b""])
+@pytest.mark.parametrize("body", [b"[]", b"null", b'"tiny"', b"7", b"-1", b""])
 async def test_json_that_is_no_object_is_a_422(service: Service, body: bytes):
     response = await service.client.post("/jobs", content=body, headers=JSON)
     assert_problem(response, 422, "invalid_request")
@@ -259,7 +259,7 @@ async def test_a_wait_outside_its_bounds_is_refused(service: Service, wait: str)
 async def test_a_download_refuses_what_it_does_not_know(
     service: Service, params: dict[str, str], pointer: str
 ):
-    path = f"/jobs/{new_job_id()}/audio"
+    path = (await service.post())["urls"]["audio"]
     problem = assert_problem(await service.client.get(path, params=params), 422, "invalid_request")
     assert pointers(problem) == [pointer]
 
@@ -436,6 +436,17 @@ async def test_no_message_speaks_of_python(service: Service):
             for name in ("prompt", "parent_id", "sample", "cut_seconds", "model")
             for value in ALL_KINDS
         ),
+        *(
+            {"mode": "redo", "parent_id": NOBODYS_JOB, "start_seconds": 0, name: value}
+            for name in ("start_seconds", "end_seconds", "lyrics", "channels", "stereo_genres")
+            for value in ALL_KINDS
+        ),
+        *({"mode": "splice", name: v} for name in ("parts", "mend_seconds") for v in ALL_KINDS),
+        *(
+            {"mode": "splice", "parts": [{"source": NOBODYS_JOB, name: value}]}
+            for name in sorted(SplicePart.model_fields)
+            for value in ALL_KINDS
+        ),
         *(song() | {"sampling": {"top": value}} for value in ALL_KINDS),
         *(song() | {"sampling": {"top": {"top_k": value}}} for value in ALL_KINDS),
     ]
@@ -445,6 +456,14 @@ async def test_no_message_speaks_of_python(service: Service):
         for error in response.json().get("errors", ()):
             assert not PYTHON.search(error["detail"]), error
             assert not PYTHON.search(error["pointer"]), error
+    job = await service.post()
+    for name in (*AnnotationChanges.model_fields, "artist", "mode"):
+        for value in ({str(n): "" for n in range(17)}, *ALL_KINDS):
+            response = await service.client.patch(f"/jobs/{job['id']}", json={name: value})
+            assert response.status_code in (200, 422), response.text
+            for error in response.json().get("errors", ()):
+                assert not PYTHON.search(error["detail"]), error
+                assert "mode" not in error["detail"], "nobody chose one"
     huge = await service.client.post("/jobs", content=b"9" * 5000, headers=JSON)
     assert not PYTHON.search(assert_problem(huge, 400, "malformed_json")["detail"])
 

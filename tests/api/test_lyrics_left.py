@@ -8,7 +8,7 @@ import pytest
 
 from jukebox_core.alignment.formats import to_json
 from jukebox_core.alignment.times import lyric_times
-from tests.api.conftest import Service, song
+from tests.api.conftest import Service, assert_problem, song
 from tests.api.test_modes import accepted
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
@@ -45,8 +45,9 @@ async def test_a_take_tells_what_it_has_sung_and_what_is_left(service: Service):
     answer = await lyrics_of(service, job, sample=1)
     assert (answer["sung"], answer["left"], answer["next"]) == ("one two", *["three four"] * 2)
     assert (await lyrics_of(service, job))["sung"] is None, "the first take has no times"
-    beyond = await lyrics_of(service, job, sample=9)
-    assert beyond["sung"] is beyond["left"] is beyond["next"] is None
+    beyond = await service.client.get(job["urls"]["lyrics"], params={"sample": 2})
+    problem = assert_problem(beyond, 422, "invalid_request")
+    assert "has 2 samples" in problem["detail"]
 
 
 async def test_words_that_are_used_up_leave_nothing(service: Service):

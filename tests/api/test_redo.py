@@ -113,6 +113,15 @@ async def test_without_lyrics_the_song_keeps_its_own_and_with_a_mark_nothing_is_
     assert again["lyrics_as_read"] == TEXT
 
 
+@pytest.mark.parametrize("lyrics", ["[Instrumental]", "  ", "[instrumental]\n"])
+async def test_a_section_that_is_to_be_without_words_is_no_mistake(service: Service, lyrics: str):
+    parent = await sung(service, lyrics=TEXT)
+    assert (await accepted(service, **redo(parent, lyrics=lyrics)))["warnings"] == []
+    emoji = await accepted(service, **redo(parent, lyrics="\N{UMBRELLA WITH RAIN DROPS}"))
+    (warning,) = emoji["warnings"]
+    assert "the song" not in warning["detail"], "around the section it is sung as before"
+
+
 async def test_other_labels_hold_in_the_section_alone(service: Service):
     parent = await sung(service)
     job = await accepted(service, **redo(parent, genre="polka"))

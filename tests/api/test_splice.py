@@ -235,6 +235,51 @@ async def test_a_splice_that_cannot_be_is_refused_and_leaves_nothing(
     await refused(service, pointer, mode="splice", **body)
 
 
+async def test_the_length_of_a_song_is_an_end_for_every_edit(service: Service):
+    """A song of 10.01 s has 10 s of codes; what the answer calls its length is in it."""
+    one = await sung(service, duration_seconds=10.01)
+    assert one["duration_seconds"] == 10.01
+    spliced = await accepted(
+        service, mode="splice", parts=[{"source": one["id"], "end_seconds": 10.01}]
+    )
+    assert spliced["parts"][0]["end_seconds"] == 10.0
+    redone = {"mode": "redo", "parent_id": one["id"], "start_seconds": 9}
+    assert (await accepted(service, **redone, end_seconds=10.01))["section"]["end_seconds"] == 10.0
+    longer = {"mode": "continue", "parent_id": one["id"], "duration_seconds": 1}
+    whole = await accepted(service, **longer)
+    cut = await accepted(service, **longer, cut_seconds=10.01)
+    assert cut["progress"]["levels"] == whole["progress"]["levels"]
+    sentence = await refused(service, "/cut_seconds", **longer, cut_seconds=10.1)
+    assert "cut_seconds=10.1" in sentence, "its name here, not that of the library"
+
+
+async def test_a_mistake_in_a_part_is_the_only_one_that_is_told(service: Service):
+    one = await sung(service)
+    for wrong, pointer in (
+        ({"end_seconds": 0}, "end_seconds"),
+        ({"artist_id": 10**9}, "artist_id"),
+        ({"genre_ids": []}, "genre_ids"),
+        ({"tempo": 1}, "tempo"),
+    ):
+        parts = [{"source": one["id"], **wrong}]
+        await refused(service, f"/parts/0/{pointer}", mode="splice", parts=parts)
+
+
+async def test_what_a_part_may_not_have_meant_is_told_of_that_part(service: Service):
+    one = await sung(service)
+    parts = [
+        part(one, 0, 100, artist="the sawtooth", lyrics="[Verse] one"),
+        part(one, 0, 100, artist="the sawtooth"),
+        part(one, 0, 100, lyrics="\N{UMBRELLA WITH RAIN DROPS}"),
+    ]
+    job = await accepted(service, mode="splice", parts=parts)
+    assert [(each["code"], each["pointer"]) for each in job["warnings"]] == [
+        ("lyrics_marks_removed", "/parts/0/lyrics"),
+        ("artist_unknown", "/parts/0/artist"),
+        ("lyrics_not_singable", "/parts/2/lyrics"),
+    ]
+
+
 async def test_a_source_that_still_runs_is_no_part(service: Service):
     waiting = await service.post()
     sentence = await refused(service, "/parts/0/source", mode="splice", parts=[part(waiting)])

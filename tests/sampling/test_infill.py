@@ -136,6 +136,7 @@ def test_a_section_is_moved_to_the_nearest_borders_of_tokens():
     assert section_tokens(MINI, 0.023, 0.041, 100) == (1, 3)
     assert section_tokens(MINI, 0.0, None, 100) == (0, 100)
     assert section_tokens(MINI, 1.5, 1.6004, 100) == (94, 100)
+    assert section_tokens(MINI, 1.5, 1.6159, 100) == (94, 100), "a song of 1.6159 s ends there"
 
 
 @pytest.mark.parametrize(

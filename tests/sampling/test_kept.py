@@ -216,7 +216,12 @@ def test_what_a_cut_keeps_can_be_gone_on_with(num_top_tokens, fraction):
     plan_song(SMALL, a_song(SMALL, num_top_tokens), kept, padded=True)
 
 
-@pytest.mark.parametrize("keep_sec", [0.0, -1.0, 0.0028, 0.2904, math.nan, math.inf])
+def test_the_length_that_was_asked_for_keeps_all():
+    """The codes of a song are the whole top tokens inside its length."""
+    assert cut_tokens(TIME_BASE, {TOP: 100}, 0.2931) == {TOP: 100}
+
+
+@pytest.mark.parametrize("keep_sec", [0.0, -1.0, 0.0028, 0.2932, math.nan, math.inf])
 def test_a_cut_outside_the_song_is_refused(keep_sec):
     with pytest.raises(SongError, match=r"between one token .* and the end") as caught:
         cut_tokens(TIME_BASE, {TOP: 100}, keep_sec)

@@ -132,7 +132,7 @@ def test_no_join_is_where_a_part_goes_on_as_in_its_source():
         (99.0, 100.0, "start_sec"),
         (-0.1, None, "start_sec"),
         (float("nan"), None, "start_sec"),
-        (0.0, 1.61, "end_sec"),
+        (0.0, 1.617, "end_sec"),
         (0.0, float("inf"), "end_sec"),
         (0.5, 0.5, "end_sec"),
         (0.5, 0.4, "end_sec"),
@@ -146,6 +146,13 @@ def test_a_part_that_is_not_inside_its_source_is_refused_by_name(start_sec, end_
     with pytest.raises(SongError) as refused:
         plan_splice(TINY, [good, bad])
     assert refused.value.field == f"parts.1.{field}"
+
+
+def test_the_length_that_was_asked_for_is_the_end_of_a_source():
+    """A song of 1.615 s has 100 tokens of 16 ms."""
+    part = Stretch(source="a", num_tokens=whole(TINY, 100), start_sec=0.5, end_sec=1.6159)
+    (placed,) = plan_splice(TINY, [part]).parts
+    assert placed.end == 100
 
 
 @pytest.mark.parametrize("number", [0, MAX_PARTS + 1])
