@@ -27,7 +27,6 @@ export function Shell({ children }) {
         </nav>
       </header>
       <${Screen}>${children}<//>
-      <${ConnectionAlert} />
       <${Toasts} />
       <${PlayerBar} />
       <${KeyHelp} />
@@ -62,7 +61,7 @@ function Screen({ children }) {
     }
     isFirst.current = false;
   }, [screen, id]);
-  return html`<main id="main" tabindex="-1" ref=${main}>${children}</main>`;
+  return html`<main id="main" tabindex="-1" ref=${main}><${ConnectionAlert} />${children}</main>`;
 }
 
 function ConnectionAlert() {

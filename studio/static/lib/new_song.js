@@ -1,5 +1,6 @@
 // @ts-check
 // The form "New song" as plain values, and the request that it makes.
+import { call } from "./client.js";
 import { draft } from "./drafts.js";
 import { lyricsOf } from "./format.js";
 import { LEVELS } from "./outputs.js";
@@ -33,7 +34,13 @@ import { LEVELS } from "./outputs.js";
  * @property {Start | null} start
  */
 
-export const STARTER = "Put a coin in the jukebox,\npick a row,\nten more seconds\nand then we go.";
+/** Lyrics to begin with; each fits into the length of an empty form. */
+export const STARTERS = [
+  "Put a coin in the jukebox,\npick a row,\nten more seconds\nand then we go.",
+  "Rain on the window,\nlight on the floor,\nsing me the morning,\nsing me one more.",
+  "Last train is leaving,\nnobody sleeps,\nthe city is humming\na song that it keeps.",
+  "Slow river, slow river,\ncarry me down,\nthe moon in the water,\nthe lamps of the town.",
+];
 const DEFAULT_LENGTH_SEC = 10;
 
 /** @returns {Form} */
@@ -49,6 +56,40 @@ export function emptyForm() {
 
 /** What is typed, kept over reloads. */
 export const form = draft("new", emptyForm);
+
+/** Whether nothing was said yet about what to sing. */
+export function isUnused() {
+  return !form.value.artist && !form.value.genre && !form.value.lyrics;
+}
+
+const NUM_SUGGESTED = 50;
+
+/**
+ * Fill in a voice that the model knows, and lyrics unless there are own ones.
+ *
+ * @param {string} model
+ * @param {{isRandom?: boolean}} [how] by chance, or the model's first names
+ * @throws {import("./client.js").Problem}
+ */
+export async function suggest(model, { isRandom = false } = {}) {
+  const parts = { path: { name: model }, query: { limit: isRandom ? NUM_SUGGESTED : 1 } };
+  const [artists, genres] = await Promise.all([
+    call("searchArtists", parts), call("searchGenres", parts),
+  ]);
+  const one = (/** @type {{name: string}[]} */ names) => anyOf(names)?.name ?? "";
+  const { lyrics } = form.value;
+  const others = STARTERS.filter((each) => each !== lyrics);
+  const isOwn = lyrics.trim() !== "" && !STARTERS.includes(lyrics);
+  form.value = {
+    ...form.value, artist: one(artists.data), genre: one(genres.data),
+    lyrics: isOwn ? lyrics : (isRandom ? anyOf(others) ?? "" : STARTERS[0]),
+  };
+}
+
+/** @template T @param {T[]} all @returns {T | undefined} */
+function anyOf(all) {
+  return all[Math.floor(Math.random() * all.length)];
+}
 
 /**
  * The body of `POST /jobs`.

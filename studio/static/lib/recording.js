@@ -36,12 +36,10 @@ export function peaksOf(sound, points) {
  * Record until `stop` is called.
  *
  * @returns {Promise<{stop: () => Promise<File>}>}
- * @throws {DOMException} no microphone, or no permission
+ * @throws {Error} no microphone, or no permission; the message says what to do
  */
 export async function record() {
-  const stream = await navigator.mediaDevices.getUserMedia({
-    audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false },
-  });
+  const stream = await microphone();
   const recorder = new MediaRecorder(stream);
   /** @type {Blob[]} */
   const parts = [];
@@ -57,6 +55,22 @@ export async function record() {
     return new File([wavOf(sound)], "recording.wav", { type: "audio/wav" });
   };
   return { stop };
+}
+
+async function microphone() {
+  if (!navigator.mediaDevices) {
+    throw new Error("Browsers give the microphone only to pages with an address that begins with https:// or http://localhost.");
+  }
+  try {
+    return await navigator.mediaDevices.getUserMedia({
+      audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false },
+    });
+  } catch (error) {
+    const { name } = /** @type {DOMException} */ (error);
+    if (name === "NotAllowedError") throw new Error("The browser does not allow the microphone. Allow it for this page, and try again.");
+    if (name === "NotFoundError") throw new Error("No microphone was found.");
+    throw error;
+  }
 }
 
 /** A WAV file of the first channel with 16 bits, which every service reads. @param {AudioBuffer} sound */

@@ -1,13 +1,13 @@
 // @ts-check
 // A new song: what to sing, how long, and from what.
 import { html, useEffect, useState } from "../lib/html.js";
-import { Problem, call } from "../lib/client.js";
+import { Problem } from "../lib/client.js";
 import { counted } from "../lib/format.js";
 import { createJob } from "../lib/jobs.js";
 import { loadModels, modelNamed, models, readyModels } from "../lib/models.js";
-import { STARTER, bodyOf, emptyForm, form } from "../lib/new_song.js";
+import { bodyOf, emptyForm, form, isUnused, suggest } from "../lib/new_song.js";
 import { playWhenReady } from "../lib/autoplay.js";
-import { go, hrefOf, route } from "../lib/router.js";
+import { go, hrefOf } from "../lib/router.js";
 import { maySubmit } from "../lib/session.js";
 import { NameCombobox } from "../components/combobox.js";
 import { Field, Notice, NumberField } from "../components/controls.js";
@@ -26,12 +26,14 @@ export function change(values) {
 export function NewSong() {
   const [problem, setProblem] = useState(/** @type {Problem | null} */ (null));
   const [isSending, setSending] = useState(false);
+  const [isAsked, setAsked] = useState(false);
   useEffect(() => {
     document.title = "New song – Jukebox";
-    void attempt(loadModels);
+    void attempt(loadModels).finally(() => setAsked(true));
   }, []);
   const model = modelNamed(form.value.model);
-  const isReady = useSuggestion(model?.name ?? "");
+  const isSuggested = useSuggestion(model?.name ?? "");
+  const isReady = isSuggested || (isAsked && !model);
   if (models.value && !model) return html`<${NoModel} />`;
   const submit = async (/** @type {boolean} */ isDraft) => {
     if (isSending) return;
@@ -55,7 +57,10 @@ export function NewSong() {
   };
   return html`<div class="screen screen-new">
     <div class="screen-head"><h1>New song</h1>
-      <button type="button" class="quiet" onClick=${startOver}>Start over</button></div>
+      <div class="screen-tools">
+        <button type="button" disabled=${!model} onClick=${() => model && attempt(() => suggest(model.name, { isRandom: true }))}>
+          <${Icon} name="dice" />Surprise me</button>
+        <button type="button" class="quiet" onClick=${startOver}>Start over</button></div></div>
     <form class="new-form" onSubmit=${press} novalidate hidden=${!isReady}>
       <div class="new-main">
         <div class="new-voice">
@@ -130,30 +135,16 @@ function startOver() {
 }
 
 /**
- * The first song needs no knowledge of names: a form that was never used begins with a voice. False
- * until it has one.
+ * A song needs no knowledge of names: a form that was never used begins with a voice and a few words,
+ * so that one press makes a song. False until it has them.
  *
  * @param {string} model
  */
 function useSuggestion(model) {
-  const isWanted = route.value.query.has("first") && isUnused();
-  const [isTried, setTried] = useState(!isWanted);
+  const [isTried, setTried] = useState(!isUnused());
   useEffect(() => {
     if (!model || isTried) return;
-    void attempt(async () => {
-      const path = { name: model };
-      const query = { limit: 1 };
-      const [artists, genres] = await Promise.all([
-        call("searchArtists", { path, query }), call("searchGenres", { path, query }),
-      ]);
-      change({
-        artist: artists.data[0]?.name ?? "", genre: genres.data[0]?.name ?? "", lyrics: STARTER,
-      });
-    }).finally(() => setTried(true));
+    void attempt(() => suggest(model)).finally(() => setTried(true));
   }, [model, isTried]);
   return isTried;
-}
-
-function isUnused() {
-  return !form.value.artist && !form.value.genre && !form.value.lyrics;
 }

@@ -93,7 +93,7 @@ function FirstSong() {
     <div class="screen-head"><h1>Songs</h1></div>
     <${Empty} title="No songs yet" picture=${html`<${Tubes} />`}>
       <p>Choose a voice and a style, write a few lines, and listen while it is sung.</p>
-      ${maySubmit() ? html`<button type="button" class="primary large" onClick=${() => go(hrefOf("new", "", { first: "1" }))}>
+      ${maySubmit() ? html`<button type="button" class="primary large" onClick=${() => go(hrefOf("new"))}>
         Make your first song</button>` : html`<p>Your key may listen, but not make songs.</p>`}
     <//>
   </div>`;

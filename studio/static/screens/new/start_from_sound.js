@@ -38,24 +38,32 @@ export function StartFromSound({ error = null }) {
     await upload(file);
     setState("idle");
   });
+  const pick = (/** @type {HTMLInputElement} */ input) => {
+    const file = input.files?.[0];
+    if (file) void take(file);
+    // The same file can be chosen again, as after an error.
+    input.value = "";
+  };
   const startOrStop = () => guarded(async () => {
     if (recorder.current) {
-      const file = await recorder.current.stop();
+      const { stop } = recorder.current;
       recorder.current = null;
-      await take(file);
+      await take(await stop());
     } else {
       pause();
       recorder.current = await record();
       setState("recording");
     }
   });
+  // Whoever leaves the screen is not listened to any longer.
+  useEffect(() => () => void recorder.current?.stop().catch(() => {}), []);
   const { start } = form.value;
   return html`<section class="start" aria-labelledby="start-heading">
     <h2 id="start-heading">Start from a sound</h2>
     ${start ? html`<${Chosen} start=${start} />` : html`<p class="hint">Hum a tune or bring a recording: the song goes on from there.</p>
       <div class="row-of-buttons">
         <input type="file" ref=${picker} hidden accept="audio/*,.flac,.aif,.aiff,.mp4,.webm" aria-label="Sound file"
-          onChange=${(/** @type {any} */ event) => event.currentTarget.files[0] && take(event.currentTarget.files[0])} />
+          onChange=${(/** @type {any} */ event) => pick(event.currentTarget)} />
         <button type="button" disabled=${state !== "idle"} onClick=${() => picker.current?.click()}>
           <${Icon} name="upload" />Upload a sound</button>
         <button type="button" class=${state === "recording" ? "recording" : ""} disabled=${state === "sending"}

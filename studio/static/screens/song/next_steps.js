@@ -4,7 +4,7 @@ import { html, useState } from "../../lib/html.js";
 import { Problem } from "../../lib/client.js";
 import { createJob } from "../../lib/jobs.js";
 import { reuse } from "../../lib/new_song.js";
-import { LEVELS, bestOutput, outputOf, takesOf } from "../../lib/outputs.js";
+import { LEVELS, bestOutput, isActive, outputOf, takesOf } from "../../lib/outputs.js";
 import { go, hrefOf } from "../../lib/router.js";
 import { maySubmit } from "../../lib/session.js";
 import { songView } from "../../lib/song_view.js";
@@ -18,7 +18,8 @@ export function NextSteps({ job }) {
   const [seconds, setSeconds] = useState(/** @type {number | ""} */ (DEFAULT_SEC));
   const [error, setError] = useState("");
   const sample = songView(job.id).sample.value;
-  if (!maySubmit() || !bestOutput(job, sample)) return null;
+  if (!maySubmit()) return null;
+  if (!bestOutput(job, sample)) return isActive(job) ? null : html`<${Again} job=${job} />`;
   const make = async (/** @type {object} */ body) => {
     setError("");
     try {
@@ -40,9 +41,25 @@ export function NextSteps({ job }) {
     </div>
     ${next ? html`<button type="button" onClick=${() => make({ mode: "upsample", levels: next })}>
       <${Icon} name="wave" />Refine</button>` : null}
-    <button type="button" onClick=${() => { reuse(job); go(hrefOf("new")); }}>Reuse its settings</button>
+    <${Reuse} job=${job} />
     ${error ? html`<p class="error" role="alert">${error}</p>` : null}
   </section>`;
+}
+
+/** What is left to do with a song that has no sound. @param {{job: import("../../../types").Job}} props */
+function Again({ job }) {
+  return html`<section class="panel next-steps" aria-labelledby="next-heading"><h2 id="next-heading">Next</h2>
+    <p class="hint">A new song from the same artist, genre, lyrics and length, which you can change first.</p>
+    <${Reuse} job=${job} /></section>`;
+}
+
+/** @param {{job: import("../../../types").Job}} props */
+function Reuse({ job }) {
+  const begin = () => {
+    reuse(job);
+    go(hrefOf("new"));
+  };
+  return html`<button type="button" onClick=${begin}><${Icon} name="plus" />Reuse its settings</button>`;
 }
 
 /** The levels after refining; null if nothing is missing. @param {import("../../../types").Job} job @param {number} sample */

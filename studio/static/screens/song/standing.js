@@ -19,7 +19,7 @@ export function Standing({ job }) {
   }
   if (!isActive(job)) return html`<${Warnings} job=${job} />`;
   return html`<section class="standing" aria-label="Progress">
-    <div class="standing-line"><strong>${activityOf(job)}</strong>
+    <div class="standing-line"><strong>${job.status === "queued" ? "Waiting" : activityOf(job)}</strong>
       <span>${job.status === "queued" ? queueText(job) : timeLeft(job.eta_seconds)}</span></div>
     <${ProgressBar} label=${activityOf(job)} value=${job.progress.value} />
     ${job.status === "queued" ? html`<${NoWorker} job=${job} />` : null}
@@ -38,7 +38,7 @@ export function activityOf(job) {
 
 /** @param {import("../../../types").Job} job */
 function queueText(job) {
-  if (job.queue_position === null) return "waiting";
+  if (job.queue_position === null) return "";
   return job.queue_position === 0 ? "next" : `${counted(job.queue_position, "song")} before it`;
 }
 
