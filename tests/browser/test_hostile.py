@@ -29,6 +29,8 @@ def test_names_tags_and_lyrics_are_shown_as_text(page: Page, client: JukeboxClie
     link.click()
     expect(page.get_by_role("heading", name=text[:150])).to_be_visible()
     expect(page.get_by_role("button", name="Play take 1")).to_be_visible(timeout=SINGING_MS)
+    expect(page.get_by_role("region", name="Progress")).to_be_hidden(timeout=SINGING_MS)
+    page.wait_for_timeout(500)
     assert page.locator("main script, main img[src=x]").count() == 0
     assert "owned" not in page.title()[:5]
     for width in (320, 1280):

@@ -83,13 +83,25 @@ function useAlignment(job, sample) {
   useEffect(() => {
     if (!isTimed || !lyricsOf(job).trim()) return undefined;
     const stop = new AbortController();
-    const parts = { path: { job_id: job.id }, query: { sample }, signal: stop.signal };
-    call("downloadAlignment", parts).then(setAlignment, (error) => {
-      // Not every model has times for its lyrics; then they are plain text.
+    ask(job, sample, stop.signal).then(setAlignment, (error) => {
       if (!(error instanceof Problem) && !stop.signal.aborted) throw error;
       if (!stop.signal.aborted) setAlignment(null);
     });
     return () => stop.abort();
   }, [job.id, sample, isTimed]);
   return alignment;
+}
+
+/**
+ * The times of the lyrics; null if nobody measured any, as with models without an alignment head.
+ *
+ * @param {import("../../../types").Job} job
+ * @param {number} sample
+ * @param {AbortSignal} signal
+ * @returns {Promise<Alignment | null>}
+ */
+async function ask(job, sample, signal) {
+  const parts = { path: { job_id: job.id }, query: { sample }, signal };
+  const { sung } = await call("getLyrics", parts);
+  return sung === null ? null : call("downloadAlignment", parts);
 }
