@@ -79,12 +79,18 @@ def new_nonce() -> str:
     return secrets.token_urlsafe(_NONCE_BYTES)
 
 
-def page(root: str, nonce: str) -> bytes:
+def page(root: str, nonce: str, *, needs_key: bool) -> bytes:
     """The page itself. `root` is put before every path (a proxy's prefix)."""
     folder = f"{root}/studio/{version()}"
     text = _template()
-    for name, value in (("folder", folder), ("nonce", nonce), ("preload", _preload(folder))):
-        text = text.replace("{{" + name + "}}", value if name == "preload" else escape(value))
+    values = {
+        "folder": escape(folder),
+        "nonce": escape(nonce),
+        "preload": _preload(folder),
+        "session": "key_needed" if needs_key else "unknown",
+    }
+    for name, value in values.items():
+        text = text.replace("{{" + name + "}}", value)
     return text.encode()
 
 

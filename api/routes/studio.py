@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 
+from api.access.auth import SESSION_COOKIE
 from api.web.errors import ApiError
 from api.web.files import has_already
 from api.web.proxy import root_path
@@ -36,13 +37,24 @@ def policy(nonce: str) -> str:
 
 @router.get("/")
 def studio_page(request: Request) -> Response:
-    """The page. It is never stored, because its nonce is for one answer."""
+    """The page. It is never stored, because its nonce is for one answer.
+
+    It says whether a key is needed, so that it need not try a request that is refused.
+    """
     nonce = new_nonce()
     return Response(
-        page(root_path(request.scope), nonce),
+        page(root_path(request.scope), nonce, needs_key=_needs_key(request)),
         media_type="text/html; charset=utf-8",
         headers={"Content-Security-Policy": policy(nonce), "Cache-Control": "no-store"},
     )
+
+
+def _needs_key(request: Request) -> bool:
+    """False as well if nobody can tell: a link on another site sends no `SameSite` cookie."""
+    # Without keys everybody has been noted as caller, on this path too.
+    is_locked = "caller" not in request.scope.get("state", {})
+    is_linked = request.headers.get("sec-fetch-site") in ("cross-site", "same-site")
+    return is_locked and not is_linked and SESSION_COOKIE not in request.cookies
 
 
 @router.get("/studio/{release}/{name:path}")

@@ -35,6 +35,7 @@ function screenOf(screen, id) {
 }
 
 async function begin() {
+  if (session.value.state === "key_needed") return;
   try {
     await loadSession();
   } catch (error) {

@@ -27,6 +27,7 @@ async def test_the_root_is_the_page_itself(service: Service):
     assert response.headers["content-type"] == "text/html; charset=utf-8"
     assert response.headers["cache-control"] == "no-store"
     assert "<title>Jukebox</title>" in response.text
+    assert '<meta name="session" content="unknown">' in response.text
 
 
 async def test_the_page_and_its_files_need_no_key(service: Service):
@@ -35,9 +36,12 @@ async def test_the_page_and_its_files_need_no_key(service: Service):
     found = References()
     found.feed(page.text)
     assert found.inline == []
-    linked = [url for url in found.urls if url.startswith("/studio/")]
-    assert len(linked) > 30
-    for url in linked:
+    assert '<meta name="session" content="key_needed">' in page.text
+    linked = await service.client.get("/", headers={"Sec-Fetch-Site": "cross-site"})
+    assert '<meta name="session" content="unknown">' in linked.text
+    files = [url for url in found.urls if url.startswith("/studio/")]
+    assert len(files) > 30
+    for url in files:
         response = await service.client.get(url)
         assert response.status_code == 200, url
         assert response.headers["content-type"] == MEDIA_TYPES[url.rpartition(".")[2]]

@@ -6,8 +6,6 @@ from playwright.sync_api import Page, expect
 from jobs.api_keys import ApiKeyFile, Scope
 from tests.browser.conftest import draft, wait_until_plays
 
-pytestmark = pytest.mark.allowed_errors("401")
-
 
 def sign_in(page: Page, url: str, key: str) -> None:
     page.goto(url)
@@ -31,6 +29,7 @@ def keys(stack) -> dict[str, str]:
     }
 
 
+@pytest.mark.allowed_errors("401")
 def test_a_wrong_key_is_told_at_the_field(new_page, stack, keys):
     page = new_page()
     page.goto(stack.url)

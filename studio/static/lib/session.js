@@ -13,7 +13,13 @@ import { call, onKeyNeeded } from "./client.js";
  */
 
 /** @type {{value: Session}} */
-export const session = signal({ state: "unknown", owner: null, scopes: [], expiresAt: null });
+export const session = signal({ state: told(), owner: null, scopes: [], expiresAt: null });
+
+/** What the page says of itself: a service with keys asks for one before the first request. */
+function told() {
+  const meta = document.querySelector("meta[name=session]")?.getAttribute("content");
+  return meta === "key_needed" ? "key_needed" : "unknown";
+}
 
 /** Ask the service who we are. @throws {import("./client.js").Problem} */
 export async function loadSession() {
