@@ -11,6 +11,12 @@ from tests.api.test_docs_page import References
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
 
+FOLLOWED = {
+    "Sec-Fetch-Site": "cross-site",
+    "Sec-Fetch-Mode": "navigate",
+    "Sec-Fetch-Dest": "document",
+}
+"""What a browser sends when somebody follows a link on another site."""
 MEDIA_TYPES = {
     "js": "text/javascript; charset=utf-8",
     "css": "text/css; charset=utf-8",
@@ -37,7 +43,7 @@ async def test_the_page_and_its_files_need_no_key(service: Service):
     found.feed(page.text)
     assert found.inline == []
     assert '<meta name="session" content="key_needed">' in page.text
-    linked = await service.client.get("/", headers={"Sec-Fetch-Site": "cross-site"})
+    linked = await service.client.get("/", headers=FOLLOWED)
     assert '<meta name="session" content="unknown">' in linked.text
     files = [url for url in found.urls if url.startswith("/studio/")]
     assert len(files) > 30
