@@ -67,3 +67,54 @@ def test_a_browser_without_a_microphone_says_so(page: Page):
     open_form(page)
     page.get_by_role("button", name="Record").click()
     expect(page.get_by_role("alert")).to_contain_text("microphone")
+
+
+def test_numbers_that_do_not_fit_are_told_in_the_words_of_the_form(page: Page):
+    open_form(page)
+    page.get_by_label("Length").fill("0.001")
+    page.get_by_label("Takes").fill("40")
+    page.get_by_role("button", name="Sing it").click()
+    expect(page.get_by_text("From 1 to 16 takes.")).to_be_visible()
+    expect(page.get_by_text("to 600 seconds.")).to_be_visible()
+    page.get_by_label("Length").fill("")
+    page.get_by_role("button", name="Draft").click()
+    expect(page.get_by_text("Say how long the song is.")).to_be_visible()
+
+
+def test_a_list_is_found_where_it_was_left_and_counts_right(page: Page, client: JukeboxClient):
+    for number in range(30):
+        client.cancel_job(client.create_job({**SONG, "title": f"Old {number:02}"}).id)
+    count = page.locator(".count")
+    total = len(client.list_jobs(limit=100).data)
+    page.reload()
+    expect(count).to_have_text(f"{total} songs")
+    page.get_by_role("button", name="Favorites").click()
+    expect(page.get_by_text("No favorites yet")).to_be_visible()
+    page.get_by_role("button", name="All", exact=True).click()
+    expect(count).to_have_text(f"{total} songs")
+    link = page.get_by_role("link", name="Old 05")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(link).to_be_visible()
+    link.scroll_into_view_if_needed()
+    place = page.evaluate("scrollY")
+    assert place > 0
+    link.click()
+    expect(page.get_by_role("heading", name="Old 05", level=1)).to_be_visible()
+    page.go_back()
+    expect(link).to_be_visible()
+    assert page.evaluate("scrollY") == pytest.approx(place, abs=2)
+    page.get_by_role("button", name="Delete Old 05").click()
+    expect(count).to_have_text(f"{total - 1} songs")
+    page.get_by_role("button", name="Undo").click()
+    expect(link).to_be_visible()
+    expect(count).to_have_text(f"{total} songs")
+
+
+@pytest.mark.allowed_errors("ERR_INTERNET_DISCONNECTED")
+def test_the_alert_goes_when_the_network_is_back_although_the_stream_never_broke(page: Page):
+    open_form(page)
+    page.context.set_offline(True)
+    page.get_by_role("button", name="Sing it").click()
+    expect(page.get_by_role("alert")).to_contain_text("Connection lost")
+    page.context.set_offline(False)
+    expect(page.get_by_role("alert")).to_have_count(0, timeout=10_000)

@@ -53,11 +53,18 @@ function Screen({ children }) {
   const main = useRef(/** @type {HTMLElement | null} */ (null));
   const { screen, id } = route.value;
   const isFirst = useRef(true);
+  const heights = useRef(/** @type {Record<string, number>} */ ({}));
+  useEffect(() => {
+    const note = () => { heights.current[route.value.screen + route.value.id] = scrollY; };
+    addEventListener("scroll", note, { passive: true });
+    return () => removeEventListener("scroll", note);
+  }, []);
   useEffect(() => {
     if (!isFirst.current) {
       // A screen may have put the focus where it is wanted.
       if (!main.current?.contains(document.activeElement)) main.current?.focus({ preventScroll: true });
-      scrollTo(0, 0);
+      // Lists are found where they were left; a song begins at its top.
+      scrollTo(0, id ? 0 : heights.current[screen] ?? 0);
     }
     isFirst.current = false;
   }, [screen, id]);

@@ -92,7 +92,7 @@ function TrashActions({ job, title }) {
     await deleteJob(job.id, true);
     removeFromList(job.id);
   });
-  return html`<span class="song-actions">
+  return html`<span class="song-actions in-trash">
     <${IconButton} name=${`Restore ${title}`} icon="restore" onClick=${bringBack} />
     <${IconButton} name=${`Delete ${title} for good`} icon="close" onClick=${remove} />
   </span>`;

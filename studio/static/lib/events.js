@@ -21,6 +21,10 @@ let stop = new AbortController();
 
 /** Follow the service for as long as there is a session. */
 export function followEvents() {
+  // When a request fails, the stream may look alive for long: it begins again as well.
+  effect(() => {
+    if (!isConnected.value) stop.abort();
+  });
   let followed = "";
   effect(() => {
     const { state, owner } = session.value;

@@ -68,10 +68,19 @@ export function takeProgress(id, news) {
   jobSignal(id).value = { ...job, eta_seconds: news.eta_seconds, progress };
 }
 
+/** @type {Set<(id: string) => void>} */
+const departures = new Set();
+
+/** Call `listener` with the id of each job that is gone. @param {(id: string) => void} listener */
+export function onGone(listener) {
+  departures.add(listener);
+}
+
 /** A job is gone. @param {string} id */
 export function dropJob(id) {
   jobSignal(id).value = null;
   noteActive(id, false);
+  for (const listener of departures) listener(id);
 }
 
 /** Forget everything, for another caller. */

@@ -2,7 +2,7 @@
 // The list of songs on the screen "Songs": what is asked for, and as much of it as was scrolled to.
 import { signal } from "./html.js";
 import { call, Problem } from "./client.js";
-import { jobSignal, onJob, takeJob } from "./jobs.js";
+import { jobSignal, onGone, onJob, takeJob } from "./jobs.js";
 
 const PAGE_SIZE = 100;
 
@@ -29,9 +29,25 @@ export const libraryError = signal("");
 
 let cursor = /** @type {string | null} */ (null);
 let generation = 0;
+/** What the list was loaded for, and whether it has missed something since. */
+let loadedFor = "";
+let isStale = false;
+
+/**
+ * Load the list unless it shows this already, so that whoever comes back from a song finds it as it was.
+ *
+ * @param {number} count of the times that something may have been missed
+ */
+export async function reloadIfChanged(count) {
+  const wanted = JSON.stringify([count, filters.value]);
+  if (isLoaded.value && wanted === loadedFor && !isStale) return;
+  await reload();
+  loadedFor = wanted;
+}
 
 /** Load the list from its beginning. */
 export async function reload() {
+  isStale = false;
   generation += 1;
   cursor = null;
   isLoading.value = false;
@@ -60,8 +76,9 @@ export async function loadMore(isFirst = false) {
     const ids = answer.data.map((/** @type {{id: string}} */ job) => job.id);
     cursor = answer.next_cursor;
     total.value = answer.total ?? null;
-    answer.data.forEach(takeJob);
+    // The ids first: jobs that are in the list already are not counted as new ones.
     songIds.value = isFirst ? ids : [...new Set([...songIds.value, ...ids])];
+    answer.data.forEach(takeJob);
     isLoaded.value = true;
     libraryError.value = "";
   } catch (error) {
@@ -103,11 +120,23 @@ export function isFiltered() {
 }
 
 onJob((job) => {
-  if (!isLoaded.value || isFiltered() || filters.value.sort !== NO_FILTERS.sort) return;
-  if (songIds.value.includes(job.id)) return;
+  if (!isLoaded.value || songIds.value.includes(job.id)) return;
+  if (isFiltered() || filters.value.sort !== NO_FILTERS.sort) {
+    isStale = true;
+    return;
+  }
+  const place = songIds.value.findIndex((id) => {
+    const other = jobSignal(id).value;
+    return other !== null && other !== undefined && other.created_at < job.created_at;
+  });
   // Older jobs come with the pages that are scrolled to.
-  const newest = songIds.value.length > 0 ? jobSignal(songIds.value[0]).value : null;
-  if (newest && newest.created_at > job.created_at) return;
-  songIds.value = [job.id, ...songIds.value];
+  if (place < 0 && hasMore()) return;
+  songIds.value = songIds.value.toSpliced(place < 0 ? songIds.value.length : place, 0, job.id);
   if (total.value !== null) total.value += 1;
+});
+
+onGone((id) => {
+  // The trash is where it went.
+  if (filters.value.view === "trash") isStale = true;
+  else removeFromList(id);
 });

@@ -42,6 +42,7 @@ export const STARTERS = [
   "Slow river, slow river,\ncarry me down,\nthe moon in the water,\nthe lamps of the town.",
 ];
 const DEFAULT_LENGTH_SEC = 10;
+export const MAX_TAKES = 16;
 
 /** @returns {Form} */
 export function emptyForm() {
@@ -121,6 +122,29 @@ export function bodyOf(values, { model, isDraft }) {
     };
   }
   return body;
+}
+
+/**
+ * What is wrong with the numbers, in the words of the form: the service would name its own fields.
+ *
+ * @param {Form} values
+ * @param {{min_duration_seconds: number, max_duration_seconds: number} | null | undefined} limits
+ * @returns {{pointer: string, detail: string}[]}
+ */
+export function mistakesIn(values, limits) {
+  const mistakes = [];
+  const [shortest, longest] = [limits?.min_duration_seconds ?? 0, limits?.max_duration_seconds ?? Infinity];
+  if (values.lengthSec === "") {
+    mistakes.push({ pointer: "/duration_seconds", detail: "Say how long the song is." });
+  } else if (values.lengthSec <= 0 || values.lengthSec < shortest || values.lengthSec > longest) {
+    const least = Math.ceil(shortest * 100) / 100;
+    mistakes.push({ pointer: "/duration_seconds", detail: `From ${least} to ${longest} seconds.` });
+  }
+  const takes = values.takes === "" ? 1 : values.takes;
+  if (!Number.isInteger(takes) || takes < 1 || takes > MAX_TAKES) {
+    mistakes.push({ pointer: "/num_samples", detail: `From 1 to ${MAX_TAKES} takes.` });
+  }
+  return mistakes;
 }
 
 /** @param {Record<string, Sampling>} sampling */

@@ -5,7 +5,7 @@ import { Problem } from "../lib/client.js";
 import { counted } from "../lib/format.js";
 import { createJob } from "../lib/jobs.js";
 import { loadModels, modelNamed, models, readyModels } from "../lib/models.js";
-import { bodyOf, emptyForm, form, isUnused, suggest } from "../lib/new_song.js";
+import { MAX_TAKES, bodyOf, emptyForm, form, isUnused, mistakesIn, suggest } from "../lib/new_song.js";
 import { playWhenReady } from "../lib/autoplay.js";
 import { go, hrefOf } from "../lib/router.js";
 import { maySubmit } from "../lib/session.js";
@@ -37,6 +37,11 @@ export function NewSong() {
   if (models.value && !model) return html`<${NoModel} />`;
   const submit = async (/** @type {boolean} */ isDraft) => {
     if (isSending) return;
+    const mistakes = mistakesIn(form.value, model?.limits);
+    if (mistakes.length > 0) {
+      setProblem(new Problem(422, "mistakes", "", mistakes));
+      return;
+    }
     setSending(true);
     setProblem(null);
     try {
@@ -99,7 +104,7 @@ function Measures({ model, problem }) {
       min=${limits?.min_duration_seconds ?? 0} max=${limits?.max_duration_seconds ?? 600}
       onValue=${(/** @type {number} */ lengthSec) => change({ lengthSec })}
       error=${problem?.of("duration_seconds")} />
-    <${NumberField} label="Takes" value=${form.value.takes} min=${1} max=${16}
+    <${NumberField} label="Takes" value=${form.value.takes} min=${1} max=${MAX_TAKES}
       onValue=${(/** @type {number} */ takes) => change({ takes })} error=${problem?.of("num_samples")} />
     ${choices.length > 1 ? html`<${Field} label="Model" hint=${model?.description ?? ""} error=${problem?.of("model")}>
       ${(/** @type {any} */ { id, describedBy }) => html`<select id=${id} aria-describedby=${describedBy}

@@ -39,15 +39,15 @@ function Look() {
     if (value === "system") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = value;
   };
-  return html`<section class="panel" aria-labelledby="look"><h2 id="look">Look</h2>
+  return html`<section class="panel" aria-labelledby="look"><h2 id="look">Appearance</h2>
     <${RadioGroup} label="Colors" value=${theme} onValue=${choose}
       options=${[{ value: "system", label: "System" }, { value: "light", label: "Light" }, { value: "dark", label: "Dark" }]} />
-    <button type="button" onClick=${() => { isHelpOpen.value = true; }}>Show the keys</button></section>`;
+    <button type="button" onClick=${() => { isHelpOpen.value = true; }}>Keyboard shortcuts</button></section>`;
 }
 
 function Key() {
   const { owner, scopes, expiresAt } = session.value;
-  return html`<section class="panel" aria-labelledby="key"><h2 id="key">Key</h2>
+  return html`<section class="panel" aria-labelledby="key"><h2 id="key">Access</h2>
     ${owner ? html`<dl><div><dt>Key</dt><dd>${owner}</dd></div><div><dt>May</dt><dd>${scopes.join(", ")}</dd></div>
       ${expiresAt ? html`<div><dt>Signed in until</dt><dd>${moment(expiresAt)}</dd></div>` : null}</dl>
       <button type="button" onClick=${() => attempt(signOut)}>Sign out</button>`

@@ -5,7 +5,8 @@ import { reloads } from "../lib/events.js";
 import { counted } from "../lib/format.js";
 import { addKeys } from "../lib/keys.js";
 import {
-  NO_FILTERS, filters, isFiltered, isLoaded, isLoading, libraryError, loadMore, reload, songIds,
+  NO_FILTERS, filters, isFiltered, isLoaded, isLoading, libraryError, loadMore, reload,
+  reloadIfChanged, songIds,
   total,
 } from "../lib/library.js";
 import { go, hrefOf, route } from "../lib/router.js";
@@ -30,7 +31,7 @@ export function Songs() {
     document.title = "Songs – Jukebox";
   }, []);
   useEffect(() => {
-    void reload();
+    void reloadIfChanged(count);
   }, [count, view, sort, tag, model]);
   const isEmpty = isLoaded.value && songIds.value.length === 0 && !isLoading.value;
   if (isEmpty && !isFiltered()) return html`<${FirstSong} />`;

@@ -7,6 +7,7 @@ import { Icon } from "../../components/icon.js";
 import { counted, timeLeft } from "../../lib/format.js";
 import { cancelJob, retryJob } from "../../lib/jobs.js";
 import { isActive } from "../../lib/outputs.js";
+import { isHeard, pause, play } from "../../lib/player.js";
 import { maySubmit } from "../../lib/session.js";
 import { useWorkers } from "../../lib/system.js";
 
@@ -23,9 +24,19 @@ export function Standing({ job }) {
       <span>${job.status === "queued" ? queueText(job) : timeLeft(job.eta_seconds)}</span></div>
     <${ProgressBar} label=${activityOf(job)} value=${job.progress.value} />
     ${job.status === "queued" ? html`<${NoWorker} job=${job} />` : null}
-    ${maySubmit() ? html`<button type="button" class="quiet" disabled=${job.status === "canceling"}
-      onClick=${() => attempt(() => cancelJob(job.id))}>Cancel</button>` : null}
+    <div class="standing-buttons">
+      ${job.status === "running" && job.outputs.length === 0 ? html`<${Listen} job=${job} />` : null}
+      ${maySubmit() ? html`<button type="button" class="quiet" disabled=${job.status === "canceling"}
+        onClick=${() => attempt(() => cancelJob(job.id))}>Cancel</button>` : null}
+    </div>
   </section><${Warnings} job=${job} />`;
+}
+
+/** The first take while it is sung; finished ones have their own buttons. @param {{job: import("../../../types").Job}} props */
+function Listen({ job }) {
+  const isPlayed = isHeard(job, 0);
+  return html`<button type="button" onClick=${() => (isPlayed ? pause() : play(job))}>
+    <${Icon} name=${isPlayed ? "pause" : "play"} isFilled=${!isPlayed} />${isPlayed ? "Stop listening" : "Listen while it is sung"}</button>`;
 }
 
 /** What is done just now. @param {import("../../../types").Job} job */
