@@ -229,12 +229,12 @@ def _num_samples(body: FromCodesBody, origin: Origin) -> int:
     """One song may become several; several stay as many as they are. Raises InvalidRequest."""
     num_rows = len(origin.codes[Level.TOP])
     if body.sample is not None and body.sample >= num_rows:
-        sentence = f"the parent has {num_rows} songs, numbered from 0"
+        sentence = f"the parent has {num_rows} take{'s' * (num_rows != 1)}, numbered from 0"
         raise invalid_field("body", ["sample"], sentence)
     if body.sample is not None or num_rows == 1:
         return body.num_samples
     if "num_samples" in body.model_fields_set and body.num_samples != num_rows:
-        sentence = f"all {num_rows} songs are processed separately: select one with `sample`, "
+        sentence = f"all {num_rows} takes are processed separately: select one with `sample`, "
         raise invalid_field("body", ["num_samples"], sentence + "or omit this field")
     return num_rows
 

@@ -1,5 +1,6 @@
 """`jukebox delete` (or `rm`) and `restore`: the trash, and the way out of it."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -9,7 +10,7 @@ from cli.job_lines import local_time
 from cli.program import command
 from cli.service.job_ids import for_job
 from cli.terminal.console import notes, print_json, results
-from jukebox_client import JukeboxClient
+from jukebox_client import JukeboxClient, NotFound
 
 JobIds = Annotated[list[str], typer.Argument(metavar="JOB...", help="Job ids, or unique prefixes.")]
 
@@ -28,7 +29,9 @@ def delete(
     """
     with JukeboxClient(url) as client:
         # All are looked up first, so that one that is mistyped leaves the others alone.
-        found = [for_job(client, job_id, client.get_job).id for job_id in job_ids]
+        # What is in the trash already can only be deleted for good.
+        look = partial(_id_in_trash if permanent else _id_of, client)
+        found = [for_job(client, job_id, look) for job_id in job_ids]
         for whole_id in dict.fromkeys(found):
             client.delete_job(whole_id, permanent=permanent or None)
             if as_json:
@@ -37,6 +40,20 @@ def delete(
                 results().print(f"{whole_id}: deleted")
     if not permanent and not as_json:
         notes().print(f"Undo: {command('restore')} {' '.join(dict.fromkeys(found))}")
+
+
+def _id_of(client: JukeboxClient, job_id: str) -> str:
+    return client.get_job(job_id).id
+
+
+def _id_in_trash(client: JukeboxClient, job_id: str) -> str:
+    """The same, also for a job in the trash."""
+    try:
+        return _id_of(client, job_id)
+    except NotFound as problem:
+        if problem.code != "job_in_trash":
+            raise
+    return job_id
 
 
 def restore(

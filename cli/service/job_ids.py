@@ -31,7 +31,8 @@ def for_job(
 ) -> Answer:
     """What `ask` answers for the job that was typed: as it is, else as the beginning of an id.
 
-    Ids of jobs in the trash are completed only if such jobs are meant.
+    Jobs in the trash are looked for first if such jobs are meant, and last otherwise: the service
+    says of them what became of them.
 
     Raises:
         UsageError: several jobs begin like that.
@@ -47,14 +48,17 @@ def for_job(
 
 
 def _whole_id(client: JukeboxClient, typed: str, unknown: ProblemError, *, in_trash: bool) -> str:
-    # Releases without a trash refuse the parameter.
-    jobs = client.jobs(trashed=True) if in_trash else client.jobs()
     beginning = PREFIX + typed.strip().lower().removeprefix(PREFIX)
-    try:
-        found = [job.id for job in jobs if job.id.startswith(beginning)]
-    except ProblemError as problem:  # a key that may not list jobs
-        raise unknown from problem
-    if not found:
+    for trashed in (True, False) if in_trash else (False, True):
+        try:
+            # Releases without a trash refuse the parameter.
+            jobs = client.jobs(trashed=True) if trashed else client.jobs()
+            found = [job.id for job in jobs if job.id.startswith(beginning)]
+        except ProblemError as problem:  # a key that may not list jobs
+            raise unknown from problem
+        if found:
+            break
+    else:
         raise unknown
     if len(found) > 1:
         some = ", ".join(found[:3]) + (" ..." if len(found) > 3 else "")

@@ -113,7 +113,7 @@ def test_generate_warns_before_it_draws(run, tmp_path):
     stderr = run(*command, *words, "-o", "song.wav").stderr
     assert "did you mean orlavane" in stderr
     assert "1 mark such as '[Verse]' will not be sung" in stderr
-    assert "instrumental" in stderr
+    assert "nothing of it will be sung" in stderr
 
 
 def test_one_temperature_is_for_every_level_that_is_drawn(service, run):

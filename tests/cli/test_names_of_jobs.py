@@ -102,6 +102,21 @@ def test_a_job_in_the_trash_is_restored_by_the_beginning_of_its_id(service, run,
     assert service.queries("/jobs")[0]["trashed"] == "true"
 
 
+def test_a_job_in_the_trash_is_deleted_for_good_only_where_that_is_asked_for(service, run, song):
+    short = ID.removeprefix("job_")[:8]
+    service.on("GET", f"/jobs/{short}", UNKNOWN)
+    service.on("GET", f"/jobs/{ID}", IN_TRASH)
+    service.on("DELETE", f"/jobs/{ID}", Answer(b"", 204))
+    nothing = json_answer({"data": [], "has_more": False, "next_cursor": None, "total": 0})
+    trash = json_answer({"data": [song], "has_more": False, "next_cursor": None, "total": 1})
+    service.on("GET", "/jobs", [nothing, trash])
+    with pytest.raises(CliError, match="can be restored"):
+        run("rm", short)
+    assert not [method for method, *_ in service.requests if method == "DELETE"]
+    assert [query.get("trashed") for query in service.queries("/jobs")] == [None, "true"]
+    assert run("rm", ID, "--permanent").stdout == f"{ID}: deleted\n"
+
+
 def test_a_job_in_the_trash_says_so(service, run):
     service.on("GET", f"/jobs/{ID}", IN_TRASH)
     with pytest.raises(CliError, match="can be restored"):
