@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.dependencies import JobId, Services, ServicesDep
 from api.routes.models import ModelName, card_of
-from api.submission.admission import request_field
+from api.submission.admission import request_field, request_sentence
 from api.views.openapi import problems
 from api.views.schemas import LyricsView, LyricsWindowView, LyricsWordView
 from api.web.errors import invalid_field
@@ -162,7 +162,7 @@ def preview_lyrics(
     except LabelError as error:
         raise invalid_field("query", ["lyrics"], str(error)) from error
     except SongError as error:
-        raise invalid_field("query", request_field(error), str(error)) from error
+        raise invalid_field("query", request_field(error), request_sentence(error)) from error
 
 
 def _view(card: ModelCard, planned: PlannedSong, song_spans: Sequence[SongSpan] = ()) -> LyricsView:

@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import Any
 
 from api.web.errors import InvalidRequest, invalid_field
+from jobs.record.bodies import SpliceBody
 from jobs.record.job import Job, JobStatus, LevelProgress, Stage, new_job_id
-from jobs.record.request import MAX_SECONDS, JobRequest
+from jobs.record.request import MAX_SECONDS, JobRequest, SplicePart
 from jobs.record.sections import PlannedSection, plan_section
 from jobs.record.songs import Infills, PlannedSong, complete_request, plan_request
 from jukebox_core.config import JukeboxConfig
@@ -164,6 +165,23 @@ def _resolve_channel(
     return {level: resolved[level]["genres"] for level in resolved if level != Level.TOP.label}
 
 
+def check_labels(
+    giver: SpliceBody | SplicePart, card: ModelCard, pointer: tuple[str | int, ...]
+) -> None:
+    """Raises InvalidRequest for names and ids that a splice or a part of it cannot have."""
+    if card.tokenizer is None:
+        return
+    try:
+        card.tokenizer.resolve(
+            giver.artist or "",
+            giver.genre or "",
+            artist_id=giver.artist_id,
+            genre_ids=giver.genre_ids,
+        )
+    except LabelError as error:
+        raise invalid_field("body", [*pointer, _label_field(str(error))], str(error)) from error
+
+
 def _label_field(sentence: str) -> str:
     """Only ids and genres can be wrong: every artist's name means something."""
     named = (field for field in ("artist_id", "genre_ids") if field in sentence)
@@ -173,6 +191,11 @@ def _label_field(sentence: str) -> str:
 def request_field(error: SongError) -> list[str]:
     """The field of a request that a planner found at fault, as its path."""
     return [_REQUEST_FIELDS.get(step, step) for step in error.field.split(".")]
+
+
+def request_sentence(error: SongError) -> str:
+    """What a planner found, with the names that the fields have in requests."""
+    return _NAMES.sub(lambda name: _REQUEST_FIELDS[name[0]], str(error))
 
 
 def refusal(
@@ -189,7 +212,7 @@ def refusal(
         path = ["parts"]
     if path == ["codes"]:
         path = list(pointer)
-    sentence = _NAMES.sub(lambda name: _REQUEST_FIELDS[name[0]], str(error))
+    sentence = request_sentence(error)
     if request.mode == "continue" and "duration_seconds=" in sentence:
         sentence += " (duration_seconds is here the whole length, what is kept included)"
     return invalid_field("body", path, sentence)

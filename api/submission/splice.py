@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from api.dependencies import Services
-from api.submission.admission import Prompt, admit, refusal
+from api.submission.admission import Prompt, admit, check_labels, refusal
 from api.submission.model_card import model_card
 from api.submission.part_labels import (
     LABELS,
@@ -53,6 +53,7 @@ def spliced(services: Services, caller: Caller, body: SpliceBody, job_id: str) -
     origins = _origins(services, caller, body)
     card = model_card(services, _model_of(body, origins))
     _check_label_versions(origins, card)
+    _check_labels(body, card)
     takes = [_take(part, origin) for part, origin in zip(body.parts, origins, strict=True)]
     try:
         plan = _planned(card.config, body, takes)
@@ -140,6 +141,18 @@ def _check_label_versions(origins: Sequence[Origin], card: ModelCard) -> None:
                     f"{card.name} reads {version}: the codes are those of another model"
                 )
                 raise invalid_field("body", ["parts", number, "source"], sentence)
+
+
+def _check_labels(body: SpliceBody, card: ModelCard) -> None:
+    """Admission sees those of the first part alone. Raises InvalidRequest."""
+    check_labels(body, card, ())
+    for number, part in enumerate(body.parts):
+        for name, ids in (("artist", "artist_id"), ("genre", "genre_ids")):
+            given = getattr(part, ids)
+            if given is not None and not isinstance(given, dict) and getattr(part, name):
+                sentence = f"give a name here or {ids}, not both"
+                raise invalid_field("body", ["parts", number, name], sentence)
+        check_labels(part, card, ("parts", number))
 
 
 def _take(part: SplicePart, origin: Origin) -> Codes:

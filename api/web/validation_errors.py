@@ -89,14 +89,17 @@ def cannot_extend_backwards(fields: Sequence[FieldError]) -> ApiError:
 def _goes_backwards(entry: Mapping[str, Any]) -> bool:
     """Whether pydantic refused a mode or a moment that would lie before the song."""
     location, *path = entry["loc"]
-    if location != "body" or not path:
+    if location != "body":
         return False
     if entry["type"] == "union_tag_invalid":
         tag = str(entry["ctx"]["tag"]).strip("'").lower().replace("-", "_").replace(" ", "_")
         return tag in BACKWARD_MODES
     found = entry.get("input")
     is_negative = isinstance(found, int | float) and not isinstance(found, bool) and found < 0
-    return is_negative and path[-1] in _MOMENTS_OF_A_SONG.get(entry["mode"] or "", ())
+    # A body that is a number has no path.
+    return (
+        is_negative and bool(path) and path[-1] in _MOMENTS_OF_A_SONG.get(entry["mode"] or "", ())
+    )
 
 
 def _follows(entry: Mapping[str, Any], errors: Sequence[Mapping[str, Any]]) -> bool:

@@ -149,3 +149,11 @@ async def test_finer_levels_of_a_continued_draft_are_sung_as_the_draft(service: 
     )
     job = await accepted(service, mode="upsample", parent_id=longer["id"])
     assert service.store.get(job["id"]).lyric_joins == (500,)
+
+
+async def test_what_cannot_be_previewed_is_refused_in_the_words_of_the_query(service: Service):
+    query = {"lyrics": "a", "duration_seconds": 3, "song_duration_seconds": 1}
+    response = await service.client.get("/models/tiny/lyrics-preview", params=query)
+    problem = assert_problem(response, 422, "invalid_request")
+    assert "duration_seconds=3" in problem["detail"]
+    assert "_sec=" not in problem["detail"]

@@ -265,6 +265,26 @@ async def test_a_mistake_in_a_part_is_the_only_one_that_is_told(service: Service
         await refused(service, f"/parts/0/{pointer}", mode="splice", parts=parts)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"artist_id": 9999}, "artist_id"),
+        ({"genre_ids": [9999]}, "genre_ids"),
+        ({"artist_id": {"v3": 9999}}, "artist_id"),
+        ({"artist": "the sawtooths", "artist_id": 1}, "artist"),
+        ({"genre": "drone", "genre_ids": [1]}, "genre"),
+    ],
+    ids=str,
+)
+async def test_labels_that_the_model_does_not_have_are_refused_in_every_part(
+    service: Service, wrong: dict[str, Any], field: str
+):
+    """Nothing may be sung as them now, but whatever goes on from the song would be."""
+    one = await sung(service)
+    parts = [part(one, 0, 10), part(one, 10, 20, **wrong)]
+    await refused(service, f"/parts/1/{field}", mode="splice", parts=parts)
+
+
 async def test_what_a_part_may_not_have_meant_is_told_of_that_part(service: Service):
     one = await sung(service)
     parts = [
