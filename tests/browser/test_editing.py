@@ -155,3 +155,23 @@ def test_an_edit_that_the_service_refuses_is_told(page: Page, songs):
     page.get_by_role("group", name="Section").get_by_label("From").fill("4")
     page.get_by_role("button", name="Redo section").click()
     expect(page.get_by_role("region", name="Edit").get_by_role("alert")).to_be_visible()
+
+
+def test_a_song_opens_without_its_audio(page: Page, songs):
+    """Its waveform comes from peaks, however long the song is."""
+    open_song(page, songs["Rain"])
+    page.wait_for_function("() => document.querySelector('.stage .waveform')?.children.length > 0")
+    asked = [url for url in page.watched.requests if songs["Rain"].id in url]
+    assert any("/peaks" in url for url in asked)
+    assert [url for url in asked if "/audio" in url or "/live" in url] == []
+
+
+def test_songs_are_filtered_by_artist_and_genre(page: Page, songs):
+    page.get_by_text("More filters").click()
+    page.get_by_role("searchbox", name="Genre").fill("fernjig")
+    page.get_by_role("searchbox", name="Genre").press("Enter")
+    expect(page.get_by_role("heading", name="No song fits")).to_be_visible()
+    page.get_by_role("searchbox", name="Genre").fill("tidedub")
+    page.get_by_role("searchbox", name="Artist").fill("Orlavane")
+    page.get_by_role("searchbox", name="Artist").press("Enter")
+    expect(page.get_by_role("link", name="Snow").first).to_be_visible()

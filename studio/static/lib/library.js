@@ -13,10 +13,12 @@ const PAGE_SIZE = 100;
  * @property {string} sort
  * @property {string} tag
  * @property {string} model
+ * @property {string} artist
+ * @property {string} genre
  */
 
 /** @type {Filters} */
-export const NO_FILTERS = { q: "", view: "all", sort: "-created_at", tag: "", model: "" };
+export const NO_FILTERS = { q: "", view: "all", sort: "-created_at", tag: "", model: "", artist: "", genre: "" };
 /** @type {{value: Filters}} */
 export const filters = signal(NO_FILTERS);
 /** @type {{value: string[]}} */
@@ -96,9 +98,9 @@ export function hasMore() {
 }
 
 /** @param {Filters} wanted */
-function queryOf({ q, view, sort, tag, model }) {
+function queryOf({ q, view, sort, tag, model, artist, genre }) {
   /** @type {Record<string, string | number | boolean | null>} */
-  const query = { limit: PAGE_SIZE, cursor, q: q.trim(), tag, model };
+  const query = { limit: PAGE_SIZE, cursor, q: q.trim(), tag, model, artist: artist.trim(), genre: genre.trim() };
   if (sort !== NO_FILTERS.sort) query.sort = sort;
   if (view === "favorites") query.favorite = true;
   if (view === "trash") query.trashed = true;
@@ -115,8 +117,8 @@ export function removeFromList(id) {
 
 /** Whether anything is filtered at all. */
 export function isFiltered() {
-  const { q, view, tag, model } = filters.value;
-  return Boolean(q.trim() || tag || model || view !== "all");
+  const { q, view, tag, model, artist, genre } = filters.value;
+  return Boolean(q.trim() || tag || model || artist || genre || view !== "all");
 }
 
 onJob((job) => {

@@ -9,11 +9,13 @@ import {
   reloadIfChanged, songIds,
   total,
 } from "../lib/library.js";
+import { loadModels, models } from "../lib/models.js";
 import { go, hrefOf, route } from "../lib/router.js";
 import { maySubmit } from "../lib/session.js";
-import { Empty, Notice } from "../components/controls.js";
+import { Empty, Field, Notice } from "../components/controls.js";
 import { Icon } from "../components/icon.js";
 import { SongRow } from "../components/song_row.js";
+import { attempt } from "../components/toasts.js";
 import { VirtualList } from "../components/virtual_list.js";
 
 const ROW_PX = 76;
@@ -26,13 +28,13 @@ const VIEWS = /** @type {const} */ ([
 /** The screen. */
 export function Songs() {
   const count = reloads.value;
-  const { view, sort, tag, model } = filters.value;
+  const { view, sort, tag, model, artist, genre } = filters.value;
   useEffect(() => {
     document.title = "Songs – Jukebox";
   }, []);
   useEffect(() => {
     void reloadIfChanged(count);
-  }, [count, view, sort, tag, model]);
+  }, [count, view, sort, tag, model, artist, genre]);
   const isEmpty = isLoaded.value && songIds.value.length === 0 && !isLoading.value;
   if (isEmpty && !isFiltered()) return html`<${FirstSong} />`;
   return html`<div class="screen screen-songs">
@@ -86,7 +88,30 @@ function FilterBar() {
         <option value="-created_at">Newest first</option><option value="created_at">Oldest first</option>
         <option value="title">By title</option>
       </select></label>
+    <${MoreFilters} />
   </div>`;
+}
+
+/** Exact names, and the model where there are several. */
+function MoreFilters() {
+  const { artist, genre, model } = filters.value;
+  const names = (models.value ?? []).map(({ name }) => name);
+  useEffect(() => {
+    if (models.value === null) void attempt(loadModels);
+  }, []);
+  const set = (/** @type {Partial<import("../lib/library.js").Filters>} */ part) => {
+    filters.value = { ...filters.value, ...part };
+  };
+  return html`<details class="more-filters" open=${Boolean(artist || genre || model)}><summary>More filters</summary>
+    <div class="filter-fields">
+      ${/** @type {const} */ (["artist", "genre"]).map((name) => html`<${Field} key=${name} label=${name === "artist" ? "Artist" : "Genre"}>
+        ${(/** @type {any} */ { id }) => html`<input id=${id} type="search" maxlength="200" dir="auto" value=${filters.value[name]}
+          onChange=${(/** @type {any} */ event) => set({ [name]: event.currentTarget.value })} />`}<//>`)}
+      ${names.length > 1 ? html`<${Field} label="Model">${(/** @type {any} */ { id }) => html`<select id=${id} value=${model}
+          onChange=${(/** @type {any} */ event) => set({ model: event.currentTarget.value })}>
+          <option value="">Any</option>${names.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}
+        </select>`}<//>` : null}
+    </div></details>`;
 }
 
 function FirstSong() {
