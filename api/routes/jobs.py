@@ -10,6 +10,7 @@ from typing import Annotated
 
 from anyio import to_thread
 from fastapi import APIRouter, Body, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.dependencies import JobId, JobIdInTrash, JobReader, JobReaderDep, Services, ServicesDep
 from api.submission.create_job import create, forget_files, publish
@@ -232,6 +233,16 @@ def retry_job(
     return reader.view(job)
 
 
+class DeletionQuery(BaseModel):
+    """Whether a job can be restored. What is misspelt must not go to the trash instead."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    permanent: Annotated[
+        bool, Field(description="Delete record and files now, which cannot be undone")
+    ] = False
+
+
 @router.delete(
     "/jobs/{job_id}",
     operation_id="deleteJob",
@@ -243,16 +254,14 @@ def retry_job(
 def delete_job(
     job_id: JobIdInTrash,
     services: ServicesDep,
-    permanent: Annotated[
-        bool, Query(description="Delete record and files now, which cannot be undone")
-    ] = False,
+    query: Annotated[DeletionQuery, Query()],
 ) -> None:
     """Moves a finished job to the trash for an hour. Returns 409 if the job has not ended.
 
     In the trash it can be restored and still uses storage. Record and files are deleted after the
     hour, with `permanent`, or if the job is deleted once more.
     """
-    trash_sec = 0.0 if permanent else services.settings.keep_trash_sec
+    trash_sec = 0.0 if query.permanent else services.settings.keep_trash_sec
     if services.store.delete(job_id, trash_sec=trash_sec):
         forget_files(services, job_id)
 

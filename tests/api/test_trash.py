@@ -106,6 +106,18 @@ async def test_no_song_starts_from_one_in_the_trash(service: Service, deleted):
         assert "restore" in problem["detail"]
 
 
+@pytest.mark.parametrize(
+    ("query", "pointer"), [("permanant=true", "/permanant"), ("permanent=maybe", "/permanent")]
+)
+async def test_a_misspelt_deletion_deletes_nothing(service: Service, query: str, pointer: str):
+    job = await service.post()
+    service.worker.sing(job["id"])
+    response = await service.client.delete(f"{job['urls']['self']}?{query}")
+    (error,) = assert_problem(response, 422, "invalid_request")["errors"]
+    assert error["pointer"] == pointer
+    assert (await service.client.get(job["urls"]["self"])).status_code == 200
+
+
 async def test_others_see_no_trash_but_their_own(service: Service):
     keys = ApiKeyFile(service.data_dir)
     mine, yours = (bearer(keys, name) for name in ("mine", "yours"))
