@@ -118,3 +118,17 @@ def test_the_alert_goes_when_the_network_is_back_although_the_stream_never_broke
     expect(page.get_by_role("alert")).to_contain_text("Connection lost")
     page.context.set_offline(False)
     expect(page.get_by_role("alert")).to_have_count(0, timeout=10_000)
+
+
+def test_a_title_that_was_given_in_another_tab_is_in_the_field_too(
+    page: Page, client: JukeboxClient
+):
+    song = client.create_job({**SONG, "title": "Before"})
+    page.goto(f"{page.url.partition('#')[0]}#/songs/{song.id}")
+    title = page.get_by_role("textbox", name="Title")
+    expect(title).to_have_value("Before")
+    other = page.context.new_page()
+    other.goto(page.url)
+    other.get_by_role("textbox", name="Title").fill("After")
+    expect(title).to_have_value("After")
+    other.close()

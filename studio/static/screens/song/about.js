@@ -14,9 +14,17 @@ export function About({ job }) {
   const [tags, setTags] = useState(job.tags.join(", "));
   const [notes, setNotes] = useState(job.notes ?? "");
   const { save, problem } = useSaving(job.id);
+  const place = useRef(/** @type {HTMLElement | null} */ (null));
+  useEffect(() => {
+    // Another tab may have changed them. Whoever types here is not interrupted.
+    if (place.current?.contains(document.activeElement)) return;
+    setTitle(job.title ?? "");
+    setTags(job.tags.join(", "));
+    setNotes(job.notes ?? "");
+  }, [job.title, job.tags.join(), job.notes]);
   const isFixed = !maySubmit();
   const value = (/** @type {any} */ event) => event.currentTarget.value;
-  return html`<section class="panel about" aria-labelledby="about-heading"><h2 id="about-heading">About</h2>
+  return html`<section class="panel about" ref=${place} aria-labelledby="about-heading"><h2 id="about-heading">About</h2>
     <${Field} label="Title" error=${problem?.of("title")}>
       ${(/** @type {any} */ { id, describedBy, isInvalid }) => html`<input id=${id} type="text" dir="auto" maxlength="200"
         value=${title} readonly=${isFixed} aria-describedby=${describedBy} aria-invalid=${isInvalid ? "true" : undefined}

@@ -1,6 +1,6 @@
 // @ts-check
 // Which section of the song is edited: drawn on the waveform, or typed.
-import { html } from "../../../lib/html.js";
+import { html, useEffect, useRef } from "../../../lib/html.js";
 import { songView } from "../../../lib/song_view.js";
 import { NumberField } from "../../../components/controls.js";
 
@@ -29,17 +29,29 @@ export function beginSection(job) {
 export function SectionFields({ job }) {
   const view = songView(job.id);
   const section = view.section.value;
+  const place = useRef(/** @type {HTMLElement | null} */ (null));
+  const isPressed = useRef(false);
+  // A button that was pressed by keyboard is gone: the keyboard goes on with what came in its place.
+  useEffect(() => {
+    if (isPressed.current) place.current?.querySelector(/** @type {"input"} */ ("input, button"))?.focus();
+    isPressed.current = false;
+  }, [section === null]);
   if (!section) {
-    return html`<button type="button" onClick=${() => beginSection(job)}>Choose a section</button>`;
+    const choose = (/** @type {MouseEvent} */ event) => {
+      isPressed.current = event.detail === 0;
+      beginSection(job);
+    };
+    return html`<div ref=${place}><button type="button" onClick=${choose}>Choose a section</button></div>`;
   }
   const set = (/** @type {Partial<import("../../../lib/song_view.js").Section>} */ part) => {
     view.section.value = { ...section, ...part };
   };
-  const drop = () => {
+  const drop = (/** @type {MouseEvent} */ event) => {
+    isPressed.current = event.detail === 0;
     view.section.value = null;
     view.isSelecting.value = false;
   };
-  return html`<fieldset class="section-fields">
+  return html`<fieldset class="section-fields" ref=${place}>
     <legend>Section</legend>
     <${NumberField} label="From" unit="s" min=${0} max=${section.endSec} step="any" value=${hundredths(section.startSec)}
       onValue=${(/** @type {number | ""} */ value) => value !== "" && set({ startSec: value })} />
