@@ -93,5 +93,6 @@ async def test_a_damaged_file_is_gone(service: Service):
 
 @pytest.mark.parametrize("params", [{"sample": -1}, {"sample": 16}, {"format": "srt"}, {"x": 1}])
 async def test_what_it_does_not_know_is_refused(service: Service, params):
-    path = f"/jobs/{new_job_id()}/alignment"
+    job = await aligned(service)
+    path = f"/jobs/{job['id']}/alignment"
     assert_problem(await service.client.get(path, params=params), 422, "invalid_request")

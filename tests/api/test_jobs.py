@@ -43,6 +43,10 @@ async def test_a_post_answers_202_with_the_whole_job_and_where_it_lives(service:
         "alignment",
         "lyrics",
         "children",
+        "archive",
+        "live",
+        "peaks",
+        "spectrogram",
         "signed",
     }
 

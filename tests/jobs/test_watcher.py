@@ -47,8 +47,8 @@ def test_the_events_of_a_draft_tell_its_whole_story(store, clean_redis_url):
     claim = claimed(store, levels=["top"])
     job_id = claim.job.id
     progress = LevelProgress(tokens_done=125, windows_done=2)
-    store.heartbeat(claim, {"top": progress}, 0.5, lease_sec=LEASE_SEC)
-    store.heartbeat(claim, {"top": progress}, 0.5, lease_sec=LEASE_SEC)
+    for _ in range(2):
+        store.heartbeat(claim, {"top": progress}, 0.5, seconds_left=12.5, lease_sec=LEASE_SEC)
     store.record_outputs(claim, [output(), output(sample=1)])
     store.finish_stage(claim, Stage.RENDER, metrics=METRICS, codes_name="codes")
     render = store.claim(job_id, Stage.RENDER, worker="w", lease_sec=LEASE_SEC)
@@ -58,12 +58,12 @@ def test_the_events_of_a_draft_tell_its_whole_story(store, clean_redis_url):
     assert all_events(clean_redis_url, job_id) == [
         ("status", {"status": "queued", "stage": "top"}),
         ("status", {"status": "running", "stage": "top"}),
-        ("progress", {"value": 0.5, "level": "top", "levels": levels}),
+        ("progress", {"value": 0.5, "level": "top", "eta_seconds": 12.5, "levels": levels}),
         ("output", {"level": "top", "sample": 0}),
         ("output", {"level": "top", "sample": 1}),
         ("stage", {"stage": "render"}),
         ("status", {"status": "running", "stage": "render"}),
-        ("progress", {"value": 0.75, "level": None, "levels": levels}),
+        ("progress", {"value": 0.75, "level": None, "eta_seconds": 12.5, "levels": levels}),
         ("status", {"status": "succeeded", "stage": "render"}),
     ]
 
