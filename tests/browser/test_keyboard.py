@@ -58,7 +58,7 @@ def hear_take_two(page: Page) -> None:
 
 def name_and_refine(page: Page) -> None:
     keys = page.keyboard
-    page.get_by_role("textbox", name="Title").focus()
+    tab_to(page, page.get_by_role("textbox", name="Title"))
     keys.type("2 songs e l r /")
     expect(page.get_by_role("heading", name="2 songs e l r /")).to_be_visible()
     tab_to(page, page.get_by_role("button", name="Refine"))
@@ -71,6 +71,18 @@ def name_and_refine(page: Page) -> None:
     page.keyboard.press("Shift+Tab")
     keys.press("l")
     expect(page.get_by_role("radio", name="Full")).to_be_checked()
+
+
+def download_and_read_along(page: Page) -> None:
+    keys = page.keyboard
+    tab_to(page, page.get_by_role("link", name="Download MP3"))
+    with page.expect_download() as started:
+        keys.press("Enter")
+    assert started.value.suggested_filename.endswith(".mp3")
+    tab_to(page, page.get_by_role("region", name="Lyrics").get_by_role("button").last)
+    keys.press("Enter")
+    wait_until_plays(page)
+    expect(page.locator("[aria-current=true]")).to_have_count(1)
 
 
 def go_on_from_the_drafts(page: Page) -> None:
@@ -87,6 +99,7 @@ def test_everything_from_the_first_song_to_a_title_works_by_keyboard_alone(page:
     make_drafts(page)
     hear_take_two(page)
     name_and_refine(page)
+    download_and_read_along(page)
     go_on_from_the_drafts(page)
 
 

@@ -65,9 +65,10 @@ function run(key, target) {
     if (target.closest("input, [role=tree], [role=radiogroup]") || !track.value) return false;
     seek(positionSec.value + (key === "ArrowLeft" ? -STEP_SEC : STEP_SEC));
   } else if (key === "?") isHelpOpen.value = true;
+  // Before those of the screen: the one that is left may not have taken back its own yet.
+  else if (key === "/" && route.value.screen !== "songs") go(hrefOf("songs", "", { search: "1" }));
   else if (own) own(key);
   else if (key === "n") go(hrefOf("new"));
-  else if (key === "/" && route.value.screen !== "songs") go(hrefOf("songs", "", { search: "1" }));
   else return false;
   return true;
 }
