@@ -91,7 +91,9 @@ def test_an_error_that_is_no_problem_document_is_told_by_its_status(service, cli
         client.list_models()
 
 
-def test_where_nobody_answers_the_sentence_says_how_to_start_one(make_client):
+def test_where_nobody_answers_the_sentence_says_how_to_start_one(make_client, monkeypatch):
+    # `make` has a goal for it, which would be named instead.
+    monkeypatch.delenv("MAKELEVEL", raising=False)
     with (
         make_client(f"http://127.0.0.1:{free_port()}") as client,
         pytest.raises(ServiceUnreachable) as caught,
