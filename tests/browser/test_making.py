@@ -4,10 +4,18 @@ import re
 
 import mutagen
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
+from cli.local.stack import Stack
 from tests.api.sounds import encoded, tone
-from tests.browser.conftest import SINGING_MS, draft, position, wait_for_takes, wait_until_plays
+from tests.browser.conftest import (
+    CHROMIUM,
+    SINGING_MS,
+    draft,
+    position,
+    wait_for_takes,
+    wait_until_plays,
+)
 
 LYRICS = "put a coin in\nthe jukebox pick\na row ten more\nand then we go"
 
@@ -134,3 +142,30 @@ def test_a_song_starts_from_a_part_of_an_uploaded_sound(page: Page, tmp_path):
     expect(page.get_by_role("button", name="Play take 1")).to_be_visible(timeout=SINGING_MS)
     item = page.get_by_role("tree", name="Versions").get_by_role("treeitem")
     expect(item).to_contain_text("Begins with a recording")
+
+
+def test_a_song_starts_from_what_the_microphone_hears(browser: Browser, stack: Stack):
+    """Chromium's own false microphone, which beeps."""
+    arguments = [
+        "--no-sandbox",
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+    ]
+    hearing = browser.browser_type.launch(executable_path=CHROMIUM, args=arguments)
+    try:
+        page = hearing.new_page()
+        page.goto(f"{stack.url}/#/new")
+        page.get_by_role("button", name="Record").click()
+        stop = page.get_by_role("button", name="Stop recording")
+        expect(stop).to_be_visible()
+        page.wait_for_timeout(2500)
+        stop.click()
+        sound = page.get_by_role("region", name="Start from a sound")
+        expect(sound.get_by_role("button", name="Listen")).to_be_visible(timeout=SINGING_MS)
+        assert float(sound.get_by_label("To").input_value()) > 1
+        page.get_by_label("Length").fill("6")
+        page.get_by_role("button", name="Draft").click()
+        wait_for_takes(page, 1)
+        expect(page.get_by_text("From a recording")).to_be_visible()
+    finally:
+        hearing.close()
