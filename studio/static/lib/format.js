@@ -76,3 +76,8 @@ export function bylineOf(job) {
 export function counted(count, word) {
   return `${count} ${word}${count === 1 ? "" : "s"}`;
 }
+
+/** As fields show it. @param {number} seconds */
+export function hundredths(seconds) {
+  return Math.round(seconds * 100) / 100;
+}

@@ -6,7 +6,7 @@ import { duration } from "../../lib/format.js";
 import { form } from "../../lib/new_song.js";
 import { pause } from "../../lib/player.js";
 import { decoded, peaksOf, record } from "../../lib/recording.js";
-import { NumberField } from "../../components/controls.js";
+import { PartFields } from "../../components/part_fields.js";
 import { Icon } from "../../components/icon.js";
 import { Waveform } from "../../components/waveform.js";
 import { change } from "../new_song.js";
@@ -125,18 +125,10 @@ function Chosen({ start }) {
       positionSec=${positionSec} heightPx=${72} canSelect part=${{ startSec: start.startSec, endSec: start.endSec }}
       onSeek=${setPosition} onPart=${set} />` : null}
     <div class="chosen-fields">
-      <${NumberField} label="From" unit="s" min=${0} max=${start.endSec} step="any" value=${round(start.startSec)}
-        onValue=${(/** @type {number | ""} */ value) => value !== "" && set({ startSec: value })} />
-      <${NumberField} label="To" unit="s" min=${start.startSec} max=${start.durationSec} step="any"
-        value=${round(start.endSec)} onValue=${(/** @type {number | ""} */ value) => value !== "" && set({ endSec: value })} />
+      <${PartFields} part=${start} durationSec=${start.durationSec} onPart=${set} />
       ${sound?.url ? html`<button type="button" onClick=${listen}><${Icon} name="play" isFilled />Listen</button>
         <audio ref=${audio} src=${sound.url} onTimeUpdate=${follow}></audio>` : null}
       <button type="button" class="quiet" onClick=${() => change({ start: null })}>Remove the sound</button>
     </div>
   </div>`;
-}
-
-/** @param {number} seconds */
-function round(seconds) {
-  return Math.round(seconds * 100) / 100;
 }

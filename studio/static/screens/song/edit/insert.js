@@ -2,7 +2,7 @@
 // A piece of another song, put into this one.
 import { html, useEffect, useId, useRef, useState } from "../../../lib/html.js";
 import { call, Problem } from "../../../lib/client.js";
-import { bylineOf, clock, titleOf } from "../../../lib/format.js";
+import { bylineOf, clock, hundredths, titleOf } from "../../../lib/format.js";
 import { insertAt, piece, spliceBody } from "../../../lib/edits.js";
 import { takeJob } from "../../../lib/jobs.js";
 import { bestLevel, takesOf } from "../../../lib/outputs.js";
@@ -11,8 +11,8 @@ import { positionSec, track } from "../../../lib/player.js";
 import { songView } from "../../../lib/song_view.js";
 import { Field, NumberField } from "../../../components/controls.js";
 import { Icon } from "../../../components/icon.js";
+import { PartFields } from "../../../components/part_fields.js";
 import { Waveform } from "../../../components/waveform.js";
-import { hundredths } from "./section_fields.js";
 
 /** @typedef {import("../../../../types").Job} Job */
 
@@ -92,10 +92,7 @@ function Piece({ job, sample, setSample, part, setPart }) {
     ${peaks.length > 0 ? html`<${Waveform} peaks=${peaks} durationSec=${job.duration_seconds} positionSec=${part.startSec}
       heightPx=${72} canSelect part=${part} onSeek=${() => {}} onPart=${setPart} />` : null}
     <div class="chosen-fields">
-      <${NumberField} label="Piece from" unit="s" min=${0} max=${part.endSec} step="any" value=${hundredths(part.startSec)}
-        onValue=${(/** @type {number | ""} */ value) => value !== "" && setPart({ ...part, startSec: value })} />
-      <${NumberField} label="Piece to" unit="s" min=${part.startSec} max=${job.duration_seconds} step="any"
-        value=${hundredths(part.endSec)} onValue=${(/** @type {number | ""} */ value) => value !== "" && setPart({ ...part, endSec: value })} />
+      <${PartFields} part=${part} durationSec=${job.duration_seconds} onPart=${setPart} labels=${["Piece from", "Piece to"]} />
     </div>`;
 }
 

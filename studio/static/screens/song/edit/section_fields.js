@@ -1,8 +1,9 @@
 // @ts-check
 // Which section of the song is edited: drawn on the waveform, or typed.
+import { hundredths } from "../../../lib/format.js";
 import { html, useEffect, useRef } from "../../../lib/html.js";
 import { songView } from "../../../lib/song_view.js";
-import { NumberField } from "../../../components/controls.js";
+import { PartFields } from "../../../components/part_fields.js";
 
 const SUGGESTED_SHARE = 1 / 3;
 
@@ -43,9 +44,6 @@ export function SectionFields({ job }) {
     };
     return html`<div ref=${place}><button type="button" onClick=${choose}>Choose a section</button></div>`;
   }
-  const set = (/** @type {Partial<import("../../../lib/song_view.js").Section>} */ part) => {
-    view.section.value = { ...section, ...part };
-  };
   const drop = (/** @type {MouseEvent} */ event) => {
     isPressed.current = event.detail === 0;
     view.section.value = null;
@@ -53,15 +51,8 @@ export function SectionFields({ job }) {
   };
   return html`<fieldset class="section-fields" ref=${place}>
     <legend>Section</legend>
-    <${NumberField} label="From" unit="s" min=${0} max=${section.endSec} step="any" value=${hundredths(section.startSec)}
-      onValue=${(/** @type {number | ""} */ value) => value !== "" && set({ startSec: value })} />
-    <${NumberField} label="To" unit="s" min=${section.startSec} max=${job.duration_seconds} step="any"
-      value=${hundredths(section.endSec)} onValue=${(/** @type {number | ""} */ value) => value !== "" && set({ endSec: value })} />
+    <${PartFields} part=${section} durationSec=${job.duration_seconds}
+      onPart=${(/** @type {import("../../../lib/song_view.js").Section} */ part) => { view.section.value = part; }} />
     <p class="hint">Drag on the waveform, or type. <button type="button" class="link" onClick=${drop}>No section</button></p>
   </fieldset>`;
-}
-
-/** @param {number} seconds */
-export function hundredths(seconds) {
-  return Math.round(seconds * 100) / 100;
 }
