@@ -138,7 +138,11 @@ def broker_url(redis_url: str) -> str:
     Raises ValueError for what is no URL of Redis.
     """
     if is_sentinel_url(redis_url):
-        return SentinelUrl.parse(redis_url).broker_url
+        place = SentinelUrl.parse(redis_url)
+        account = _account(place.username, place.password)
+        return ";".join(
+            f"sentinel://{account}{host}:{port}/{place.database}" for host, port in place.sentinels
+        )
     parts: dict[str, Any] = dict(redis.connection.parse_url(redis_url))  # type: ignore[no-untyped-call]
     database = str(parts.get("db", 0))
     account = _account(parts.get("username"), parts.get("password"))

@@ -48,6 +48,10 @@ AudioFormat = Annotated[
         help="Audio format (default: from the -o suffix, else that of the job, else wav).",
     ),
 ]
+LastLevelOfJob = Annotated[
+    str | None,
+    typer.Option("--stop-after", help="Last level to generate (default: that of the job)."),
+]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Print the job id and exit.")]
 
 
@@ -65,10 +69,7 @@ def continue_song(
     song_seconds: options.SongSeconds = None,
     seed: options.Seed = None,
     temperature: options.Temperature = None,
-    stop_after: Annotated[
-        str | None,
-        typer.Option("--stop-after", help="Last level to generate (default: that of the job)."),
-    ] = None,
+    stop_after: LastLevelOfJob = None,
     speed: options.Speed = None,
     channels: options.Channels = None,
     left_genre: options.LeftGenre = None,
@@ -186,10 +187,7 @@ def redo(
     lyrics_format: options.LyricsFormatOption = None,
     seed: options.Seed = None,
     temperature: options.Temperature = None,
-    stop_after: Annotated[
-        str | None,
-        typer.Option("--stop-after", help="Last level to generate (default: that of the job)."),
-    ] = None,
+    stop_after: LastLevelOfJob = None,
     audio_format: AudioFormat = None,
     title: options.Title = None,
     tags: options.Tags = None,

@@ -6,7 +6,7 @@ the servers, `sentinel_password` that of the sentinels. With `sentinels://` ever
 
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote
+from urllib.parse import parse_qs, unquote
 
 _SCHEMES = ("sentinel", "sentinels")
 _DEFAULT_PORT = 26_379
@@ -82,16 +82,6 @@ class SentinelUrl:
     def sentinel_options(self) -> dict[str, Any]:
         """How redis-py signs in to the sentinels."""
         return {"password": self.sentinel_password, **self.tls_options}
-
-    @property
-    def broker_url(self) -> str:
-        """The servers as Celery names them."""
-        account = ""
-        if self.password is not None:
-            account = f"{quote(self.username or '', safe='')}:{quote(self.password, safe='')}@"
-        return ";".join(
-            f"sentinel://{account}{host}:{port}/{self.database}" for host, port in self.sentinels
-        )
 
 
 def _host_and_port(text: str) -> tuple[str, int]:
