@@ -24,6 +24,13 @@ def songs(stack) -> dict[str, Job]:
         }
 
 
+PRESS_R_WITH_THE_BUTTON = """() => new MutationObserver((_, observer) => {
+  if (!document.getElementById("redo-button")) return;
+  observer.disconnect();
+  document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "r", bubbles: true }));
+}).observe(document.body, { childList: true, subtree: true })"""
+
+
 def open_song(page: Page, job: Job) -> None:
     page.goto(f"{page.url.partition('#')[0]}#/songs/{job.id}")
     expect(page.get_by_role("heading", name=job.title, level=1)).to_be_visible()
@@ -86,6 +93,14 @@ def test_the_key_r_begins_a_section_and_then_redoes_it(page: Page, client: Jukeb
     expect(page.get_by_role("group", name="Section")).to_be_visible()
     page.keyboard.press("r")
     assert finished(client, page, songs["Rain"]).input.mode == "redo"
+
+
+def test_a_key_works_from_the_moment_in_which_its_button_appears(page: Page, songs):
+    # Known from the list, the song is drawn whole at once.
+    expect(page.get_by_role("link", name="Snow")).to_be_visible()
+    page.evaluate(PRESS_R_WITH_THE_BUTTON)
+    open_song(page, songs["Snow"])
+    expect(page.get_by_role("group", name="Section")).to_be_visible()
 
 
 def test_a_section_is_removed_kept_or_repeated(page: Page, client: JukeboxClient, songs):

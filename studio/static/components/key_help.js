@@ -1,13 +1,13 @@
 // @ts-check
 // The list of keys, as a dialog.
-import { html, useEffect, useRef } from "../lib/html.js";
+import { html, useLayoutEffect, useRef } from "../lib/html.js";
 import { isHelpOpen, KEYS } from "../lib/keys.js";
 
 /** Opened by `?` and by a button in the settings. */
 export function KeyHelp() {
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
   const isOpen = isHelpOpen.value;
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (isOpen) dialog.current?.showModal();
     else dialog.current?.close();
   }, [isOpen]);

@@ -1,7 +1,7 @@
 // @ts-check
 // A waveform that somebody else plays: it shows a position, takes clicks, and lets a part be chosen.
 import { clock } from "../lib/format.js";
-import { html, useEffect, useRef, useState } from "../lib/html.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../lib/html.js";
 import WaveSurfer from "../vendor/wavesurfer.js";
 import Regions from "../vendor/wavesurfer-regions.js";
 
@@ -61,7 +61,7 @@ export function Waveform({
     };
   }, [peaks, durationSec, heightPx]);
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!canSelect || !isReady || !regions.current) return undefined;
     return regions.current.enableDragSelection({ color: color("--region"), minLength: MIN_PART_SEC });
   }, [canSelect, isReady]);

@@ -1,6 +1,6 @@
 // @ts-check
 // One song: hear it, choose a take, read along, and go on from it.
-import { html, useEffect } from "../lib/html.js";
+import { html, useEffect, useLayoutEffect } from "../lib/html.js";
 import { reloads } from "../lib/events.js";
 import { bylineOf, clock, counted, moment, titleOf } from "../lib/format.js";
 import { addKeys } from "../lib/keys.js";
@@ -114,7 +114,8 @@ function Gone() {
 
 /** Keys for takes and levels. @param {string} id */
 function useSongKeys(id) {
-  useEffect(() => {
+  // Before the screen is painted: a key works as soon as the button that it stands for is in sight.
+  useLayoutEffect(() => {
     /** @type {Record<string, (key: string) => void>} */
     const keys = {
       l: () => {

@@ -1,6 +1,6 @@
 // @ts-check
 // The library: every song, found again.
-import { html, useEffect, useRef } from "../lib/html.js";
+import { html, useEffect, useLayoutEffect, useRef } from "../lib/html.js";
 import { reloads } from "../lib/events.js";
 import { counted } from "../lib/format.js";
 import { addKeys } from "../lib/keys.js";
@@ -58,7 +58,7 @@ function Count() {
 function FilterBar() {
   const box = useRef(/** @type {HTMLInputElement | null} */ (null));
   const timer = useRef(0);
-  useEffect(() => addKeys({ "/": () => box.current?.focus() }), []);
+  useLayoutEffect(() => addKeys({ "/": () => box.current?.focus() }), []);
   const { query } = route.value;
   useEffect(() => {
     if (query.has("search")) box.current?.focus();

@@ -1,6 +1,6 @@
 // @ts-check
 // A piece of another song, put into this one.
-import { html, useEffect, useId, useRef, useState } from "../../../lib/html.js";
+import { html, useEffect, useId, useLayoutEffect, useRef, useState } from "../../../lib/html.js";
 import { call, Problem } from "../../../lib/client.js";
 import { bylineOf, clock, hundredths, titleOf } from "../../../lib/format.js";
 import { insertAt, piece, spliceBody } from "../../../lib/edits.js";
@@ -36,7 +36,7 @@ function InsertDialog({ job, make, onClose }) {
   const [sample, setSample] = useState(0);
   const [part, setPart] = useState({ startSec: 0, endSec: 0 });
   const [atSec, setAt] = useState(/** @type {number | ""} */ (hundredths(view.section.value?.startSec ?? heardSec)));
-  useEffect(() => dialog.current?.showModal(), []);
+  useLayoutEffect(() => dialog.current?.showModal(), []);
   const choose = (/** @type {Job} */ chosen) => {
     setOther(chosen);
     setSample(0);

@@ -1,7 +1,7 @@
 // @ts-check
 // Which section of the song is edited: drawn on the waveform, or typed.
 import { hundredths } from "../../../lib/format.js";
-import { html, useEffect, useRef } from "../../../lib/html.js";
+import { html, useLayoutEffect, useRef } from "../../../lib/html.js";
 import { songView } from "../../../lib/song_view.js";
 import { PartFields } from "../../../components/part_fields.js";
 
@@ -33,7 +33,7 @@ export function SectionFields({ job }) {
   const place = useRef(/** @type {HTMLElement | null} */ (null));
   const isPressed = useRef(false);
   // A button that was pressed by keyboard is gone: the keyboard goes on with what came in its place.
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (isPressed.current) place.current?.querySelector(/** @type {"input"} */ ("input, button"))?.focus();
     isPressed.current = false;
   }, [section === null]);
