@@ -1,17 +1,20 @@
 """What a prior samples into, and the one form of batch that every backend takes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 
 from jukebox_core.prior import JukeboxPrior
+from jukebox_core.prior.zero_pages import ZeroPages
 from jukebox_core.song import SamplingParams
 
 
 class SlotMemory:
     """What all backends of a prior share, in rows of one for each slot; it never moves.
+
+    On a CPU a slot takes memory as its window fills it, and none after `release`.
 
     cache     keys and values
     ids       int64 [num_slots, context_tokens]    of the vocabulary: in a merged one, of characters
@@ -25,9 +28,17 @@ class SlotMemory:
         shape = (num_slots, prior.config.context_tokens)
         with torch.inference_mode():
             self.cache = prior.allocate_cache(num_slots, device=device)
-            self.ids = torch.zeros(shape, dtype=torch.int64, device=device)
-            self.uniforms = torch.zeros(shape, dtype=torch.float64, device=device)
+            self._ids = ZeroPages(shape, device=device, dtype=torch.int64)
+            self._uniforms = ZeroPages(shape, device=device, dtype=torch.float64)
+            self.ids, self.uniforms = self._ids.tensor, self._uniforms.tensor
             self.flat_ids, self.flat_uniforms = self.ids.view(-1), self.uniforms.view(-1)
+
+    def release(self, slots: Iterable[int]) -> None:
+        """Give back what some slots hold, where memory is taken by need (on a CPU)."""
+        with torch.inference_mode():
+            numbers = torch.tensor(list(slots))
+            for pages in (self.cache, self._ids, self._uniforms):
+                pages.release(numbers)
 
     @property
     def num_slots(self) -> int:

@@ -79,6 +79,17 @@ class ModelRunner:
         return self._backends[name]
 
     @property
+    def row_bytes(self) -> int:
+        """Memory of one window that is full."""
+        return self.memory.cache.num_bytes // self.num_slots
+
+    @property
+    def cache_bytes(self) -> int:
+        """Memory of all slots, or where it is taken by need, of those that are held."""
+        is_by_need = self.device.type == "cpu"
+        return self.row_bytes * (len(self._held) if is_by_need else self.num_slots)
+
+    @property
     def graphs(self) -> GraphBackend | None:
         """What captures steps, of the first backend that was used; None if nothing does."""
         every = self._backends.values()
@@ -144,6 +155,8 @@ class ModelRunner:
     def free(self, slot: int) -> None:
         """Forget the sequence in `slot`; until the next prefill it only serves as padding."""
         self._held.pop(slot, None)
+        # The padding of the steps before has written into slots that nobody holds, too.
+        self.memory.release([slot] if self._held else range(self.num_slots))
         self._forget_batches()
 
     def release(self, reason: str) -> bool:

@@ -29,7 +29,8 @@ class SelfAttention(nn.Module):
         """One position of every row, x [B, C]; writes its key and value, then reads its strip."""
         query, key_value = self.qkv.forward(x).split_with_sizes(self._widths, dim=-1)
         if step.write is not None:
-            strips.view(-1, strips.shape[-1]).index_copy_(0, step.write, key_value)
+            kept = key_value.to(strips.dtype)
+            strips.view(-1, strips.shape[-1]).index_copy_(0, step.write, kept)
         return self.output.forward(_attend_strips(query, strips, step, self.pattern.num_heads))
 
 
@@ -87,7 +88,7 @@ def build_attention(
 
 def _attend_strips(query: Tensor, strips: Tensor, step: DecodeStep, num_heads: int) -> Tensor:
     num_rows, width = query.shape
-    key_value = strips.index_select(0, step.read)
+    key_value = strips.index_select(0, step.read).to(query.dtype)
     # [2, B, H, K, D] without copying: a strip holds key and value of each position side by side.
     key, value = key_value.view(num_rows, -1, 2, num_heads, width // num_heads).permute(
         2, 0, 3, 1, 4

@@ -13,6 +13,8 @@ that one decode step reads whole and contiguously.
 
 A slot is zeroed when a sequence is prefilled into it. Zeros matter twice: row 0 of PREVIOUS_ROW
 layers must see zeros, and places that are masked must be finite, because 0 * NaN is NaN.
+
+On a CPU a slot takes memory as its sequence fills it, and none when it is released.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,8 +25,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jukebox_core.config import AttentionKind, JukeboxPriorConfig, TransformerConfig
+from jukebox_core.prior.zero_pages import ZeroPages
 
 _NEVER = 2**62
+LARGEST_EXACT_WIDTH = 1024
+"""Up to this width, a prior on a CPU keeps keys and values as it computes them."""
 
 
 class DecodeStep(NamedTuple):
@@ -32,7 +37,7 @@ class DecodeStep(NamedTuple):
 
     read   int64 [B]           strip of each row
     write  int64 [B] | None    place in the flattened strips; None where nothing is written
-    bias   [B, 1, 1, K] | None added to the scores: 0 or -inf, in the dtype of the cache
+    bias   [B, 1, 1, K] | None added to the scores: 0 or -inf, in the dtype of the computation
     """
 
     read: Tensor
@@ -40,11 +45,32 @@ class DecodeStep(NamedTuple):
     bias: Tensor | None
 
 
+def strip_dtype(
+    config: JukeboxPriorConfig, dtype: torch.dtype, device: torch.device, *, int8_weights: bool
+) -> torch.dtype:
+    """Precision of keys and values of a prior that computes in `dtype`.
+
+    Large priors with int8 weights on a CPU keep them as float16: rounded so, they change the
+    distribution of a token by a small part of what the int8 weights do (docs/explanation/log.md),
+    and half of 0.8 GB a window. All others keep what they compute.
+    """
+    is_large = config.transformer.width > LARGEST_EXACT_WIDTH
+    is_half = device.type == "cpu" and dtype == torch.float32 and int8_weights and is_large
+    return torch.float16 if is_half else dtype
+
+
 class PriorCache:
-    """Static memory for `num_slots` sequences of one prior; a slot holds one window.
+    """Static addresses for `num_slots` sequences of one prior; a slot holds one window.
 
     layers              per layer, [num_slots * strips per slot, positions per strip, 2 A]
     position_embedding  float32 [num_slots, context_tokens, C]   conditioning of the music
+
+    Args:
+        config: of the prior.
+        num_slots: windows that it has room for.
+        device: where they are.
+        dtype: what the prior computes in.
+        strips: what keys and values are kept in, see `strip_dtype`; by default `dtype`.
     """
 
     def __init__(
@@ -54,42 +80,50 @@ class PriorCache:
         *,
         device: torch.device,
         dtype: torch.dtype,
+        strips: torch.dtype | None = None,
     ) -> None:
         self.config = config
         self.num_slots = num_slots
         stack = config.transformer
         shapes = {kind: _strip_shape(kind, config) for kind in set(stack.layers)}
-        self.layers: list[Tensor] = [
-            torch.zeros(
-                num_slots * shapes[kind][0],
-                shapes[kind][1],
-                2 * stack.attention_width,
+        slots = [
+            ZeroPages(
+                (num_slots, *shapes[kind], 2 * stack.attention_width),
                 device=device,
-                dtype=dtype,
+                dtype=strips or dtype,
             )
             for kind in stack.layers
         ]
-        self.position_embedding = torch.zeros(
-            num_slots, config.context_tokens, stack.width, device=device
+        self.layers: list[Tensor] = [pages.tensor.flatten(0, 1) for pages in slots]
+        added = ZeroPages(
+            (num_slots, config.context_tokens, stack.width), device=device, dtype=torch.float32
         )
+        self.position_embedding = added.tensor
+        self._pages = (*slots, added)
         self._planner = _StepPlanner(config, device, dtype)
 
     @property
     def num_bytes(self) -> int:
-        """Memory held by keys, values and conditioning."""
+        """Memory of keys, values and conditioning when all slots are full."""
         return sum(buffer.nbytes for buffer in (*self.layers, self.position_embedding))
 
     def begin(self, slots: Tensor, position_embedding: Tensor) -> None:
         """Forget what `slots` (int64 [B]) held and take over new conditioning [B, T, C]."""
-        for strips in self.layers:
-            strips.view(self.num_slots, -1).index_fill_(0, slots, 0.0)
+        for pages in self._pages[:-1]:
+            pages.clear(slots)
         self.position_embedding.index_copy_(0, slots, position_embedding)
+
+    def release(self, slots: Tensor) -> None:
+        """Give back the memory of `slots` (int64 [B]), whose sequences have ended."""
+        for pages in self._pages:
+            pages.release(slots)
 
     def write_prefix(self, layer: int, key_value: Tensor, slots: Tensor) -> None:
         """Keep of key_value [B, T, 2 A] (positions 0 .. T - 1) what later positions will read."""
         stack = self.config.transformer
         kind = stack.layers[layer]
         strips = self._slots(layer)
+        key_value = key_value.to(strips.dtype)
         num_tokens, block = key_value.shape[1], stack.block_tokens
         if kind is AttentionKind.COLUMN:
             padded = F.pad(key_value, (0, 0, 0, -num_tokens % block))

@@ -12,7 +12,7 @@ from jukebox_core.casts import Conversion, device_only, requested_dtype
 from jukebox_core.config import JukeboxPriorConfig
 from jukebox_core.prior.conditioner import UpperConditioner
 from jukebox_core.prior.int8_weights import Int8Projection, use_int8_weights
-from jukebox_core.prior.kv_cache import PriorCache
+from jukebox_core.prior.kv_cache import PriorCache, strip_dtype
 from jukebox_core.prior.label_embedding import NUM_FIXED_LABELS, LabelEmbedding
 from jukebox_core.prior.lyric_encoder import LyricEncoder
 from jukebox_core.prior.outputs import Conditioning, PriorOutput
@@ -331,16 +331,14 @@ class JukeboxPrior(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> PriorCache:
-        """Static memory for `num_slots` windows; by default beside the weights, in their dtype.
+        """Static addresses for `num_slots` windows; by default beside the weights, in their dtype.
 
         `dtype` must be the compute dtype at the time of use.
         """
-        return PriorCache(
-            self.config,
-            num_slots,
-            device=torch.device(device) if device is not None else self.position_embedding.device,
-            dtype=dtype or self.compute_dtype,
-        )
+        where = torch.device(device) if device is not None else self.position_embedding.device
+        computed = dtype or self.compute_dtype
+        strips = strip_dtype(self.config, computed, where, int8_weights=self.has_int8_weights)
+        return PriorCache(self.config, num_slots, device=where, dtype=computed, strips=strips)
 
     @torch.inference_mode()
     def prefill(

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from jukebox_core.engine import Engine
+from jukebox_core.models.released import released_config
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.prior.int8_weights import Int8Projection, quantize
 from jukebox_core.prior.projection import Projection
@@ -159,3 +160,53 @@ def test_an_int8_song_does_not_depend_on_its_company(backend):
             engine.submit(window.sequence(f"{number}"))
         found.append(run_to_end(engine))
     assert found[0] == found[1]
+
+
+@pytest.fixture
+def large_from_width_8(monkeypatch):
+    """Golden priors count as large: in int8 on a CPU they keep keys and values as float16."""
+    monkeypatch.setattr("jukebox_core.prior.kv_cache.LARGEST_EXACT_WIDTH", 8)
+
+
+def test_only_large_priors_with_int8_weights_keep_keys_and_values_in_half_precision(
+    large_from_width_8,
+):
+    whole, int8 = golden_prior("prior_5b"), int8_prior("prior_5b")
+    assert whole.allocate_cache(1).layers[0].dtype is torch.float32
+    cache = int8.allocate_cache(1)
+    assert {strips.dtype for strips in cache.layers} == {torch.float16}
+    assert cache.position_embedding.dtype is torch.float32
+    with torch.device("meta"):
+        released = JukeboxPrior(released_config("1b_lyrics").priors[2]).use_int8_weights()
+    halved = released.allocate_cache(1, device="cpu")
+    assert halved.layers[0].dtype is torch.float16
+    assert halved.num_bytes == pytest.approx(0.46e9, rel=0.05)
+
+
+@needs_a_compiler
+@pytest.mark.parametrize("name", ["odd", *PRIORS])
+def test_the_native_step_keeps_in_half_precision_what_the_plain_one_keeps(name, large_from_width_8):
+    prior = odd_prior().use_int8_weights() if name == "odd" else int8_prior(name)
+    codes = torch.randint(0, 50, (3, 35), generator=torch.Generator().manual_seed(5))
+    labels, upper = torch.zeros(3, 0, dtype=torch.int64), None
+    if name != "odd":
+        codes, labels = expected()[f"{name}.z_0"], expected()[f"{name}.y_0"]
+        upper = upper_codes(name, 0)
+    slots = torch.arange(len(codes)).flip(0)
+    caches, logits = [], []
+    for each in (prior, native(prior)):
+        cache = each.allocate_cache(len(codes))
+        each.prefill(codes[:, :4], each.condition(labels, upper), cache, slots)
+        for position in range(5, 35):
+            positions = torch.full((len(codes),), position)
+            ids = each.codes_to_ids(codes[:, position - 1])
+            last = each.decode(ids, positions, cache, slots)
+        caches.append(cache)
+        logits.append(last)
+    for plain, in_c in zip(caches[0].layers, caches[1].layers, strict=True):
+        assert plain.dtype is in_c.dtype is torch.float16
+        # Rounded to the nearest by both, of numbers that differ by rounding themselves.
+        atol = 2e-3 * plain.abs().max().item()
+        torch.testing.assert_close(in_c, plain, rtol=0, atol=atol)
+    largest = logits[0].abs().max().item()
+    torch.testing.assert_close(logits[1], logits[0], atol=2e-3 * largest, rtol=0)

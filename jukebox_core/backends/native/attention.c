@@ -1,6 +1,7 @@
 /* One position against the strips of its slot. */
 #include <math.h>
 
+#include "half.h"
 #include "native_step.h"
 
 #define WIDE 4 /* vectors of values that are summed at once */
@@ -33,42 +34,42 @@ static inline int reversed(int four_bits) {
   return (four_bits & 1) << 3 | (four_bits & 2) << 1 | (four_bits & 4) >> 1 | four_bits >> 3;
 }
 
-static inline float dot(const float *a, const float *b, int64_t width) {
+ALWAYS_INLINE float dot(const float *a, struct kept b, int64_t width) {
   vec sums = {0};
   int64_t i = 0;
-  for (; i + LANES <= width; i += LANES) sums += *(const vec *)(a + i) * *(const vec *)(b + i);
+  for (; i + LANES <= width; i += LANES) sums += *(const vec *)(a + i) * vector_at(b, i);
   float sum = sum_of(sums);
-  for (; i < width; i++) sum += a[i] * b[i];
+  for (; i < width; i++) sum += a[i] * number_at(b, i);
   return sum;
 }
 
 /* scores[p] = scale * query . keys[p] for 16 positions that are `stride` apart. */
-static inline void score_block(const float *query, const float *keys, int64_t stride,
+ALWAYS_INLINE void score_block(const float *query, struct kept keys, int64_t stride,
                                int64_t width, float scale, float *scores) {
   vec products[LANES] = {{0}};
   int64_t i = 0;
   for (; i + LANES <= width; i += LANES)
     for (int j = 0; j < LANES; j++)
-      products[j] += *(const vec *)(query + i) * *(const vec *)(keys + reversed(j) * stride + i);
+      products[j] += *(const vec *)(query + i) * vector_at(keys, reversed(j) * stride + i);
   *(vec *)scores = sums_of(products);
   for (; i < width; i++)
-    for (int j = 0; j < LANES; j++) scores[j] += query[i] * keys[j * stride + i];
+    for (int j = 0; j < LANES; j++) scores[j] += query[i] * number_at(keys, j * stride + i);
   *(vec *)scores *= scale;
 }
 
 /* scores [heads, num_visible] of all heads, a block of keys after the other. */
-static void score(const float *query, const float *strip, int64_t num_visible, int64_t width,
-                  int64_t num_heads, float *scores) {
+ALWAYS_INLINE void score(const float *query, struct kept strip, int64_t num_visible, int64_t width,
+                         int64_t num_heads, float *scores) {
   int64_t head_width = width / num_heads, stride = 2 * width, p = 0;
   float scale = 1.0f / sqrtf((float)head_width);
-  for (; p + LANES <= num_visible; p += LANES, strip += LANES * stride)
+  for (; p + LANES <= num_visible; p += LANES)
     for (int64_t h = 0; h < num_heads; h++)
-      score_block(query + h * head_width, strip + h * head_width, stride, head_width, scale,
-                  scores + h * num_visible + p);
-  for (; p < num_visible; p++, strip += stride)
+      score_block(query + h * head_width, from(strip, p * stride + h * head_width), stride,
+                  head_width, scale, scores + h * num_visible + p);
+  for (; p < num_visible; p++)
     for (int64_t h = 0; h < num_heads; h++)
       scores[h * num_visible + p] =
-          scale * dot(query + h * head_width, strip + h * head_width, head_width);
+          scale * dot(query + h * head_width, from(strip, p * stride + h * head_width), head_width);
 }
 
 /* Softmax without the division by the sum, which is returned. */
@@ -86,64 +87,64 @@ static float exponentials(float *scores, int64_t num_visible) {
 
 /* out = sum of weights[p] * values[p], where values are `stride` apart, for some vectors of columns
  * in two sums each; the weights of vector v begin at weights[v]. */
-static inline __attribute__((always_inline)) void weigh_vectors(
-    const int num_vectors, const float *const *weights, const float *values,
-    int64_t num_positions, int64_t stride, float *out) {
+ALWAYS_INLINE void weigh_vectors(const int num_vectors, const float *const *weights,
+                                 struct kept values, int64_t num_positions, int64_t stride,
+                                 float *out) {
   vec sums[2][WIDE] = {{{0}}};
   int64_t p = 0;
-  for (; p + 2 <= num_positions; p += 2, values += 2 * stride)
+  for (; p + 2 <= num_positions; p += 2, values = from(values, 2 * stride))
     for (int v = 0; v < num_vectors; v++) {
-      sums[0][v] += weights[v][p] * *(const vec *)(values + v * LANES);
-      sums[1][v] += weights[v][p + 1] * *(const vec *)(values + stride + v * LANES);
+      sums[0][v] += weights[v][p] * vector_at(values, v * LANES);
+      sums[1][v] += weights[v][p + 1] * vector_at(values, stride + v * LANES);
     }
   for (int v = 0; p < num_positions && v < num_vectors; v++)
-    sums[0][v] += weights[v][p] * *(const vec *)(values + v * LANES);
+    sums[0][v] += weights[v][p] * vector_at(values, v * LANES);
   for (int v = 0; v < num_vectors; v++) *(vec *)(out + v * LANES) = sums[0][v] + sums[1][v];
 }
 
 /* One head of any width. */
-static void weigh(const float *weights, int64_t num_positions, const float *values, int64_t stride,
-                  int64_t width, float *out) {
+ALWAYS_INLINE void weigh(const float *weights, int64_t num_positions, struct kept values,
+                         int64_t stride, int64_t width, float *out) {
   const float *same[WIDE] = {weights, weights, weights, weights};
   int64_t i = 0;
   for (; i + WIDE * LANES <= width; i += WIDE * LANES)
-    weigh_vectors(WIDE, same, values + i, num_positions, stride, out + i);
+    weigh_vectors(WIDE, same, from(values, i), num_positions, stride, out + i);
   for (; i + LANES <= width; i += LANES)
-    weigh_vectors(1, same, values + i, num_positions, stride, out + i);
+    weigh_vectors(1, same, from(values, i), num_positions, stride, out + i);
   for (int64_t rest = i; rest < width; rest++) out[rest] = 0;
   for (int64_t p = 0; i < width && p < num_positions; p++)
     for (int64_t rest = i; rest < width; rest++)
-      out[rest] += weights[p] * values[p * stride + rest];
+      out[rest] += weights[p] * number_at(values, p * stride + rest);
 }
 
 /* Heads that are one vector each. */
-static void weigh_narrow(const float *weights, int64_t num_positions, const float *values,
-                         int64_t stride, int64_t num_heads, float *out) {
+ALWAYS_INLINE void weigh_narrow(const float *weights, int64_t num_positions, struct kept values,
+                                int64_t stride, int64_t num_heads, float *out) {
   int64_t h = 0;
   for (; h + WIDE <= num_heads; h += WIDE) {
     const float *own[WIDE];
     for (int v = 0; v < WIDE; v++) own[v] = weights + (h + v) * num_positions;
-    weigh_vectors(WIDE, own, values + h * LANES, num_positions, stride, out + h * LANES);
+    weigh_vectors(WIDE, own, from(values, h * LANES), num_positions, stride, out + h * LANES);
   }
   for (; h < num_heads; h++) {
     const float *own = weights + h * num_positions;
-    weigh_vectors(1, &own, values + h * LANES, num_positions, stride, out + h * LANES);
+    weigh_vectors(1, &own, from(values, h * LANES), num_positions, stride, out + h * LANES);
   }
 }
 
 /* Softmax of one query over `num_visible` positions of a strip, for every head. */
-static void attend_strip(const float *query, const float *strip, int64_t num_visible,
-                         int64_t width, int64_t num_heads, float *scores, float *out) {
+ALWAYS_INLINE void attend_strip(const float *query, struct kept strip, int64_t num_visible,
+                                int64_t width, int64_t num_heads, float *scores, float *out) {
   int64_t head_width = width / num_heads, stride = 2 * width;
   float sums[num_heads];
   score(query, strip, num_visible, width, num_heads, scores);
   for (int64_t h = 0; h < num_heads; h++)
     sums[h] = exponentials(scores + h * num_visible, num_visible);
   if (head_width == LANES)
-    weigh_narrow(scores, num_visible, strip + width, stride, num_heads, out);
+    weigh_narrow(scores, num_visible, from(strip, width), stride, num_heads, out);
   else
     for (int64_t h = 0; h < num_heads; h++)
-      weigh(scores + h * num_visible, num_visible, strip + width + h * head_width, stride,
+      weigh(scores + h * num_visible, num_visible, from(strip, width + h * head_width), stride,
             head_width, out + h * head_width);
   for (int64_t i = 0; i < width; i++) out[i] /= sums[i / head_width];
 }
@@ -172,14 +173,40 @@ static struct place place_of(const struct stack *s, const struct layer *layer, i
   }
 }
 
+/* Once for each precision, so that neither asks for it inside a loop. */
+static void attend_floats(const struct layer *layer, const struct place *place, int64_t width,
+                          int64_t num_heads, const float *query, float *scores, float *out) {
+  int64_t at = place->strip * layer->strip_positions * 2 * width;
+  struct kept strip = {(const float *)layer->strips + at, 0};
+  attend_strip(query, strip, place->num_visible, width, num_heads, scores, out);
+}
+
+static void attend_halves(const struct layer *layer, const struct place *place, int64_t width,
+                          int64_t num_heads, const float *query, float *scores, float *out) {
+  int64_t at = place->strip * layer->strip_positions * 2 * width;
+  struct kept strip = {(const uint16_t *)layer->strips + at, 1};
+  attend_strip(query, strip, place->num_visible, width, num_heads, scores, out);
+}
+
+/* values [num_values] to place `at` of the strips. */
+static void keep(const struct layer *layer, int64_t at, const float *values, int64_t num_values) {
+  if (layer->has_halves) {
+    uint16_t *kept = (uint16_t *)layer->strips + at;
+    for (int64_t i = 0; i < num_values; i++) kept[i] = half_of(values[i]);
+  } else {
+    float *kept = (float *)layer->strips + at;
+    for (int64_t i = 0; i < num_values; i++) kept[i] = values[i];
+  }
+}
+
 void attend(const struct stack *s, const struct layer *layer, int64_t position, int64_t slot,
             const float *projected, float *scores, float *out) {
   int64_t width = s->attention_width;
   struct place place = place_of(s, layer, position, slot);
-  if (place.written >= 0) {
-    float *kept = layer->strips + place.written * 2 * width;
-    for (int64_t i = 0; i < 2 * width; i++) kept[i] = projected[width + i];
-  }
-  const float *strip = layer->strips + place.strip * layer->strip_positions * 2 * width;
-  attend_strip(projected, strip, place.num_visible, width, s->num_heads, scores, out);
+  if (place.written >= 0)
+    keep(layer, place.written * 2 * width, projected + width, 2 * width);
+  if (layer->has_halves)
+    attend_halves(layer, &place, width, s->num_heads, projected, scores, out);
+  else
+    attend_floats(layer, &place, width, s->num_heads, projected, scores, out);
 }

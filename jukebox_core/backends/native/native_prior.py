@@ -191,12 +191,14 @@ def _layer(layer: TransformerLayer, strips: Tensor) -> Layer:
         *(layer.attention_norm, query, attention.output),
         *(layer.mlp_norm, layer.mlp.input, layer.mlp.output),
     )
-    tensors = [strips, *(tensor for module in modules for tensor in _tensors(module))]
-    for tensor in tensors:
+    weights = [tensor for module in modules for tensor in _tensors(module)]
+    has_halves = strips.dtype is torch.float16
+    for tensor in weights if has_halves else [strips, *weights]:
         _check(tensor)
+    tensors = [strips, *weights]
     addresses = (None if tensor is None else tensor.data_ptr() for tensor in tensors)
     pointers = (ctypes.c_void_p * NUM_LAYER_POINTERS)(*addresses)
-    return Layer(KINDS.index(layer.kind), strips.shape[1], pointers)
+    return Layer(KINDS.index(layer.kind), strips.shape[1], has_halves, pointers)
 
 
 def _tensors(module: Projection | LayerNorm) -> Iterator[Tensor | None]:

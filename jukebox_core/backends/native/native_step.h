@@ -21,8 +21,8 @@ struct projection {
 
 struct layer {
   int64_t kind;
-  int64_t strip_positions;
-  float *strips; /* [strips, strip_positions, 2 A] */
+  int64_t strip_positions, has_halves;
+  void *strips; /* [strips, strip_positions, 2 A], float or half precision */
   const float *attention_norm_weight, *attention_norm_bias;
   struct projection query; /* with key and value behind it, except for LYRIC_ENCODER */
   struct projection attention_output;

@@ -24,6 +24,7 @@ class Layer(ctypes.Structure):
     _fields_ = (
         ("kind", ctypes.c_int64),
         ("strip_positions", ctypes.c_int64),
+        ("has_halves", ctypes.c_int64),
         ("pointers", ctypes.c_void_p * NUM_LAYER_POINTERS),
     )
 
