@@ -22,6 +22,7 @@ from jobs.errors import ApiKeysUnreadable, DataFolderMismatch, StoreUnavailable
 from jobs.files.shared_folder import SharedFolder
 from jobs.logs import configure_logging
 from jobs.setting_groups import InvalidSettings
+from jukebox_core.errors import BucketError
 
 _SHUTDOWN_SEC = 5
 """How long downloads may go on after a stop was asked for."""
@@ -91,6 +92,10 @@ def _check_data_folder(folder: SharedFolder) -> None:
         folder.check()
     except StoreUnavailable as error:
         # Nothing is written to the folder before the store has been asked.
+        logging.getLogger(__name__).warning("the data folder is not confirmed yet: %s", error)
+    except BucketError as error:
+        if not error.may_pass:
+            raise SystemExit(f"The API cannot start. {error}") from error
         logging.getLogger(__name__).warning("the data folder is not confirmed yet: %s", error)
     except (DataFolderMismatch, OSError) as error:
         raise SystemExit(f"The API cannot start. {error}") from error

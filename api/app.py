@@ -53,8 +53,8 @@ from api.web.routing import HeadLikeGet
 from api.web.streams import Streams
 from api.web.uploads import Uploads
 from jobs.api_keys import ApiKeyFile
-from jobs.files.artifacts import LocalArtifacts
-from jobs.files.assets import LocalAssets
+from jobs.files.artifacts import Artifacts
+from jobs.files.assets import Assets
 from jobs.files.shared_folder import SharedFolder
 from jobs.files.stored_bytes import StoredBytes
 from jobs.files.sweeper import Sweeper
@@ -96,8 +96,8 @@ def create_app(
     store: JobStore,
     watcher: JobWatcher,
     queue: JobQueue,
-    artifacts: LocalArtifacts,
-    assets: LocalAssets,
+    artifacts: Artifacts,
+    assets: Assets,
     catalog: ModelCatalog,
     keys: ApiKeyFile,
     folder: SharedFolder | None = None,
@@ -114,7 +114,7 @@ def create_app(
         queue=queue,
         artifacts=artifacts,
         assets=assets,
-        stored_bytes=StoredBytes(settings.data_dir / "artifacts", assets, store.owner_of),
+        stored_bytes=StoredBytes(artifacts, assets, store.owner_of),
         folder=folder,
         catalog=catalog,
         derived=DerivedFiles(artifacts, timeout_sec=settings.transcode_timeout_sec),
@@ -127,7 +127,7 @@ def create_app(
         withdrawals=Withdrawals(store, artifacts.remove_job),
         streams=Streams(max_all=settings.max_streams, max_per_owner=settings.max_streams_per_key),
         feed=JobFeed(watcher, stopping),
-        metrics=ApiMetrics(store, queue, settings.data_dir),
+        metrics=ApiMetrics(store, queue, settings.local_dir),
         stopping=stopping,
     )
     return _app_over(services, keys)

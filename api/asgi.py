@@ -7,13 +7,14 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.settings import ApiSettings
 from jobs.api_keys import ApiKeyFile
-from jobs.files.artifacts import LocalArtifacts
-from jobs.files.assets import LocalAssets
 from jobs.files.shared_folder import SharedFolder
 from jobs.queue import CeleryJobQueue
 from jobs.store import JobStore
 from jobs.store.watcher import JobWatcher
 from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
+
+STORAGE_PATIENCE_SEC = 10.0
+"""How long a client waits for a bucket that does not answer, before a 503."""
 
 
 def app() -> FastAPI:
@@ -26,13 +27,14 @@ def build_app(settings: ApiSettings) -> FastAPI:
     catalog = ModelCatalog(settings.models_dir, BUNDLED_MODELS)
     if fault := catalog.fault():
         logging.getLogger(__name__).warning("%s", fault)
+    storage = settings.open_storage(at_most_sec=STORAGE_PATIENCE_SEC)
     return create_app(
         settings,
         JobStore(settings.redis_url),
         JobWatcher(settings.redis_url),
         CeleryJobQueue(settings.redis_url),
-        LocalArtifacts(settings.data_dir / "artifacts"),
-        LocalAssets(settings.data_dir / "assets"),
+        storage.artifacts,
+        storage.assets,
         catalog,
         ApiKeyFile(settings.data_dir),
         SharedFolder(settings.data_dir, settings.redis_url),

@@ -27,8 +27,8 @@ from api.web.streams import Streams
 from api.web.uploads import Uploads
 from jobs.api_keys import Scope
 from jobs.errors import DataFolderMismatch, JobInTrash, JobNotFound
-from jobs.files.artifacts import LocalArtifacts
-from jobs.files.assets import LocalAssets
+from jobs.files.artifacts import Artifacts
+from jobs.files.assets import Assets
 from jobs.files.shared_folder import SharedFolder
 from jobs.files.stored_bytes import StoredBytes
 from jobs.queue import JobQueue
@@ -54,8 +54,8 @@ class Services:
     store: JobStore
     watcher: JobWatcher
     queue: JobQueue
-    artifacts: LocalArtifacts
-    assets: LocalAssets
+    artifacts: Artifacts
+    assets: Assets
     stored_bytes: StoredBytes
     folder: SharedFolder | None
     catalog: ModelCatalog

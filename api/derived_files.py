@@ -22,7 +22,7 @@ from fastapi.concurrency import run_in_threadpool
 from api.web.errors import ApiError, storage_failed
 from api.web.fair_slots import FairSlots
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
-from jobs.files.artifacts import LocalArtifacts, analysis_name, peaks_name
+from jobs.files.artifacts import Artifacts, analysis_name, peaks_name
 from jukebox_core.audio.files import DISK_REFUSED_STATUS
 from jukebox_core.audio.peaks import Peaks, read_peaks
 from jukebox_core.audio.spectrogram import Loudness, picture, read_analysis
@@ -49,7 +49,7 @@ class DerivedFiles:
     not be made.
     """
 
-    def __init__(self, artifacts: LocalArtifacts, *, timeout_sec: float) -> None:
+    def __init__(self, artifacts: Artifacts, *, timeout_sec: float) -> None:
         self._artifacts, self._timeout_sec = artifacts, timeout_sec
         self._locks: dict[tuple[str, str], tuple[asyncio.Lock, int]] = {}
         self._slots = FairSlots(_MAX_CHILDREN)
@@ -67,13 +67,13 @@ class DerivedFiles:
     async def peaks(self, job_id: str, name: str, *, owner: str | None = None) -> Peaks:
         """The peaks of the sound `name`, in the resolution that is kept."""
         make = partial(self._made, job_id, name, peaks_name(name), program="peaks", owner=owner)
-        return await _parsed(make, read_peaks)
+        return await _parsed(make, read_peaks, partial(self._artifacts.discard, job_id))
 
     async def analysis(self, job_id: str, name: str, *, owner: str | None = None) -> Loudness:
         """What spectrograms of the sound `name` are drawn from."""
         wanted = analysis_name(name)
         make = partial(self._made, job_id, name, wanted, program="spectrogram", owner=owner)
-        return await _parsed(make, read_analysis)
+        return await _parsed(make, read_analysis, partial(self._artifacts.discard, job_id))
 
     async def tagged(
         self, job_id: str, name: str, tags: SongTags, *, sound: str, owner: str | None = None
@@ -171,14 +171,18 @@ class DerivedFiles:
             raise _failed("the encoder gave up")
 
 
-async def _parsed(make: Callable[[], Awaitable[Path]], parse: Callable[[Path], Result]) -> Result:
+async def _parsed(
+    make: Callable[[], Awaitable[Path]],
+    parse: Callable[[Path], Result],
+    discard: Callable[[str], None],
+) -> Result:
     """What is in a derived file; one that is damaged is made again, once."""
     path = await make()
     try:
         return await run_in_threadpool(parse, path)
     except ValueError as error:
         _log.warning("making a damaged file again: %s", error)
-        path.unlink(missing_ok=True)
+        await run_in_threadpool(discard, path.name)
     path = await make()
     try:
         return await run_in_threadpool(parse, path)

@@ -15,7 +15,7 @@ from fastapi.concurrency import run_in_threadpool
 from numpy.typing import NDArray
 
 from jobs.errors import ArtifactNotFound, JobNotFound, RecordUnreadable, StoreUnavailable
-from jobs.files.artifacts import LocalArtifacts
+from jobs.files.artifacts import Artifacts
 from jobs.files.growing_sound import GrowingRow, longest_rows
 from jobs.record.job import Job, Output
 from jobs.store import JobStore
@@ -76,7 +76,7 @@ class LiveTake:
     def __init__(
         self,
         store: JobStore,
-        artifacts: LocalArtifacts,
+        artifacts: Artifacts,
         job: Job,
         sample: int,
         *,

@@ -5,26 +5,23 @@ may use it, and losing the store opens no door. Where the file is, keys are need
 of them were revoked.
 """
 
-import fcntl
 import hashlib
 import hmac
 import json
-import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 
 from jobs.errors import ApiKeyNotFound, ApiKeysUnreadable
+from jobs.files.documents import open_documents
+from jukebox_core.buckets import Place
 
 FILE_NAME = "api-keys.json"
 _TOKEN = re.compile(r"jbx_([0-9a-f]{16})_[0-9a-f]{64}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
-_FileState = tuple[int, int, int]
 
 
 class Scope(StrEnum):
@@ -47,11 +44,14 @@ class ApiKey:
 
 
 class ApiKeyFile:
-    """The keys of one data folder. Made for threads; a change is seen at the next request."""
+    """The keys of one data folder. Made for threads.
 
-    def __init__(self, data_dir: Path) -> None:
-        self._path = data_dir / FILE_NAME
-        self._seen: tuple[_FileState, Mapping[str, ApiKey]] | None = None
+    A change is seen at the next request; where the folder lies in a bucket, a second later.
+    """
+
+    def __init__(self, data_dir: Place) -> None:
+        self._documents = open_documents(data_dir)
+        self._seen: tuple[Hashable, Mapping[str, ApiKey]] | None = None
 
     @property
     def exists(self) -> bool:
@@ -89,30 +89,36 @@ class ApiKeyFile:
         chosen = tuple(scope for scope in Scope if scope in set(scopes))
         if not chosen:
             raise ValueError("a key without a scope allows nothing")
-        with self._locked():
-            kept = self._read()
-            if any(key.name == name for key in kept.values()):
+        key_id = secrets.token_hex(8)
+        token = f"jbx_{key_id}_{secrets.token_hex(32)}"
+        key = ApiKey(
+            id=key_id,
+            name=name,
+            scopes=chosen,
+            sha256=_sha256(token),
+            created_at=datetime.now(UTC),
+        )
+
+        def add(content: bytes | None) -> bytes:
+            kept = self._parsed(content)
+            if any(each.name == name for each in kept.values()):
                 raise ValueError(f"a key is called {name!r} already: revoke it first")
-            key_id = secrets.token_hex(8)
-            token = f"jbx_{key_id}_{secrets.token_hex(32)}"
-            key = ApiKey(
-                id=key_id,
-                name=name,
-                scopes=chosen,
-                sha256=_sha256(token),
-                created_at=datetime.now(UTC),
-            )
-            self._write({**kept, key_id: key})
+            return _to_json({**kept, key_id: key})
+
+        self._documents.change(FILE_NAME, add)
         return key, token
 
     def revoke(self, name: str) -> None:
         """Forget a key, at once. Raises ApiKeyNotFound, ApiKeysUnreadable, OSError."""
-        with self._locked():
-            kept = self._read()
+
+        def remove(content: bytes | None) -> bytes:
+            kept = self._parsed(content)
             left = {key_id: key for key_id, key in kept.items() if key.name != name}
             if len(left) == len(kept):
                 raise ApiKeyNotFound(name)
-            self._write(left)
+            return _to_json(left)
+
+        self._documents.change(FILE_NAME, remove)
 
     def _by_id(self) -> Mapping[str, ApiKey]:
         state = self._state()
@@ -124,46 +130,37 @@ class ApiKeyFile:
             self._seen = seen
         return seen[1]
 
-    def _state(self) -> _FileState | None:
+    def _state(self) -> Hashable | None:
         """What differs between two versions of the file, each of which is a new one."""
         try:
-            status = self._path.stat()
-        except FileNotFoundError:
-            return None
+            return self._documents.version(FILE_NAME)
         except OSError as error:
-            raise _unreadable(self._path, error) from error
-        return status.st_ino, status.st_mtime_ns, status.st_size
+            raise self._unreadable(error) from error
 
     def _read(self) -> dict[str, ApiKey]:
         try:
-            entries = json.loads(self._path.read_text(encoding="utf-8"))["keys"]
-            keys = [_key_of(entry) for entry in entries]
-        except FileNotFoundError:
+            content = self._documents.read(FILE_NAME)
+        except OSError as error:
+            raise self._unreadable(error) from error
+        return self._parsed(content)
+
+    def _parsed(self, content: bytes | None) -> dict[str, ApiKey]:
+        if content is None:
             return {}
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise _unreadable(self._path, error) from error
+        try:
+            keys = [_key_of(entry) for entry in json.loads(content)["keys"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._unreadable(error) from error
         return {key.id: key for key in keys}
 
-    def _write(self, keys: Mapping[str, ApiKey]) -> None:
-        entries = [
-            asdict(key) | {"created_at": key.created_at.isoformat()} for key in keys.values()
-        ]
-        draft = self._path.with_suffix(".draft")
-        draft.unlink(missing_ok=True)
-        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
-            json.dump({"keys": entries}, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self._path)
+    def _unreadable(self, error: Exception) -> ApiKeysUnreadable:
+        where = self._documents.where(FILE_NAME)
+        return ApiKeysUnreadable(f"the API keys in {where} cannot be read: {error}")
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Two who change the file at once change it one after the other."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+
+def _to_json(keys: Mapping[str, ApiKey]) -> bytes:
+    entries = [asdict(key) | {"created_at": key.created_at.isoformat()} for key in keys.values()]
+    return json.dumps({"keys": entries}, indent=1).encode()
 
 
 def _sha256(token: str) -> str:
@@ -178,7 +175,3 @@ def _key_of(entry: Mapping[str, str]) -> ApiKey:
         sha256=entry["sha256"],
         created_at=datetime.fromisoformat(entry["created_at"]),
     )
-
-
-def _unreadable(path: Path, error: Exception) -> ApiKeysUnreadable:
-    return ApiKeysUnreadable(f"the API keys in {path} cannot be read: {error}")

@@ -1,18 +1,22 @@
 """What the settings of API, worker and webhook process have in common."""
 
 import logging
+import math
 import os
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, PlainValidator, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from jobs.files.storage import Storage, open_storage
 from jobs.setting_groups import GROUP_OF, GROUPS, PREFIX, InvalidSettings, read_group
 from jobs.store.sentinel_url import SentinelUrl, is_sentinel_url
+from jukebox_core.buckets import Place, read_place
+from jukebox_core.errors import BucketError
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +32,12 @@ def check_redis_url(url: str) -> str:
     if is_sentinel_url(url):
         SentinelUrl.parse(url)
     return url
+
+
+def default_cache_dir() -> Path:
+    """Where programs of this user keep what can be had again (XDG Base Directory)."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return Path(base or Path.home() / ".cache", "jukebox")
 
 
 class ServiceSettings(BaseSettings):
@@ -47,9 +57,34 @@ class ServiceSettings(BaseSettings):
         AfterValidator(check_redis_url),
         Field(validation_alias="REDIS_URL", repr=False),
     ]
-    data_dir: Path = Path("data")
+    data_dir: Annotated[Place, PlainValidator(read_place)] = Path("data")
+    cache_dir: Annotated[Path, Field(default_factory=default_cache_dir)]
+    cache_bytes: Annotated[int, Field(ge=0)] = 4_000_000_000
+    storage_patience_sec: Annotated[float, Field(gt=0, le=250)] = 120.0
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @property
+    def local_dir(self) -> Path:
+        """The folder of this machine whose disk fills: that of the data, or of the cache."""
+        return self.data_dir if isinstance(self.data_dir, Path) else self.cache_dir
+
+    def open_storage(self, *, at_most_sec: float | None = None) -> Storage:
+        """The files of the service, in `data_dir`.
+
+        at_most_sec  bounds `storage_patience_sec`, where a person waits
+
+        Raises InvalidSettings.
+        """
+        try:
+            return open_storage(
+                self.data_dir,
+                cache_dir=self.cache_dir,
+                cache_bytes=self.cache_bytes,
+                patience_sec=min(self.storage_patience_sec, at_most_sec or math.inf),
+            )
+        except BucketError as error:
+            raise InvalidSettings(f"{self.refusal} {PREFIX}DATA_DIR: {error}") from error
 
     @classmethod
     def settings_customise_sources(

@@ -7,12 +7,15 @@ JukeboxError
 ├── ModelNotFound      no model of that name is there
 ├── CheckpointError    a weights file does not fit the model it was loaded for
 ├── DownloadError      a file could not be fetched whole
+├── BucketError        object storage refuses, or does not answer
 ├── LicenceError       the terms of somebody's weights were not accepted
 ├── AudioError         sound cannot be read, written or encoded
 ├── FeatureError       activations are asked for that a model cannot give
 ├── TrainingError      a model cannot be trained with what was given
 └── SamplingError      drawing codes went wrong
 """
+
+import errno
 
 
 class JukeboxError(Exception):
@@ -49,6 +52,20 @@ class CheckpointError(JukeboxError):
 
 class DownloadError(JukeboxError):
     """A file could not be fetched whole."""
+
+
+class BucketError(JukeboxError, OSError):
+    """Object storage refuses, or does not answer; the message says what to do.
+
+    It counts as an error of the disk that the bucket stands for. `may_pass`: by itself, soon.
+    """
+
+    def __init__(self, message: str, *, may_pass: bool = False) -> None:
+        super().__init__(errno.EIO, message)
+        self.message, self.may_pass = message, may_pass
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class LicenceError(JukeboxError):

@@ -26,6 +26,7 @@ pytest_plugins = [
     "pytester",
     "tests.fixtures.at_once",
     "tests.fixtures.models",
+    "tests.fixtures.s3_server",
     "tests.fixtures.selection",
     "tests.fixtures.servers",
 ]

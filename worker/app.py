@@ -10,7 +10,6 @@ import torch
 from celery import Celery, signals
 
 from jobs.errors import DataFolderMismatch, StoreUnavailable
-from jobs.files.artifacts import LocalArtifacts
 from jobs.files.shared_folder import SharedFolder
 from jobs.queue import RUN_STAGE_TASK, CeleryJobQueue, celery_app, queue_name
 from jobs.record.job import Stage
@@ -19,6 +18,7 @@ from jobs.setting_groups import InvalidSettings
 from jobs.store import JobStore
 from jukebox_core.backends.choose import Target
 from jukebox_core.engine.overlap import OverlapMode, RowBudget
+from jukebox_core.errors import BucketError
 from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
 from jukebox_core.models.placed_priors import decide_placement
 from jukebox_core.prior.int8_weights import Weights
@@ -87,7 +87,7 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
             settings.redis_url, max_attempts=settings.max_attempts, on_ended=metrics.end_job
         ),
         queue=CeleryJobQueue(settings.redis_url),
-        artifacts=LocalArtifacts(settings.data_dir / "artifacts"),
+        artifacts=settings.open_storage().artifacts,
         catalog=catalog,
         engine=EngineThread(
             ModelShelf(load, max_models=settings.max_models), on_broken=_end_at_once
@@ -174,6 +174,11 @@ def _wait_for_shared_folder(settings: WorkerSettings) -> None:
             return
         except StoreUnavailable as error:
             log.warning("waiting for the job store: %s", error)
+            time.sleep(_STORE_RETRY_SEC)
+        except BucketError as error:
+            if not error.may_pass:
+                raise InvalidSettings(f"The worker cannot start. {error}") from error
+            log.warning("waiting for the bucket: %s", error)
             time.sleep(_STORE_RETRY_SEC)
         except (DataFolderMismatch, OSError) as error:
             raise InvalidSettings(f"The worker cannot start. {error}") from error

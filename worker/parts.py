@@ -3,7 +3,7 @@
 import threading
 from dataclasses import dataclass, field
 
-from jobs.files.artifacts import LocalArtifacts
+from jobs.files.artifacts import Artifacts
 from jobs.queue import JobQueue
 from jobs.store import JobStore
 from jukebox_core.engine.overlap import RowBudget
@@ -22,7 +22,7 @@ class WorkerParts:
     settings: WorkerSettings
     store: JobStore
     queue: JobQueue
-    artifacts: LocalArtifacts
+    artifacts: Artifacts
     catalog: ModelCatalog
     engine: EngineThread
     device_name: str

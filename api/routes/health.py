@@ -51,7 +51,7 @@ def get_system(services: ServicesDep) -> SystemView:
 
 def _disk(settings: ApiSettings) -> DiskView | None:
     try:
-        usage = shutil.disk_usage(settings.data_dir)
+        usage = shutil.disk_usage(settings.local_dir)
     except OSError:  # the log tells of it where something is written
         return None
     return DiskView(

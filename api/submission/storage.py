@@ -16,7 +16,7 @@ def check_room(services: Services, owner: str | None, *, more_bytes: int = 0) ->
         StoreUnavailable: nobody can tell now.
     """
     settings = services.settings
-    free_bytes = _free_bytes(settings.data_dir)
+    free_bytes = _free_bytes(settings.local_dir)
     if free_bytes - more_bytes < settings.min_free_bytes:
         raise storage_failed()
     limit_bytes = settings.max_stored_bytes_per_key

@@ -11,12 +11,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from api.web.errors import ApiError, problem_response, storage_failed
+from api.web.errors import ApiError, problem_response, storage_failed, storage_unavailable
 from api.web.jobs_errors import problem_of
 from api.web.routing import allowed_methods, path_with_other_slash
 from api.web.validation_errors import problem_of_validation
 from jobs.errors import JobsError
 from jukebox_core.disk_errors import FULL_DISK_ERRNOS
+from jukebox_core.errors import BucketError
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +48,9 @@ async def _jobs_error(request: Request, error: JobsError) -> Response:
 
 
 async def _os_error(request: Request, error: OSError) -> Response:
+    if isinstance(error, BucketError):
+        _log.error("%s %s: %s", request.method, request.scope["path"], error)
+        return problem_response(request, storage_unavailable())
     if error.errno not in FULL_DISK_ERRNOS:
         return await _unexpected(request, error)
     _log.error("the disk refuses in %s %s: %s", request.method, request.scope["path"], error)

@@ -150,6 +150,16 @@ def storage_failed(error: OSError | None = None) -> ApiError:
     )
 
 
+def storage_unavailable() -> ApiError:
+    """The 503 for a bucket that does not answer, or refuses; the log tells the operator why."""
+    return ApiError(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "storage_unavailable",
+        "The files of the service cannot be reached at the moment. Try again soon.",
+        headers={"Retry-After": str(UNAVAILABLE_RETRY_SEC)},
+    )
+
+
 def store_unavailable() -> ApiError:
     """The 503 for a job store that does not answer."""
     return ApiError(

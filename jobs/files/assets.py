@@ -1,7 +1,7 @@
 """What clients have sent to begin songs with: sound and codes, a folder for each, for good or none.
 
-A folder gets its name when everything in it is on disk. Jobs copy what they need, so that an asset
-may be deleted at any time.
+Jobs copy what they need, so that an asset may be deleted at any time. `Assets` is what the service
+asks for; `LocalAssets` keeps them in a folder, `bucket_assets.py` in object storage.
 """
 
 import json
@@ -11,8 +11,9 @@ import re
 import secrets
 import shutil
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -30,8 +31,8 @@ AssetKind = Literal["audio", "codes"]
 
 _ASSET_ID = re.compile(r"asset_[0-9a-f]{32}", re.ASCII)
 _DRAFT_PREFIX = ".draft-"
-_FACTS_NAME = "asset.json"
-_CONTENT_NAMES: Mapping[AssetKind, str] = {"audio": "sound", "codes": "codes.safetensors"}
+FACTS_NAME = "asset.json"
+CONTENT_NAMES: Mapping[AssetKind, str] = {"audio": "sound", "codes": "codes.safetensors"}
 _OLD_SOUND_NAME = "sound.wav"
 """Until 0.1 sound was stored decoded, as 16-bit mono WAV."""
 
@@ -71,8 +72,62 @@ class Asset:
     owner: str | None = None
 
 
-class LocalAssets:
-    """Assets beneath `root`."""
+class Assets(ABC):
+    """All assets. Every method may raise OSError when the storage refuses."""
+
+    @abstractmethod
+    def draft(self) -> AbstractContextManager[Path]:
+        """A folder to put a new asset together in; at the end it is gone, unless it was kept."""
+
+    @abstractmethod
+    def keep(self, content: Path, asset: Asset) -> None:
+        """Make an asset of a file in a draft's folder. Raises ValueError for an id that is none."""
+
+    @abstractmethod
+    def get(self, asset_id: str) -> Asset:
+        """What is known of an asset. Raises AssetNotFound."""
+
+    @abstractmethod
+    def path(self, asset: Asset) -> Path:
+        """Where its sound or its codes lie. Raises AssetNotFound when it was deleted meanwhile."""
+
+    @abstractmethod
+    def stored_bytes(self, asset_id: str) -> int:
+        """What an asset takes up. Raises AssetNotFound."""
+
+    @abstractmethod
+    def all_stored_bytes(self) -> dict[str, int]:
+        """What each asset takes up, in no order."""
+
+    @abstractmethod
+    def delete(self, asset_id: str) -> None:
+        """Forget an asset and its file, at once and altogether. Raises AssetNotFound."""
+
+    @abstractmethod
+    def delete_older(self, kept_sec: float) -> list[str]:
+        """Forget the assets that came longer ago than this; returns their ids.
+
+        One that cannot be removed stays, and keeps none of the others.
+        """
+
+
+def asset_to_json(asset: Asset) -> str:
+    """An asset as it is stored. Raises ValueError for an id that is none."""
+    if not is_asset_id(asset.id):
+        raise ValueError(f"{asset.id!r} was not made by new_asset_id")
+    return json.dumps(asdict(asset) | {"created_at": asset.created_at.isoformat()})
+
+
+def asset_from_json(text: str | bytes) -> Asset:
+    """An asset as it was stored, by this release or another."""
+    facts = json.loads(text)
+    # A newer release may have written more of it.
+    known = {name: facts[name] for name in facts.keys() & _FIELDS}
+    return Asset(**{**known, "created_at": datetime.fromisoformat(facts["created_at"])})
+
+
+class LocalAssets(Assets):
+    """Assets beneath `root`. A folder gets its name when everything in it is on disk."""
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
@@ -91,33 +146,28 @@ class LocalAssets:
 
     def keep(self, content: Path, asset: Asset) -> None:
         """Make an asset of a file in a draft's folder. Raises ValueError for an id that is none."""
-        if not is_asset_id(asset.id):
-            raise ValueError(f"{asset.id!r} was not made by new_asset_id")
+        facts = asset_to_json(asset)
         with self.draft() as folder:
-            kept = folder / _CONTENT_NAMES[asset.kind]
+            kept = folder / CONTENT_NAMES[asset.kind]
             content.replace(kept)
-            facts = asdict(asset) | {"created_at": asset.created_at.isoformat()}
-            (folder / _FACTS_NAME).write_text(json.dumps(facts), encoding="utf-8")
-            for path in (kept, folder / _FACTS_NAME, folder):
+            (folder / FACTS_NAME).write_text(facts, encoding="utf-8")
+            for path in (kept, folder / FACTS_NAME, folder):
                 _sync(path)
             folder.rename(self._root / asset.id)
         _sync(self._root)
 
     def get(self, asset_id: str) -> Asset:
         """What is known of an asset. Raises AssetNotFound."""
-        path = self._folder(asset_id) / _FACTS_NAME
+        path = self._folder(asset_id) / FACTS_NAME
         try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
+            return asset_from_json(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             raise AssetNotFound(asset_id) from None
-        # A newer release may have written more of it.
-        known = {name: facts[name] for name in facts.keys() & _FIELDS}
-        return Asset(**{**known, "created_at": datetime.fromisoformat(facts["created_at"])})
 
     def path(self, asset: Asset) -> Path:
         """Where its sound or its codes lie. Raises AssetNotFound when it was deleted meanwhile."""
         folder = self._folder(asset.id)
-        path = folder / _CONTENT_NAMES[asset.kind]
+        path = folder / CONTENT_NAMES[asset.kind]
         if asset.kind == "audio" and not path.is_file():
             path = folder / _OLD_SOUND_NAME
         if not path.is_file():
@@ -131,12 +181,15 @@ class LocalAssets:
         except FileNotFoundError:
             raise AssetNotFound(asset_id) from None
 
-    def ids(self) -> list[str]:
-        """Every asset there is, in no order."""
-        try:
-            return [entry.name for entry in os.scandir(self._root) if is_asset_id(entry.name)]
-        except FileNotFoundError:
-            return []
+    def all_stored_bytes(self) -> dict[str, int]:
+        """What each asset takes up, in no order."""
+        found = {}
+        with suppress(FileNotFoundError):
+            for entry in os.scandir(self._root):
+                if is_asset_id(entry.name):
+                    with suppress(AssetNotFound):
+                        found[entry.name] = self.stored_bytes(entry.name)
+        return found
 
     def delete(self, asset_id: str) -> None:
         """Forget an asset and its file, at once and altogether. Raises AssetNotFound."""
@@ -155,7 +208,7 @@ class LocalAssets:
         gone = []
         for folder in self._root.glob("asset_*"):
             try:
-                if time.time() - (folder / _FACTS_NAME).stat().st_mtime > kept_sec:
+                if time.time() - (folder / FACTS_NAME).stat().st_mtime > kept_sec:
                     self.delete(folder.name)
                     gone.append(folder.name)
             except (FileNotFoundError, AssetNotFound):

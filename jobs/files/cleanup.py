@@ -1,7 +1,7 @@
 """Which files of a job its record still means, and the removal of all others."""
 
 from jobs.errors import JobNotFound
-from jobs.files.artifacts import LocalArtifacts, alignment_name
+from jobs.files.artifacts import Artifacts, alignment_name
 from jobs.record.job import Job
 from jobs.store import JobStore
 
@@ -16,7 +16,7 @@ def names_to_keep(job: Job) -> set[str]:
     return {MANIFEST_NAME, *sounds, *times, *filter(None, named)} | {f.name for f in job.windows}
 
 
-def remove_leftovers(store: JobStore, artifacts: LocalArtifacts, job_id: str) -> None:
+def remove_leftovers(store: JobStore, artifacts: Artifacts, job_id: str) -> None:
     """Delete what no record names: all of a job that is gone, what is over of one that is there.
 
     Files of the present claim stay while it may be running. Raises StoreUnavailable, OSError,

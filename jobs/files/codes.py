@@ -4,14 +4,14 @@ import os
 from collections.abc import Mapping
 
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
-from jobs.files.artifacts import LocalArtifacts
+from jobs.files.artifacts import Artifacts
 from jobs.files.stored_codes import CodesSpool, OpenFile, StoredCodes
 from jobs.record.job import Job
 from jukebox_core.channels import spread_rows
 from jukebox_core.units import Level
 
 
-def kept_codes(artifacts: LocalArtifacts, job: Job) -> dict[str, StoredCodes]:
+def kept_codes(artifacts: Artifacts, job: Job) -> dict[str, StoredCodes]:
     """Codes of every level that was begun, int32 [rows, T], coarsest first, on disk.
 
     There is a row for each sample; of a stereo song two in the levels below the top, see
@@ -32,7 +32,7 @@ def kept_codes(artifacts: LocalArtifacts, job: Job) -> dict[str, StoredCodes]:
     return kept
 
 
-def _open_all(artifacts: LocalArtifacts, job: Job, name: str | None) -> Mapping[str, StoredCodes]:
+def _open_all(artifacts: Artifacts, job: Job, name: str | None) -> Mapping[str, StoredCodes]:
     if name is None:
         return {}
     try:
@@ -42,7 +42,7 @@ def _open_all(artifacts: LocalArtifacts, job: Job, name: str | None) -> Mapping[
 
 
 def _from_windows(
-    artifacts: LocalArtifacts, job: Job, level: str, prompt: Mapping[str, StoredCodes]
+    artifacts: Artifacts, job: Job, level: str, prompt: Mapping[str, StoredCodes]
 ) -> StoredCodes | None:
     """The prompt and the windows behind it, put together in a file that has no name."""
     windows, plan = job.codes_of(level), job.plan[level]
@@ -69,11 +69,12 @@ def _from_windows(
         except (KeyError, ValueError):
             return None
         spool.append(rows)
-    for window in windows:
-        if window.start != spool.num_tokens:
-            break
-        try:
-            spool.append(artifacts.read_codes(job.id, window))
-        except (ArtifactNotFound, ArtifactCorrupt, ValueError):
-            break
+    with artifacts.read_ahead(job.id, windows):
+        for window in windows:
+            if window.start != spool.num_tokens:
+                break
+            try:
+                spool.append(artifacts.read_codes(job.id, window))
+            except (ArtifactNotFound, ArtifactCorrupt, ValueError):
+                break
     return spool.codes()

@@ -6,6 +6,7 @@ each begins anew, and makes the same samples.
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -53,20 +54,41 @@ class GrowingSound:
         self._path.unlink(missing_ok=True)
 
 
-@dataclass(frozen=True, slots=True)
-class GrowingRow:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrowingRow(ABC):
     """A row of a level as one claim makes it."""
 
-    path: Path
     fence: int
     level: str
     row: int
 
+    @property
+    @abstractmethod
+    def num_frames(self) -> int:
+        """Samples that are there; 0 when they are gone."""
+
+    @abstractmethod
+    def read(self, start: int, num_frames: int) -> NDArray[np.int16]:
+        """Samples from `start` on, int16 [num_frames] or fewer; none when they are gone."""
+
+
+def level_and_row(name: str) -> tuple[str, int] | None:
+    """What such a file is the sound of; None for any other name."""
+    match = _NAME.fullmatch(name)
+    return (match[1], int(match[2])) if match is not None else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalGrowingRow(GrowingRow):
+    """A row in a file of this machine."""
+
+    path: Path
+
     @classmethod
-    def of(cls, path: Path, fence: int, name: str) -> "GrowingRow | None":
+    def of(cls, path: Path, fence: int, name: str) -> "LocalGrowingRow | None":
         """The file of this name, without what says that it is unfinished; None if it is none."""
-        match = _NAME.fullmatch(name)
-        return match and cls(path=path, fence=fence, level=match[1], row=int(match[2]))
+        found = level_and_row(name)
+        return found and cls(path=path, fence=fence, level=found[0], row=found[1])
 
     @property
     def num_frames(self) -> int:

@@ -4,14 +4,14 @@ A worker with a data folder of its own would finish jobs whose files the API nev
 process compares the token in its folder with the one in the store before it takes part.
 """
 
-import os
 import secrets
-from contextlib import suppress
 from pathlib import Path
 
 from jobs.errors import DataFolderMismatch, StoreUnavailable
+from jobs.files.documents import open_documents
 from jobs.files.private_folder import make_private_folder
 from jobs.store.connection import connect, errors_as_store_unavailable
+from jukebox_core.buckets import Place
 
 TOKEN_FILE_NAME = "folder-token"
 STORE_KEY = "jukebox:data_folder"
@@ -24,8 +24,9 @@ _PRIVATE_FOLDERS = ("artifacts", "assets")
 class SharedFolder:
     """The data folder of one process; `check` asks the store until it has agreed once."""
 
-    def __init__(self, data_dir: Path, redis_url: str) -> None:
-        self._path = data_dir.absolute() / TOKEN_FILE_NAME
+    def __init__(self, data_dir: Place, redis_url: str) -> None:
+        self._place = data_dir.absolute() if isinstance(data_dir, Path) else data_dir
+        self._documents = open_documents(self._place)
         self._redis_url = redis_url
         self._is_confirmed = False
 
@@ -56,38 +57,27 @@ class SharedFolder:
         if own != known:
             raise DataFolderMismatch(self._sentence(own, str(known)))
         for name in _PRIVATE_FOLDERS:
-            if (self._path.parent / name).is_dir():
-                make_private_folder(self._path.parent / name)
+            folder = self._place / name
+            if isinstance(folder, Path) and folder.is_dir():
+                make_private_folder(folder)
         self._is_confirmed = True
 
     def _read(self) -> str | None:
-        with suppress(FileNotFoundError):
-            return self._path.read_text(encoding="ascii", errors="replace").strip()
-        return None
+        content = self._documents.read(TOKEN_FILE_NAME)
+        return content.decode("ascii", "replace").strip() if content is not None else None
 
     def _create(self) -> str:
         """Write a new token unless another process was faster; returns the one that is there."""
-        self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         token = secrets.token_hex(_NUM_TOKEN_BYTES)
-        unfinished = self._path.with_name(f".{TOKEN_FILE_NAME}-{token}")
-        try:
-            with unfinished.open("x", encoding="ascii") as file:
-                file.write(f"{token}\n")
-                file.flush()
-                os.fsync(file.fileno())
-            # A link, unlike a rename, never replaces a file that is there.
-            with suppress(FileExistsError):
-                os.link(unfinished, self._path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        self._documents.create(TOKEN_FILE_NAME, f"{token}\n".encode("ascii"))
         return self._read() or token
 
     def _sentence(self, own: str | None, known: str) -> str:
         found = "has no token" if own is None else "belongs to another job store"
         return (
-            f"JUKEBOX_DATA_DIR={self._path.parent} {found}, and the job store at REDIS_URL is used "
+            f"JUKEBOX_DATA_DIR={self._place} {found}, and the job store at REDIS_URL is used "
             "with another data folder. The API and all workers must share one folder: mount the "
             "same one everywhere. If this is the right folder (it was restored from a backup, or "
-            f"replaces one that is lost), write {known} into {self._path} and start again; if the "
-            f"store is the wrong one, correct REDIS_URL"
+            f"replaces one that is lost), write {known} into {self._place / TOKEN_FILE_NAME} and "
+            "start again; if the store is the wrong one, correct REDIS_URL"
         )

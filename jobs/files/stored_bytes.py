@@ -1,15 +1,13 @@
 """How much each API key has on the disk: counted from the files, so a crash changes nothing."""
 
-import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 
 from jobs.errors import AssetNotFound, JobNotFound
-from jobs.files.assets import LocalAssets
-from jobs.record.job import is_job_id
+from jobs.files.artifacts import Artifacts
+from jobs.files.assets import Assets
 
 _FRESH_SEC = 30.0
 _COUNTS_PER_SEC = 1.0
@@ -27,13 +25,13 @@ class StoredBytes:
 
     def __init__(
         self,
-        artifacts_dir: Path,
-        assets: LocalAssets,
+        artifacts: Artifacts,
+        assets: Assets,
         owner_of: Callable[[str], str | None],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._artifacts_dir, self._assets, self._owner_of = artifacts_dir, assets, owner_of
+        self._artifacts, self._assets, self._owner_of = artifacts, assets, owner_of
         self._clock = clock
         self._lock = threading.Lock()
         self._owners: dict[str, str] = {}
@@ -70,20 +68,19 @@ class StoredBytes:
         began = self._clock()
         counted: Counter[str | None] = Counter()
         owners: dict[str, str] = {}
-        for job_id in _names(self._artifacts_dir):
-            if is_job_id(job_id):
-                owner = self._owner_of_job(job_id)
-                if owner is not None:
-                    owners[job_id] = owner
-                counted[owner] += _bytes_below(self._artifacts_dir / job_id)
-        for asset_id in self._assets.ids():
+        for job_id, num_bytes in self._artifacts.stored_bytes().items():
+            owner = self._owner_of_job(job_id)
+            if owner is not None:
+                owners[job_id] = owner
+            counted[owner] += num_bytes
+        for asset_id, num_bytes in self._assets.all_stored_bytes().items():
             try:
                 owner = self._owner_of_asset(asset_id)
-                if owner is not None:
-                    owners[asset_id] = owner
-                counted[owner] += self._assets.stored_bytes(asset_id)
             except AssetNotFound:
                 continue
+            if owner is not None:
+                owners[asset_id] = owner
+            counted[owner] += num_bytes
         self._owners, self._bytes = owners, counted
         self._counted_at = self._clock()
         self._counting_sec = self._counted_at - began
@@ -100,20 +97,3 @@ class StoredBytes:
         if asset_id in self._owners:
             return self._owners[asset_id]
         return self._assets.get(asset_id).owner
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return [entry.name for entry in os.scandir(folder)]
-    except FileNotFoundError:
-        return []
-
-
-def _bytes_below(folder: Path) -> int:
-    num_bytes = 0
-    try:
-        for entry in os.scandir(folder):
-            num_bytes += entry.stat(follow_symlinks=False).st_size
-    except (FileNotFoundError, NotADirectoryError):  # deleted meanwhile
-        return num_bytes
-    return num_bytes

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 from jobs.errors import RecordUnreadable, StoreUnavailable
-from jobs.files.artifacts import LocalArtifacts
-from jobs.files.assets import LocalAssets
+from jobs.files.artifacts import Artifacts
+from jobs.files.assets import Assets
 from jobs.files.cleanup import remove_leftovers
 from jobs.store import JobStore
 from jobs.store.older_records import OlderRecordsWalk
@@ -28,8 +28,8 @@ class Sweeper(threading.Thread):
     def __init__(
         self,
         store: JobStore,
-        artifacts: LocalArtifacts,
-        assets: LocalAssets,
+        artifacts: Artifacts,
+        assets: Assets,
         *,
         every_sec: float,
         kept_assets_sec: float | None = None,

@@ -6,16 +6,14 @@ kept.
 """
 
 import base64
-import fcntl
 import hashlib
 import hmac
-import os
 import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 from jobs.errors import SecretsUnreadable
+from jobs.files.documents import open_documents
+from jukebox_core.buckets import Place
 
 FILE_NAME = "webhook-roots"
 PREFIX = "whsec_"
@@ -26,8 +24,8 @@ _MAX_ROOTS = 2
 class WebhookSecrets:
     """The secrets of one data folder. The file is made when it is first needed."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self._path = data_dir / FILE_NAME
+    def __init__(self, data_dir: Place) -> None:
+        self._documents = open_documents(data_dir)
 
     def of(self, owner: str | None) -> tuple[str, ...]:
         """The secrets of one API key (None: where none is needed), the newest first.
@@ -41,54 +39,48 @@ class WebhookSecrets:
 
         Raises SecretsUnreadable.
         """
-        with self._locked():
-            self._write([secrets.token_bytes(_ROOT_BYTES), *self._read()][:_MAX_ROOTS])
+        self._change(
+            lambda content: [secrets.token_bytes(_ROOT_BYTES), *self._parsed(content)][:_MAX_ROOTS]
+        )
 
     def _roots(self) -> list[bytes]:
         roots = self._read()
         if roots:
             return roots
-        with self._locked():
-            if not self._read():
-                self._write([secrets.token_bytes(_ROOT_BYTES)])
+        # Of two who make the file at once, the second finds it made.
+        self._change(lambda content: self._parsed(content) or [secrets.token_bytes(_ROOT_BYTES)])
         return self._read()
 
     def _read(self) -> list[bytes]:
         """No roots when there is no file. Raises SecretsUnreadable."""
         try:
-            roots = [bytes.fromhex(line) for line in self._path.read_text("ascii").splitlines()]
-        except FileNotFoundError:
+            return self._parsed(self._documents.read(FILE_NAME))
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def _parsed(self, content: bytes | None) -> list[bytes]:
+        if content is None:
             return []
-        except (OSError, ValueError) as error:
-            raise _unreadable(self._path, error) from error
+        try:
+            roots = [bytes.fromhex(line) for line in content.decode("ascii").splitlines()]
+        except ValueError as error:
+            raise self._unreadable(error) from error
         if not roots or any(len(root) != _ROOT_BYTES for root in roots):
-            raise _unreadable(self._path, ValueError("it is damaged"))
+            raise self._unreadable(ValueError("it is damaged"))
         return roots
 
-    def _write(self, roots: Sequence[bytes]) -> None:
-        draft = self._path.with_suffix(".draft")
-        try:
-            draft.unlink(missing_ok=True)
-            fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "w", encoding="ascii") as file:
-                file.writelines(f"{root.hex()}\n" for root in roots)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(self._path)
-        except OSError as error:
-            raise _unreadable(self._path, error) from error
+    def _change(self, change: Callable[[bytes | None], Sequence[bytes]]) -> None:
+        def content_after(content: bytes | None) -> bytes:
+            return "".join(f"{root.hex()}\n" for root in change(content)).encode("ascii")
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Of two who make the file at once, the second finds it made."""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            lock = self._path.with_suffix(".lock").open("w")
+            self._documents.change(FILE_NAME, content_after)
         except OSError as error:
-            raise _unreadable(self._path, error) from error
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> SecretsUnreadable:
+        where = self._documents.where(FILE_NAME)
+        return SecretsUnreadable(f"the webhook secrets in {where} cannot be used: {error}")
 
 
 def sign(secrets_of_owner: Sequence[str], message_id: str, timestamp: int, body: bytes) -> str:
@@ -108,7 +100,3 @@ def _signature(secret: str, content: bytes) -> str:
 def _derive(root: bytes, owner: str | None) -> str:
     text = f"webhook secret of {owner or 'anyone'}"
     return PREFIX + base64.b64encode(hmac.digest(root, text.encode(), hashlib.sha256)).decode()
-
-
-def _unreadable(path: Path, error: Exception) -> SecretsUnreadable:
-    return SecretsUnreadable(f"the webhook secrets in {path} cannot be used: {error}")

@@ -14,8 +14,8 @@ import redis
 from api.app import create_app
 from api.settings import ApiSettings
 from jobs.api_keys import ApiKeyFile
-from jobs.files.artifacts import LocalArtifacts
 from jobs.files.assets import LocalAssets
+from jobs.files.local_artifacts import LocalArtifacts
 from jobs.queue import CeleryJobQueue
 from jobs.store import JobEvent, JobStore
 from jobs.store.watcher import JobWatcher

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from jobs.files.artifacts import LocalArtifacts
+from jobs.files.local_artifacts import LocalArtifacts
 from jobs.record.job import Job, JobError, LevelMetrics, LevelProgress, Output, Stage
 from jobs.store import Claim, JobStore
 from jukebox_core.channels import spread_rows

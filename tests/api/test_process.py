@@ -18,7 +18,7 @@ import redis
 
 from cli.local.stack import free_port
 from jobs.api_keys import FILE_NAME, ApiKeyFile, Scope
-from jobs.files.artifacts import LocalArtifacts
+from jobs.files.local_artifacts import LocalArtifacts
 from jobs.store import JobStore
 from tests.api.conftest import song
 from tests.api.scripted_worker import ScriptedWorker

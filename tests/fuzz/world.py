@@ -11,7 +11,7 @@ import numpy as np
 from cli.local.embedded_redis import EmbeddedRedis
 from jobs.api_keys import ApiKeyFile, Scope
 from jobs.errors import JobsError
-from jobs.files.artifacts import LocalArtifacts
+from jobs.files.local_artifacts import LocalArtifacts
 from jobs.record.job import Job, JobStatus
 from jukebox_core.alignment.formats import to_json
 from jukebox_core.alignment.times import lyric_times

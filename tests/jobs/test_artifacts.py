@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
-from jobs.files.artifacts import ABANDONED_AFTER_SEC, LocalArtifacts, analysis_name, peaks_name
+from jobs.files.artifacts import ABANDONED_AFTER_SEC, analysis_name, peaks_name
+from jobs.files.local_artifacts import LocalArtifacts
 from jobs.record.job import new_job_id
 from tests.fixtures.ids import NOBODYS_JOB
 

@@ -9,8 +9,8 @@ import secrets
 import pytest
 
 from cli.local.processes import ChildProcess
-from jobs.files.artifacts import LocalArtifacts
 from jobs.files.assets import LocalAssets
+from jobs.files.local_artifacts import LocalArtifacts
 from jobs.files.private_folder import make_private_folder
 from jobs.logs import HIDDEN, JsonFormatter, TextFormatter, configure_logging
 from jobs.record.job import new_job_id

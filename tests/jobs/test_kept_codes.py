@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jobs.files.artifacts import LocalArtifacts
 from jobs.files.codes import kept_codes
+from jobs.files.local_artifacts import LocalArtifacts
 from jobs.record.job import Job, LevelPlan, new_job_id
 from tests.jobs.records import new_job
 

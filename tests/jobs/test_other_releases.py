@@ -7,8 +7,8 @@ import pytest
 import redis
 
 from jobs.errors import RecordUnreadable
-from jobs.files.artifacts import LocalArtifacts
 from jobs.files.assets import LocalAssets
+from jobs.files.local_artifacts import LocalArtifacts
 from jobs.files.sweeper import Sweeper
 from jobs.record.codec import RECORD_FORMAT
 from jobs.record.job import JobStatus, Stage

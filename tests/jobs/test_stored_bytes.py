@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from jobs.errors import JobNotFound
-from jobs.files.artifacts import LocalArtifacts
 from jobs.files.assets import Asset, LocalAssets, new_asset_id
+from jobs.files.local_artifacts import LocalArtifacts
 from jobs.files.stored_bytes import StoredBytes
 from jobs.record.job import new_job_id
 
@@ -22,9 +22,7 @@ class Disk:
         self.stored = self.new_count()
 
     def new_count(self) -> StoredBytes:
-        return StoredBytes(
-            self.root / "artifacts", self.assets, self._owner_of, clock=lambda: self.now_sec
-        )
+        return StoredBytes(self.artifacts, self.assets, self._owner_of, clock=lambda: self.now_sec)
 
     def _owner_of(self, job_id: str) -> str:
         self.num_asked += 1

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from jobs.errors import AssetNotFound, JobNotFound, StoreUnavailable
-from jobs.files.artifacts import LocalArtifacts
 from jobs.files.assets import Asset, LocalAssets, new_asset_id
+from jobs.files.local_artifacts import LocalArtifacts
 from jobs.files.sweeper import Sweeper
 from jobs.record.job import JobStatus, Stage
 from jobs.store import JobStore

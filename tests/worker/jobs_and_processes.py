@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from jobs.files.artifacts import LocalArtifacts
+from jobs.files.local_artifacts import LocalArtifacts
 from jobs.queue import CeleryJobQueue
 from jobs.record.job import Job, JobStatus, Stage, new_job_id
 from jobs.record.request import JobRequest

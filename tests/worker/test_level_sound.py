@@ -11,7 +11,8 @@ import redis
 import soundfile
 import torch
 
-from jobs.files.artifacts import LocalArtifacts, peaks_name
+from jobs.files.artifacts import peaks_name
+from jobs.files.local_artifacts import LocalArtifacts
 from jobs.record.codec import output_field, to_json
 from jobs.record.job import JobStatus, Stage, new_job_id
 from jobs.store.scripts import record_key

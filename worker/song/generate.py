@@ -313,12 +313,13 @@ class SongGenerator:
         """Fill in the windows that are kept and intact, of each segment up to the first gap."""
         claim = self._lease.claim
         files = {file.start: file for file in claim.job.codes_of(level.run.level.label)}
-        for segment in level.run.segments:
-            while not segment.is_done:
-                file = files.get(segment.next_window.first_new)
-                if file is None or not self._read_window(segment, file):
-                    break
-                del files[file.start]
+        with self._worker.artifacts.read_ahead(claim.job.id, list(files.values())):
+            for segment in level.run.segments:
+                while not segment.is_done:
+                    file = files.get(segment.next_window.first_new)
+                    if file is None or not self._read_window(segment, file):
+                        break
+                    del files[file.start]
         level.num_kept = level.run.num_taken
         if files:
             names = [file.name for file in files.values()]

@@ -1,0 +1,369 @@
+"""Object storage: objects below a URL at S3, Google Cloud Storage, Azure or a compatible server.
+
+`obstore` makes the requests, and finds credentials, region and endpoint as each provider documents
+(`AWS_*`, `GOOGLE_*`, `AZURE_*`; instance metadata; web identity). It repeats what a server answers
+with 429 or 5xx, and connections that break. No torch.
+"""
+
+import hashlib
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from jukebox_core.errors import BucketError
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+Result = TypeVar("Result")
+
+SCHEMES = ("s3://", "gs://", "az://")
+
+_PART_BYTES = 8 << 20
+_PARTS_AT_ONCE = 2
+_CHUNK_BYTES = 1 << 20
+_ATTEMPTS = 3
+_SHA256 = "sha256"
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT")
+_CODE = re.compile(r"<Code>(\w{1,64})</Code>")
+_STATUS = re.compile(r"status code: (\d{3}[ \w]{0,32})")
+_CREDENTIAL_CODES = frozenset(
+    {
+        *("AccessDenied", "AuthenticationFailed", "AuthorizationHeaderMalformed", "ExpiredToken"),
+        *("InvalidAccessKeyId", "InvalidToken", "RequestTimeTooSkewed", "SignatureDoesNotMatch"),
+        *("TokenRefreshRequired", "RequestExpired"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BucketUrl:
+    """The URL of a bucket, or of what lies below a prefix in one, without a slash at its end."""
+
+    url: str
+
+    def __str__(self) -> str:
+        return self.url
+
+    def __truediv__(self, name: str) -> "BucketUrl":
+        return BucketUrl(f"{self.url}/{name}")
+
+
+Place = Path | BucketUrl
+"""A folder of this machine, or one in a bucket."""
+
+
+def is_bucket_url(text: str) -> bool:
+    """Whether `text` names a bucket rather than a folder."""
+    return text.startswith(SCHEMES)
+
+
+def read_place(value: object) -> Place:
+    """A folder or a bucket, as settings and options name it.
+
+    Raises:
+        ValueError: the URL has another scheme, no bucket, or a query.
+    """
+    if isinstance(value, Path | BucketUrl):
+        return value
+    text = str(value)
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return Path(text)
+    if not is_bucket_url(text) or not rest[:1].strip("/") or set(text) & set("?#@ "):
+        raise ValueError(
+            f"{scheme}://... is neither a folder nor a bucket: write a path, or one of "
+            f"{', '.join(f'{each}BUCKET/PREFIX' for each in SCHEMES)} without a query. "
+            "Credentials come from the environment (AWS_ACCESS_KEY_ID and the like)"
+        )
+    return BucketUrl(text.rstrip("/"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObject:
+    """An object as a bucket lists it; `changed_at` in seconds since 1970, by the bucket's clock."""
+
+    key: str
+    num_bytes: int
+    etag: str
+    changed_at: float
+
+
+class ObjectChanged(Exception):
+    """An object is not the version that a conditional write expected."""
+
+
+class Bucket:
+    """The objects below one URL; keys are relative to it. Made for threads. All methods block.
+
+    Every method raises BucketError when the bucket refuses, or has not answered for `patience_sec`.
+    """
+
+    def __init__(self, url: BucketUrl, *, patience_sec: float = 60.0) -> None:
+        self.url, self._patience_sec = url, patience_sec
+        self._store = _open(url, patience_sec)
+
+    def check(self) -> None:
+        """Make sure that the bucket is there and lets itself be read."""
+        with self._errors():
+            next(iter(_obstore().list(self._store, "", chunk_size=1)), None)
+
+    def below(self, prefix: str) -> Iterator[StoredObject]:
+        """All objects whose keys begin with the folder `prefix`, in the order of their keys."""
+        with self._errors():
+            for batch in _obstore().list(self._store, prefix):
+                yield from (_stored(meta) for meta in batch)
+
+    def folders(self, prefix: str) -> list[str]:
+        """Names of what lies directly below the folder `prefix` and is a folder itself."""
+        with self._errors():
+            found = _obstore().list_with_delimiter(self._store, prefix)
+        return [str(each).rstrip("/").rpartition("/")[2] for each in found["common_prefixes"]]
+
+    def head(self, key: str) -> StoredObject:
+        """Size and version of an object. Raises FileNotFoundError."""
+        with self._errors(key):
+            return _stored(_obstore().head(self._store, key))
+
+    def read(self, key: str) -> tuple[bytes, StoredObject]:
+        """A small object, whole. Raises FileNotFoundError."""
+
+        def attempt() -> tuple[bytes, StoredObject]:
+            found = _obstore().get(self._store, key)
+            content, stored = bytes(found.bytes()), _stored(found.meta)
+            digest = hashlib.sha256(content).hexdigest()
+            self._compare(stored, found.attributes, len(content), digest)
+            return content, stored
+
+        return self._again(key, attempt)
+
+    def metadata(self, key: str) -> tuple[Mapping[str, str], StoredObject]:
+        """What was noted with an object when it was written. Raises FileNotFoundError."""
+        with self._errors(key):
+            found = _obstore().get(self._store, key)
+            return {str(name): text for name, text in found.attributes.items()}, _stored(found.meta)
+
+    def read_part(self, key: str, start: int, end: int) -> bytes:
+        """Bytes `start` to `end` of an object, the last not included. Raises FileNotFoundError."""
+        return self._again(
+            key, lambda: bytes(_obstore().get_range(self._store, key, start=start, end=end))
+        )
+
+    def download(self, key: str, target: Path) -> StoredObject:
+        """Write an object to `target`, in little memory; what arrives is checked by its hash.
+
+        Raises FileNotFoundError; OSError when the disk refuses.
+        """
+
+        def attempt() -> StoredObject:
+            found = _obstore().get(self._store, key)
+            stored = _stored(found.meta)
+            num_bytes, digest = _copy(found.stream(min_chunk_size=_CHUNK_BYTES), target)
+            self._compare(stored, found.attributes, num_bytes, digest)
+            return stored
+
+        return self._again(key, attempt)
+
+    def upload(
+        self, key: str, path: Path, *, metadata: Mapping[str, str] | None = None
+    ) -> StoredObject:
+        """Write a file to an object, which appears whole or not at all."""
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        attributes = {_SHA256: sha256, **(metadata or {})}
+        with self._errors(key):
+            written = _obstore().put(
+                self._store,
+                key,
+                path,
+                attributes=attributes,
+                chunk_size=_PART_BYTES,
+                max_concurrency=_PARTS_AT_ONCE,
+            )
+        return _written(key, path.stat().st_size, written)
+
+    def write(
+        self,
+        key: str,
+        content: bytes,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        instead_of: StoredObject | None = None,
+        is_new: bool = False,
+    ) -> StoredObject:
+        """Write a small object whole: over any other, over one version only, or over none.
+
+        Raises:
+            ObjectChanged: it is not (any more) what `instead_of` says, or is there already.
+        """
+        mode: Any = "create" if is_new else "overwrite"
+        if instead_of is not None:
+            mode = {"e_tag": instead_of.etag}
+        attributes = {_SHA256: hashlib.sha256(content).hexdigest(), **(metadata or {})}
+        with self._errors(key):
+            written = _obstore().put(
+                self._store, key, content, attributes=attributes, mode=mode, use_multipart=False
+            )
+        return _written(key, len(content), written)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete objects; those that are gone already do no harm."""
+        doomed = list(keys)
+        if doomed:
+            with self._errors():
+                _obstore().delete(self._store, doomed)
+
+    def signed_url(self, key: str, seconds: float) -> str:
+        """A URL that anybody may download the object from, for so long."""
+        with self._errors(key):
+            return str(_obstore().sign(self._store, "GET", key, timedelta(seconds=seconds)))
+
+    def _named(self, key: str) -> str:
+        return f"{self.url}/{key}" if key else str(self.url)
+
+    def _compare(
+        self, stored: StoredObject, noted: Mapping[str, str], num_bytes: int, sha256: str
+    ) -> None:
+        if num_bytes != stored.num_bytes or noted.get(_SHA256, sha256) != sha256:
+            raise BucketError(
+                f"{self._named(stored.key)} does not arrive as it was written", may_pass=True
+            )
+
+    def _again(self, key: str, attempt: Callable[[], Result]) -> Result:
+        """The result of an attempt; of a few, where what arrives is cut off or damaged."""
+        until = time.monotonic() + self._patience_sec
+        for number in range(1, _ATTEMPTS + 1):
+            try:
+                with self._errors(key):
+                    return attempt()
+            except BucketError as error:
+                if not error.may_pass or number == _ATTEMPTS or time.monotonic() > until:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    @contextmanager
+    def _errors(self, key: str = "") -> Iterator[None]:
+        """Errors of obstore as ours."""
+        from obstore import exceptions
+
+        try:
+            yield
+        except (exceptions.PreconditionError, exceptions.AlreadyExistsError) as error:
+            raise ObjectChanged(key) from error
+        except FileNotFoundError as error:
+            if error.errno is not None:  # of this machine's disk
+                raise
+            if "NoSuchBucket" in str(error):
+                raise self._no_bucket() from error
+            raise FileNotFoundError(f"{self._named(key)} is not there") from error
+        except exceptions.BaseError as error:
+            refused = self._refusal(error)
+            if refused is not None:
+                raise refused from error
+            raise BucketError(
+                f"{self._named(key)} cannot be reached at the moment ({_reason(error)})",
+                may_pass=True,
+            ) from error
+
+    def _refusal(self, error: Exception) -> BucketError | None:
+        """For what a repetition does not mend."""
+        from obstore import exceptions
+
+        code = _CODE.search(str(error))
+        if code is not None and code[1] in ("NoSuchBucket", "ContainerNotFound"):
+            return self._no_bucket()
+        is_denied = isinstance(
+            error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError
+        )
+        if is_denied or (code is not None and code[1] in _CREDENTIAL_CODES):
+            return BucketError(
+                f"{self.url} refuses the credentials of this process ({_reason(error)}): check "
+                f"{_credentials_of(self.url)}, what they allow, and the clock of this machine"
+            )
+        return None
+
+    def _no_bucket(self) -> BucketError:
+        return BucketError(
+            f"there is no bucket for {self.url}: create it, or correct the URL, the region "
+            "(AWS_REGION) or the endpoint (AWS_ENDPOINT_URL)"
+        )
+
+
+def _open(url: BucketUrl, patience_sec: float) -> "ObjectStore":
+    _obstore()
+    from obstore.exceptions import BaseError
+    from obstore.store import from_url
+
+    # A server without TLS has to be named in the environment, so somebody means it.
+    allow_http = any(os.environ.get(name, "").startswith("http://") for name in _ENDPOINTS)
+    try:
+        return from_url(
+            url.url,
+            client_options={"allow_http": allow_http, "timeout": "60s", "connect_timeout": "5s"},
+            retry_config={
+                "max_retries": 100,
+                "retry_timeout": timedelta(seconds=patience_sec),
+                "backoff": {"max_backoff": timedelta(seconds=5)},
+            },
+        )
+    except (BaseError, ValueError) as error:
+        raise BucketError(f"{url} cannot be used: {_reason(error)}") from error
+
+
+def _obstore() -> Any:  # noqa: ANN401
+    """The library, imported where it is first used. Raises BucketError where it is missing."""
+    try:
+        import obstore
+    except ImportError as error:
+        raise BucketError(
+            "buckets need the library obstore: pip install 'jukebox-service[bucket]'"
+        ) from error
+    return obstore
+
+
+def _stored(meta: Mapping[str, Any]) -> StoredObject:
+    return StoredObject(
+        key=meta["path"],
+        num_bytes=meta["size"],
+        etag=meta["e_tag"] or "",
+        changed_at=meta["last_modified"].timestamp(),
+    )
+
+
+def _written(key: str, num_bytes: int, result: Mapping[str, Any]) -> StoredObject:
+    return StoredObject(key=key, num_bytes=num_bytes, etag=result["e_tag"] or "", changed_at=0.0)
+
+
+def _copy(chunks: Iterable[bytes], target: Path) -> tuple[int, str]:
+    digest, num_bytes = hashlib.sha256(), 0
+    with target.open("wb") as file:
+        for chunk in chunks:
+            digest.update(chunk)
+            num_bytes += len(chunk)
+            file.write(chunk)
+    return num_bytes, digest.hexdigest()
+
+
+def _reason(error: Exception) -> str:
+    """Status and code of an answer, or what the connection broke with; never a whole page."""
+    text = str(error)
+    status, code = _STATUS.search(text), _CODE.search(text)
+    if status is not None:
+        return " ".join([status[1].strip(), *([code[1]] if code is not None else [])])
+    return text.partition("\n")[0].rpartition(" - ")[2][:200]
+
+
+def _credentials_of(url: BucketUrl) -> str:
+    match url.url.partition("://")[0]:
+        case "gs":
+            return "GOOGLE_APPLICATION_CREDENTIALS"
+        case "az":
+            return "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY"
+        case _:
+            return "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_REGION"
