@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from cli.outputs import OutputPath, output_path
+from jukebox_core.buckets import Place, read_place
 from jukebox_core.errors import LabelError
 from jukebox_core.labels import decode_text, normalize_line_breaks
 
@@ -16,12 +17,47 @@ DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
 DEFAULT_DATA_DIR = Path("jukebox-data")
 
 Url = Annotated[str, typer.Option("--url", envvar="JUKEBOX_URL", help="URL of the service.")]
+
+
+def _local_folder(text: str | Path) -> Path:
+    """Raises typer.BadParameter for the URL of a bucket."""
+    if "://" in str(text):
+        raise typer.BadParameter(
+            f"{text} is no folder of this machine, which this command needs: name one with "
+            "--data-dir or --models-dir"
+        )
+    return Path(text)
+
+
+def _place(text: str | Path) -> Place:
+    """Raises typer.BadParameter for a URL that is not that of a bucket."""
+    try:
+        return read_place(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 DataDir = Annotated[
     Path,
     typer.Option(
-        "--data-dir", envvar="JUKEBOX_DATA_DIR", help="Directory for jobs, songs, logs and models."
+        "--data-dir",
+        envvar="JUKEBOX_DATA_DIR",
+        help="Directory for jobs, songs, logs and models.",
+        parser=_local_folder,
+        metavar="DIRECTORY",
     ),
 ]
+DataPlace = Annotated[
+    Path,
+    typer.Option(
+        "--data-dir",
+        envvar="JUKEBOX_DATA_DIR",
+        help="Directory of the service, or its URL in object storage.",
+        parser=_place,
+        metavar="DIRECTORY|URL",
+    ),
+]
+"""A `Place`, in words that typer takes for a type."""
 ModelsDir = Annotated[
     Path | None,
     typer.Option(

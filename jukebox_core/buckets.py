@@ -33,6 +33,8 @@ _SHA256 = "sha256"
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT")
 _CODE = re.compile(r"<Code>(\w{1,64})</Code>")
 _STATUS = re.compile(r"status code: (\d{3}[ \w]{0,32})")
+_CREDENTIAL_SERVERS = ("169.254.169.254", "metadata.google.internal")
+"""Asked inside a provider's network when the environment names no credentials."""
 _CREDENTIAL_CODES = frozenset(
     {
         *("AccessDenied", "AuthenticationFailed", "AuthorizationHeaderMalformed", "ExpiredToken"),
@@ -278,6 +280,10 @@ class Bucket:
         code = _CODE.search(str(error))
         if code is not None and code[1] in ("NoSuchBucket", "ContainerNotFound"):
             return self._no_bucket()
+        if any(server in str(error) for server in _CREDENTIAL_SERVERS):
+            return BucketError(
+                f"there are no credentials for {self.url}: set {_credentials_of(self.url)}"
+            )
         is_denied = isinstance(
             error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError
         )

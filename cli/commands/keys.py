@@ -31,7 +31,7 @@ def create(
         typer.Option(help="Comma-separated scopes: submit, read, admin (full access to all jobs)."),
     ] = "submit,read",
     as_json: options.AsJson = False,
-    data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
+    data_dir: options.DataPlace = options.DEFAULT_DATA_DIR,
 ) -> None:
     """Create an API key and print it once.
 
@@ -39,7 +39,7 @@ def create(
     """
     try:
         key, token = ApiKeyFile(data_dir).create(name, _scopes(scopes))
-    except (JobsError, ValueError) as error:
+    except (JobsError, OSError, ValueError) as error:
         raise UsageError(str(error)) from error
     if as_json:
         print_json(_as_dict(key) | {"key": token})
@@ -55,7 +55,7 @@ def create(
 
 @keys_app.command("list")
 def list_keys(
-    as_json: options.AsJson = False, data_dir: options.DataDir = options.DEFAULT_DATA_DIR
+    as_json: options.AsJson = False, data_dir: options.DataPlace = options.DEFAULT_DATA_DIR
 ) -> None:
     """List key names and ids, not the keys.
 
@@ -63,7 +63,7 @@ def list_keys(
     """
     try:
         keys = ApiKeyFile(data_dir).all_keys()
-    except JobsError as error:
+    except (JobsError, OSError) as error:
         raise UsageError(str(error)) from error
     if as_json:
         print_json([_as_dict(key) for key in keys])
@@ -79,14 +79,14 @@ def list_keys(
 
 
 @keys_app.command("revoke")
-def revoke(name: Name, data_dir: options.DataDir = options.DEFAULT_DATA_DIR) -> None:
+def revoke(name: Name, data_dir: options.DataPlace = options.DEFAULT_DATA_DIR) -> None:
     """Revoke an API key immediately.
 
     Its jobs are kept; keys with the scope `admin` can access them.
     """
     try:
         ApiKeyFile(data_dir).revoke(name)
-    except JobsError as error:
+    except (JobsError, OSError) as error:
         raise UsageError(str(error)) from error
     notes().print(f"{escape(name)} is revoked.")
 

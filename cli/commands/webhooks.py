@@ -23,13 +23,13 @@ def secret(
         str | None, typer.Argument(help="Name of an API key; omit if the service has no keys.")
     ] = None,
     as_json: options.AsJson = False,
-    data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
+    data_dir: options.DataPlace = options.DEFAULT_DATA_DIR,
 ) -> None:
     """Print the secret that verifies the webhooks of an API key."""
     try:
         owner = _owner(ApiKeyFile(data_dir), name)
         newest = WebhookSecrets(data_dir).of(owner)[0]
-    except JobsError as error:
+    except (JobsError, OSError) as error:
         raise UsageError(str(error)) from error
     if as_json:
         print_json({"secret": newest})
@@ -38,14 +38,14 @@ def secret(
 
 
 @webhooks_app.command("rotate")
-def rotate(data_dir: options.DataDir = options.DEFAULT_DATA_DIR) -> None:
+def rotate(data_dir: options.DataPlace = options.DEFAULT_DATA_DIR) -> None:
     """Rotate the secrets of all API keys.
 
     Webhooks are also signed with the previous secrets until the next rotation.
     """
     try:
         WebhookSecrets(data_dir).rotate()
-    except JobsError as error:
+    except (JobsError, OSError) as error:
         raise UsageError(str(error)) from error
     notes().print(
         "All webhook secrets were rotated. Webhooks are also signed with the previous secrets "
