@@ -11,6 +11,7 @@ again. Without a GPU, or with `--device cpu`, a small form runs with tiny models
 import argparse
 import contextlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -308,8 +309,9 @@ def level_seconds(
             [segment.drawn(number) for number in range(len(segment.windows))]
             for segment in level_plan.segments
         ]
-        num_steps = max(sum(window.num_new for window in windows) for windows in works)
         batch = 1 if len(works) == 1 else 8
+        longest = max(sum(window.num_new for window in windows) for windows in works)
+        num_steps = longest * math.ceil(len(works) / batch)
         begin_ms = sum(
             begins[prior, window.num_prefix > 0] for windows in works for window in windows
         )

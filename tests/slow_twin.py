@@ -97,7 +97,9 @@ def sample_song(
                 upper = None
                 if above is not None:
                     first = window.start // model.config.time_base.tokens_per_upper_token(level)
-                    upper = torch.from_numpy(above[first : first + config.upper_context_tokens])
+                    places = range(first, first + config.upper_context_tokens)
+                    # Segments may read beyond the end, where the song begins again.
+                    upper = torch.from_numpy(above.take(places, mode="wrap"))
                 sampled = sample_window(
                     model.prior(level),
                     torch.from_numpy(stream[window.start : window.first_new])[None],

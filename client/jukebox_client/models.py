@@ -67,8 +67,8 @@ class AncestralBody(Document):
     """`["top"]` alone makes a draft"""
     audio_format: Literal["wav", "flac", "ogg", "mp3"] | str | None = None
     speed: Literal["exact", "parallel"] | str | None = None
-    """`parallel` samples the levels below the top in up to eight concurrent segments and joins
-    them: faster, with a different result than `exact`
+    """`parallel` samples the levels below the top in concurrent segments and joins them: faster,
+    with a different result than `exact`
     """
     channels: Literal[1, 2] | int | None = None
     """2 for stereo: the levels below the top are sampled once for each channel, from the same
@@ -209,8 +209,8 @@ class ContinueBody(Document):
     """`["top"]` alone makes a draft"""
     audio_format: Literal["wav", "flac", "ogg", "mp3"] | str | None = None
     speed: Literal["exact", "parallel"] | str | None = None
-    """`parallel` samples the levels below the top in up to eight concurrent segments and joins
-    them: faster, with a different result than `exact`
+    """`parallel` samples the levels below the top in concurrent segments and joins them: faster,
+    with a different result than `exact`
     """
     channels: Literal[1, 2] | int | None = None
     """2 for stereo: the levels below the top are sampled once for each channel, from the same
@@ -457,8 +457,8 @@ class JobRequest(Document):
     """`["top"]` alone makes a draft"""
     audio_format: Literal["wav", "flac", "ogg", "mp3"] | str = absent()
     speed: Literal["exact", "parallel"] | str = absent()
-    """`parallel` samples the levels below the top in up to eight concurrent segments and joins
-    them: faster, with a different result than `exact`
+    """`parallel` samples the levels below the top in concurrent segments and joins them: faster,
+    with a different result than `exact`
     """
     channels: Literal[1, 2] | int = absent()
     """2 for stereo: the levels below the top are sampled once for each channel, from the same
@@ -852,8 +852,8 @@ class PrimedBody(Document):
     """`["top"]` alone makes a draft"""
     audio_format: Literal["wav", "flac", "ogg", "mp3"] | str | None = None
     speed: Literal["exact", "parallel"] | str | None = None
-    """`parallel` samples the levels below the top in up to eight concurrent segments and joins
-    them: faster, with a different result than `exact`
+    """`parallel` samples the levels below the top in concurrent segments and joins them: faster,
+    with a different result than `exact`
     """
     channels: Literal[1, 2] | int | None = None
     """2 for stereo: the levels below the top are sampled once for each channel, from the same
@@ -941,8 +941,8 @@ class RedoBody(Document):
     """`["top"]` alone makes a draft"""
     audio_format: Literal["wav", "flac", "ogg", "mp3"] | str | None = None
     speed: Literal["exact", "parallel"] | str | None = None
-    """`parallel` samples the levels below the top in up to eight concurrent segments and joins
-    them: faster, with a different result than `exact`
+    """`parallel` samples the levels below the top in concurrent segments and joins them: faster,
+    with a different result than `exact`
     """
     channels: Literal[1, 2] | int | None = None
     """2 for stereo: the levels below the top are sampled once for each channel, from the same
@@ -1039,8 +1039,8 @@ class SpliceBody(Document):
     """`["top"]` alone makes a draft"""
     audio_format: Literal["wav", "flac", "ogg", "mp3"] | str | None = None
     speed: Literal["exact", "parallel"] | str | None = None
-    """`parallel` samples the levels below the top in up to eight concurrent segments and joins
-    them: faster, with a different result than `exact`
+    """`parallel` samples the levels below the top in concurrent segments and joins them: faster,
+    with a different result than `exact`
     """
     channels: Literal[1, 2] | int | None = None
     """2 for stereo: the levels below the top are sampled once for each channel, from the same
@@ -1153,8 +1153,8 @@ class UpsampleBody(Document):
     """`["top"]` alone makes a draft"""
     audio_format: Literal["wav", "flac", "ogg", "mp3"] | str | None = None
     speed: Literal["exact", "parallel"] | str | None = None
-    """`parallel` samples the levels below the top in up to eight concurrent segments and joins
-    them: faster, with a different result than `exact`
+    """`parallel` samples the levels below the top in concurrent segments and joins them: faster,
+    with a different result than `exact`
     """
     channels: Literal[1, 2] | int | None = None
     """2 for stereo: the levels below the top are sampled once for each channel, from the same

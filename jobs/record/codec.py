@@ -36,10 +36,11 @@ from jobs.record.request import LEVEL_NAMES, JobRequest
 
 _Part = TypeVar("_Part")
 
-RECORD_FORMAT = 2
+RECORD_FORMAT = 3
 """The newest form of a job that this release can run; records of before it had one are as 1.
 
 2: edited songs, whose parts have labels and times of their own, or are sampled again.
+3: songs in segments that begin where the record says.
 """
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -165,8 +166,10 @@ def job_to_fields(job: Job) -> dict[str, str]:
 
 def _format_of(job: Job) -> int:
     """The oldest format in which this job is the same one: older workers take what they can."""
+    if any(len(plan.segments) > 1 for plan in job.plan.values()):
+        return 3
     is_edited = job.request.mode in ("splice", "redo") or bool(job.spans)
-    return RECORD_FORMAT if is_edited else 1
+    return 2 if is_edited else 1
 
 
 def job_from_fields(fields: Mapping[str, str], windows: Mapping[str, str] | None = None) -> Job:

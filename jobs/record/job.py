@@ -77,6 +77,9 @@ class LevelPlan:
     Where there are `infills` (`jukebox_core/sampling/infill.py`: start, end, join_end), the level
     has `given_tokens` to begin with, which are sampled again there: then `prompt_tokens` counts
     those that are not, wherever they are.
+
+    `segments` are the cuts (`jukebox_core/sampling/segments.py`: start, begin) of a level that is
+    drawn side by side; songs from before they were recorded have none.
     """
 
     tokens_total: int
@@ -86,11 +89,14 @@ class LevelPlan:
     output_tokens: int = 0
     given_tokens: int = 0
     infills: tuple[tuple[int, int, int], ...] = ()
+    segments: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         # JSON has lists.
         infills = tuple((start, end, join_end) for start, end, join_end in self.infills)
         object.__setattr__(self, "infills", infills)
+        segments = tuple((start, begin) for start, begin in self.segments)
+        object.__setattr__(self, "segments", segments)
         if not self.output_tokens:
             object.__setattr__(self, "output_tokens", self.tokens_total)
 

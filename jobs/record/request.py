@@ -166,8 +166,8 @@ class SongOptions(Document):
     speed: Annotated[
         Speed,
         Field(
-            description="`parallel` samples the levels below the top in up to eight concurrent "
-            "segments and joins them: faster, with a different result than `exact`"
+            description="`parallel` samples the levels below the top in concurrent segments and "
+            "joins them: faster, with a different result than `exact`"
         ),
     ] = "exact"
     channels: Annotated[

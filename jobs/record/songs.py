@@ -5,7 +5,7 @@ tokens here and nowhere else. No torch.
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jobs.record.job import Job, LevelPlan, Stage
@@ -14,6 +14,7 @@ from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import SongError
 from jukebox_core.sampling.cascade import SongPlan, default_song_duration_sec, plan_song
 from jukebox_core.sampling.infill import Infill
+from jukebox_core.sampling.segments import Cut
 from jukebox_core.song import SamplingParams, Song, Speed
 from jukebox_core.units import Level
 
@@ -58,6 +59,7 @@ class PlannedSong:
                     (infill.start, infill.end, infill.join_end)
                     for infill in self.infills.get(level, ())
                 ),
+                segments=tuple((cut.start, cut.begin) for cut in level_plan.cuts),
             )
             for level, level_plan in self.plan.levels.items()
         }
@@ -70,6 +72,7 @@ def plan_request(
     duration_sec: float,
     prompt_tokens: Mapping[Level, int],
     infills: Infills | None = None,
+    cuts: Mapping[Level, Sequence[Cut]] | None = None,
     lyrics: str | None = None,
 ) -> PlannedSong:
     """Lay out a complete request.
@@ -80,6 +83,7 @@ def plan_request(
         duration_sec: the whole length, what the song begins with included.
         prompt_tokens: codes of each level that the song begins with, per sample.
         infills: what is sampled again of them.
+        cuts: where its segments begin, of a song that was planned before; see `plan_song`.
         lyrics: of the whole song, where they are not the request's.
 
     Raises:
@@ -90,7 +94,7 @@ def plan_request(
     return PlannedSong(
         config=config,
         song=song,
-        plan=plan_song(config, song, prompt, padded=True, infills=infills),
+        plan=plan_song(config, song, prompt, padded=True, infills=infills, cuts=cuts),
         prompt_tokens=prompt,
         first_sample=request.sample or 0,
         infills=infills or {},
@@ -117,6 +121,7 @@ def plan_job(job: Job, config: JukeboxConfig) -> PlannedSong:
             for level, plan in plans.items()
             if plan.infills
         },
+        cuts={level: [Cut(*each) for each in plan.segments] for level, plan in plans.items()},
         lyrics=job.lyrics,
     )
 

@@ -147,7 +147,7 @@ class SongRun:
     def _sequences(self, level: Level, window: Window, codes: Codes) -> tuple[Sequence, ...]:
         """One window of every row; `codes` int64 [rows, T] are there up to its new tokens."""
         inputs, upper = self.inputs, self._upper(level)
-        above = self._slice_above(level, window)
+        above = self._places_above(level, window)
         labels = self._label_vectors(level, window, len(codes))
         return tuple(
             Sequence(
@@ -204,10 +204,15 @@ class SongRun:
         ]
         return [vectors[row // self.inputs.num_takes % len(vectors)] for row in range(num_rows)]
 
-    def _slice_above(self, level: Level, window: Window) -> slice:
-        config = self.inputs.config
+    def _places_above(self, level: Level, window: Window) -> NDArray[np.int64]:
+        """Of the codes that a window reads; below the end of a song it reads the beginning again.
+
+        Only segments come so near to the end. Whatever stands there, it is none of their sound.
+        """
+        config, upper = self.inputs.config, self._upper(level)
         start = window.start // config.time_base.tokens_per_upper_token(level)
-        return slice(start, start + config.prior(level).upper_context_tokens)
+        places = np.arange(start, start + config.prior(level).upper_context_tokens)
+        return places if upper is None else places % upper.plan.total_tokens
 
     def _upper(self, level: Level) -> LevelRun | None:
         return None if level.upper is None else self._levels[level.upper]

@@ -12,7 +12,15 @@ from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig, LabelConfig
 from jukebox_core.errors import SongError
 from jukebox_core.sampling.infill import Infill, plan_infills
 from jukebox_core.sampling.kept import check_kept
-from jukebox_core.sampling.segments import MAX_SEGMENTS, Segment, plan_segments
+from jukebox_core.sampling.segments import (
+    Cut,
+    Segment,
+    Stretch,
+    plan_cuts,
+    segments_of,
+    window_cuts,
+)
+from jukebox_core.sampling.step_cost import StepCosts
 from jukebox_core.sampling.windows import Window, hop_tokens
 from jukebox_core.song import SamplingParams, Song, Speed
 from jukebox_core.units import Level, TimeBase
@@ -38,7 +46,8 @@ class LevelPlan:
     that only fill the context of the level below, and are cut off the result.
 
     `segments` hold the same windows, in one segment unless some are drawn side by side, or parts
-    of what is there are drawn again.
+    of what is there are drawn again. `cuts` are where they begin, of levels that may be drawn side
+    by side.
     """
 
     total_tokens: int
@@ -46,6 +55,7 @@ class LevelPlan:
     windows: tuple[Window, ...]
     hop_tokens: int
     segments: tuple[Segment, ...]
+    cuts: tuple[Cut, ...] = ()
 
     @property
     def kept_tokens(self) -> int:
@@ -79,6 +89,7 @@ def plan_song(
     *,
     padded: bool = False,
     infills: Mapping[Level, Sequence[Infill]] | None = None,
+    cuts: Mapping[Level, Sequence[Cut]] | None = None,
 ) -> SongPlan:
     """Lay out `song` for the model of `config`.
 
@@ -91,6 +102,9 @@ def plan_song(
             An upsampler always reads a full window of codes above; so the levels above draw as
             many codes more than are heard as that takes. Without it such songs are refused.
         infills: parts of what is there that are drawn again, see `infill.py`.
+        cuts: where the segments of a song begin that was begun with the speed parallel; levels
+            without any are cut at whole windows, as all were before their cuts were kept. None
+            plans a song that was not.
 
     Raises:
         SongError: the model cannot sing it; `field` names the member of `Song` to change, or is
@@ -109,7 +123,7 @@ def plan_song(
     done = dict(done_tokens or {})
     check_kept(time_base, song, done)
     plan = SongPlan(
-        levels=_plan_levels(config, song, done, infills or {}, padded=padded),
+        levels=_plan_levels(config, song, done, infills or {}, cuts, padded=padded),
         total_samples=total_samples,
         offset_samples=offset_samples,
         num_audio_samples=num_audio_samples,
@@ -147,6 +161,7 @@ def _plan_levels(
     song: Song,
     done: Mapping[Level, int],
     infills: Mapping[Level, Sequence[Infill]],
+    cuts: Mapping[Level, Sequence[Cut]] | None,
     *,
     padded: bool,
 ) -> dict[Level, LevelPlan]:
@@ -160,8 +175,15 @@ def _plan_levels(
     plans: dict[Level, LevelPlan] = {}
     for level in reversed(song.levels):
         total_tokens = num_top_tokens * time_base.tokens_per_top_token(level)
-        again = infills.get(level, ())
-        plans[level] = _plan_level(config, song, level, total_tokens, done.get(level, 0), again)
+        plans[level] = _plan_level(
+            config,
+            song,
+            level,
+            total_tokens,
+            done.get(level, 0),
+            infills.get(level, ()),
+            None if cuts is None else cuts.get(level, ()),
+        )
         if padded and plans[level].windows:
             above = _shortest_samples(config, level) // time_base.samples_per_token[Level.TOP]
             num_top_tokens = max(num_top_tokens, above)
@@ -175,24 +197,37 @@ def _plan_level(
     total_tokens: int,
     done_tokens: int,
     infills: Sequence[Infill],
+    cuts: Sequence[Cut] | None,
 ) -> LevelPlan:
-    prior = config.prior(level)
+    prior, ratio = config.prior(level), config.time_base.tokens_per_upper_token(level)
     params = song.sampling.get(level, SamplingParams())
-    hop = hop_tokens(prior, params.hop_fraction, config.time_base.tokens_per_upper_token(level))
+    hop = hop_tokens(prior, params.hop_fraction, ratio)
     again = plan_infills(total_tokens, prior.context_tokens, hop, done_tokens, infills)
     # The top has nothing above it that would hold its segments together.
     is_parallel = song.speed is Speed.PARALLEL and level is not Level.TOP
-    if again.infills:
-        segments: tuple[Segment, ...] = (Segment(again.windows, infills=again.infills),)
+    segments: tuple[Segment, ...] = ()
+    if again.infills or not is_parallel:
+        cuts = ()
+        if again.windows:
+            segments = (Segment(again.windows, infills=again.infills),)
     else:
-        done_tokens = again.windows[0].first_new if again.windows else done_tokens
-        segments = plan_segments(again.windows, MAX_SEGMENTS if is_parallel else 1, done_tokens)
+        stretch = Stretch(
+            total_tokens=total_tokens,
+            done_tokens=again.windows[0].first_new if again.windows else total_tokens,
+            context_tokens=prior.context_tokens,
+            hop_tokens=hop,
+            ratio=ratio,
+        )
+        if cuts is None:
+            cuts = plan_cuts(stretch, StepCosts.of(prior))
+        segments = segments_of(stretch, cuts or window_cuts(stretch))
     return LevelPlan(
         total_tokens=total_tokens,
         output_tokens=config.time_base.seconds_to_tokens(song.duration_sec, level),
-        windows=again.windows,
+        windows=tuple(window for segment in segments for window in segment.windows),
         hop_tokens=hop,
         segments=segments,
+        cuts=tuple(cuts),
     )
 
 

@@ -53,7 +53,7 @@ def codes_of(level, places):
     return (np.asarray(places, dtype=np.int64)[None] * 10 + rows) * 10 + level
 
 
-def finish(window):
+def finish(window, upper_total):
     """Give a window the codes of its places; its prefix and the codes above were those, too."""
     level, sampled = window.level.level, window.segment.next_sampled
     for row, sequence in enumerate(window.sequences):
@@ -61,7 +61,9 @@ def finish(window):
         np.testing.assert_array_equal(sequence.prefix_codes, codes_of(level, read)[row])
         if level.upper is not None:
             first = sampled.start // CONFIG.time_base.tokens_per_upper_token(level)
-            above = range(first, first + CONFIG.prior(level).upper_context_tokens)
+            above = np.arange(first, first + CONFIG.prior(level).upper_context_tokens)
+            # A segment may read beyond the end, where the song begins again.
+            above %= upper_total
             np.testing.assert_array_equal(sequence.upper_codes, codes_of(level.upper, above)[row])
     window.segment.take(codes_of(level, range(sampled.first_new, sampled.end)))
 
@@ -73,7 +75,8 @@ def generated(run, choose, random):
         for level in choose(run.states(run.levels)):
             under_way += run.begin(level)
         window = under_way.pop(random.randrange(len(under_way)))
-        finish(window)
+        upper = window.level.level.upper
+        finish(window, None if upper is None else run[upper].plan.total_tokens)
         ended.append(window)
     assert not under_way
     return ended
