@@ -18,13 +18,11 @@ from jobs.errors import (
     RecordUnreadable,
     StoreUnavailable,
 )
-from jobs.record.job import Job, LevelMetrics, Stage, stages_of
+from jobs.record.job import LevelMetrics, Stage, stages_of
 from jobs.record.songs import level_of
 from jobs.store import Claim
 from jukebox_core.engine.overlap import OverlapMode
 from jukebox_core.errors import LabelError
-from jukebox_core.sampling.step_cost import token_cost
-from jukebox_core.song import Speed
 from jukebox_core.units import Level
 from worker.lease.lease import JobCanceled, Lease, WorkerDraining
 from worker.lease.progress import StageProgress
@@ -37,6 +35,7 @@ from worker.song.job_song import JobSong
 from worker.song.level_audio import LevelSound
 from worker.song.lyric_timing import keep_lyric_times
 from worker.song.prompt import read_prompt
+from worker.song.rates import rates_of, record_rate, work_sec
 from worker.song.render import finish_song, write_sound
 
 log = logging.getLogger(__name__)
@@ -145,7 +144,9 @@ def _try_to_claim(worker: WorkerParts, job_id: str, stage: Stage) -> Claim | Non
 def _work(worker: WorkerParts, lease: Lease, following: frozenset[Stage]) -> None:
     """The claimed stage, and those of `following` that come next."""
     song = _song_of(worker, lease.claim)
-    lease.progress.set_costs(song.token_costs(_rates(worker, lease.claim.job)))
+    rates = rates_of(worker, lease.claim.job)
+    works = song.level_works(rates)
+    lease.progress.set_works(song.total_works(works), work_sec(worker, song, rates))
     if lease.claim.job.step is None:
         weights = worker.backends.weights
         lease.write(
@@ -155,6 +156,7 @@ def _work(worker: WorkerParts, lease: Lease, following: frozenset[Stage]) -> Non
         worker,
         lease,
         song,
+        works=works,
         ahead=[] if worker.row_budget.mode is OverlapMode.OFF else _levels_ahead(lease, following),
         read_prompt=lambda: _read_prompt(worker, lease, song),
         on_window_kept=lambda level, num_tokens: _note_window(
@@ -309,9 +311,7 @@ def _hand_over(
         )
         _publish(worker, job.id, next_stage)
     worker.metrics.finish_level(job, level.label, metrics.tokens_per_second)
-    if drawer.song.song.speed is Speed.EXACT:
-        # What waiting jobs will take is told from the rate of the ordinary ones.
-        drawer.keep(lambda: _record_rate(worker, claim, metrics.tokens_per_second))
+    drawer.keep(lambda: record_rate(worker, claim, drawer.song, spent))
     return is_going_on
 
 
@@ -321,26 +321,6 @@ def _song_of(worker: WorkerParts, claim: Claim) -> JobSong:
         raise LabelError(f"the model {card.name} has no label lists in {card.directory}/labels")
     backend = worker.backends.for_job(claim.job, card.config)
     return JobSong.from_job(claim.job, card.config, card.tokenizer, backend)
-
-
-def _rates(worker: WorkerParts, job: Job) -> Mapping[Stage, float]:
-    """What is known of the speed of its levels; nothing while the store is away."""
-    try:
-        return worker.store.rates(job.request.model)
-    except StoreUnavailable:
-        return {}
-
-
-def _record_rate(worker: WorkerParts, claim: Claim, tokens_per_second: float) -> None:
-    if tokens_per_second <= 0.0:
-        return
-    num_rows = claim.job.request.num_samples
-    # The speed of a song of one take: those of others follow from it.
-    rate = tokens_per_second / num_rows * token_cost(1.0, num_rows=num_rows, num_segments=1)
-    try:
-        worker.store.record_rate(claim.job.request.model, claim.job.stage, rate)
-    except StoreUnavailable as error:
-        log.warning("a speed is not recorded: %s", error, extra={"job_id": claim.job.id})
 
 
 def _publish(worker: WorkerParts, job_id: str, stage: Stage) -> None:

@@ -248,14 +248,17 @@ def remaining_sec(job: Job, rates: Mapping[Stage, float]) -> float | None:
         return job.seconds_left
     total_sec = 0.0
     for level in job.request.levels:
-        tokens_done = _done(job, level).tokens_done
-        tokens_left = max(job.plan[level].tokens_total - tokens_done, 0) * job.channels_of(level)
+        plan = job.plan[level]
+        tokens_left = max(plan.tokens_total - _done(job, level).tokens_done, 0)
         if tokens_left and not rates.get(Stage(level)):
             return None
         if tokens_left:
-            step_sec = 1.0 / rates[Stage(level)]
-            total_sec += tokens_left * token_cost(
-                step_sec, num_rows=job.request.num_samples, num_segments=1
+            warm_up_tokens = sum(start - begin for start, begin in plan.segments[1:])
+            sampled_tokens = (tokens_left + warm_up_tokens) * job.channels_of(level)
+            total_sec += sampled_tokens * token_cost(
+                1.0 / rates[Stage(level)],
+                num_rows=job.request.num_samples,
+                num_segments=max(len(plan.segments), 1),
             )
     return total_sec
 

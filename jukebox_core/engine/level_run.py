@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from jukebox_core.engine.sequence import Sequence
 from jukebox_core.sampling.cascade import LevelPlan
 from jukebox_core.sampling.segments import Segment, join_segments
+from jukebox_core.sampling.step_cost import LevelWork
 from jukebox_core.sampling.windows import Window
 from jukebox_core.units import Level
 
@@ -65,6 +66,15 @@ class SegmentRun:
             return taken
         sampled = sum(sequence.num_sampled for sequence in sequences) // len(sequences)
         return taken + max(sampled - self.segment.warm_up_of(num_taken), 0)
+
+    def sampled(self) -> list[tuple[Window, float]]:
+        """Its windows as they are sampled, warm-up included, and how many tokens each row has."""
+        num_taken, sequences = self.at
+        windows = [self.segment.drawn(number) for number in range(len(self.segment.windows))]
+        counts = [float(window.num_new) for window in windows[:num_taken]]
+        if sequences:
+            counts.append(sum(each.num_sampled for each in sequences) / len(sequences))
+        return list(zip(windows, [*counts, *[0.0] * (len(windows) - len(counts))], strict=True))
 
     @property
     def end(self) -> int:
@@ -164,6 +174,11 @@ class LevelRun:
     def num_tokens(self) -> int:
         """Tokens per row that are there, or under way by now; those that stay included."""
         return self.plan.kept_tokens + sum(segment.num_tokens for segment in self.segments)
+
+    def work_done(self, work: LevelWork) -> float:
+        """What has been sampled of it and what windows took to begin, in the unit of `work`."""
+        sampled = [each for segment in self.segments for each in segment.sampled()]
+        return sum(work.of_window(window, num_drawn) for window, num_drawn in sampled)
 
     @property
     def end(self) -> int:

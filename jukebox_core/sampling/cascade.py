@@ -20,7 +20,7 @@ from jukebox_core.sampling.segments import (
     segments_of,
     window_cuts,
 )
-from jukebox_core.sampling.step_cost import StepCosts
+from jukebox_core.sampling.step_cost import LevelWork, StepCosts
 from jukebox_core.sampling.windows import Window, hop_tokens
 from jukebox_core.song import SamplingParams, Song, Speed
 from jukebox_core.units import Level, TimeBase
@@ -61,6 +61,14 @@ class LevelPlan:
     def kept_tokens(self) -> int:
         """Tokens that are there before anything is drawn, and are not drawn again."""
         return self.total_tokens - sum(window.num_new for window in self.windows)
+
+    def total_work(self, work: LevelWork) -> float:
+        """What it costs to draw it, in the unit of `work`."""
+        return sum(
+            work.of_window(segment.drawn(number))
+            for segment in self.segments
+            for number in range(len(segment.windows))
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,14 +1,18 @@
 """What a token of one level takes against one of another: for plans, and for forecasts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from jukebox_core.config.prior import JukeboxPriorConfig
+from jukebox_core.sampling.windows import Window
 
 ROW_SHARE = 0.1
 """Part of a step that each further row adds. Full-size steps with int8 weights took 1.1 times as
 long with 4 rows as with one, 1.6 times with 8 and 2.8 times with 16."""
 PLANNED_ROWS = 8
 """Rows of a level that are taken to be drawn together, as many as a worker has by default."""
+CPU_WEIGHTS_PER_SEC: Mapping[str, float] = {"full": 5e9, "int8": 18e9}
+"""Weights of a large prior that one step reads on a CPU: a guess, until a step is measured."""
 _PRODUCTS_PER_WEIGHT = 8.0
 """Multiplications of a large product in the time in which a step reads one weight; half of the time
 they are made beside the steps of other rows."""
@@ -49,6 +53,35 @@ class StepCosts:
         return num_drawn * self.step(num_rows) + num_rows * beginning
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelWork:
+    """What the windows of one level cost all rows of a song, in any unit.
+
+    unit          of one step of one row
+    num_rows      sequences of the song at this level: its takes and channels
+    num_segments  stretches of each row that are drawn side by side
+    """
+
+    costs: StepCosts
+    unit: float
+    num_rows: int
+    num_segments: int = 1
+
+    def of_window(self, window: Window, num_drawn: float | None = None) -> float:
+        """A window as it is drawn, or its beginning and the first `num_drawn` tokens of each row.
+
+        0 before the first of them.
+        """
+        if num_drawn is None:
+            num_drawn = window.num_new
+        if num_drawn <= 0.0:
+            return 0.0
+        together = min(self.num_rows * max(self.num_segments, 1), self.costs.max_rows)
+        token = self.costs.step(together) / together
+        beginning = self.costs.window + self.costs.read_token * window.num_prefix
+        return self.unit * self.num_rows * (beginning + token * num_drawn)
+
+
 def step_weights(config: JukeboxPriorConfig) -> int:
     """Weights that one step of the prior reads: those of its stack and of its output."""
     stack = config.transformer
@@ -71,4 +104,4 @@ def token_cost(step: float, *, num_rows: int, num_segments: int) -> float:
 
     `num_segments` stretches of each row are sampled side by side.
     """
-    return step * (1.0 + ROW_SHARE * (num_rows * num_segments - 1)) / num_segments
+    return step * StepCosts().step(num_rows * num_segments) / num_segments

@@ -160,30 +160,57 @@ def test_progress_weighs_levels_by_their_tokens_and_leaves_a_little_for_the_end(
     assert progress.snapshot().value == pytest.approx(1.0)
 
 
-def test_progress_weighs_a_token_by_what_it_costs(service):
+RENDERING = 0.02 / 0.98
+"""What follows the drawing, against all of it."""
+
+
+def works_of(job, **token_costs):
+    return {level: cost * job.plan[level].tokens_total for level, cost in token_costs.items()}
+
+
+def test_progress_weighs_a_level_by_the_work_that_it_is(service):
     job = service.admit()
     progress = StageProgress(job)
-    progress.set_costs({"top": 8.0, "middle": 1.0, "bottom": 1.0})
-    totals = {level: plan.tokens_total for level, plan in job.plan.items()}
-    progress.set_kept("top", tokens=totals["top"], windows=1)
-    all_work = 7.0 * totals["top"] + sum(totals.values())
-    assert progress.snapshot().value == pytest.approx(0.98 * 8.0 * totals["top"] / all_work)
+    works = works_of(job, top=8.0, middle=1.0, bottom=1.0)
+    progress.set_works(works)
+    progress.set_kept("top", tokens=job.plan["top"].tokens_total, windows=1)
+    value = progress.snapshot().value
+    assert value == pytest.approx(0.98 * works["top"] / sum(works.values()))
 
 
-def test_the_seconds_left_follow_from_the_speed_of_the_first_level(service):
+def test_progress_of_a_level_is_its_work_and_not_its_tokens(service):
+    """A warm-up gives the song no token, and takes its time."""
+    job = service.admit()
+    progress = StageProgress(job)
+    works = works_of(job, top=8.0, middle=1.0, bottom=1.0)
+    progress.set_works(works)
+    progress.watch("middle", lambda: LevelProgress(tokens_done=0), lambda: works["middle"] / 2)
+    now = progress.snapshot()
+    assert now.levels["middle"].tokens_done == 0
+    assert now.value == pytest.approx(0.98 * works["middle"] / 2 / sum(works.values()))
+
+
+def test_the_seconds_left_are_guessed_until_the_speed_of_the_first_level_is_known(service):
     job = service.admit()
     now = 100.0
     progress = StageProgress(job, clock=lambda: now)
-    progress.set_costs({"top": 2.0, "middle": 1.0, "bottom": 1.0})
+    works = works_of(job, top=2.0, middle=1.0, bottom=1.0)
+    work = sum(works.values())
+    progress.set_works(works)
     tokens = 0
     progress.watch("top", lambda: LevelProgress(tokens_done=tokens))
     assert progress.snapshot().seconds_left is None
+    progress.set_works(works, work_sec=0.5)
+    assert progress.snapshot().seconds_left == pytest.approx(0.5 * work * (1.0 + RENDERING))
     now += 500.0  # a model is loaded meanwhile
-    assert progress.snapshot().seconds_left is None
+    assert progress.snapshot().seconds_left == pytest.approx(0.5 * work * (1.0 + RENDERING))
     now, tokens = now + 2.0, 10
-    totals = {level: plan.tokens_total for level, plan in job.plan.items()}
-    work_left = 2.0 * (totals["top"] - 10) + totals["middle"] + totals["bottom"]
+    work_left = work - 2.0 * 10 + work * RENDERING
     assert progress.snapshot().seconds_left == pytest.approx(work_left * 2.0 / 20.0)
+    progress.set_rendered(0.5)
+    now, tokens = now + 2.0, 20
+    work_left = work - 2.0 * 20 + work * RENDERING / 2
+    assert progress.snapshot().seconds_left == pytest.approx(work_left * 4.0 / 40.0)
 
 
 def test_what_was_read_from_the_disk_is_no_speed(service):
@@ -206,4 +233,4 @@ def test_a_speed_is_that_of_the_last_minute(service):
         tokens += 1 if second < 100 else 2
         left = progress.snapshot().seconds_left
     total = sum(plan.tokens_total for plan in job.plan.values())
-    assert left == pytest.approx((total - tokens) / 2.0, rel=0.02)
+    assert left == pytest.approx((total - tokens + total * RENDERING) / 2.0, rel=0.02)

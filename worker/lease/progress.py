@@ -24,33 +24,55 @@ class Snapshot:
 
 
 class StageProgress:
-    """Tokens and windows of every level of one job, per sample, and what they mean for all.
+    """Tokens and windows of every level of one job, per sample, and the work that they are.
 
-    A token counts by what it costs, so that the value grows evenly with time although a step of the
-    top level takes longer than one of the levels below it.
+    Work is what should take equally long wherever it is done, so that the value grows evenly with
+    time: a step of the top level may take longer than one of those below it, more rows longer than
+    one, and a window takes time before its first token. Until it is told what the levels take, a
+    token counts as much at one as at another.
     """
 
     def __init__(self, job: Job, clock: Callable[[], float] = time.monotonic) -> None:
-        self._totals = {level: plan.tokens_total for level, plan in job.plan.items()}
-        self._costs = dict.fromkeys(self._totals, 1.0)
+        self._missing = {
+            level: max(plan.tokens_total - plan.prompt_tokens, 0)
+            for level, plan in job.plan.items()
+        }
+        self._prompts = {level: plan.prompt_tokens for level, plan in job.plan.items()}
         self._levels = {
             level: job.progress.get(level, LevelProgress(tokens_done=plan.prompt_tokens))
             for level, plan in job.plan.items()
         }
+        self._works: Mapping[str, float] = {k: float(n) for k, n in self._missing.items()}
+        self._work_sec: float | None = None
         self._watched: Mapping[str, Callable[[], LevelProgress]] = {}
+        self._measured: Mapping[str, Callable[[], float]] = {}
         self._rendered = 0.0
         self._clock = clock
         self._seen: deque[tuple[float, float]] = deque()
         """Moments, and the work that was done by then; the first is that of no progress yet."""
 
-    def set_costs(self, costs: Mapping[str, float]) -> None:
-        """What one token of each level costs, in any unit."""
-        self._costs = {level: costs[level] for level in self._totals}
+    def set_works(self, works: Mapping[str, float], work_sec: float | None = None) -> None:
+        """What drawing each level takes, in any unit; `work_sec` is a guess at one, in seconds.
+
+        It serves until the speed is measured.
+        """
+        self._works = {level: works[level] for level in self._missing}
+        self._work_sec = work_sec
         self._seen = deque()
 
-    def watch(self, level: str, look: Callable[[], LevelProgress]) -> None:
-        """From now on `look` tells how far `level` is. It is called by another thread."""
+    def watch(
+        self,
+        level: str,
+        look: Callable[[], LevelProgress],
+        work_done: Callable[[], float] | None = None,
+    ) -> None:
+        """From now on `look` tells how far `level` is, and `work_done` how much work that was.
+
+        Both are called by another thread. Without the second it follows from the tokens.
+        """
         self._watched = {**self._watched, level: look}
+        if work_done is not None:
+            self._measured = {**self._measured, level: work_done}
         # What was read from the disk took no time to draw.
         self._seen = deque()
 
@@ -66,11 +88,21 @@ class StageProgress:
     def snapshot(self) -> Snapshot:
         """What is so at this moment."""
         levels = self._levels | {level: look() for level, look in self._watched.items()}
-        done = sum(self._costs[name] * level.tokens_done for name, level in levels.items())
-        total = sum(self._costs[name] * tokens for name, tokens in self._totals.items())
-        value = (1.0 - RENDER_SHARE) * done / total + RENDER_SHARE * self._rendered
-        left = max(total - done, 0.0)
+        done = sum(self._work_of(name, level) for name, level in levels.items())
+        drawing = sum(self._works.values())
+        drawn = done / drawing if drawing else 1.0
+        value = (1.0 - RENDER_SHARE) * drawn + RENDER_SHARE * self._rendered
+        rendering = drawing * RENDER_SHARE / (1.0 - RENDER_SHARE) * (1.0 - self._rendered)
+        left = max(drawing - done, 0.0) + rendering
         return Snapshot(levels=levels, value=value, seconds_left=self._seconds_for(left, done))
+
+    def _work_of(self, name: str, level: LevelProgress) -> float:
+        if name in self._measured:
+            return min(self._measured[name](), self._works[name])
+        missing = self._missing[name]
+        if not missing:
+            return self._works[name]
+        return self._works[name] * max(level.tokens_done - self._prompts[name], 0) / missing
 
     def _seconds_for(self, left: float, done: float) -> float | None:
         if left <= 0.0:
@@ -84,5 +116,5 @@ class StageProgress:
             seen.popleft()
         since, before = seen[0]
         if now - since < MIN_MEASURED_SEC or done <= before:
-            return None
+            return None if self._work_sec is None else left * self._work_sec
         return left * (now - since) / (done - before)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -18,6 +19,7 @@ from jukebox_core.backends.choose import uses_cores
 from jukebox_core.engine.level_run import LevelRun, SegmentRun
 from jukebox_core.engine.overlap import levels_to_begin
 from jukebox_core.engine.song_run import SongRun, WindowRun
+from jukebox_core.sampling.step_cost import LevelWork
 from jukebox_core.sampling.windows import Window
 from jukebox_core.units import Level
 from worker.device.engine_thread import Drawing, Peek
@@ -85,6 +87,7 @@ class SongGenerator:
     is drawn ahead.
 
     Args:
+        works: by what its progress weighs windows.
         ahead: the levels that may be drawn before their stage.
         read_prompt: gives what each level begins with, int64 [rows, n], when it is needed;
             that is never drawn.
@@ -97,6 +100,7 @@ class SongGenerator:
         lease: Lease,
         song: JobSong,
         *,
+        works: Mapping[Level, LevelWork] | None = None,
         ahead: Collection[Level] = (),
         read_prompt: Callable[[], Mapping[Level, Codes]],
         on_window_kept: Callable[[Level, int], None] = lambda _level, _num_tokens: None,
@@ -107,6 +111,7 @@ class SongGenerator:
         these are joined last."""
         self._worker, self._lease = worker, lease
         self._ahead, self._read_prompt, self._on_kept = ahead, read_prompt, on_window_kept
+        self._works = song.level_works({}) if works is None else works
         self._prompt: Mapping[Level, Codes] | None = None
         self._run = SongRun(song.inputs(f"{lease.claim.job.id}:{lease.claim.fence}"))
         self._levels: dict[Level, _KeptLevel] = {}
@@ -305,7 +310,8 @@ class SongGenerator:
                 self._prompt = self._read_prompt()
             opened = _KeptLevel(self._run.open(level, self._prompt.get(level)))
             self._read_kept(opened)
-            self._lease.progress.watch(level.label, opened.progress)
+            work_done = partial(opened.run.work_done, self._works[level])
+            self._lease.progress.watch(level.label, opened.progress, work_done)
             self._levels[level] = opened
         return self._levels[level]
 

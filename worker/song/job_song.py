@@ -16,7 +16,7 @@ from jukebox_core.labels import JukeboxTokenizer, Labels, SongLabels
 from jukebox_core.sampling.cascade import SongPlan
 from jukebox_core.sampling.label_spans import LabelSpan, make_span
 from jukebox_core.sampling.noise import CounterNoise, NoiseSource, SectionNoise
-from jukebox_core.sampling.step_cost import step_weights, token_cost
+from jukebox_core.sampling.step_cost import LevelWork, StepCosts, step_weights
 from jukebox_core.song import Song
 from jukebox_core.units import Level
 
@@ -71,26 +71,36 @@ class JobSong:
         """Codes of each level that it begins with."""
         return self.planned.prompt_tokens
 
-    def token_costs(self, rates: Mapping[Stage, float]) -> dict[str, float]:
-        """What a token of every row costs at each level, in any unit.
+    def is_measured(self, rates: Mapping[Stage, float]) -> bool:
+        """Whether the speeds of all levels are known; then works are in seconds."""
+        return all(rates.get(Stage(level.label)) for level in self.song.levels)
+
+    def level_works(self, rates: Mapping[Stage, float]) -> dict[Level, LevelWork]:
+        """By what the windows of each level are weighed: in seconds, or in weights that are read.
 
         `rates` are measured tokens per second; the sizes of the priors tell where one is missing.
         """
         levels, song = self.song.levels, self.song
+        priors = [self.config.prior(level) for level in levels]
         measured = [rates.get(Stage(level.label), 0.0) for level in levels]
-        if all(measured):
-            steps = [1.0 / rate for rate in measured]
+        if self.is_measured(rates):
+            units = [1.0 / rate for rate in measured]
         else:
-            steps = [float(step_weights(self.config.prior(level))) for level in levels]
+            units = [float(step_weights(prior)) for prior in priors]
         return {
-            level.label: token_cost(
-                step,
+            level: LevelWork(
+                costs=StepCosts.of(prior),
+                unit=unit,
                 num_rows=rows_of_level(level, song.num_samples, song.channels),
-                # None where the whole level is given.
-                num_segments=max(len(self.plan.levels[level].segments), 1),
+                num_segments=len(self.plan.levels[level].segments),
             )
-            for level, step in zip(levels, steps, strict=True)
+            for level, prior, unit in zip(levels, priors, units, strict=True)
         }
+
+    def total_works(self, works: Mapping[Level, LevelWork]) -> dict[str, float]:
+        """What drawing each level takes by `works`."""
+        levels = self.plan.levels
+        return {level.label: levels[level].total_work(work) for level, work in works.items()}
 
     def inputs(self, song_id: str) -> SongInputs:
         """The song for the engine, with sequences whose ids begin with `song_id`."""
