@@ -14,8 +14,8 @@ from jukebox_core.backends.choose import REFERENCE, Target, choose_backend
 from jukebox_core.casts import Conversion, device_only, requested_dtype
 from jukebox_core.channels import channels_of_rows, rows_of_level, spread_rows
 from jukebox_core.checkpoints import LoadedParts, load_directory, load_openai, save_directory
-from jukebox_core.checkpoints.load import read_directory_config
-from jukebox_core.config import JukeboxConfig
+from jukebox_core.checkpoints.load import read_directory_config, stored_weights
+from jukebox_core.config import JukeboxConfig, Weights
 from jukebox_core.engine.drive import LevelOrder, level_after_level
 from jukebox_core.engine.level_run import LevelRun
 from jukebox_core.engine.local import generate_windows
@@ -24,10 +24,9 @@ from jukebox_core.engine.song_run import Codes, SongInputs, SongRun, WindowRun
 from jukebox_core.errors import ConfigError, LabelError, SongError
 from jukebox_core.labels import JukeboxTokenizer, Labels
 from jukebox_core.models.catalog import locate_model
-from jukebox_core.models.placed_priors import HOST, PlacedPriors, decide_placement, home_device
+from jukebox_core.models.placed_priors import PlacedPriors, decide_placement, home_device
 from jukebox_core.models.placement import AUTO, Placement
 from jukebox_core.prior import JukeboxPrior
-from jukebox_core.prior.int8_weights import Weights
 from jukebox_core.sampling.cascade import plan_song
 from jukebox_core.sampling.infill import Infill, section_infills, section_tokens
 from jukebox_core.sampling.kept import cut_tokens
@@ -116,7 +115,7 @@ class JukeboxModel(nn.Module):
                 float16 elsewhere. What the original keeps in float32 stays so.
             weights: "full", or "int8", which keeps those of the stacks as int8
                 (`prior/int8_weights.py`): a quarter of float32 in memory, computed with in `dtype`.
-                Loading takes what it takes without.
+                Those of a directory that has int8 ones stay so with either.
             placement: "resident", "one_at_a_time" or "offloaded"; "auto" takes the first of them
                 for which `device` has enough free memory now.
             backend: what computes the tokens, see `use_backend`.
@@ -128,8 +127,8 @@ class JukeboxModel(nn.Module):
         """
         if weights not in list(Weights):
             raise ConfigError(f"weights {weights!r} are not known: {', '.join(Weights)}")
-        is_int8 = weights == Weights.INT8
         directory = locate_model(directory)
+        is_int8 = Weights.INT8 in (weights, stored_weights(directory))
         chosen = decide_placement(
             read_directory_config(directory),
             device=torch.device(device),
@@ -140,13 +139,10 @@ class JukeboxModel(nn.Module):
         home = home_device(chosen, torch.device(device))
         parts = load_directory(
             directory,
-            device=HOST if is_int8 else home,
+            device=home,
             dtype=dtype or default_dtype(device),
+            weights=Weights(weights),
         )
-        if is_int8:
-            for prior in parts.priors:
-                prior.use_int8_weights().to(home)
-            parts.vqvae.to(home)
         model = cls(parts, device=device, placement=chosen)
         model.use_backend(backend)
         return model

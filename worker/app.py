@@ -17,11 +17,11 @@ from jobs.record.songs import level_of
 from jobs.setting_groups import InvalidSettings
 from jobs.store import JobStore
 from jukebox_core.backends.choose import Target
+from jukebox_core.config import Weights
 from jukebox_core.engine.overlap import OverlapMode, RowBudget
 from jukebox_core.errors import BucketError
 from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
 from jukebox_core.models.placed_priors import decide_placement
-from jukebox_core.prior.int8_weights import Weights
 from worker.celery_pool import WakingPool
 from worker.device.backend_choice import BackendChoice
 from worker.device.engine_thread import EngineThread

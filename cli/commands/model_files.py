@@ -11,7 +11,7 @@ from cli.errors import CliError, UsageError
 from cli.outputs import Overwrite, check_new_folder
 from cli.service.transfer import TransferLines, transfer_display
 from cli.terminal.console import escape, notes, print_json, results
-from jukebox_core.config import JukeboxConfig
+from jukebox_core.config import JukeboxConfig, Weights
 from jukebox_core.models.catalog import ModelCatalog
 from jukebox_core.models.released import (
     LABELS_URL,
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from jukebox_core.checkpoints.pull import OpenAIAddress
 
 Place = Literal["hub", "original"]
-Dtype = Literal["keep", "float32", "float16", "bfloat16"]
+Dtype = Literal["keep", "float32", "float16", "bfloat16", "int8"]
+Precision = Literal["original", "int8"]
+_WEIGHTS = {"original": Weights.FULL, "int8": Weights.INT8}
 
 
 def pull(
@@ -60,6 +62,10 @@ def pull(
     revision: Annotated[
         str | None, typer.Option(help="Branch, tag or commit of the hub repository.")
     ] = None,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(help="Precision on disk: original (default), or int8: a quarter of the size."),
+    ] = None,
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
     models_dir: options.ModelsDir = None,
 ) -> None:
@@ -79,7 +85,8 @@ def pull(
         place = "hub" if model.hub_repository and weights_url == WEIGHTS_URL else "original"
     origin = _origin(model, place, weights_url, labels_url, hub_url, revision)
     notes().print(escape(f"fetching {name} from {origin} (about {model.num_bytes / 1e9:.1f} GB)"))
-    directory = _pull(model, options.models_folder(data_dir, models_dir), origin)
+    weights = None if precision is None else _WEIGHTS[precision]
+    directory = _pull(model, options.models_folder(data_dir, models_dir), origin, weights)
     results().print(escape(str(directory)))
 
 
@@ -101,7 +108,12 @@ def _origin(
     return HubRepository(name=model.hub_repository, endpoint=hub_url, revision=revision)
 
 
-def _pull(model: ReleasedModel, models_dir: Path, origin: "OpenAIAddress | HubRepository") -> Path:
+def _pull(
+    model: ReleasedModel,
+    models_dir: Path,
+    origin: "OpenAIAddress | HubRepository",
+    weights: Weights | None,
+) -> Path:
     # Imported here: torch takes seconds to load, and most commands do not need it.
     from jukebox_core.checkpoints.pull import OpenAIAddress
     from jukebox_core.checkpoints.pull import pull as pull_model
@@ -113,6 +125,7 @@ def _pull(model: ReleasedModel, models_dir: Path, origin: "OpenAIAddress | HubRe
             models_dir,
             origin,
             license_accepted=True,
+            weights=weights,
             progress=display.show,
             on_part=display.part,
         )
@@ -145,13 +158,14 @@ def convert(
 
     from jukebox_core.checkpoints.convert import convert as convert_model
 
-    weights = _source(source, destination.name, model, config, labels)
+    files = _source(source, destination.name, model, config, labels)
     check_new_folder(destination, overwrite=overwrite)
     convert_model(
-        weights,
+        files,
         destination,
         described_as=str(source),
-        dtype=None if dtype == "keep" else getattr(torch, dtype),
+        dtype=None if dtype in ("keep", "int8") else getattr(torch, dtype),
+        weights={"keep": None, "int8": Weights.INT8}.get(dtype, Weights.FULL),
         on_part=TransferLines(notes()).part,
     )
     results().print(escape(str(destination)))

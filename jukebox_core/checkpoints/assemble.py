@@ -1,13 +1,14 @@
 """Building a module from stored tensors, without ever holding it twice."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from jukebox_core.checkpoints.tensor_files import StoredTensor
+from jukebox_core.checkpoints.tensor_files import StoredTensor, quantized
 from jukebox_core.errors import CheckpointError
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -48,23 +49,49 @@ class _WithoutInit(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def assemble(
-    build: Callable[[], Module],
-    stored: dict[str, StoredTensor],
-    *,
-    where: str,
-    unknown: list[str] | None = None,
-    device: torch.device | str = "cpu",
-) -> Module:
-    """Build a module without weights and give it `stored`, tensor by tensor.
+@dataclass(frozen=True, slots=True)
+class OpenedPart:
+    """The tensors of one part of a model, under the names of its module's state dict.
+
+    tensors  used up by whoever builds the module, so that a tensor whose type or device changes is
+             not held twice
+    where    what they came from, for messages
+    unknown  names that could not be translated, to be told with the other faults
+    """
+
+    tensors: dict[str, StoredTensor]
+    where: str
+    unknown: Sequence[str] = ()
+
+
+def lay_out(build: Callable[[], Module], part: OpenedPart) -> Module:
+    """A module on the meta device, whose tensors have the names and types that `part` is to get.
+
+    Where it has int8 weights and `part` has not, those of `part` are quantized when they are read.
 
     Args:
-        build: makes the module; called with the meta device as default. Each tensor is brought to
-            the dtype that it has there.
-        stored: the tensors under the names of the module's state dict. It is emptied on the way,
-            so that a tensor whose type or device changes is not held twice.
-        where: what the tensors came from, for messages.
-        unknown: names that could not be translated, to be told with the other faults.
+        build: makes the module; called with the meta device as default.
+        part: what is to fit.
+
+    Raises:
+        CheckpointError: names every tensor that is unknown, missing or misshapen.
+    """
+    with _WithoutInit(), torch.device("meta"):
+        module = build()
+    wanted = module.state_dict()
+    _quantize_on_reading(part.tensors, wanted)
+    _check_fit(wanted, part)
+    return module
+
+
+def assemble(
+    build: Callable[[], Module], part: OpenedPart, *, device: torch.device | str = "cpu"
+) -> Module:
+    """Build a module without weights and give it those of `part`, tensor by tensor.
+
+    Args:
+        build: as for `lay_out`. Each tensor is brought to the dtype that it has there.
+        part: used up.
         device: where the tensors go.
 
     Returns:
@@ -73,23 +100,28 @@ def assemble(
     Raises:
         CheckpointError: names every tensor that is unknown, missing or misshapen.
     """
-    with _WithoutInit(), torch.device("meta"):
-        module = build()
+    module, stored = lay_out(build, part), part.tensors
     wanted = module.state_dict()
-    _check_fit(wanted, stored, unknown or [], where)
     placed = {name: stored.pop(name).to(device, tensor.dtype) for name, tensor in wanted.items()}
     module.load_state_dict(placed, assign=True)
-    _check_complete(module, where)
+    _check_complete(module, part.where)
     return module.eval()
 
 
-def _check_fit(
-    wanted: Mapping[str, Tensor],
-    stored: Mapping[str, StoredTensor],
-    unknown: list[str],
-    where: str,
-) -> None:
-    unknown = [*unknown, *(name for name in stored if name not in wanted)]
+def _quantize_on_reading(stored: dict[str, StoredTensor], wanted: Mapping[str, Tensor]) -> None:
+    """Put int8 weights and their scales in the place of weights that are wanted as int8."""
+    for name, tensor in wanted.items():
+        if tensor.dtype != torch.int8 or name not in stored or not stored[name].is_float:
+            continue
+        module = name.rpartition(".")[0]
+        scale, computed_in = f"{module}.scale", wanted[f"{module}.bias"].dtype
+        if wanted[scale].shape == stored[name].shape[-1:]:
+            stored[name], stored[scale] = quantized(stored[name], computed_in)
+
+
+def _check_fit(wanted: Mapping[str, Tensor], part: OpenedPart) -> None:
+    stored, where = part.tensors, part.where
+    unknown = [*part.unknown, *(name for name in stored if name not in wanted)]
     missing = [name for name in wanted if name not in stored]
     misshapen = [
         f"{name} is {_describe(stored[name])}, wanted {tuple(tensor.shape)}"
@@ -103,11 +135,12 @@ def _check_fit(
 
 
 def _fits(stored: StoredTensor, wanted: Tensor) -> bool:
-    return stored.shape == tuple(wanted.shape) and stored.dtype.is_floating_point
+    same_kind = stored.is_float if wanted.is_floating_point() else stored.dtype == wanted.dtype
+    return stored.shape == tuple(wanted.shape) and same_kind
 
 
 def _describe(stored: StoredTensor) -> str:
-    suffix = "" if stored.dtype.is_floating_point else " of no floating-point type"
+    suffix = "" if stored.is_float else " of no floating-point type"
     return f"{stored.shape}{suffix}"
 
 

@@ -7,20 +7,23 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
+from torch import Tensor
 
+from jukebox_core.checkpoints.assemble import OpenedPart
 from jukebox_core.checkpoints.huggingface import HuggingFaceDirectory
 from jukebox_core.checkpoints.native import (
     VQVAE_FILE,
-    load_native_prior,
-    load_native_vqvae,
     new_directory,
+    open_native_prior,
+    open_native_vqvae,
     prior_file,
     write_config,
-    write_tensors,
+    write_layout,
 )
-from jukebox_core.checkpoints.openai import load_openai_prior, load_openai_vqvae
+from jukebox_core.checkpoints.openai import open_openai_prior, open_openai_vqvae
 from jukebox_core.checkpoints.origin import Origin
-from jukebox_core.config import JukeboxConfig, LabelVersion
+from jukebox_core.checkpoints.parts import prior_layout, vqvae_layout
+from jukebox_core.config import JukeboxConfig, LabelVersion, Weights
 from jukebox_core.errors import CheckpointError
 from jukebox_core.labels import JukeboxTokenizer, Vocabulary
 from jukebox_core.models.catalog import (
@@ -28,13 +31,12 @@ from jukebox_core.models.catalog import (
     FORMAT,
     LABELS_FOLDER,
     read_config,
+    read_config_and_weights,
     read_config_values,
     why_no_model,
 )
 from jukebox_core.models.released import ReleasedModel
-from jukebox_core.prior import JukeboxPrior
 from jukebox_core.units import COARSE_TO_FINE, Level
-from jukebox_core.vqvae import JukeboxVQVAE
 
 PARTS: tuple[Level | None, ...] = (None, *COARSE_TO_FINE)
 """A model in the order in which it is written; None stands for the VQ-VAE."""
@@ -44,24 +46,17 @@ WritingPart = Callable[[str], None]
 
 
 class WeightsSource(Protocol):
-    """A model in whatever files, whose parts can be loaded one by one, each of them once."""
+    """A model in whatever files, whose parts can be opened one by one, each of them once."""
 
     @property
     def config(self) -> JukeboxConfig:
         """The whole model's."""
 
-    def load_vqvae(self, *, device: torch.device | str) -> JukeboxVQVAE:
-        """The VQ-VAE. Raises CheckpointError."""
+    def open_vqvae(self) -> OpenedPart:
+        """The tensors of the VQ-VAE. Raises CheckpointError."""
 
-    def load_prior(
-        self,
-        level: Level,
-        *,
-        device: torch.device | str,
-        dtype: torch.dtype | None,
-        for_file: bool = False,
-    ) -> JukeboxPrior:
-        """One prior, see `build_prior`. Raises CheckpointError."""
+    def open_prior(self, level: Level) -> OpenedPart:
+        """The tensors of one prior. Raises CheckpointError."""
 
     def read_vocabularies(self) -> Mapping[LabelVersion, Vocabulary]:
         """The label lists; empty if there are none. Raises LabelError or ConfigError."""
@@ -76,26 +71,13 @@ class OpenAIFiles:
     priors: Mapping[Level, Path]
     labels_dir: Path | None = None
 
-    def load_vqvae(self, *, device: torch.device | str) -> JukeboxVQVAE:
-        """The VQ-VAE, in float32."""
-        return load_openai_vqvae(self.vqvae, self.config.vqvae, device=device)
+    def open_vqvae(self) -> OpenedPart:
+        """The tensors of the VQ-VAE."""
+        return open_openai_vqvae(self.vqvae)
 
-    def load_prior(
-        self,
-        level: Level,
-        *,
-        device: torch.device | str,
-        dtype: torch.dtype | None,
-        for_file: bool = False,
-    ) -> JukeboxPrior:
-        """One prior, see `build_prior`."""
-        return load_openai_prior(
-            self.priors[level],
-            self.config.prior(level),
-            device=device,
-            dtype=dtype,
-            for_file=for_file,
-        )
+    def open_prior(self, level: Level) -> OpenedPart:
+        """The tensors of one prior."""
+        return open_openai_prior(self.priors[level], self.config.prior(level))
 
     def read_vocabularies(self) -> Mapping[LabelVersion, Vocabulary]:
         """The lists in `labels_dir` that the priors need."""
@@ -106,27 +88,18 @@ class OpenAIFiles:
 
 @dataclass(frozen=True, slots=True)
 class NativeDirectory:
-    """A model of our own format, to be written again in another dtype."""
+    """A model of our own format."""
 
     directory: Path
     config: JukeboxConfig
 
-    def load_vqvae(self, *, device: torch.device | str) -> JukeboxVQVAE:
-        """The VQ-VAE, in float32."""
-        return load_native_vqvae(self.directory, self.config, device=device)
+    def open_vqvae(self) -> OpenedPart:
+        """The tensors of the VQ-VAE."""
+        return open_native_vqvae(self.directory)
 
-    def load_prior(
-        self,
-        level: Level,
-        *,
-        device: torch.device | str,
-        dtype: torch.dtype | None,
-        for_file: bool = False,
-    ) -> JukeboxPrior:
-        """One prior, see `build_prior`."""
-        return load_native_prior(
-            self.directory, self.config, level, device=device, dtype=dtype, for_file=for_file
-        )
+    def open_prior(self, level: Level) -> OpenedPart:
+        """The tensors of one prior."""
+        return open_native_prior(self.directory, level)
 
     def read_vocabularies(self) -> Mapping[LabelVersion, Vocabulary]:
         """The lists in `labels/`."""
@@ -180,6 +153,7 @@ def convert(
     *,
     described_as: str,
     dtype: torch.dtype | None = None,
+    weights: Weights | None = None,
     on_part: WritingPart | None = None,
 ) -> None:
     """Write `source` in our own format, all of it or nothing; a model that is there is replaced.
@@ -190,40 +164,62 @@ def convert(
         described_as: what `origin.json` calls the source.
         dtype: of the weights of the transformer stacks; None keeps the one they are stored in, or
             the half precision to which the original rounds them. Everything else is float32.
+        weights: `INT8` makes those of the stacks int8; None keeps what they are.
         on_part: called before each part.
 
     Raises:
-        CheckpointError: tensors are unknown, missing or misshapen, or files are not there.
+        CheckpointError: tensors are unknown, missing or misshapen, files are not there, or int8
+            weights are to become others.
         LabelError: label lists are broken, or do not fit the priors.
     """
     origin = Origin(source=described_as)
     with new_directory(destination) as unfinished:
-        write_config(unfinished, source.config)
+        kept = weights or weights_of(source)
+        write_config(unfinished, source.config, kept)
         vocabularies = source.read_vocabularies()
         if vocabularies:
             JukeboxTokenizer(vocabularies, source.config).save_vocabulary(unfinished)
         for part in PARTS:
             if on_part is not None:
                 on_part(part_file(part))
-            write_part(source, part, unfinished, dtype)
+            write_part(source, part, unfinished, dtype, kept)
             origin.add(unfinished / part_file(part))
 
 
+def weights_of(source: WeightsSource) -> Weights:
+    """How the weights of the priors are kept: only our own format has int8 ones."""
+    if isinstance(source, NativeDirectory):
+        return read_config_and_weights(source.directory)[1]
+    return Weights.FULL
+
+
 def write_part(
-    source: WeightsSource, part: Level | None, directory: Path, dtype: torch.dtype | None = None
+    source: WeightsSource,
+    part: Level | None,
+    directory: Path,
+    dtype: torch.dtype | None = None,
+    weights: Weights = Weights.FULL,
 ) -> None:
-    """Write one part into a directory that has a `config.json`, in one step; `dtype` as `convert`.
+    """Write one part into a directory that has a `config.json`, in one step, tensor by tensor.
+
+    See `convert` for `dtype` and `weights`.
 
     Raises:
         CheckpointError: tensors are unknown, missing or misshapen.
     """
     file = directory / part_file(part)
     unfinished = file.with_name(f".{file.name}")
+    opened = source.open_vqvae() if part is None else source.open_prior(part)
     if part is None:
-        write_tensors(unfinished, source.load_vqvae(device="cpu").state_dict())
+        layout = vqvae_layout(source.config.vqvae, opened).state_dict()
     else:
-        prior = source.load_prior(part, device="cpu", dtype=dtype, for_file=True)
-        write_tensors(unfinished, prior.state_dict())
+        config = source.config.prior(part)
+        layout = prior_layout(config, opened, dtype=dtype, weights=weights).state_dict()
+
+    def read(name: str) -> Tensor:
+        return opened.tensors.pop(name).copy(layout[name].dtype)
+
+    write_layout(unfinished, layout, read)
     os.replace(unfinished, file)
 
 

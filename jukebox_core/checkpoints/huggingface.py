@@ -6,7 +6,7 @@ from typing import cast
 
 import torch
 
-from jukebox_core.checkpoints.assemble import rename_tensors
+from jukebox_core.checkpoints.assemble import OpenedPart, rename_tensors
 from jukebox_core.checkpoints.huggingface_config import config_from_huggingface
 from jukebox_core.checkpoints.names import (
     NameTable,
@@ -18,13 +18,11 @@ from jukebox_core.checkpoints.names import (
 )
 from jukebox_core.checkpoints.parts import LoadedParts, build_prior, build_vqvae
 from jukebox_core.checkpoints.tensor_files import StoredTensor, open_tensors
-from jukebox_core.config import JukeboxConfig, LabelVersion
+from jukebox_core.config import JukeboxConfig, LabelVersion, Weights
 from jukebox_core.errors import CheckpointError
 from jukebox_core.labels import JukeboxTokenizer, Vocabulary
 from jukebox_core.models.catalog import read_config_values
-from jukebox_core.prior import JukeboxPrior
 from jukebox_core.units import COARSE_TO_FINE, Level
-from jukebox_core.vqvae import JukeboxVQVAE
 
 _ENCODER = "encoders.{l}.level_blocks.{b}."
 _DECODER = "decoders.{l}.level_blocks.{b}."
@@ -149,35 +147,20 @@ class HuggingFaceDirectory:
                 f"{directory} does not fit the model: unknown: {', '.join(strangers)}"
             )
 
-    def load_vqvae(self, *, device: torch.device | str) -> JukeboxVQVAE:
-        """The VQ-VAE, in float32."""
+    def open_vqvae(self) -> OpenedPart:
+        """The tensors of the VQ-VAE."""
         stored, unknown = rename_tensors(self._take("vqvae."), translator(VQVAE_NAMES))
-        where = f"the VQ-VAE in {self.directory}"
-        return build_vqvae(self.config.vqvae, stored, where=where, unknown=unknown, device=device)
+        return OpenedPart(stored, f"the VQ-VAE in {self.directory}", unknown)
 
-    def load_prior(
-        self,
-        level: Level,
-        *,
-        device: torch.device | str,
-        dtype: torch.dtype | None,
-        for_file: bool = False,
-    ) -> JukeboxPrior:
-        """One prior; see `build_prior` for `dtype` and `for_file`."""
+    def open_prior(self, level: Level) -> OpenedPart:
+        """The tensors of one prior. Raises CheckpointError where they contradict each other."""
         config = self.config.prior(level)
         tensors = self._take(f"priors.{COARSE_TO_FINE.index(level)}.")
         stored, unknown = rename_tensors(tensors, prior_translator(PRIOR_NAMES, config))
         where = f"the {level.label} prior in {self.directory}"
         untie(stored, config, where)
-        return build_prior(
-            config,
-            with_half_weights(stored) if config.half_weights else stored,
-            where=where,
-            unknown=unknown,
-            device=device,
-            dtype=dtype,
-            for_file=for_file,
-        )
+        halved = with_half_weights(stored) if config.half_weights else stored
+        return OpenedPart(halved, where, unknown)
 
     def read_vocabularies(self) -> dict[LabelVersion, Vocabulary]:
         """The label lists; see `read_huggingface_vocabularies`."""
@@ -194,6 +177,7 @@ def load_huggingface(
     *,
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
+    weights: Weights = Weights.FULL,
 ) -> LoadedParts:
     """A whole model from a directory written by `save_pretrained` of transformers 4.
 
@@ -204,11 +188,18 @@ def load_huggingface(
     opened = HuggingFaceDirectory(directory)
     vocabularies = read_huggingface_vocabularies(directory)
     top, middle, bottom = (
-        opened.load_prior(level, device=device, dtype=dtype) for level in COARSE_TO_FINE
+        build_prior(
+            opened.config.prior(level),
+            opened.open_prior(level),
+            device=device,
+            dtype=dtype,
+            weights=weights,
+        )
+        for level in COARSE_TO_FINE
     )
     return LoadedParts(
         config=opened.config,
-        vqvae=opened.load_vqvae(device=device),
+        vqvae=build_vqvae(opened.config.vqvae, opened.open_vqvae(), device=device),
         priors=(top, middle, bottom),
         tokenizer=JukeboxTokenizer(vocabularies, opened.config) if vocabularies else None,
     )

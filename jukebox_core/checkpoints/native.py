@@ -4,23 +4,26 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from jukebox_core.checkpoints.assemble import OpenedPart
 from jukebox_core.checkpoints.parts import LoadedParts, build_prior, build_vqvae
 from jukebox_core.checkpoints.tensor_files import open_tensors
-from jukebox_core.checkpoints.tensor_writing import save_file
-from jukebox_core.config import JukeboxConfig
+from jukebox_core.checkpoints.tensor_writing import write_safetensors
+from jukebox_core.config import JukeboxConfig, Weights
 from jukebox_core.errors import CheckpointError
 from jukebox_core.labels import JukeboxTokenizer
 from jukebox_core.models.catalog import (
     CONFIG_FILE,
     FORMAT,
     FORMAT_VERSION,
+    INT8_FORMAT_VERSION,
     LABELS_FOLDER,
     read_config,
 )
@@ -45,17 +48,16 @@ def save_directory(
 ) -> None:
     """Write a model directory, all of it or nothing; one that is there already is replaced.
 
-    Weights keep their dtype. `priors` come in sampling order (top, middle, bottom).
+    Weights keep their dtype, int8 ones too. `priors` come in sampling order (top, middle, bottom).
 
     Raises:
-        CheckpointError: a prior has int8 weights; what they were made from is what to keep.
+        CheckpointError: some of the priors have int8 weights, and others have not.
     """
-    if any(prior.has_int8_weights for prior in priors):
-        raise CheckpointError(
-            "int8 weights are not saved: load the model without them, and save it"
-        )
+    kinds = {Weights.INT8 if prior.has_int8_weights else Weights.FULL for prior in priors}
+    if len(kinds) > 1:
+        raise CheckpointError("some of the priors have int8 weights: all or none may have them")
     with new_directory(directory) as unfinished:
-        write_config(unfinished, config)
+        write_config(unfinished, config, kinds.pop())
         write_tensors(unfinished / VQVAE_FILE, vqvae.state_dict())
         for level, prior in zip(COARSE_TO_FINE, priors, strict=True):
             write_tensors(unfinished / prior_file(level), prior.state_dict())
@@ -63,58 +65,54 @@ def save_directory(
             tokenizer.save_vocabulary(unfinished)
 
 
-def write_config(directory: Path, config: JukeboxConfig) -> None:
-    """Write `config.json` into a directory that is there."""
-    values = {"format": FORMAT, "format_version": FORMAT_VERSION, "config": config.to_dict()}
+def write_config(directory: Path, config: JukeboxConfig, weights: Weights = Weights.FULL) -> None:
+    """Write `config.json` into a directory that is there; `weights` are those of its priors."""
+    values: dict[str, Any] = {"format": FORMAT, "format_version": FORMAT_VERSION}
+    if weights is not Weights.FULL:
+        values |= {"format_version": INT8_FORMAT_VERSION, "weights": weights}
+    values["config"] = config.to_dict()
     text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
     (directory / CONFIG_FILE).write_text(text, encoding="utf-8")
 
 
 def write_tensors(file: Path, weights: Mapping[str, Tensor]) -> None:
     """Write the weights of one part, in their dtypes, beside a `config.json` that is there."""
-    tensors = {name: tensor.contiguous() for name, tensor in weights.items()}
-    save_file(tensors, file, metadata={"format": "pt"})
-    # safetensors writes for its owner only; a model is for whoever may read its configuration.
+    write_layout(file, weights, weights.__getitem__)
+
+
+def write_layout(file: Path, layout: Mapping[str, Tensor], read: Callable[[str], Tensor]) -> None:
+    """Write one part, tensor by tensor, beside a `config.json` that is there.
+
+    Args:
+        file: the safetensors file.
+        layout: the shape and the dtype of each tensor; may be on the meta device.
+        read: gives the tensor of a name, once.
+    """
+    write_safetensors(file, layout, read)
+    # A model is for whoever may read its configuration.
     shutil.copymode(file.with_name(CONFIG_FILE), file)
 
 
-def load_native_vqvae(
-    directory: Path, config: JukeboxConfig, *, device: torch.device | str
-) -> JukeboxVQVAE:
-    """The VQ-VAE of a model directory. Raises CheckpointError if the file does not fit."""
+def open_native_vqvae(directory: Path) -> OpenedPart:
+    """The tensors of the VQ-VAE of a model directory. Raises CheckpointError without the file."""
     file = directory / VQVAE_FILE
-    return build_vqvae(config.vqvae, open_tensors(file), where=str(file), device=device)
+    return OpenedPart(open_tensors(file), str(file))
 
 
-def load_native_prior(
-    directory: Path,
-    config: JukeboxConfig,
-    level: Level,
-    *,
-    device: torch.device | str,
-    dtype: torch.dtype | None,
-    for_file: bool = False,
-) -> JukeboxPrior:
-    """One prior of a model directory; see `build_prior` for `dtype` and `for_file`.
-
-    Raises:
-        CheckpointError: the file is not there, or does not fit.
-    """
+def open_native_prior(directory: Path, level: Level) -> OpenedPart:
+    """The tensors of one prior of a model directory. Raises CheckpointError without the file."""
     file = directory / prior_file(level)
-    return build_prior(
-        config.prior(level),
-        open_tensors(file),
-        where=str(file),
-        device=device,
-        dtype=dtype,
-        for_file=for_file,
-    )
+    return OpenedPart(open_tensors(file), str(file))
 
 
 def load_native(
-    directory: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+    directory: Path,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    weights: Weights = Weights.FULL,
 ) -> LoadedParts:
-    """A whole model of our own format.
+    """A whole model of our own format; see `build_prior` for `dtype` and `weights`.
 
     Raises:
         CheckpointError: tensors are unknown, missing or misshapen, or files are not there.
@@ -125,12 +123,18 @@ def load_native(
     labels_dir = directory / LABELS_FOLDER
     has_labels = labels_dir.is_dir()
     top, middle, bottom = (
-        load_native_prior(directory, config, level, device=device, dtype=dtype)
+        build_prior(
+            config.prior(level),
+            open_native_prior(directory, level),
+            device=device,
+            dtype=dtype,
+            weights=weights,
+        )
         for level in COARSE_TO_FINE
     )
     return LoadedParts(
         config=config,
-        vqvae=load_native_vqvae(directory, config, device=device),
+        vqvae=build_vqvae(config.vqvae, open_native_vqvae(directory), device=device),
         priors=(top, middle, bottom),
         tokenizer=JukeboxTokenizer.from_pretrained(directory) if has_labels else None,
         labels_dir=labels_dir if has_labels else None,

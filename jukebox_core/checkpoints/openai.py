@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from jukebox_core.checkpoints.assemble import Rename, rename_tensors
+from jukebox_core.checkpoints.assemble import OpenedPart, Rename, rename_tensors
 from jukebox_core.checkpoints.names import (
     NameTable,
     layer_names,
@@ -97,27 +97,14 @@ PRIOR_NAMES: NameTable = (
 )
 
 
-def load_openai_vqvae(
-    path: Path, config: JukeboxVQVAEConfig, *, device: torch.device | str = "cpu"
-) -> JukeboxVQVAE:
-    """The VQ-VAE of a `vqvae.pth.tar`, in float32.
-
-    Raises:
-        CheckpointError: the file is no checkpoint, or does not fit `config`.
-    """
+def open_openai_vqvae(path: Path) -> OpenedPart:
+    """The tensors of a `vqvae.pth.tar`. Raises CheckpointError if it is no checkpoint."""
     stored, unknown = rename_tensors(open_tensors(path), _without_module(translator(VQVAE_NAMES)))
-    return build_vqvae(config, stored, where=str(path), unknown=unknown, device=device)
+    return OpenedPart(stored, str(path), unknown)
 
 
-def load_openai_prior(
-    path: Path,
-    config: JukeboxPriorConfig,
-    *,
-    device: torch.device | str = "cpu",
-    dtype: torch.dtype | None = None,
-    for_file: bool = False,
-) -> JukeboxPrior:
-    """The prior of a `prior_level_*.pth.tar`; see `build_prior` for `dtype` and `for_file`.
+def open_openai_prior(path: Path, config: JukeboxPriorConfig) -> OpenedPart:
+    """The tensors of a `prior_level_*.pth.tar`.
 
     Weights that the original rounds to half are rounded, however they are stored.
 
@@ -128,15 +115,34 @@ def load_openai_prior(
     rename = _without_module(lambda name: translate(_UNCHECKPOINTED.sub(r"\1blocks.", name)))
     stored, unknown = rename_tensors(open_tensors(path), rename)
     untie(stored, config, str(path))
-    return build_prior(
-        config,
-        with_half_weights(stored) if config.half_weights else stored,
-        where=str(path),
-        unknown=unknown,
-        device=device,
-        dtype=dtype,
-        for_file=for_file,
-    )
+    halved = with_half_weights(stored) if config.half_weights else stored
+    return OpenedPart(halved, str(path), unknown)
+
+
+def load_openai_vqvae(
+    path: Path, config: JukeboxVQVAEConfig, *, device: torch.device | str = "cpu"
+) -> JukeboxVQVAE:
+    """The VQ-VAE of a `vqvae.pth.tar`, in float32.
+
+    Raises:
+        CheckpointError: the file is no checkpoint, or does not fit `config`.
+    """
+    return build_vqvae(config, open_openai_vqvae(path), device=device)
+
+
+def load_openai_prior(
+    path: Path,
+    config: JukeboxPriorConfig,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+) -> JukeboxPrior:
+    """The prior of a `prior_level_*.pth.tar`; see `build_prior` for `dtype`.
+
+    Raises:
+        CheckpointError: the file is no checkpoint, or does not fit `config`.
+    """
+    return build_prior(config, open_openai_prior(path, config), device=device, dtype=dtype)
 
 
 def load_openai(

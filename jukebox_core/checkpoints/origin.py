@@ -9,6 +9,7 @@ import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from jukebox_core.config import Weights
 from jukebox_core.errors import CheckpointError
 from jukebox_core.models.download import sha256_of
 from jukebox_core.small_files import read_small_json
@@ -18,11 +19,15 @@ ORIGIN_FILE = "origin.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileRecord:
-    """One file as it was when it was written; `fetched_from` names the file it was made of."""
+    """One file as it was when it was written.
+
+    `fetched_from` names the file it was made of; `weights` is None where they are not int8.
+    """
 
     num_bytes: int
     sha256: str
     fetched_from: str | None = None
+    weights: Weights | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,25 +54,36 @@ class Origin:
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise CheckpointError(f"{file} is broken: {error}") from error
 
-    def add(self, file: Path, *, fetched_from: str | None = None) -> None:
+    def add(
+        self, file: Path, *, fetched_from: str | None = None, weights: Weights | None = None
+    ) -> None:
         """Record a finished file, and write the record beside it."""
         self.files[file.name] = FileRecord(
-            num_bytes=file.stat().st_size, sha256=sha256_of(file), fetched_from=fetched_from
+            num_bytes=file.stat().st_size,
+            sha256=sha256_of(file),
+            fetched_from=fetched_from,
+            weights=weights,
         )
         self.write(file.parent)
 
-    def has(self, file: Path, *, fetched_from: str | None = None) -> bool:
-        """Whether `file` is there and is the one that was made of `fetched_from`."""
+    def has(
+        self, file: Path, *, fetched_from: str | None = None, weights: Weights | None = None
+    ) -> bool:
+        """Whether `file` is there and is the one that was made of `fetched_from` in this way."""
         record = self.files.get(file.name)
         return (
             record is not None
-            and record.fetched_from == fetched_from
+            and (record.fetched_from, record.weights) == (fetched_from, weights)
             and file.is_file()
             and file.stat().st_size == record.num_bytes
         )
 
     def write(self, directory: Path) -> None:
         """Write the record, in one step."""
+        values = asdict(self)
+        for record in values["files"].values():
+            if record["weights"] is None:
+                del record["weights"]  # earlier releases do not know it
         unfinished = directory / f".{ORIGIN_FILE}"
-        unfinished.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        unfinished.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
         os.replace(unfinished, directory / ORIGIN_FILE)

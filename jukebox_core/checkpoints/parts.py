@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
-from jukebox_core.checkpoints.assemble import assemble
-from jukebox_core.checkpoints.tensor_files import StoredTensor
-from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig, JukeboxVQVAEConfig
+from jukebox_core.checkpoints.assemble import OpenedPart, assemble, lay_out
+from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig, JukeboxVQVAEConfig, Weights
+from jukebox_core.errors import CheckpointError
 from jukebox_core.labels import JukeboxTokenizer
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.vqvae import JukeboxVQVAE
@@ -32,46 +32,72 @@ class LoadedParts:
 
 
 def build_vqvae(
-    config: JukeboxVQVAEConfig,
-    stored: dict[str, StoredTensor],
-    *,
-    where: str,
-    unknown: list[str] | None = None,
-    device: torch.device | str,
+    config: JukeboxVQVAEConfig, part: OpenedPart, *, device: torch.device | str
 ) -> JukeboxVQVAE:
-    """The VQ-VAE from tensors under our names, which are used up; in float32 always."""
-    return assemble(
-        lambda: JukeboxVQVAE(config), stored, where=where, unknown=unknown, device=device
-    )
+    """The VQ-VAE from a part, which is used up; in float32 always."""
+    return assemble(lambda: JukeboxVQVAE(config), part, device=device)
 
 
 def build_prior(
     config: JukeboxPriorConfig,
-    stored: dict[str, StoredTensor],
+    part: OpenedPart,
     *,
-    where: str,
-    unknown: list[str] | None = None,
     device: torch.device | str,
     dtype: torch.dtype | None,
-    for_file: bool = False,
+    weights: Weights = Weights.FULL,
 ) -> JukeboxPrior:
-    """A prior from tensors under our names, which are used up.
+    """A prior from a part, which is used up.
 
     `dtype` is that of the transformer stacks, None the one they are stored in. Embeddings, norms,
-    conditioner and logits are float32 always, as in the original. With `for_file` it is that of
-    their weights alone: their biases are float32, too, and the prior is not to be computed with.
+    conditioner and logits are float32 always, as in the original.
+
+    Weights that are stored as int8 stay so. With `Weights.INT8` others become int8 one by one, on
+    the host: no device ever holds the whole ones.
     """
-    if dtype is None:
-        dtype = stored[_A_PROJECTION].dtype if _A_PROJECTION in stored else torch.float32
+    stored_as = _stored_dtype(part)
+    computed_in = dtype or (torch.float32 if stored_as is torch.int8 else stored_as)
+    is_int8 = stored_as is torch.int8 or weights is Weights.INT8
+
+    def build() -> JukeboxPrior:
+        prior = JukeboxPrior(config).set_compute_dtype(computed_in)
+        return prior.use_int8_weights() if is_int8 else prior
+
+    return assemble(build, part, device=device)
+
+
+def vqvae_layout(config: JukeboxVQVAEConfig, part: OpenedPart) -> JukeboxVQVAE:
+    """The names, shapes and types in which a file keeps a VQ-VAE, on the meta device."""
+    return lay_out(lambda: JukeboxVQVAE(config), part)
+
+
+def prior_layout(
+    config: JukeboxPriorConfig,
+    part: OpenedPart,
+    *,
+    dtype: torch.dtype | None = None,
+    weights: Weights = Weights.FULL,
+) -> JukeboxPrior:
+    """The names, shapes and types in which a file keeps a prior, on the meta device.
+
+    `dtype` is that of the weights of the stacks, None the one they are stored in; their biases are
+    float32, as all else is. With `Weights.INT8` they are int8.
+
+    Raises:
+        CheckpointError: int8 weights are to become others, which would give nothing back.
+    """
+    stored_as = _stored_dtype(part)
+    is_int8 = weights is Weights.INT8 or (stored_as is torch.int8 and dtype is None)
+    if stored_as is torch.int8 and not is_int8:
+        raise CheckpointError(
+            f"{part.where} has int8 weights: what they were made from cannot be had from them"
+        )
 
     def build() -> JukeboxPrior:
         prior = JukeboxPrior(config)
-        return prior.set_weight_dtype(dtype) if for_file else prior.set_compute_dtype(dtype)
+        return prior.use_int8_weights() if is_int8 else prior.set_weight_dtype(dtype or stored_as)
 
-    return assemble(
-        build,
-        stored,
-        where=where,
-        unknown=unknown,
-        device=device,
-    )
+    return lay_out(build, part)
+
+
+def _stored_dtype(part: OpenedPart) -> torch.dtype:
+    return part.tensors[_A_PROJECTION].dtype if _A_PROJECTION in part.tensors else torch.float32

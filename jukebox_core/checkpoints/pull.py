@@ -25,10 +25,10 @@ from jukebox_core.checkpoints.hub import HubRepository, fetch_repository
 from jukebox_core.checkpoints.huggingface import HuggingFaceDirectory
 from jukebox_core.checkpoints.native import write_config
 from jukebox_core.checkpoints.origin import ORIGIN_FILE, Origin
-from jukebox_core.config import JukeboxConfig, LabelVersion
+from jukebox_core.config import JukeboxConfig, LabelVersion, Weights
 from jukebox_core.errors import CheckpointError, LabelError, LicenceError
 from jukebox_core.labels import JukeboxTokenizer, Vocabulary
-from jukebox_core.models.catalog import CONFIG_FILE, LABELS_FOLDER
+from jukebox_core.models.catalog import CONFIG_FILE, LABELS_FOLDER, read_card
 from jukebox_core.models.download import Progress, RemoteFile, download
 from jukebox_core.models.pull_lock import finish_pulling, pulling_place
 from jukebox_core.models.released import LABELS_URL, LICENCE_URL, WEIGHTS_URL, ReleasedModel
@@ -172,6 +172,7 @@ def pull(
     origin: OpenAIAddress | HubRepository,
     *,
     license_accepted: bool,
+    weights: Weights | None = None,
     progress: Progress | None = None,
     on_part: WritingPart | None = None,
 ) -> Path:
@@ -184,7 +185,9 @@ def pull(
         model: what to fetch.
         models_dir: the folder of all models.
         origin: where from.
-        licence_accepted: whether the user accepts the terms of the weights.
+        license_accepted: whether the user accepts the terms of the weights.
+        weights: `INT8` keeps those of the transformer stacks as int8, about a quarter of the bytes;
+            `FULL` and None keep them in the types in which the original loads them.
         progress: called with the name of a file, its bytes so far, and its size where known.
         on_part: called with the name of each part when it is there and about to be converted.
 
@@ -194,7 +197,8 @@ def pull(
     Raises:
         LicenceError: the terms were not accepted.
         DownloadError: something could not be fetched; the next call goes on from there.
-        CheckpointError: a file is broken or of another model; it was thrown away.
+        CheckpointError: a file is broken or of another model; it was thrown away. Or the model is
+            there already, with other `weights` than those that are asked for.
         LabelError: the label lists do not fit.
     """
     if not license_accepted:
@@ -206,12 +210,27 @@ def pull(
     with pulling_place(models_dir, model.name) as place:
         if (destination / CONFIG_FILE).is_file():
             shutil.rmtree(place)
+            _require_weights(destination, weights)
             return destination
         supply = _supply(model, origin, place / "fetched", progress)
         unfinished = place / model.name
-        _write_parts(supply, model.config, unfinished, models_dir, on_part or _silent)
+        kept = weights or Weights.FULL
+        _write_parts(supply, model.config, kept, unfinished, models_dir, on_part or _silent)
         finish_pulling(place, unfinished, destination)
     return destination
+
+
+def _require_weights(directory: Path, wanted: Weights | None) -> None:
+    found = read_card(directory).weights
+    if wanted in (None, found):
+        return
+    remedy = "remove that folder to fetch them"
+    if wanted is Weights.INT8:
+        remedy = (
+            f"`jukebox models convert {directory} {directory} --dtype int8 --overwrite` makes "
+            "int8 ones of them"
+        )
+    raise CheckpointError(f"{directory} is there already, with {found} weights: {remedy}")
 
 
 def _supply(
@@ -228,21 +247,24 @@ def _supply(
 def _write_parts(
     supply: Supply,
     config: JukeboxConfig,
+    weights: Weights,
     unfinished: Path,
     models_dir: Path,
     on_part: WritingPart,
 ) -> None:
     origin = _origin_in(unfinished, str(supply))
-    write_config(unfinished, config)
+    write_config(unfinished, config, weights)
     if not (unfinished / LABELS_FOLDER).is_dir():
         _write_labels(JukeboxTokenizer(supply.read_vocabularies(), config), unfinished)
     for part in PARTS:
         file, address = unfinished / part_file(part), supply.address(part)
-        if origin.has(file, fetched_from=address):
+        is_int8 = part is not None and weights is Weights.INT8
+        made_as = Weights.INT8 if is_int8 else None
+        if origin.has(file, fetched_from=address, weights=made_as):
             continue
-        if not _link_from_other_models(file, address, models_dir):
-            _convert_part(supply, part, unfinished, on_part)
-        origin.add(file, fetched_from=address)
+        if not _link_from_other_models(file, address, made_as, models_dir):
+            _convert_part(supply, part, weights, unfinished, on_part)
+        origin.add(file, fetched_from=address, weights=made_as)
 
 
 def _write_labels(tokenizer: JukeboxTokenizer, unfinished: Path) -> None:
@@ -270,13 +292,14 @@ def _origin_in(unfinished: Path, source: str) -> Origin:
 def _convert_part(
     supply: Supply,
     part: Level | None,
+    weights: Weights,
     unfinished: Path,
     on_part: WritingPart,
 ) -> None:
     source = supply.fetch(part)
     on_part(part_file(part))
     try:
-        write_part(source, part, unfinished)
+        write_part(source, part, unfinished, weights=weights)
     except CheckpointError as error:
         supply.forget(part, is_broken=True)
         raise CheckpointError(f"{error} (what was fetched was thrown away)") from error
@@ -287,8 +310,10 @@ def _silent(_: str) -> None:
     """Nobody wants to hear of it."""
 
 
-def _link_from_other_models(file: Path, address: str, models_dir: Path) -> bool:
-    """Take the same part of another model, if one was made of the same file at the same address."""
+def _link_from_other_models(
+    file: Path, address: str, weights: Weights | None, models_dir: Path
+) -> bool:
+    """Take the same part of another model, if it was made of the same file in the same way."""
     if address.startswith("hub "):
         return False
     for other in sorted(models_dir.glob(f"*/{ORIGIN_FILE}")):
@@ -297,7 +322,7 @@ def _link_from_other_models(file: Path, address: str, models_dir: Path) -> bool:
         except CheckpointError:
             continue
         candidate = other.with_name(file.name)
-        if origin is not None and origin.has(candidate, fetched_from=address):
+        if origin is not None and origin.has(candidate, fetched_from=address, weights=weights):
             _link(candidate, file)
             return True
     return False

@@ -13,14 +13,17 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from jukebox_core.errors import CheckpointError
+from jukebox_core.prior.int8_weights import quantize
 from jukebox_core.small_files import require_regular
 
-# Weights come in no other types; whatever else a file holds is refused as misshapen.
+# Weights come in no other types; whatever else a file holds is refused as misshapen. Int8 ones
+# are those of `prior/int8_weights.py`.
 _SAFETENSORS_DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
     "F16": torch.float16,
     "BF16": torch.bfloat16,
+    "I8": torch.int8,
 }
 
 _PASSING_BYTES = 2**25
@@ -45,9 +48,18 @@ class StoredTensor:
         tensor = self.read() if stays else self.read_in_passing()
         return tensor.to(device=device, dtype=dtype)
 
+    def copy(self, dtype: torch.dtype) -> Tensor:
+        """The tensor in `dtype`, to be written elsewhere and dropped."""
+        return self.read_in_passing().to(dtype)
+
+    @property
+    def is_float(self) -> bool:
+        """Whether it is of a floating-point type."""
+        return self.dtype.is_floating_point
+
     def rounded(self, dtype: torch.dtype) -> "StoredTensor":
         """The same, as if it were stored in `dtype`."""
-        if not self.dtype.is_floating_point or dtype == self.dtype:
+        if not self.is_float or dtype == self.dtype:
             return self
         return StoredTensor(
             self.shape,
@@ -55,6 +67,32 @@ class StoredTensor:
             lambda: self.read_in_passing().to(dtype),
             lambda: self.read_in_passing().to(dtype),
         )
+
+
+def quantized(weight: StoredTensor, computed_in: torch.dtype) -> tuple[StoredTensor, StoredTensor]:
+    """The int8 weight and the scale of a projection's weight, computed when one of them is read.
+
+    They are those of the weight as it would be in the type that is `computed_in`.
+    """
+    is_exact = computed_in == torch.float32 and weight.dtype.itemsize < torch.float32.itemsize
+    source = weight if is_exact else weight.rounded(computed_in)
+    made: list[Tensor] = []
+
+    def levels() -> Tensor:
+        whole, scale = quantize(source.read_in_passing())
+        made[:] = [scale]
+        return whole
+
+    def scale() -> Tensor:
+        if not made:
+            levels()
+        return made.pop()
+
+    columns = weight.shape[-1:]
+    return (
+        StoredTensor(weight.shape, torch.int8, levels, levels),
+        StoredTensor(columns, torch.float32, scale, scale),
+    )
 
 
 def open_tensors(path: Path) -> dict[str, StoredTensor]:

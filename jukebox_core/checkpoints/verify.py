@@ -4,13 +4,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from jukebox_core.checkpoints.convert import PARTS, NativeDirectory, part_file
+from jukebox_core.checkpoints.convert import PARTS, NativeDirectory, part_file, weights_of
 from jukebox_core.checkpoints.origin import FileRecord, Origin
-from jukebox_core.config import JukeboxConfig
-from jukebox_core.errors import JukeboxError
+from jukebox_core.checkpoints.parts import prior_layout, vqvae_layout
+from jukebox_core.config import JukeboxConfig, Weights
+from jukebox_core.errors import CheckpointError, JukeboxError
 from jukebox_core.labels import JukeboxTokenizer
-from jukebox_core.models.catalog import LABELS_FOLDER, read_config
+from jukebox_core.models.catalog import CONFIG_FILE, LABELS_FOLDER, read_config
 from jukebox_core.models.download import sha256_of
+from jukebox_core.prior import JukeboxPrior
 from jukebox_core.units import Level
 
 
@@ -59,11 +61,12 @@ def _part(source: NativeDirectory, part: Level | None, record: FileRecord | None
     file = source.directory / part_file(part)
 
     def compare() -> str:
-        # Mapped from the file: this reads names and shapes, not gigabytes.
+        # This reads names and shapes, not gigabytes.
         if part is None:
-            source.load_vqvae(device="cpu")
+            vqvae_layout(source.config.vqvae, source.open_vqvae())
         else:
-            source.load_prior(part, device="cpu", dtype=None)
+            prior = prior_layout(source.config.prior(part), source.open_prior(part))
+            _require_weights(prior, file, weights_of(source))
         return f"{file.stat().st_size:,} bytes, every tensor fits"
 
     finding = _finding(file.name, compare)
@@ -73,6 +76,12 @@ def _part(source: NativeDirectory, part: Level | None, record: FileRecord | None
         detail = f"the content is not what was written (SHA-256 should be {record.sha256})"
         return Finding(file.name, False, detail)
     return Finding(file.name, True, f"{finding.detail}, the hash is right")
+
+
+def _require_weights(prior: JukeboxPrior, file: Path, weights: Weights) -> None:
+    found = Weights.INT8 if prior.has_int8_weights else Weights.FULL
+    if found is not weights:
+        raise CheckpointError(f"{file} has {found} weights, and {CONFIG_FILE} says {weights}")
 
 
 def _finding(part: str, examine: Callable[[], str]) -> Finding:

@@ -14,6 +14,7 @@ from jukebox_core.config.prior import (
 )
 from jukebox_core.config.transformer import AttentionKind, TransformerConfig, attention_layers
 from jukebox_core.config.vqvae import JukeboxVQVAEConfig, PostFilterConfig
+from jukebox_core.config.weights import Weights
 
 __all__ = [
     "AttentionKind",
@@ -26,5 +27,6 @@ __all__ = [
     "LyricConfig",
     "PostFilterConfig",
     "TransformerConfig",
+    "Weights",
     "attention_layers",
 ]

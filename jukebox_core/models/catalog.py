@@ -2,7 +2,8 @@
 
 Each model is a directory in our own format (`checkpoints/native.py`):
 
-    config.json                 {"format": "jukebox", "format_version": 1, "config": {...}}
+    config.json                 {"format": "jukebox", "format_version": 1, "config": {...}}; with
+                                int8 weights {..., "format_version": 2, "weights": "int8", ...}
     vqvae.safetensors           prior_top.safetensors, prior_middle.safetensors, ...
     labels/v2_artist_ids.txt    v2_genre_ids.txt, v3_artist_ids.txt, v3_genre_ids.txt
 """
@@ -14,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from jukebox_core.config import JukeboxConfig
+from jukebox_core.config import JukeboxConfig, Weights
 from jukebox_core.errors import ConfigError, LabelError, ModelNotFound
 from jukebox_core.labels import JukeboxTokenizer
 from jukebox_core.labels.search import LabelSearch
@@ -24,6 +25,8 @@ from jukebox_core.small_files import read_small_json, require_regular
 
 FORMAT = "jukebox"
 FORMAT_VERSION = 1
+INT8_FORMAT_VERSION = 2
+"""Of a model whose priors have int8 weights: releases that know version 1 alone cannot read it."""
 CONFIG_FILE = "config.json"
 LABELS_FOLDER = "labels"
 
@@ -46,7 +49,7 @@ class ModelCard:
     """What is known of a model before it is loaded.
 
     `tokenizer` is None when the directory has no label lists: then names cannot be resolved.
-    `num_bytes` counts its safetensors files.
+    `num_bytes` counts its safetensors files; `weights` are those of the priors in them.
     """
 
     name: str
@@ -56,6 +59,7 @@ class ModelCard:
     num_bytes: int
     description: str
     licence: str
+    weights: Weights = Weights.FULL
 
 
 class ModelCatalog:
@@ -205,7 +209,7 @@ def read_card(directory: Path) -> ModelCard:
         ConfigError: its `config.json` is missing or broken.
         LabelError: its label lists are broken.
     """
-    config = read_config(directory)
+    config, weights = read_config_and_weights(directory)
     has_labels = (directory / LABELS_FOLDER).is_dir()
     return ModelCard(
         name=directory.name,
@@ -215,6 +219,7 @@ def read_card(directory: Path) -> ModelCard:
         num_bytes=sum(_size_of(file) for file in directory.glob("*.safetensors")),
         description=config.description,
         licence=config.licence,
+        weights=weights,
     )
 
 
@@ -224,18 +229,26 @@ def read_config(directory: Path) -> JukeboxConfig:
     Raises:
         ConfigError: `config.json` is missing, of another format or version, or contradicts itself.
     """
+    return read_config_and_weights(directory)[0]
+
+
+def read_config_and_weights(directory: Path) -> tuple[JukeboxConfig, Weights]:
+    """`read_config`, and how the weights of the priors are kept in the files. Raises as that."""
     file = directory / CONFIG_FILE
     values = read_config_values(file)
     if values.get("format") != FORMAT:
         raise ConfigError(f'{file} is not a model of this library: it lacks "format": "{FORMAT}"')
-    if values.get("format_version") != FORMAT_VERSION:
+    if values.get("format_version") not in (FORMAT_VERSION, INT8_FORMAT_VERSION):
         raise ConfigError(
             f"{file} has format_version {values.get('format_version')!r}, and this library reads "
-            f"{FORMAT_VERSION}"
+            f"{FORMAT_VERSION} and {INT8_FORMAT_VERSION}"
         )
+    weights = values.get("weights", Weights.FULL)
+    if weights not in list(Weights):
+        raise ConfigError(f'{file} has "weights": {weights!r}, not one of {", ".join(Weights)}')
     if not isinstance(values.get("config"), dict):
         raise ConfigError(f'{file} has no object under "config"')
-    return JukeboxConfig.from_dict(values["config"])
+    return JukeboxConfig.from_dict(values["config"]), Weights(weights)
 
 
 def read_config_values(file: Path) -> dict[str, Any]:

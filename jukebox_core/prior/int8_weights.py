@@ -1,10 +1,8 @@
 """Int8 weight-only quantization: the projections of a stack in a quarter of the bytes of fp32.
 
 One scale per output channel, symmetric, rounded to nearest. Activations, cache and sums stay in the
-compute dtype. No calibration data is needed, and nothing of it is ever written to a checkpoint.
+compute dtype. No calibration data is needed.
 """
-
-from enum import StrEnum
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +12,8 @@ from jukebox_core.prior.projection import Projection
 LARGEST = 127
 """-128 stays unused, so that a weight and its negative have the same magnitude."""
 
-
-class Weights(StrEnum):
-    """How the weights of the stacks are kept in memory. Each is another song of a seed."""
-
-    FULL = "full"  # in the dtype that is computed in
-    INT8 = "int8"
+_ROWS_AT_ONCE = 256
+"""Of a weight that is quantized: little of it is held in float32 at a time."""
 
 
 class Int8Projection(Projection):
@@ -56,10 +50,14 @@ def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
 
     A channel of zeros has the scale 0.
     """
-    wide = weight.float()
-    scale = wide.abs().amax(dim=0) / LARGEST
-    levels = (wide / scale.masked_fill(scale == 0, 1.0)).round()
-    return levels.to(torch.int8), scale
+    lowest, highest = weight.aminmax(dim=0)
+    scale = torch.maximum(lowest.abs(), highest.abs()).float() / LARGEST
+    divisor = scale.masked_fill(scale == 0, 1.0)
+    levels = torch.empty_like(weight, dtype=torch.int8)
+    for start in range(0, len(weight), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        levels[rows] = (weight[rows].float() / divisor).round()
+    return levels, scale
 
 
 def use_int8_weights(stack: nn.Module) -> None:

@@ -128,7 +128,7 @@ def test_a_save_that_fails_leaves_nothing_and_keeps_the_old(tiny, tmp_path, monk
     def full_disk(*_args, **_kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(native, "save_file", full_disk)
+    monkeypatch.setattr(native, "write_safetensors", full_disk)
     for name in ("copy", "new"):
         with pytest.raises(OSError, match="No space left"):
             save(tiny, tmp_path / name)
@@ -165,7 +165,7 @@ def test_a_missing_part_is_named(copy):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"format_version": 2}, ConfigError, "format_version 2, and this library reads 1"),
+        ({"format_version": 3}, ConfigError, "format_version 3, and this library reads 1 and 2"),
         ({"format": "bert"}, CheckpointError, "neither ours"),
         ({"config": {"name": "x"}}, ConfigError, "not a Jukebox configuration"),
     ],

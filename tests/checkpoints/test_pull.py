@@ -14,6 +14,7 @@ from jukebox_core.checkpoints.convert import OpenAIFiles, convert
 from jukebox_core.checkpoints.origin import Origin
 from jukebox_core.checkpoints.pull import OpenAIAddress, pull
 from jukebox_core.checkpoints.verify import verify
+from jukebox_core.config import Weights
 from jukebox_core.errors import CheckpointError, DownloadError, LicenceError
 from jukebox_core.models.catalog import ModelCatalog, ModelState
 from jukebox_core.models.pull_lock import is_pulling, pulling_place
@@ -162,6 +163,37 @@ def test_upsamplers_that_another_model_has_are_not_fetched_again(model, server, 
     fetched = {path for _, path, _ in server.requests if path.startswith("/models")}
     assert fetched == {"/models/5b/prior_level_2.pth.tar"}
     assert_same_weights(folder / "5b", other)
+
+
+def test_int8_weights_are_pulled_part_by_part_and_resumed(model, server, folder):
+    content = server.files.pop(MIDDLE)
+    with pytest.raises(DownloadError):
+        fetch(model, folder, server, weights=Weights.INT8)
+    assert ModelCatalog(folder).names() == ()
+    server.files[MIDDLE] = content
+    server.requests.clear()
+    directory = fetch(model, folder, server, weights=Weights.INT8)
+    assert {path for _, path, _ in server.requests} == {MIDDLE, "/models/5b/prior_level_0.pth.tar"}
+    assert all(finding.is_fine for finding in verify(directory))
+    assert ModelCatalog(folder).get("1b_lyrics").weights is Weights.INT8
+    assert [prior.has_int8_weights for prior in load_directory(directory).priors] == [True] * 3
+
+
+def test_parts_of_another_precision_are_neither_linked_nor_taken_up(model, server, folder):
+    server.files.pop("/models/5b/prior_level_0.pth.tar")
+    with pytest.raises(DownloadError):
+        fetch(model, folder, server)
+    serve_original(server, model)
+    server.requests.clear()
+    fetch(model, folder, server, weights=Weights.INT8)
+    assert server.asked(TOP)
+    assert not server.asked("/models/5b/vqvae.pth.tar")
+    other = small_model("5b")
+    serve_original(server, other)
+    server.requests.clear()
+    fetch(other, folder, server)
+    assert server.asked(MIDDLE)
+    assert not server.asked("/models/5b/vqvae.pth.tar")
 
 
 def test_parts_from_another_address_are_not_mixed_in(model, server, folder):

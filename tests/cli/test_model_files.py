@@ -1,6 +1,7 @@
 """`jukebox models`: from a server of files, without a service."""
 
 import json
+from pathlib import Path
 
 import pytest
 from safetensors import safe_open
@@ -97,6 +98,25 @@ def test_the_same_command_goes_on_after_a_failure(run, file_server, small_1b):
     file_server.requests.clear()
     run(*pull_arguments(file_server))
     assert {path for _, path, _ in file_server.requests} == {UPSAMPLER}
+
+
+def test_int8_weights_are_pulled_or_made_of_a_model_that_is_there(run, file_server, small_1b):
+    serve_original(file_server, small_1b)
+    pulled = run(*pull_arguments(file_server), "--precision", "int8").stdout.strip()
+    assert run("verify", "--models-dir", "m").stdout.count("the hash is right") == 4
+    with pytest.raises(JukeboxError, match="there already, with int8 weights"):
+        run(*pull_arguments(file_server), "--precision", "original")
+    arguments = (*pull_arguments(file_server), "--models-dir", "whole")
+    run(*arguments)
+    with pytest.raises(JukeboxError, match="jukebox models convert") as refused:
+        run(*arguments, "--precision", "int8")
+    command = str(refused.value).split("`")[1].removeprefix("jukebox models ").split()
+    run(*command)
+    for file in Path(pulled).glob("*.safetensors"):
+        assert file.read_bytes() == Path("whole", "1b_lyrics", file.name).read_bytes()
+    with pytest.raises(JukeboxError, match="int8 weights: what they were made from"):
+        run("convert", pulled, "back", "--dtype", "float32")
+    assert not Path("back").exists()
 
 
 def test_verify_names_the_model_that_is_broken(run, models_dir, tmp_path):

@@ -1,4 +1,4 @@
-"""A whole model with int8 weights sings, takes less memory, and is never written."""
+"""A whole model with int8 weights sings, takes less memory, and is kept on disk as it is."""
 
 import pytest
 import torch
@@ -44,9 +44,24 @@ def test_a_model_of_reduced_precision_sings_on_a_cpu(tiny_model_dir, options):
     assert audio.isfinite().all()
 
 
-def test_int8_weights_are_never_saved(int8_model, tmp_path):
-    with pytest.raises(CheckpointError, match="int8 weights are not saved"):
-        int8_model.save_pretrained(tmp_path / "model")
+@pytest.mark.parametrize("weights", ["full", "int8"])
+def test_saved_int8_weights_are_loaded_to_the_last_bit(int8_model, tmp_path, weights):
+    int8_model.save_pretrained(tmp_path / "model")
+    loaded = JukeboxModel.from_pretrained(tmp_path / "model", weights=weights)
+    before, after = int8_model.state_dict(), loaded.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    assert {t.dtype for name, t in after.items() if name.startswith("priors.")} == {
+        torch.int8,
+        torch.float32,
+    }
+
+
+def test_a_model_is_of_one_kind_of_weights(tiny_model_dir, tmp_path):
+    model = JukeboxModel.from_pretrained(tiny_model_dir)
+    model.prior(Level.TOP).use_int8_weights()
+    with pytest.raises(CheckpointError, match="all or none may have them"):
+        model.save_pretrained(tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
 

@@ -14,8 +14,7 @@ from jukebox_core.backends.choose import (
     choose_backend,
     reason_against,
 )
-from jukebox_core.config import JukeboxConfig
-from jukebox_core.prior.int8_weights import Weights
+from jukebox_core.config import JukeboxConfig, Weights
 
 log = logging.getLogger(__name__)
 

@@ -14,11 +14,11 @@ from jobs.setting_groups import InvalidSettings
 from jukebox_core.backends.graphs.cuda_graphs import capturer_maker
 from jukebox_core.backends.graphs.graph_plan import GraphWish
 from jukebox_core.checkpoints import load_prior_of, load_vqvae_of
+from jukebox_core.config import Weights
 from jukebox_core.engine import Engine
-from jukebox_core.models.placed_priors import HOST, PlacedPriors
+from jukebox_core.models.placed_priors import PlacedPriors
 from jukebox_core.models.placement import Placement
 from jukebox_core.prior import JukeboxPrior
-from jukebox_core.prior.int8_weights import Weights
 from jukebox_core.units import Level
 from jukebox_core.vqvae import JukeboxVQVAE
 
@@ -126,12 +126,9 @@ class LoadedModel:
 
     def _load_prior(self, level: Level, home: torch.device) -> JukeboxPrior:
         started = time.monotonic()
-        if self._weights is Weights.INT8:
-            # Quantized on the host, so that the device never holds the whole weights.
-            prior = load_prior_of(self._directory, level, device=HOST, dtype=self._dtype)
-            prior = prior.use_int8_weights().to(home)
-        else:
-            prior = load_prior_of(self._directory, level, device=home, dtype=self._dtype)
+        prior = load_prior_of(
+            self._directory, level, device=home, dtype=self._dtype, weights=self._weights
+        )
         seconds = time.monotonic() - started
         self._on_loaded(seconds)
         log.info(

@@ -1,0 +1,98 @@
+"""Int8 weights on disk: the numbers of those that are made in memory, mapped, and no more bytes."""
+
+import json
+import mmap
+from dataclasses import replace
+
+import pytest
+import torch
+
+from jukebox_core import JukeboxModel, Level
+from jukebox_core.checkpoints import load_prior_of, native
+from jukebox_core.checkpoints.convert import convert, open_directory
+from jukebox_core.checkpoints.tensor_writing import ALIGNMENT
+from jukebox_core.checkpoints.verify import verify
+from jukebox_core.config import Weights
+from jukebox_core.errors import ConfigError
+from jukebox_core.models.catalog import ModelCatalog, read_config
+from tests.checkpoints.test_native import MAPS, assert_same
+
+
+@pytest.fixture(scope="module")
+def int8_dir(tiny_model_dir, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("int8") / "tiny"
+    source = open_directory(tiny_model_dir)
+    convert(source, directory, described_as="tiny", weights=Weights.INT8)
+    return directory
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_priors_quantized_on_reading_are_those_that_are_quantized_when_loaded(
+    tiny_model_dir, dtype
+):
+    for level in Level:
+        read = load_prior_of(tiny_model_dir, level, dtype=dtype, weights=Weights.INT8)
+        assert_same(read, load_prior_of(tiny_model_dir, level, dtype=dtype).use_int8_weights())
+
+
+def test_a_song_is_the_same_from_int8_files_and_from_weights_made_int8_in_memory(
+    tiny_model_dir, int8_dir
+):
+    found = []
+    for directory, weights in ((tiny_model_dir, "int8"), (int8_dir, "full"), (int8_dir, "int8")):
+        model = JukeboxModel.from_pretrained(directory, weights=weights)
+        labels = model.tokenizer("The Sawtooths", "drone", "Hello, hello")
+        found.append(model.ancestral_sample(labels, duration_sec=1.3, seed=7))
+    first, *others = found
+    for codes in others:
+        assert all(one.equal(other) for one, other in zip(first, codes, strict=True))
+
+
+def test_half_weights_give_the_same_int8_files_as_their_float32_values(tiny_model_dir, tmp_path):
+    convert(open_directory(tiny_model_dir), tmp_path / "half", described_as="", dtype=torch.float16)
+    convert(
+        open_directory(tmp_path / "half"), tmp_path / "wide", described_as="", dtype=torch.float32
+    )
+    for name in ("half", "wide"):
+        source = open_directory(tmp_path / name)
+        convert(source, tmp_path / f"{name} int8", described_as="", weights=Weights.INT8)
+    for file in (tmp_path / "half int8").glob("*.safetensors"):
+        assert file.read_bytes() == (tmp_path / "wide int8" / file.name).read_bytes()
+
+
+def test_int8_weights_are_mapped_and_aligned(int8_dir):
+    prior = load_prior_of(int8_dir, Level.TOP)
+    spans = [line.split()[0] for line in MAPS.read_text().splitlines() if str(int8_dir) in line]
+    mapped = [tuple(int(end, 16) for end in span.split("-")) for span in spans]
+    for layer in prior.transformer.stack():
+        weight = layer.mlp.input.weight
+        assert any(start <= weight.data_ptr() < end for start, end in mapped)
+        assert (weight.data_ptr() - mapped[0][0]) % ALIGNMENT == 0
+    assert mmap.PAGESIZE % ALIGNMENT == 0
+
+
+def test_the_configuration_and_the_catalog_name_int8_weights(tiny_model_dir, int8_dir):
+    values = json.loads((int8_dir / "config.json").read_text())
+    assert (values["format_version"], values["weights"]) == (2, "int8")
+    assert read_config(int8_dir) == read_config(tiny_model_dir)
+    card = ModelCatalog(int8_dir.parent).get("tiny")
+    assert card.weights is Weights.INT8
+    whole = sum(file.stat().st_size for file in tiny_model_dir.glob("*.safetensors"))
+    assert card.num_bytes < whole
+    assert all(finding.is_fine for finding in verify(int8_dir))
+
+
+def test_weights_of_another_release_are_refused(int8_dir, tmp_path):
+    values = json.loads((int8_dir / "config.json").read_text()) | {"weights": "int4"}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    with pytest.raises(ConfigError, match="'int4', not one of full, int8"):
+        read_config(tmp_path)
+
+
+def test_files_of_another_kind_than_the_configuration_says_are_found(int8_dir, tmp_path):
+    native.write_config(tmp_path, replace(read_config(int8_dir), name="x"))
+    for file in int8_dir.glob("*.safetensors"):
+        (tmp_path / file.name).symlink_to(file)
+    broken = [finding.detail for finding in verify(tmp_path) if not finding.is_fine]
+    assert len(broken) == 3
+    assert all("has int8 weights, and config.json says full" in detail for detail in broken)
