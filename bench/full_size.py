@@ -1,59 +1,54 @@
 """Random weights of released size as a model directory: real shapes, lists and files, no music.
 
 `python -m bench.full_size DIRECTORY`. For measurements of everything around a released model where
-nobody has its weights. One part is held at a time, in the precision of its file.
+nobody has its weights. One tensor is held at a time.
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from bench.priors import fill
+from jukebox_core.checkpoints.assemble import OpenedPart
 from jukebox_core.checkpoints.convert import convert
-from jukebox_core.config import JukeboxConfig, LabelVersion
+from jukebox_core.checkpoints.tensor_files import StoredTensor
+from jukebox_core.config import JukeboxConfig, LabelVersion, Weights
 from jukebox_core.labels import Vocabulary
 from jukebox_core.models.released import RELEASED_MODELS, released_config
 from jukebox_core.prior import JukeboxPrior
+from jukebox_core.prior.projection import INIT_STD
 from jukebox_core.units import Level
 from jukebox_core.vqvae import JukeboxVQVAE
 
-_META = torch.device("meta")
-_DTYPES = {"fp16": torch.float16, "fp32": torch.float32}
+_DTYPES = {"fp16": torch.float16, "fp32": torch.float32, "int8": None}
 
 
 @dataclass(frozen=True, slots=True)
 class RandomWeights:
-    """A model of `config` with random weights, the same ones every time, made part by part."""
+    """A model of `config` with random weights, the same ones every time, made tensor by tensor."""
 
     config: JukeboxConfig
 
-    def load_vqvae(self, *, device: torch.device | str) -> JukeboxVQVAE:
+    def open_vqvae(self) -> OpenedPart:
         """The VQ-VAE, float32, as it is before training."""
         torch.manual_seed(7)
-        return JukeboxVQVAE(self.config.vqvae).to(device).eval()
+        weights = JukeboxVQVAE(self.config.vqvae).state_dict()
+        stored = {name: _made_by(tensor.clone, tensor) for name, tensor in weights.items()}
+        return OpenedPart(stored, "random weights")
 
-    def load_prior(
-        self,
-        level: Level,
-        *,
-        device: torch.device | str,
-        dtype: torch.dtype | None,
-        for_file: bool = False,
-    ) -> JukeboxPrior:
-        """One prior, its stacks in `dtype` (None: float32), see `build_prior`."""
-        dtype = dtype or torch.float32
-        with _META:
-            prior = JukeboxPrior(self.config.prior(level))
-        if for_file:
-            prior.set_weight_dtype(dtype)
-        else:
-            prior.set_compute_dtype(dtype)
-        prior = prior.to_empty(device=device).eval()
-        fill(prior)
-        return prior
+    def open_prior(self, level: Level) -> OpenedPart:
+        """One prior, float32: random matrices, norms that scale by one, and no biases."""
+        with torch.device("meta"):
+            layout = JukeboxPrior(self.config.prior(level)).state_dict()
+        stored = {
+            name: _made_by(partial(_random, name, tensor.shape, 10 * seed + level), tensor)
+            for seed, (name, tensor) in enumerate(layout.items())
+        }
+        return OpenedPart(stored, "random weights")
 
     def read_vocabularies(self) -> Mapping[LabelVersion, Vocabulary]:
         """As many names as the priors have embeddings for: `artist1`, `genre1` and so on."""
@@ -69,6 +64,16 @@ class RandomWeights:
         return found
 
 
+def _made_by(read: Callable[[], Tensor], like: Tensor) -> StoredTensor:
+    return StoredTensor(tuple(like.shape), like.dtype, read, read)
+
+
+def _random(name: str, shape: torch.Size, seed: int) -> Tensor:
+    if len(shape) == 1:
+        return torch.full(shape, 1.0 if "norm" in name and name.endswith("weight") else 0.0)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).mul_(INIT_STD)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write one directory; one that is there is replaced."""
     parser = argparse.ArgumentParser(prog="python -m bench.full_size", description=__doc__)
@@ -81,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.directory,
         described_as=f"random weights of the size of {options.model}",
         dtype=_DTYPES[options.precision],
+        weights=Weights.INT8 if options.precision == "int8" else Weights.FULL,
         on_part=lambda name: print(name, flush=True),
     )
 

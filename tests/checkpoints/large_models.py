@@ -7,17 +7,19 @@ prints the memory that this took at most, in bytes, as it is counted by the kern
 import json
 import struct
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from jukebox_core.checkpoints import load_directory, load_openai_prior, load_prior_of
+from jukebox_core.checkpoints.convert import convert, open_directory
 from jukebox_core.checkpoints.names import translator
 from jukebox_core.checkpoints.native import VQVAE_FILE, prior_file
 from jukebox_core.checkpoints.openai import PRIOR_NAMES
 from jukebox_core.checkpoints.tensor_files import open_tensors
-from jukebox_core.config import JukeboxConfig
+from jukebox_core.config import JukeboxConfig, Weights
 from jukebox_core.models.catalog import CONFIG_FILE, FORMAT, FORMAT_VERSION
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.units import COARSE_TO_FINE, Level
@@ -156,6 +158,11 @@ def _load(how: str, directory: Path) -> None:
         case "openai":
             config = large_config().prior(Level.TOP)
             _use(load_openai_prior(directory / OPENAI_FILE, config, dtype=torch.float16))
+        case "int8":
+            source = open_directory(directory)
+            with tempfile.TemporaryDirectory(dir=directory.parent) as folder:
+                copy = Path(folder) / "int8"
+                convert(source, copy, described_as="large", weights=Weights.INT8)
         case "write_openai":
             write_openai(directory, as_zip=True)
         case "write_old_openai":

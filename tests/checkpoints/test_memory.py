@@ -50,6 +50,10 @@ def test_priors_brought_to_half_precision_take_the_memory_of_the_result(large_mo
     assert peak_bytes("half", large_model) < ALLOWED * half
 
 
+def test_a_model_becomes_int8_on_disk_tensor_by_tensor(large_model):
+    assert peak_bytes("int8", large_model) < 0.15 * prior_bytes(Level.TOP)
+
+
 @pytest.mark.parametrize("write", ["write_openai", "write_old_openai"])
 def test_a_checkpoint_of_the_original_takes_the_memory_of_its_prior(large_model, write):
     peak_bytes(write, large_model)

@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from jukebox_core.checkpoints import load_directory
+from jukebox_core.checkpoints.convert import convert, open_directory
 from jukebox_core.checkpoints.verify import verify
+from jukebox_core.config import Weights
 from jukebox_core.errors import TrainingError
 from jukebox_core.training.dataset.fine_tuning import model_from
 from tests.training.test_data import write_songs
@@ -44,6 +46,14 @@ def test_all_other_weights_and_the_terms_are_those_of_the_source(tmp_path, data,
         for name, weight in before.state_dict().items():
             if not name.startswith(("labels.artist", "labels.genre")):
                 torch.testing.assert_close(after_weights[name], weight, rtol=0, atol=0)
+
+
+def test_int8_weights_are_no_beginning(tmp_path, data, tiny_model_dir):
+    source = open_directory(tiny_model_dir)
+    convert(source, tmp_path / "int8", described_as="tiny", weights=Weights.INT8)
+    with pytest.raises(TrainingError, match="int8 weights, which cannot be trained"):
+        model_from(tmp_path / "int8", data, tmp_path / "mine")
+    assert not (tmp_path / "mine").exists()
 
 
 def test_chosen_names_stay_although_no_song_has_them(tmp_path, data, tiny_model_dir):

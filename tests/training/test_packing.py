@@ -7,7 +7,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from jukebox_core.checkpoints import load_directory
+from jukebox_core.checkpoints.convert import convert, open_directory
 from jukebox_core.checkpoints.verify import verify
+from jukebox_core.config import Weights
 from jukebox_core.errors import TrainingError
 from jukebox_core.training.dataset.packing import pack_model
 
@@ -30,6 +32,14 @@ def test_a_packed_model_takes_half_the_space_and_is_computed_in_float32_with_the
             found = weights[name]
             assert found.dtype == torch.float32
             torch.testing.assert_close(found, weight, rtol=1e-3, atol=1e-6)
+
+
+def test_a_model_with_int8_weights_is_packed_already(tmp_path, tiny_model_dir):
+    source = open_directory(tiny_model_dir)
+    convert(source, tmp_path / "int8", described_as="tiny", weights=Weights.INT8)
+    with pytest.raises(TrainingError, match="int8 weights: it is packed already"):
+        pack_model(tmp_path / "int8", tmp_path / "packed")
+    assert not (tmp_path / "packed").exists()
 
 
 def test_a_number_too_large_for_16_bits_is_named_and_nothing_is_written(tmp_path, tiny_model_dir):

@@ -18,6 +18,7 @@ from jukebox_core.training.dataset.new_model import (
     NewModel,
     count_parameters,
     refuse_existing,
+    refuse_int8_weights,
     with_vocabularies,
 )
 
@@ -56,6 +57,7 @@ def model_from(
     refuse_existing(model_dir)
     songs = read_manifest(data_dir)
     parts = load_directory(source_dir)
+    refuse_int8_weights(parts.priors, source_dir)
     old = {} if parts.tokenizer is None else dict(parts.tokenizer.vocabularies)
     new = _new_vocabularies(parts, songs, keep, keep_all)
     for prior in parts.priors:

@@ -75,6 +75,15 @@ def new_model(
     return NewModel(config=config, num_parameters=count_parameters(vqvae, priors))
 
 
+def refuse_int8_weights(priors: Sequence[JukeboxPrior], model_dir: Path) -> None:
+    """Raises TrainingError where there is nothing to train: int8 weights are for sampling."""
+    if any(prior.has_int8_weights for prior in priors):
+        raise TrainingError(
+            f"{model_dir} has int8 weights, which cannot be trained: train the model that they "
+            "were made of"
+        )
+
+
 def refuse_existing(model_dir: Path) -> None:
     """Raise TrainingError where a new model would take the place of something else."""
     if model_dir.exists():

@@ -15,8 +15,9 @@ from jukebox_core.checkpoints.native import (
     write_config,
     write_tensors,
 )
+from jukebox_core.config import Weights
 from jukebox_core.errors import TrainingError
-from jukebox_core.models.catalog import LABELS_FOLDER, read_config
+from jukebox_core.models.catalog import LABELS_FOLDER, read_config_and_weights
 from jukebox_core.training.dataset.new_model import refuse_existing
 from jukebox_core.units import COARSE_TO_FINE
 
@@ -39,11 +40,15 @@ def pack_model(model_dir: Path, destination: Path) -> PackedModel:
     `models convert --dtype float16` halves the transformers alone, for the memory of a GPU.
 
     Raises:
-        TrainingError: `destination` is there, or a weight is too large for 16 bits.
+        TrainingError: `destination` is there, a weight is too large for 16 bits, or the model has
+            int8 weights, which are smaller.
         ConfigError: `model_dir` is no model of our own format.
     """
     refuse_existing(destination)
-    config = replace(read_config(model_dir), name=destination.name)
+    config, weights = read_config_and_weights(model_dir)
+    if weights is not Weights.FULL:
+        raise TrainingError(f"{model_dir} has {weights} weights: it is packed already")
+    config = replace(config, name=destination.name)
     files = (VQVAE_FILE, *(prior_file(level) for level in COARSE_TO_FINE))
     largest_change = 0.0
     with new_directory(destination) as unfinished:

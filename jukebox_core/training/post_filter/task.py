@@ -14,7 +14,7 @@ from jukebox_core.atomic_files import whole_file
 from jukebox_core.audio import write_audio
 from jukebox_core.checkpoints.native import VQVAE_FILE, write_config, write_tensors
 from jukebox_core.config import PostFilterConfig
-from jukebox_core.models.catalog import read_config
+from jukebox_core.models.catalog import read_config, read_config_and_weights
 from jukebox_core.training.codec.measures import log_spectral_distance_db
 from jukebox_core.training.dataset.data import locked
 from jukebox_core.training.post_filter.losses import mel_loss, spectral_losses, waveform_loss
@@ -143,11 +143,11 @@ class PostFilterTask:
                 for name, tensor in load_file(file).items()
                 if not name.startswith(_PREFIX)
             }
-            config = read_config(self._model_dir)
+            config, weights = read_config_and_weights(self._model_dir)
             config = replace(config, vqvae=replace(config.vqvae, post_filter=self.config))
             with whole_file(file) as unfinished:
                 write_tensors(unfinished, kept | tensors)
-            write_config(self._model_dir, config)
+            write_config(self._model_dir, config, weights)
 
     def state_dict(self) -> dict[str, Any]:
         """Only what the modules do not hold: the settings of the filter, to compare."""

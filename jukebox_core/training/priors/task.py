@@ -19,6 +19,7 @@ from jukebox_core.models.catalog import read_config
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.training.dataset.codes_cache import song_codes
 from jukebox_core.training.dataset.data import Report, TrainingData, TrainingSong, silent
+from jukebox_core.training.dataset.new_model import refuse_int8_weights
 from jukebox_core.training.priors.bar_position import MetreHead, metre_accuracy, metre_loss
 from jukebox_core.training.priors.guide import GuidedHead, attention_hits, guide_loss
 from jukebox_core.training.priors.measures import (
@@ -228,6 +229,7 @@ def freeze_parts(prior: JukeboxPrior, parts: tuple[str, ...]) -> None:
 def _owned_prior(model_dir: Path, level: Level) -> JukeboxPrior:
     """The prior in float32, in memory of its own: it must not change with the file."""
     prior = load_prior_of(model_dir, level, dtype=torch.float32)
+    refuse_int8_weights([prior], model_dir)
     for weight in prior.parameters():
         weight.data = weight.data.clone()
     return prior
