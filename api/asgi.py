@@ -24,7 +24,7 @@ def app() -> FastAPI:
 
 def build_app(settings: ApiSettings) -> FastAPI:
     """The application with its real parts. Nothing is connected before the first request."""
-    catalog = ModelCatalog(settings.models_dir, BUNDLED_MODELS)
+    catalog = ModelCatalog(settings.open_models().folder, BUNDLED_MODELS)
     if fault := catalog.fault():
         logging.getLogger(__name__).warning("%s", fault)
     storage = settings.open_storage(at_most_sec=STORAGE_PATIENCE_SEC)

@@ -1,7 +1,6 @@
 """What the API process takes from its environment."""
 
 import os
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -11,7 +10,7 @@ from api.access.cors import read_origins
 from api.web.proxy import prefix_of_url
 from jobs.limits import JobLimits
 from jobs.record.request import MAX_TIMEOUT_SECONDS
-from jobs.settings import ServiceSettings, check_public_url
+from jobs.settings import ModelSettings, check_public_url
 from jobs.webhooks.urls import read_hosts
 
 _THIRTY_DAYS_SEC = 30 * 86_400.0
@@ -24,12 +23,11 @@ def _check_public_url(url: str) -> str:
     return checked
 
 
-class ApiSettings(ServiceSettings):
+class ApiSettings(ModelSettings):
     """Settings of one API process."""
 
     refusal = "The API cannot start."
 
-    models_dir: Path = Path("models")
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     public_url: Annotated[str, AfterValidator(_check_public_url)] = ""

@@ -17,6 +17,7 @@ from jobs.setting_groups import GROUP_OF, GROUPS, PREFIX, InvalidSettings, read_
 from jobs.store.sentinel_url import SentinelUrl, is_sentinel_url
 from jukebox_core.buckets import Place, read_place
 from jukebox_core.errors import BucketError
+from jukebox_core.models.bucket_models import ModelFolder, open_models
 
 log = logging.getLogger(__name__)
 
@@ -143,6 +144,21 @@ class _GroupedVariables(PydanticBaseSettingsSource):
             for name, value in read_group(group, os.environ.get(group, "")).items()
             if name in fields
         }
+
+
+class ModelSettings(ServiceSettings):
+    """Settings of a process that knows models."""
+
+    models_dir: Annotated[Place, PlainValidator(read_place)] = Path("models")
+
+    def open_models(self) -> ModelFolder:
+        """The models, in `models_dir` or a copy of it. Raises InvalidSettings."""
+        try:
+            return open_models(
+                self.models_dir, self.cache_dir, patience_sec=min(self.storage_patience_sec, 30.0)
+            )
+        except BucketError as error:
+            raise InvalidSettings(f"{self.refusal} {PREFIX}MODELS_DIR: {error}") from error
 
 
 def _warn_of_earlier_names(settings_class: type[ServiceSettings]) -> None:

@@ -28,6 +28,8 @@ SCHEMES = ("s3://", "gs://", "az://")
 _PART_BYTES = 8 << 20
 _PARTS_AT_ONCE = 2
 _CHUNK_BYTES = 1 << 20
+_SMALL_CHUNK_BYTES = 1 << 16
+"""What a connection that breaks may lose of what has arrived."""
 _ATTEMPTS = 3
 _SHA256 = "sha256"
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT")
@@ -98,7 +100,7 @@ class StoredObject:
 
 
 class ObjectChanged(Exception):
-    """An object is not the version that a conditional write expected."""
+    """An object is not the version that a conditional request expected."""
 
 
 class Bucket:
@@ -171,6 +173,17 @@ class Bucket:
             return stored
 
         return self._again(key, attempt)
+
+    def read_on(self, key: str, start: int, etag: str) -> Iterator[bytes]:
+        """One version of an object from byte `start` on, a chunk at a time.
+
+        Raises FileNotFoundError, and ObjectChanged when it is another version by now.
+        """
+        options: Any = {"if_match": etag, "range": {"offset": start}}
+        with self._errors(key):
+            found = _obstore().get(self._store, key, options=options)
+            for chunk in found.stream(min_chunk_size=_SMALL_CHUNK_BYTES):
+                yield bytes(chunk)
 
     def upload(
         self, key: str, path: Path, *, metadata: Mapping[str, str] | None = None

@@ -45,7 +45,8 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
     Raises:
         InvalidSettings: this machine has not what they insist on.
     """
-    catalog = ModelCatalog(settings.models_dir, BUNDLED_MODELS)
+    models = settings.open_models()
+    catalog = ModelCatalog(models.folder, BUNDLED_MODELS)
     if fault := catalog.fault():
         log.warning("%s", fault)
     device = choose_device(settings.device)
@@ -79,6 +80,7 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
             deterministic=settings.deterministic == "on",
             graphs=settings.graphs,
             native_threads=settings.native_threads,
+            fetch=models.fetch,
         )
 
     return WorkerParts(

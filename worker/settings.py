@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode
 
 from jobs.record.job import Stage
-from jobs.settings import ServiceSettings, default_health_file, split_words
+from jobs.settings import ModelSettings, default_health_file, split_words
 from jukebox_core.backends.choose import AUTO, BACKENDS, backend_of_steps
 from worker.device.cores import usable_cores
 
@@ -43,7 +43,7 @@ def default_native_threads() -> int:
     return min(usable_cores(), MAX_THREADS)
 
 
-class WorkerSettings(ServiceSettings):
+class WorkerSettings(ModelSettings):
     """Settings of one worker process.
 
     `stages` says which queues it serves; `concurrency` how many jobs it works on at the same time.
@@ -78,7 +78,6 @@ class WorkerSettings(ServiceSettings):
 
     refusal = "The worker cannot start."
 
-    models_dir: Path = Path("models")
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d{1,3})?)$")] = "auto"
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     weights: Literal["full", "int8"] = "full"

@@ -29,6 +29,8 @@ INT8_FORMAT_VERSION = 2
 """Of a model whose priors have int8 weights: releases that know version 1 alone cannot read it."""
 CONFIG_FILE = "config.json"
 LABELS_FOLDER = "labels"
+REMOTE_WEIGHTS_FILE = "remote-weights.json"
+"""In a copy of a model in a bucket: its weights, fetched when they are about to be loaded."""
 
 BUNDLED_MODEL = "mini"
 BUNDLED_MODELS = Path(__file__).parents[1] / "bundled"
@@ -216,11 +218,19 @@ def read_card(directory: Path) -> ModelCard:
         directory=directory,
         config=config,
         tokenizer=JukeboxTokenizer.from_pretrained(directory) if has_labels else None,
-        num_bytes=sum(_size_of(file) for file in directory.glob("*.safetensors")),
+        num_bytes=_weight_bytes(directory),
         description=config.description,
         licence=config.licence,
         weights=weights,
     )
+
+
+def _weight_bytes(directory: Path) -> int:
+    sizes = {file.name: _size_of(file) for file in directory.glob("*.safetensors")}
+    if (directory / REMOTE_WEIGHTS_FILE).exists():
+        remote = read_config_values(directory / REMOTE_WEIGHTS_FILE)
+        sizes |= {name: int(facts["num_bytes"]) for name, facts in remote.items()}
+    return sum(sizes.values())
 
 
 def read_config(directory: Path) -> JukeboxConfig:

@@ -175,7 +175,7 @@ def test_an_api_on_another_machine_serves_what_the_workers_wrote(world, undistur
     assert api.http.get(f"/jobs/{job_id}/audio?format=wav", headers=etag).status_code == 304
     part = api.http.get(f"/jobs/{job_id}/audio?format=wav", headers={"Range": "bytes=100-299"})
     assert (part.status_code, part.content) == (206, whole.content[100:300])
-    for path in ("codes", "archive", "peaks", "spectrogram", "alignment", "audio?format=flac"):
+    for path in ("codes", "archive", "peaks", "spectrogram.png", "alignment", "audio?format=flac"):
         assert api.http.get(f"/jobs/{job_id}/{path}").status_code == 200, path
     upload = api.http.post("/assets", files={"file": ("a.wav", whole.content)})
     assert upload.status_code == 201, upload.text

@@ -76,7 +76,7 @@ class LoadedModel:
     """One model on the device, with the engine that draws with it.
 
     Each prior is read when it is first asked for, so that a worker that serves one level of a
-    large model never holds the others.
+    large model never holds the others. `fetch` is called before with the directory and the part.
     """
 
     def __init__(
@@ -92,7 +92,9 @@ class LoadedModel:
         deterministic: bool = True,
         graphs: GraphWish | str = GraphWish.AUTO,
         native_threads: int | None = None,
+        fetch: Callable[[Path, str], None] = lambda _directory, _part: None,
     ) -> None:
+        self._fetch = fetch
         self._directory, self._device, self._dtype = directory, device, dtype
         self._weights, self._on_loaded = Weights(weights), on_loaded
         self.device = device
@@ -121,10 +123,12 @@ class LoadedModel:
         """Codes to sound, loaded once. Raises CheckpointError when its file does not fit."""
         with self._vqvae_lock:
             if self._vqvae is None:
+                self._fetch(self._directory, "vqvae")
                 self._vqvae = load_vqvae_of(self._directory, device=self._device)
             return self._vqvae
 
     def _load_prior(self, level: Level, home: torch.device) -> JukeboxPrior:
+        self._fetch(self._directory, f"prior_{level.label}")
         started = time.monotonic()
         prior = load_prior_of(
             self._directory, level, device=home, dtype=self._dtype, weights=self._weights
