@@ -17,7 +17,8 @@ from worker.settings import WorkerSettings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "deploy" / "README.md").read_text()
-OVERLAYS = [f"deploy/docker-compose.{name}.yml" for name in ("cpu", "gpus", "monitoring", "tls")]
+NAMES = ("cpu", "bucket", "gpus", "monitoring", "tls")
+OVERLAYS = [f"deploy/docker-compose.{name}.yml" for name in NAMES]
 COMPOSE_FILES = ["docker-compose.yml", *OVERLAYS]
 OURS = ["redis", "api", "worker", "webhooks", "models"]
 FIXED = {
@@ -308,6 +309,17 @@ class TestRendered:
         assert first["image"] == second["image"]
         assert first["environment"] == second["environment"]
         assert second["networks"] == {"queue": {"aliases": ["worker"]}}
+
+    def test_files_in_a_bucket_are_found_by_every_process_with_its_credentials(self, tmp_path):
+        given = {"REDIS_PASSWORD": "secret", "AWS_ACCESS_KEY_ID": "key"}
+        given |= {"JUKEBOX_DATA_DIR": "s3://songs/a", "JUKEBOX_MODELS_DIR": "s3://songs/models"}
+        services = render(tmp_path, given, "bucket")
+        for name in PROCESSES:
+            environment = services[name]["environment"]
+            assert environment["JUKEBOX_DATA_DIR"] == "s3://songs/a"
+            assert environment["AWS_ACCESS_KEY_ID"] == "key"
+            assert set(services[name]["networks"]) == {"queue", "web"}
+        assert services["worker"]["environment"]["JUKEBOX_MODELS_DIR"] == "s3://songs/models"
 
     def test_overlays_go_together(self, tmp_path):
         given = {"REDIS_PASSWORD": "secret", "JUKEBOX_DOMAIN": "localhost"}

@@ -15,6 +15,7 @@ from worker.settings import WorkerSettings
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
 OVERLAYS = sorted(path.parent.name for path in FOLDER.glob("overlays/*/kustomization.yaml"))
 RELEASES = ["1.30", "1.34"]
+IN_A_BUCKET = "with object storage"
 NOT_KUBERNETES = {"ScaledObject", "PodMonitor"}
 """Kinds of operators, whose schemas are not in Kubernetes' own."""
 
@@ -38,16 +39,21 @@ def overlays():
 
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory, overlays):
-    """The overlays, and one of somebody's own that uses the components which no overlay uses."""
-    own = FOLDER / "overlays" / "gpu"
-    place = tmp_path_factory.mktemp("own") / "kubernetes"
-    shutil.copytree(FOLDER, place)
-    components = ["webhooks", "pull-model", "monitoring"]
-    text = (own / "kustomization.yaml").read_text()
-    for name in components:
-        text += f"  - ../../components/{name}\n"
-    (place / "overlays" / "gpu" / "kustomization.yaml").write_text(text)
-    return {**overlays, "with all components": rendered(place / "overlays" / "gpu")}
+    """The overlays, and two of somebody's own with the components which no overlay uses."""
+
+    def with_components(overlay, *components):
+        place = tmp_path_factory.mktemp("own") / "kubernetes"
+        shutil.copytree(FOLDER, place)
+        path = place / "overlays" / overlay / "kustomization.yaml"
+        lines = [f"  - ../../components/{name}\n" for name in components]
+        path.write_text(path.read_text() + "".join(lines))
+        return rendered(path.parent)
+
+    return {
+        **overlays,
+        "with all components": with_components("gpu", "webhooks", "pull-model", "monitoring"),
+        IN_A_BUCKET: with_components("gpu-levels", "webhooks", "object-storage"),
+    }
 
 
 def pods(documents):
@@ -98,7 +104,7 @@ def test_no_password_is_in_a_rendered_overlay(everything):
 
 
 def test_every_setting_is_one_that_the_processes_know(everything, monkeypatch):
-    for documents in everything.values():
+    for overlay, documents in everything.items():
         settings = next(each["data"] for each in documents if each["kind"] == "ConfigMap")
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
@@ -109,7 +115,8 @@ def test_every_setting_is_one_that_the_processes_know(everything, monkeypatch):
                     monkeypatch.setenv("JUKEBOX_STAGES", variable["value"])
                     assert WorkerSettings.from_environment().stages == (Stage(variable["value"]),)
         assert ApiSettings.from_environment().port == 8000
-        assert str(ApiSettings.from_environment().data_dir) == "/data"
+        place = "s3://jukebox/data" if overlay == IN_A_BUCKET else "/data"
+        assert str(ApiSettings.from_environment().data_dir) == place
 
 
 def test_a_pool_for_each_level_serves_every_stage_once(overlays):
@@ -141,7 +148,8 @@ def test_a_changed_setting_rolls_every_pod_that_reads_it(everything):
         assert name.startswith("settings-")
         for pod_name, pod in pods(documents):
             for source in pod["spec"]["containers"][0].get("envFrom", []):
-                assert source["configMapRef"]["name"] == name, pod_name
+                if "configMapRef" in source:
+                    assert source["configMapRef"]["name"] == name, pod_name
 
 
 def test_a_gpu_worker_has_a_card_of_its_own_and_a_cpu_worker_none(overlays):
@@ -162,8 +170,22 @@ def test_a_gpu_worker_has_a_card_of_its_own_and_a_cpu_worker_none(overlays):
     }
 
 
+def test_with_object_storage_pods_share_no_volume_and_have_its_credentials(everything):
+    documents = everything[IN_A_BUCKET]
+    claims = [each for each in documents if each["kind"] == "PersistentVolumeClaim"]
+    assert claims == []
+    using = [(n, pod["spec"]) for n, pod in pods(documents) if n not in ("valkey", "pull-model")]
+    assert {n for n, _ in using} == {"api", "webhooks"} | {f"worker-{stage}" for stage in Stage}
+    for name, spec in using:
+        assert {frozenset(each) for each in spec["volumes"]} == {frozenset({"name", "emptyDir"})}, (
+            name
+        )
+        sources = spec["containers"][0]["envFrom"]
+        assert {"secretRef": {"name": "jukebox-bucket", "optional": True}} in sources, name
+
+
 def test_only_the_sender_of_webhooks_and_the_download_reach_other_hosts(everything):
-    for documents in everything.values():
+    for overlay, documents in everything.items():
         open_to_the_world = {
             each["metadata"]["name"]
             for each in documents
@@ -172,7 +194,8 @@ def test_only_the_sender_of_webhooks_and_the_download_reach_other_hosts(everythi
             for peer in rule["to"]
             if "ipBlock" in peer
         }
-        assert open_to_the_world <= {"webhooks", "pull-model"}
+        bucket = {"to-bucket"} if overlay == IN_A_BUCKET else set()
+        assert open_to_the_world <= {"webhooks", "pull-model"} | bucket
         denied = next(d for d in documents if d["metadata"]["name"] == "default-deny")
         assert denied["spec"]["podSelector"] == {}
         assert sorted(denied["spec"]["policyTypes"]) == ["Egress", "Ingress"]
