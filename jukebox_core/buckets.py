@@ -30,7 +30,7 @@ _PARTS_AT_ONCE = 2
 _CHUNK_BYTES = 1 << 20
 _SMALL_CHUNK_BYTES = 1 << 16
 """What a connection that breaks may lose of what has arrived."""
-_ATTEMPTS = 3
+_ATTEMPTS = 4
 _SHA256 = "sha256"
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT")
 _CODE = re.compile(r"<Code>(\w{1,64})</Code>")
@@ -113,27 +113,25 @@ class Bucket:
         self.url, self._patience_sec = url, patience_sec
         self._store = _open(url, patience_sec)
 
-    def check(self) -> None:
-        """Make sure that the bucket is there and lets itself be read."""
-        with self._errors():
-            next(iter(_obstore().list(self._store, "", chunk_size=1)), None)
-
     def below(self, prefix: str) -> Iterator[StoredObject]:
         """All objects whose keys begin with the folder `prefix`, in the order of their keys."""
-        with self._errors():
-            for batch in _obstore().list(self._store, prefix):
-                yield from (_stored(meta) for meta in batch)
-
-    def folders(self, prefix: str) -> list[str]:
-        """Names of what lies directly below the folder `prefix` and is a folder itself."""
-        with self._errors():
-            found = _obstore().list_with_delimiter(self._store, prefix)
-        return [str(each).rstrip("/").rpartition("/")[2] for each in found["common_prefixes"]]
+        last, failures = None, 0
+        while True:
+            try:
+                with self._errors():
+                    for batch in _obstore().list(self._store, prefix, offset=last):
+                        for meta in batch:
+                            last = meta["path"]
+                            yield _stored(meta)
+                    return
+            except BucketError as error:
+                failures += 1
+                if not error.may_pass or failures == _ATTEMPTS:
+                    raise
 
     def head(self, key: str) -> StoredObject:
         """Size and version of an object. Raises FileNotFoundError."""
-        with self._errors(key):
-            return _stored(_obstore().head(self._store, key))
+        return self._again(key, lambda: _stored(_obstore().head(self._store, key)))
 
     def read(self, key: str) -> tuple[bytes, StoredObject]:
         """A small object, whole. Raises FileNotFoundError."""
@@ -149,9 +147,12 @@ class Bucket:
 
     def metadata(self, key: str) -> tuple[Mapping[str, str], StoredObject]:
         """What was noted with an object when it was written. Raises FileNotFoundError."""
-        with self._errors(key):
+
+        def attempt() -> tuple[Mapping[str, str], StoredObject]:
             found = _obstore().get(self._store, key)
             return {str(name): text for name, text in found.attributes.items()}, _stored(found.meta)
+
+        return self._again(key, attempt)
 
     def read_part(self, key: str, start: int, end: int) -> bytes:
         """Bytes `start` to `end` of an object, the last not included. Raises FileNotFoundError."""

@@ -120,14 +120,19 @@ def test_a_bucket_in_poor_health_costs_time_and_nothing_else(world, undisturbed,
     )
 
 
-def test_a_bucket_that_is_away_for_longer_than_a_lease_loses_nothing(world, undisturbed):
+@pytest.mark.parametrize("how", ["refuses", "frozen"])
+def test_a_bucket_that_is_away_for_longer_than_a_lease_loses_nothing(world, undisturbed, how):
     world.worker()
     job_id = world.post(duration_seconds=SONG_SEC)
     world.wait_kept(job_id, "middle", 1)
-    world.s3.stop()
+    if how == "frozen":
+        world.s3.freeze()
+    else:
+        world.s3.fail(Fault(status=503, code="ServiceUnavailable"))
     time.sleep(2 * LEASE_SEC)
     assert not world.store.get(job_id).is_terminal
-    world.s3.start_with_what_it_had()
+    world.s3.thaw()
+    world.s3.heal()
     assert_promises(
         world, undisturbed, [job_id], lost_at_most_sec=2 * START_SEC + 2 * LEASE_SEC + SONG_SEC
     )

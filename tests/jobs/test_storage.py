@@ -317,7 +317,7 @@ def test_credentials_that_are_refused_are_told_from_a_server_that_is_away(
 
 def test_a_bucket_that_does_not_exist_is_told_at_the_start(s3_server):
     with pytest.raises(BucketError, match="no bucket for s3://no-such-bucket/x"):
-        Bucket(BucketUrl("s3://no-such-bucket/x")).check()
+        Bucket(BucketUrl("s3://no-such-bucket/x")).read("folder-token")
 
 
 def test_the_copies_on_a_machine_stay_within_their_bound(bucket_url, tmp_path, monkeypatch):
