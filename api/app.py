@@ -48,7 +48,12 @@ from api.views.openapi import DESCRIPTION, TAGS, openapi_of
 from api.web.error_handlers import install_error_handlers
 from api.web.middleware import BodyLimit, FilesAsBytes, SecurityHeaders
 from api.web.proxy import BehindProxy, prefix_of_url
-from api.web.request_cost import RequestCost, RequestRate, refuse_repeated_parameters
+from api.web.request_cost import (
+    RequestCost,
+    RequestRate,
+    refuse_repeated_parameters,
+    refuse_unknown_parameters,
+)
 from api.web.routing import HeadLikeGet
 from api.web.streams import Streams
 from api.web.uploads import Uploads
@@ -144,7 +149,7 @@ def _app_over(services: Services, keys: ApiKeyFile) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        dependencies=[Depends(refuse_repeated_parameters)],
+        dependencies=[Depends(refuse_repeated_parameters), Depends(refuse_unknown_parameters)],
         lifespan=_running(services),
     )
     app.state.services = services

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from api.dependencies import JobId, Services, ServicesDep
 from api.views.openapi import problems
@@ -43,8 +43,6 @@ _WRITERS: Mapping[str, Callable[[LyricTimes, SongHeader], str]] = {
 
 class AlignmentQuery(BaseModel):
     """The take, and the format of its timing."""
-
-    model_config = ConfigDict(extra="forbid")
 
     sample: Annotated[int, Field(ge=0, lt=MAX_SAMPLES, description="Number of the take")] = 0
     format: Annotated[

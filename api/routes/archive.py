@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from api.dependencies import JobId, JobReader, JobReaderDep, Services, ServicesDep
 from api.routes.alignment import lyric_times
@@ -42,8 +42,6 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 
 class ArchiveQuery(BaseModel):
     """Selects what is in the archive."""
-
-    model_config = ConfigDict(extra="forbid")
 
     levels: Annotated[
         Literal["finest", "all"],

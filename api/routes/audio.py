@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from api.dependencies import JobId, Services, ServicesDep
 from api.routes.alignment import lyric_times
@@ -26,8 +26,6 @@ router = APIRouter(tags=["files"])
 
 class SoundQuery(BaseModel):
     """Selects one of a job's sounds."""
-
-    model_config = ConfigDict(extra="forbid")
 
     sample: Annotated[int, Field(ge=0, lt=MAX_SAMPLES, description="Number of the take")] = 0
     level: Annotated[LevelName | None, Field(description="Default: the finest finished level")] = (

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from anyio import to_thread
 from fastapi import APIRouter, Body, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from api.dependencies import JobId, JobIdInTrash, JobReader, JobReaderDep, Services, ServicesDep
 from api.submission.create_job import create, forget_files, publish
@@ -235,8 +235,6 @@ def retry_job(
 
 class DeletionQuery(BaseModel):
     """Whether a job can be restored. What is misspelt must not go to the trash instead."""
-
-    model_config = ConfigDict(extra="forbid")
 
     permanent: Annotated[
         bool, Field(description="Delete record and files now, which cannot be undone")

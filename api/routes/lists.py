@@ -9,7 +9,6 @@ from pydantic import (
     AwareDatetime,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
 )
 
@@ -51,8 +50,6 @@ Moment = Annotated[
 
 class PageQuery(BaseModel):
     """Selects a page of a list."""
-
-    model_config = ConfigDict(extra="forbid")
 
     limit: Annotated[int, Field(ge=1, le=100)] = 20
     cursor: Annotated[

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from api.dependencies import JobId, Services, ServicesDep, stream_place
 from api.live_audio import LiveTake, live_frames
@@ -28,8 +28,6 @@ _HEADERS = {"Accept-Ranges": "none", "Cache-Control": "no-store", "X-Accel-Buffe
 
 class LiveQuery(BaseModel):
     """Selects a take, a format, and where to begin."""
-
-    model_config = ConfigDict(extra="forbid")
 
     sample: Annotated[int, Field(ge=0, lt=MAX_SAMPLES, description="Number of the take")] = 0
     format: Annotated[

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from api.dependencies import JobId, Services, ServicesDep
 from api.routes.models import ModelName, card_of
@@ -34,8 +34,6 @@ _MAX_PREVIEW_CHARACTERS = 8_000
 class LyricsQuery(BaseModel):
     """The take, and how much would be added to it."""
 
-    model_config = ConfigDict(extra="forbid")
-
     sample: Annotated[int, Field(ge=0, lt=MAX_SAMPLES, description="Number of the take")] = 0
     next_seconds: Annotated[
         Seconds, Field(description="Length that a `continue` would add, for `next`")
@@ -44,8 +42,6 @@ class LyricsQuery(BaseModel):
 
 class PreviewQuery(BaseModel):
     """The lyrics and the song; the fields are those of `POST /jobs`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     lyrics: Annotated[str, Field(max_length=_MAX_PREVIEW_CHARACTERS)]
     lyrics_format: LyricsFormat = "auto"

@@ -85,6 +85,22 @@ def refuse_repeated_parameters(request: Request) -> None:
             raise invalid_field("query", [name], f"is given {number} times: give it once")
 
 
+def refuse_unknown_parameters(request: Request) -> None:
+    """What is misspelt must not be left out in silence.
+
+    Raises ApiError for a query that names what the endpoint does not take. Pages take anything.
+    """
+    route = request.scope["route"]
+    if not (request.query_params and route.include_in_schema):
+        return
+    operation = request.app.openapi()["paths"][route.path][request.method.lower()]
+    known = {entry["name"] for entry in operation.get("parameters", ()) if entry["in"] == "query"}
+    for name in request.query_params:
+        if name not in known:
+            takes = f"takes {', '.join(sorted(known))}" if known else "takes none"
+            raise invalid_field("query", [name], f"unknown query parameter: this endpoint {takes}")
+
+
 async def _with_checked_body(receive: Receive) -> Receive:
     """The whole body as one message.
 

@@ -292,6 +292,25 @@ async def test_a_wrong_method_is_told_the_right_ones(
     assert response.headers["allow"] == allowed
 
 
+async def test_no_endpoint_leaves_a_misspelt_parameter_out_in_silence(service: Service):
+    document = (await service.client.get("/openapi.json")).json()
+    ids = {"{job_id}": NOBODYS_JOB, "{name}": "tiny", "{asset_id}": f"asset_{'0' * 32}"}
+    for path, operations in document["paths"].items():
+        filled = re.sub(r"{\w+}", lambda found: ids.get(found[0], "x"), path)
+        for method, operation in operations.items():
+            if method == "head":
+                continue
+            response = await service.client.request(method, filled, params={"nonsense": 1})
+            problem = assert_problem(response, 422, "invalid_request")
+            assert pointers(problem) == ["/nonsense"], (method, path)
+            declared = [
+                parameter["name"]
+                for parameter in operation.get("parameters", [])
+                if parameter["in"] == "query" and parameter["name"] != "signature"
+            ]
+            assert all(name in problem["errors"][0]["detail"] for name in declared), (method, path)
+
+
 LARGE = b" " * 300_000
 
 
