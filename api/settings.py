@@ -61,6 +61,7 @@ class ApiSettings(ModelSettings):
     keep_assets_sec: Annotated[float, Field(ge=0.0, le=_MAX_KEPT_SEC)] = _THIRTY_DAYS_SEC
     keep_trash_sec: Annotated[float, Field(ge=0.0, le=_MAX_KEPT_SEC)] = 3600.0
     sweep_sec: Annotated[float, Field(gt=0.0, le=3600.0)] = 5.0
+    downloads: Literal["stream", "redirect"] = "stream"
 
     @property
     def trusted_proxies(self) -> str:

@@ -6,6 +6,7 @@ with 429 or 5xx, and connections that break. No torch.
 """
 
 import hashlib
+import mimetypes
 import os
 import re
 import time
@@ -192,7 +193,8 @@ class Bucket:
         """Write a file to an object, which appears whole or not at all."""
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        attributes = {_SHA256: sha256, **(metadata or {})}
+        media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        attributes = {_SHA256: sha256, "Content-Type": media_type, **(metadata or {})}
         with self._errors(key):
             written = _obstore().put(
                 self._store,

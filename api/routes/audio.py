@@ -1,11 +1,13 @@
 """The output files of a job: audio and codes."""
 
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, Field
 
 from api.dependencies import JobId, Services, ServicesDep
@@ -22,6 +24,9 @@ from jobs.record.request import LEVEL_NAMES, MAX_SAMPLES, AudioFormat, LevelName
 from jukebox_core.audio import tags
 
 router = APIRouter(tags=["files"])
+
+REDIRECTED_SEC = 600.0
+"""So long a client has to begin a download from a bucket."""
 
 
 class SoundQuery(BaseModel):
@@ -56,6 +61,7 @@ def _file_responses(content: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
         200: {"description": "The whole file, with `ETag` and `Accept-Ranges`", **content},
         206: {"description": "The part that `Range` selects", **content},
         304: _NOT_MODIFIED,
+        307: {"description": "The file is in object storage, at `Location` (`downloads=redirect`)"},
         **problems(404, 410, 416, 503, 507),
     }
 
@@ -90,11 +96,32 @@ async def download_audio(
     job = await run_in_threadpool(services.store.get, job_id)
     output = wanted_output(job, query)
     wanted = query.format or job.request.audio_format
-    path = await sound_file(services, job, output, wanted, owner=caller.owner)
     stored = wanted == format_of(output)
+    redirect = partial(_bucket_redirect, services, request, job_id)
+    if stored and (elsewhere := await run_in_threadpool(redirect, output.name)):
+        return elsewhere
+    path = await sound_file(services, job, output, wanted, owner=caller.owner)
+    if elsewhere := await run_in_threadpool(redirect, path.name):
+        return elsewhere
     sha256 = output.sha256 if stored else await run_in_threadpool(sha256_of, path)
     filename = file_name(job, wanted, output=output)
     return file_response(request, path, sha256=sha256, filename=filename)
+
+
+def _bucket_redirect(
+    services: Services, request: Request, job_id: str, name: str
+) -> Response | None:
+    """A redirect to a file of a job where its bucket serves it, if that is wanted. Blocking.
+
+    Raises BucketError.
+    """
+    if services.settings.downloads != "redirect" or request.method != "GET":
+        return None
+    url = services.artifacts.download_url(job_id, name, REDIRECTED_SEC)
+    if url is None:
+        return None
+    headers = {"Cache-Control": "no-store"}
+    return RedirectResponse(url, HTTPStatus.TEMPORARY_REDIRECT, headers=headers)
 
 
 async def sound_file(
@@ -174,6 +201,10 @@ async def download_codes(job_id: JobId, request: Request, services: ServicesDep)
             f"The job is {job.status} and has no finished level, so it has no codes.",
             headers={} if job.is_terminal else {"Retry-After": "2"},
         )
+    if elsewhere := await run_in_threadpool(
+        _bucket_redirect, services, request, job_id, job.codes_name
+    ):
+        return elsewhere
     path = await run_in_threadpool(services.artifacts.path, job_id, job.codes_name)
     sha256 = await run_in_threadpool(sha256_of, path)
     filename = file_name(job, "safetensors")

@@ -14,8 +14,8 @@ import redis
 from api.app import create_app
 from api.settings import ApiSettings
 from jobs.api_keys import ApiKeyFile
-from jobs.files.assets import LocalAssets
-from jobs.files.local_artifacts import LocalArtifacts
+from jobs.files.artifacts import Artifacts
+from jobs.files.assets import Assets
 from jobs.queue import CeleryJobQueue
 from jobs.store import JobEvent, JobStore
 from jobs.store.watcher import JobWatcher
@@ -36,8 +36,8 @@ class Service:
     store: JobStore
     watcher: JobWatcher
     queue: CeleryJobQueue
-    artifacts: LocalArtifacts
-    assets: LocalAssets
+    artifacts: Artifacts
+    assets: Assets
     worker: ScriptedWorker
     redis_url: str
     data_dir: Path
@@ -88,14 +88,19 @@ def song(**changes: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def serving(
-    redis_url: str, models_dir: Path, data_dir: Path, **changes: Any
+    redis_url: str, models_dir: Path, data_dir: Path, *, bucket: str | None = None, **changes: Any
 ) -> AsyncIterator[Service]:
-    """The service over the store at `redis_url`, with some settings changed."""
-    settings = ApiSettings(redis_url=redis_url, data_dir=data_dir, models_dir=models_dir, **changes)
+    """The service over the store at `redis_url`, with some settings changed.
+
+    Its files are in `data_dir`, or below the URL `bucket`, and then `data_dir` is for copies.
+    """
+    place = {"data_dir": bucket or data_dir, "cache_dir": data_dir / "cache"}
+    settings = ApiSettings(redis_url=redis_url, models_dir=models_dir, **place, **changes)
+    storage = settings.open_storage(at_most_sec=0.5)
     store, watcher = JobStore(redis_url), JobWatcher(redis_url)
-    queue, artifacts = CeleryJobQueue(redis_url), LocalArtifacts(data_dir / "artifacts")
-    assets, catalog = LocalAssets(data_dir / "assets"), ModelCatalog(models_dir)
-    keys = ApiKeyFile(data_dir)
+    queue, artifacts = CeleryJobQueue(redis_url), storage.artifacts
+    assets, catalog = storage.assets, ModelCatalog(models_dir)
+    keys = ApiKeyFile(settings.data_dir)
     app = create_app(settings, store, watcher, queue, artifacts, assets, catalog, keys)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from jobs.files.local_artifacts import LocalArtifacts
+from jobs.files.artifacts import Artifacts
 from jobs.record.job import Job, JobError, LevelMetrics, LevelProgress, Output, Stage
 from jobs.store import Claim, JobStore
 from jukebox_core.channels import spread_rows
@@ -19,9 +19,7 @@ LEASE_SEC = 30.0
 class ScriptedWorker:
     """Claims jobs and writes what a worker would write: silence-like codes and short tones."""
 
-    def __init__(
-        self, store: JobStore, artifacts: LocalArtifacts, *, rate_hz: int = 16_000
-    ) -> None:
+    def __init__(self, store: JobStore, artifacts: Artifacts, *, rate_hz: int = 16_000) -> None:
         self._store, self._artifacts, self._rate_hz = store, artifacts, rate_hz
 
     def claim(self, job_id: str, stage: Stage = Stage.TOP) -> Claim:

@@ -105,7 +105,8 @@ class Transport:
         """The same with the body of the answer left to be read in pieces."""
         request = self._http.build_request(method, path, **options)
         try:
-            response = self._http.send(request, stream=True)
+            # A service may keep its files in a bucket; what shows who asks goes to no other host.
+            response = self._http.send(request, stream=True, follow_redirects=True)
         except httpx.TransportError as error:
             raise unreachable(self.base_url, error) from error
         try:

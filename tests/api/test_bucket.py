@@ -1,0 +1,114 @@
+"""The API with its files in a bucket: everything that touches a file goes there and comes back."""
+
+import hashlib
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from jukebox_core.buckets import Bucket, BucketUrl
+from tests.api.conftest import Service, assert_problem, serving, song
+from tests.api.sounds import encoded, tone
+from tests.fixtures.s3_server import Fault, S3Server
+
+pytestmark = [pytest.mark.anyio, pytest.mark.redis]
+
+
+@pytest.fixture
+async def service(clean_redis_url: str, models_dir: Path, tmp_path: Path, bucket_url: str):
+    async with serving(clean_redis_url, models_dir, tmp_path, bucket=bucket_url) as service:
+        yield service
+
+
+@pytest.fixture
+def files(bucket_url: str):
+    """Keys of everything that is in the bucket, with what they begin with cut off."""
+    bucket = Bucket(BucketUrl(bucket_url))
+    return lambda: [each.key for each in bucket.below("")]
+
+
+async def sung(service: Service, **changes) -> dict:
+    job = await service.post(**changes)
+    service.worker.sing(job["id"])
+    return (await service.client.get(job["urls"]["self"])).json()
+
+
+async def test_what_was_sung_is_downloaded_whole_in_part_and_in_other_forms(service, files):
+    job = await sung(service)
+    url, get = job["urls"]["audio"], service.client.get
+    whole = await get(url)
+    assert hashlib.sha256(whole.content).hexdigest() == whole.headers["etag"].strip('"')
+    part = await get(url, headers={"Range": "bytes=100-299"})
+    assert (part.status_code, part.content) == (206, whole.content[100:300])
+    again = await get(url, headers={"If-None-Match": whole.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    beyond = await get(url, headers={"Range": "bytes=999999999-"})
+    assert_problem(beyond, 416, "range_not_satisfiable")
+    for path in ("archive", "codes", "peaks", "spectrogram.png", "audio?format=flac", "live"):
+        response = await get(f"/jobs/{job['id']}/{path}")
+        assert response.status_code == 200, path
+        assert response.content, path
+    made = [name for name in files() if name.endswith((".flac", ".spectrum.npz"))]
+    assert len(made) >= 2, "what was made of a sound is there for other machines"
+    response = await service.client.delete(f"/jobs/{job['id']}", params={"permanent": True})
+    assert response.status_code == 204
+    assert files() == []
+
+
+async def test_a_song_begins_with_what_was_sent_or_sung(service, files):
+    upload = {"file": ("a.wav", encoded(tone(1.0), "wav"))}
+    asset = (await service.client.post("/assets", files=upload)).json()
+    prompt = {"asset_id": asset["id"]}
+    primed = await service.client.post("/jobs", json=song(mode="primed", prompt=prompt))
+    assert primed.status_code == 202, primed.text
+    assert f"artifacts/{primed.json()['id']}/prompt.wav" in files()
+    parent = await sung(service)
+    body = {"mode": "continue", "parent_id": parent["id"], "duration_seconds": 2}
+    continued = await service.client.post("/jobs", json=body)
+    assert continued.status_code == 202, continued.text
+    assert any(continued.json()["id"] in name and "prompt-to" in name for name in files())
+    assert (await service.client.delete(f"/assets/{asset['id']}")).status_code == 204
+    assert not [name for name in files() if name.startswith("assets")]
+
+
+async def test_a_request_that_is_refused_leaves_nothing_in_the_bucket(service, files):
+    broken = {"file": ("a.wav", b"RIFF no sound")}
+    assert_problem(await service.client.post("/assets", files=broken), 422, "invalid_request")
+    body = song(mode="primed", prompt={"asset_id": "asset_" + "0" * 32})
+    assert (await service.client.post("/jobs", json=body)).status_code in (404, 422)
+    assert files() == []
+
+
+async def test_a_bucket_that_is_away_is_a_503_and_passes(service, s3_server: S3Server):
+    job = await sung(service)
+    s3_server.fail(Fault(status=503, code="SlowDown"))
+    started = time.monotonic()
+    for url in (job["urls"]["audio"], f"/jobs/{job['id']}/codes", f"/jobs/{job['id']}/archive"):
+        response = await service.client.get(url)
+        assert_problem(response, 503, "storage_unavailable")
+        assert int(response.headers["retry-after"]) > 0
+    assert time.monotonic() - started < 20.0
+    assert (await service.client.get(job["urls"]["self"])).status_code == 200
+    s3_server.heal()
+    assert (await service.client.get(job["urls"]["audio"])).status_code == 200
+
+
+async def test_clients_are_sent_to_the_bucket_where_that_is_wanted(
+    clean_redis_url, models_dir, tmp_path, bucket_url
+):
+    wish = {"bucket": bucket_url, "downloads": "redirect"}
+    async with serving(clean_redis_url, models_dir, tmp_path, **wish) as service:
+        job = await sung(service)
+        for path in ("audio", "audio?format=flac", "codes"):
+            response = await service.client.get(f"/jobs/{job['id']}/{path}")
+            assert response.status_code == 307, path
+            async with httpx.AsyncClient() as anybody:
+                elsewhere = await anybody.get(response.headers["location"])
+                assert elsewhere.status_code == 200, path
+            if path == "audio":
+                sha256 = next(o["sha256"] for o in job["outputs"] if o["level"] == "bottom")
+                assert hashlib.sha256(elsewhere.content).hexdigest() == sha256
+                assert elsewhere.headers["content-type"] in ("audio/x-wav", "audio/wav")
+        head = await service.client.head(f"/jobs/{job['id']}/audio")
+        assert (head.status_code, head.headers["accept-ranges"]) == (200, "bytes")
