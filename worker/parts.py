@@ -10,6 +10,7 @@ from jukebox_core.engine.overlap import RowBudget
 from jukebox_core.models.catalog import ModelCatalog
 from worker.device.backend_choice import BackendChoice
 from worker.device.engine_thread import EngineThread
+from worker.lease.held import HeldLeases
 from worker.lease.quarantine import Quarantine
 from worker.metrics import WorkerMetrics
 from worker.settings import WorkerSettings
@@ -31,3 +32,4 @@ class WorkerParts:
     row_budget: RowBudget
     draining: threading.Event = field(default_factory=threading.Event)
     quarantine: Quarantine = field(default_factory=Quarantine)
+    held: HeldLeases = field(default_factory=HeldLeases)

@@ -60,6 +60,9 @@ def run_song(
     if worker.draining.is_set():
         _publish(worker, job_id, stage)
         return
+    if worker.held.renew(job_id):
+        log.info("held here already", extra={"job_id": job_id, "stage": stage})
+        return
     claim = _claim(worker, job_id, stage)
     if claim is None:
         log.info("nothing to do", extra={"job_id": job_id, "stage": stage})
@@ -74,7 +77,7 @@ def run_song(
         heartbeat_sec=worker.settings.heartbeat_sec,
         draining=worker.draining,
     )
-    with _settled(worker, lease), lease:
+    with _settled(worker, lease), worker.held.keeping(lease), lease:
         _work(worker, lease, following)
 
 

@@ -88,7 +88,10 @@ def create(
         raise
     with _withdrawn_when_in_doubt(services, job, idempotency):
         recorded = services.store.create(
-            job, idempotency=idempotency, limits=services.settings.job_limits
+            job,
+            idempotency=idempotency,
+            limits=services.settings.job_limits,
+            is_created_now=True,
         )
     if recorded.id != job_id:
         # Another request with the same key recorded one meanwhile.

@@ -1,6 +1,7 @@
 """What clients do with jobs: ask for one, cancel, retry, pin and delete it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from jobs.errors import (
@@ -14,6 +15,7 @@ from jobs.idempotency import IdempotencyKey
 from jobs.limits import NO_LIMITS, JobLimits
 from jobs.record.codec import (
     annotations_to_fields,
+    from_microseconds,
     job_to_fields,
 )
 from jobs.record.job import (
@@ -47,9 +49,11 @@ class Submissions(ScriptRunner):
         *,
         idempotency: IdempotencyKey | None = None,
         limits: JobLimits = NO_LIMITS,
+        is_created_now: bool = False,
     ) -> Job:
         """Write a new record, or find the one that was written before with this key.
 
+        With `is_created_now` the server's clock tells `created_at`, as it does all later moments.
         Raises IdempotencyKeyReused, LimitReached, and IllegalTransition when the job is not queued
         or its id is taken.
         """
@@ -57,7 +61,8 @@ class Submissions(ScriptRunner):
             raise ValueError(f"{job.id!r} was not made by new_job_id")
         if job.status is not JobStatus.QUEUED:
             raise IllegalTransition(job.id, job.status, "created")
-        terms, fields = flat(terms_of_job(job)), flat(job_to_fields(job))
+        dates = {"created_at": ""} if is_created_now else {}
+        terms, fields = flat(terms_of_job(job)), flat(job_to_fields(job) | dates)
         reply = self._run(
             "create",
             job.id,
@@ -77,6 +82,8 @@ class Submissions(ScriptRunner):
         _raise_limit(reply)
         if reply[0] == "reused" and idempotency is not None:
             return self.replay(idempotency) or job
+        if reply[0] == "ok":
+            return replace(job, created_at=from_microseconds(reply[1]))
         return _replayed(reply) or job
 
     def take_token(self, owner: str, *, per_minute: int, kind: str = "post") -> None:

@@ -72,6 +72,15 @@ def test_a_moment_without_a_time_zone_is_refused(store):
         store.create(new_job(created_at=datetime(2026, 1, 1)))  # noqa: DTZ001
 
 
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_the_servers_clock_says_when_a_job_was_created_whatever_the_senders_says(store, hours):
+    began, wrong = datetime.now(UTC), datetime.now(UTC) + timedelta(hours=hours)
+    job = store.create(new_job(created_at=wrong), is_created_now=True)
+    assert abs(job.created_at - began) < timedelta(minutes=5)
+    assert store.get(job.id) == job
+    assert store.oldest_queued() == job.created_at
+
+
 @pytest.mark.parametrize(
     "job_id", [NOBODYS_JOB, "", "job_1", "../x", "job_" + "0" * 32 + ":events"]
 )

@@ -14,6 +14,7 @@ from jobs.record.job import JobStatus, Stage
 from jukebox_core.tiny import write_tiny
 from tests.worker.jobs_and_processes import assert_codes, replaced, run_stage, sing_alone
 from worker.app import build_parts
+from worker.lease.held import HeldLeases
 from worker.song.job_errors import to_job_error
 
 pytestmark = pytest.mark.redis
@@ -218,7 +219,8 @@ def test_a_worker_that_lost_its_lease_writes_nothing_more(service, worker, model
     worker.store.record_window = record_and_sleep
     sleepy = worker.settings.model_copy(update={"lease_sec": 0.1, "heartbeat_sec": 30.0})
     zombie = threading.Thread(
-        target=run_stage, args=(replaced(worker, settings=sleepy), job.id, Stage.TOP)
+        target=run_stage,
+        args=(replaced(worker, settings=sleepy, held=HeldLeases()), job.id, Stage.TOP),
     )
     zombie.start()
     service.wait(job.id, lambda job: job.codes and job.lease_expires_at < datetime.now(UTC))
