@@ -26,6 +26,9 @@ from jukebox_core.sampling.windows import Window, plan_windows
 
 WARM_UP_SHARE = 1 / 16
 """A warm-up is this part of a prior's context."""
+COST_TOLERANCE = 0.05
+"""So far costs are known. Of numbers of segments that differ by less the largest is taken: other
+devices have more rows to spare than the one where costs were measured."""
 MAX_WINDOW_SEGMENTS = 8
 """Segments of a level at most, where they are made of whole windows."""
 
@@ -112,7 +115,7 @@ class Segment:
 
 
 def plan_cuts(stretch: Stretch, costs: StepCosts) -> tuple[Cut, ...]:
-    """The segments with which a level is drawn first.
+    """The segments with which a level is drawn first, or as good as first.
 
     They are of equal work: the first, which has no warm-up, gives most tokens to the song. None
     gives fewer than its warm-up has. Every window costs its beginning and a prefill, and more
@@ -121,8 +124,9 @@ def plan_cuts(stretch: Stretch, costs: StepCosts) -> tuple[Cut, ...]:
     if not stretch.missing_tokens:
         return ()
     numbers = range(1, max(_most_segments(stretch, costs), 1) + 1)
-    best = min(numbers, key=lambda number: _drawing_cost(stretch, number, costs))
-    return _cuts(stretch, best)
+    cost_of = {number: _drawing_cost(stretch, number, costs) for number in numbers}
+    enough = (1.0 + COST_TOLERANCE) * min(cost_of.values())
+    return _cuts(stretch, max(number for number, cost in cost_of.items() if cost <= enough))
 
 
 def _most_segments(stretch: Stretch, costs: StepCosts) -> int:

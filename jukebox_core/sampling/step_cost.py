@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from jukebox_core.config.prior import JukeboxPriorConfig
 from jukebox_core.sampling.windows import Window
 
-ROW_SHARE = 0.1
-"""Part of a step that each further row adds. Full-size steps with int8 weights took 1.1 times as
-long with 4 rows as with one, 1.6 times with 8 and 2.8 times with 16."""
+ROW_SHARE = 0.14
+"""Part of a step that each further row adds. On two cores, full-size steps with int8 weights take
+1.1 times as long with 4 rows as with one, 2.0 times with 8 and 3.0 times with 16."""
 PLANNED_ROWS = 8
 """Rows of a level that are taken to be drawn together, as many as a worker has by default."""
-CPU_WEIGHTS_PER_SEC: Mapping[str, float] = {"full": 5e9, "int8": 18e9}
+CPU_WEIGHTS_PER_SEC: Mapping[str, float] = {"full": 5e9, "int8": 25e9}
 """Weights of a large prior that one step reads on a CPU: a guess, until a step is measured."""
-_PRODUCTS_PER_WEIGHT = 8.0
-"""Multiplications of a large product in the time in which a step reads one weight; half of the time
-they are made beside the steps of other rows."""
+READ_SHARE = 0.2
+"""Part of a step of one row that each token takes which a window reads before its new ones."""
+_PRODUCTS_PER_WEIGHT = 3.5
+"""Multiplications of a conditioner in the time in which a step reads one weight."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,7 @@ class StepCosts:
 
     row_share: float = ROW_SHARE
     window: float = 0.0
-    read_token: float = 1.0 / _PRODUCTS_PER_WEIGHT
+    read_token: float = READ_SHARE
     max_rows: int = PLANNED_ROWS
 
     @classmethod
