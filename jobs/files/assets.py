@@ -33,7 +33,7 @@ _ASSET_ID = re.compile(r"asset_[0-9a-f]{32}", re.ASCII)
 _DRAFT_PREFIX = ".draft-"
 FACTS_NAME = "asset.json"
 CONTENT_NAMES: Mapping[AssetKind, str] = {"audio": "sound", "codes": "codes.safetensors"}
-_OLD_SOUND_NAME = "sound.wav"
+OLD_SOUND_NAME = "sound.wav"
 """Until 0.1 sound was stored decoded, as 16-bit mono WAV."""
 
 
@@ -169,7 +169,7 @@ class LocalAssets(Assets):
         folder = self._folder(asset.id)
         path = folder / CONTENT_NAMES[asset.kind]
         if asset.kind == "audio" and not path.is_file():
-            path = folder / _OLD_SOUND_NAME
+            path = folder / OLD_SOUND_NAME
         if not path.is_file():
             raise AssetNotFound(asset.id)
         return path

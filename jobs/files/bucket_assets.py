@@ -10,6 +10,7 @@ from jobs.errors import AssetNotFound
 from jobs.files.assets import (
     CONTENT_NAMES,
     FACTS_NAME,
+    OLD_SOUND_NAME,
     Asset,
     Assets,
     asset_from_json,
@@ -56,17 +57,23 @@ class BucketAssets(Assets):
 
     def path(self, asset: Asset) -> Path:
         """A copy on this machine. Raises AssetNotFound when it was deleted meanwhile."""
-        key = _key(asset.id, CONTENT_NAMES[asset.kind])
-        try:
-            found = self._cache.find(key, self._bucket.head(key).etag)
-            if found is not None:
-                return found
-            with self._cache.scratch() as folder:
-                fetched = self._bucket.download(key, folder / "fetched")
-                return self._cache.take(folder / "fetched", key, fetched.etag)
-        except FileNotFoundError:
-            self._cache.forget(_key(asset.id))
-            raise AssetNotFound(asset.id) from None
+        names = [CONTENT_NAMES[asset.kind], *([OLD_SOUND_NAME] if asset.kind == "audio" else [])]
+        for name in names:
+            try:
+                return self._copy(_key(asset.id, name))
+            except FileNotFoundError:
+                continue
+        self._cache.forget(_key(asset.id))
+        raise AssetNotFound(asset.id)
+
+    def _copy(self, key: str) -> Path:
+        """Raises FileNotFoundError."""
+        found = self._cache.find(key, self._bucket.head(key).etag)
+        if found is not None:
+            return found
+        with self._cache.scratch() as folder:
+            fetched = self._bucket.download(key, folder / "fetched")
+            return self._cache.take(folder / "fetched", key, fetched.etag)
 
     def stored_bytes(self, asset_id: str) -> int:
         """What an asset takes up. Raises AssetNotFound."""

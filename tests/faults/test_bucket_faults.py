@@ -174,8 +174,11 @@ def test_an_api_on_another_machine_serves_what_the_workers_wrote(world, undistur
     body = {"mode": "ancestral", "model": "tiny", "lyrics": "la la", "seed": 3}
     body |= {"duration_seconds": 1.3, "artist": "The Sawtooths", "genre": "drone"}
     job_id = api.http.post("/jobs", json=body).raise_for_status().json()["id"]
+    live = api.http.get(f"/jobs/{job_id}/live")
+    assert live.status_code == 200
     job = world.wait_end(job_id)
     output = job.outputs[-1]
+    assert len(live.content) >= output.num_bytes - 200, "heard to its end while it was made"
     whole = api.http.get(f"/jobs/{job_id}/audio", params={"format": "wav"})
     assert hashlib.sha256(whole.content).hexdigest() == output.sha256
     etag = {"If-None-Match": whole.headers["etag"]}

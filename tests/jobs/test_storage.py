@@ -2,18 +2,28 @@
 
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import numpy as np
+import obstore
 import pytest
 
-from jobs.errors import ArtifactCorrupt, ArtifactNotFound, AssetNotFound, LeaseLost
+from jobs.api_keys import ApiKeyFile, Scope
+from jobs.errors import (
+    ApiKeysUnreadable,
+    ArtifactCorrupt,
+    ArtifactNotFound,
+    AssetNotFound,
+    LeaseLost,
+)
 from jobs.files.artifacts import analysis_name, peaks_name
 from jobs.files.assets import Asset, new_asset_id
 from jobs.files.bucket_artifacts import BucketArtifacts
 from jobs.files.growing_sound import longest_rows
 from jobs.files.storage import open_storage
 from jobs.record.job import new_job_id
+from jobs.webhooks.signing import WebhookSecrets
 from jukebox_core.buckets import Bucket, BucketUrl, read_place
 from jukebox_core.errors import BucketError
 from tests.fixtures.ids import NOBODYS_ASSET, NOBODYS_JOB
@@ -253,6 +263,62 @@ def test_what_is_no_id_reaches_no_asset(storage, text):
 
 
 # What only a bucket can do.
+
+
+def test_a_data_folder_that_was_copied_into_a_bucket_is_what_it_was(bucket_url, tmp_path):
+    """By any program that copies files: nothing is noted with the objects then."""
+    local = storage_in(tmp_path / "data", tmp_path)
+    window = write_window(local.artifacts)
+    write(local.artifacts, "top-00-fence000001.wav", b"sound", fence=1)
+    write(local.artifacts, "manifest.json", b"{}", fence=1)
+    new, old = kept(local.assets), kept(local.assets)
+    (tmp_path / "data" / "assets" / old.id / "sound").rename(
+        tmp_path / "data" / "assets" / old.id / "sound.wav"
+    )
+    key, token = ApiKeyFile(tmp_path / "data").create("me", [Scope.READ])
+    secrets = WebhookSecrets(tmp_path / "data").of(None)
+    store = obstore.store.from_url(bucket_url, client_options={"allow_http": True})
+    for path in (tmp_path / "data").rglob("*"):
+        if path.is_file():
+            obstore.put(store, str(path.relative_to(tmp_path / "data")), path)
+
+    remote = storage_in(bucket_url, tmp_path / "here")
+    np.testing.assert_array_equal(remote.artifacts.read_codes(JOB_ID, window), CODES)
+    assert remote.artifacts.path(JOB_ID, "top-00-fence000001.wav").read_bytes() == b"sound"
+    write(remote.artifacts, "manifest.json", b"{ }", fence=2)
+    assert remote.artifacts.stored_bytes().keys() == local.artifacts.stored_bytes().keys()
+    for asset in (new, old):
+        assert remote.assets.path(remote.assets.get(asset.id)).read_bytes() == b"sound"
+    assert ApiKeyFile(read_place(bucket_url)).find(token) == key
+    assert WebhookSecrets(read_place(bucket_url)).of(None) == secrets
+
+
+def test_keys_and_secrets_in_a_bucket_are_changed_by_one_after_the_other(bucket_url):
+    place = read_place(bucket_url)
+    assert not ApiKeyFile(place).exists
+    with ThreadPoolExecutor(4) as pool:
+        tokens = [*pool.map(lambda n: ApiKeyFile(place).create(f"k{n}", [Scope.READ])[1], range(8))]
+        roots = [*pool.map(lambda _: WebhookSecrets(place).of(None), range(4))]
+    keys = ApiKeyFile(place)
+    assert all(keys.find(token) is not None for token in tokens)
+    assert len(set(roots)) == 1
+    ApiKeyFile(place).revoke("k3")
+    wait_until(lambda: keys.find(tokens[3]) is None)
+    assert keys.find(tokens[2]) is not None
+
+
+def test_keys_are_known_while_the_bucket_is_away(s3_server, bucket_url, monkeypatch):
+    monkeypatch.setattr("jobs.files.documents._PATIENCE_SEC", 0.3)
+    keys = ApiKeyFile(read_place(bucket_url))
+    _, token = keys.create("me", [Scope.READ])
+    assert keys.find(token) is not None
+    s3_server.fail(Fault(status=503, code="SlowDown"))
+    time.sleep(1.2)
+    started = time.monotonic()
+    assert keys.find(token) is not None
+    assert time.monotonic() - started < 0.1, "nobody waits for the bucket"
+    with pytest.raises(ApiKeysUnreadable, match="503"):
+        assert ApiKeyFile(read_place(bucket_url)).exists
 
 
 def test_a_claim_that_lost_its_lease_writes_nothing_over_a_later_one(bucket_url, tmp_path):
