@@ -69,6 +69,9 @@ class Artifacts(ABC):
     storage refuses.
     """
 
+    are_far_away = False
+    """Whether looking through all of them takes long."""
+
     def write_codes(
         self,
         job_id: str,

@@ -49,6 +49,8 @@ class BucketArtifacts(Artifacts):
     that was deleted or replaced elsewhere is noticed by its version.
     """
 
+    are_far_away = True
+
     def __init__(self, bucket: Bucket, cache: LocalCache) -> None:
         self._bucket, self._cache = bucket, cache
         self._ahead: dict[str, _ReadAhead] = {}

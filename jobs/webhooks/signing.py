@@ -54,6 +54,8 @@ class WebhookSecrets:
     def _read(self) -> list[bytes]:
         """No roots when there is no file. Raises SecretsUnreadable."""
         try:
+            if self._documents.version(FILE_NAME) is None:
+                return []
             return self._parsed(self._documents.read(FILE_NAME))
         except OSError as error:
             raise self._unreadable(error) from error

@@ -22,6 +22,7 @@ from jobs.files.assets import Asset, new_asset_id
 from jobs.files.bucket_artifacts import BucketArtifacts
 from jobs.files.growing_sound import longest_rows
 from jobs.files.storage import open_storage
+from jobs.files.stored_bytes import StoredBytes
 from jobs.record.job import new_job_id
 from jobs.webhooks.signing import WebhookSecrets
 from jukebox_core.buckets import Bucket, BucketUrl, read_place
@@ -131,6 +132,21 @@ def test_windows_that_are_read_ahead_are_those_that_are_there(artifacts):
             np.testing.assert_array_equal(artifacts.read_codes(JOB_ID, window), CODES + number)
         with pytest.raises(ArtifactNotFound):
             artifacts.read_codes(JOB_ID, windows[35])
+
+
+def test_windows_in_a_bucket_are_fetched_several_at_once_and_in_bounded_number(
+    s3_server, bucket_url, tmp_path
+):
+    artifacts = storage_in(bucket_url, tmp_path).artifacts
+    windows = [write_window(artifacts, start=5 * n) for n in range(40)]
+    s3_server.fail(Fault(delay_sec=0.05))
+    s3_server.requests()
+    with artifacts.read_ahead(JOB_ID, windows):
+        for window in windows[:30]:
+            artifacts.read_codes(JOB_ID, window)
+    counts = s3_server.requests()
+    assert 4 <= counts["most at once"] <= 8
+    assert 30 <= counts["GET"] <= 40, "each once"
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)
@@ -291,6 +307,19 @@ def test_a_data_folder_that_was_copied_into_a_bucket_is_what_it_was(bucket_url, 
         assert remote.assets.path(remote.assets.get(asset.id)).read_bytes() == b"sound"
     assert ApiKeyFile(read_place(bucket_url)).find(token) == key
     assert WebhookSecrets(read_place(bucket_url)).of(None) == secrets
+
+
+def test_nobody_waits_for_the_count_of_what_is_in_a_bucket(s3_server, bucket_url, tmp_path):
+    storage = storage_in(bucket_url, tmp_path)
+    write(storage.artifacts, "top-0.wav", b"x" * 1000)
+    stored = StoredBytes(storage.artifacts, storage.assets, lambda _: "me")
+    s3_server.fail(Fault(delay_sec=0.5))
+    started = time.monotonic()
+    assert not stored.has_reached("me", 1500)
+    stored.add("me", 200)
+    assert time.monotonic() - started < 0.4
+    wait_until(lambda: stored.has_reached("me", 1199))
+    assert not stored.has_reached("me", 1200)
 
 
 def test_keys_and_secrets_in_a_bucket_are_changed_by_one_after_the_other(bucket_url):
