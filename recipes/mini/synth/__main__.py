@@ -35,6 +35,12 @@ def synth(
             help="Also pair the artists and genres that training data leaves out.",
         ),
     ] = False,
+    sections: Annotated[
+        float,
+        typer.Option(
+            "--sections", min=0, max=1, help="Share of songs with an intro, verses and choruses."
+        ),
+    ] = 0.0,
     rate: Annotated[int, typer.Option("--rate", min=8_000, help="Samples a second.")] = 16_000,
 ) -> None:
     """Write songs as WAV files, and songs.json with artist, genre, lyrics and when each is sung."""
@@ -57,6 +63,7 @@ def synth(
             duration_sec=duration_sec,
             sample_rate_hz=rate,
             held_out_pairs=held_out_pairs,
+            sections_share=sections,
             on_song=on_song,
         )
     results().print(escape(str(manifest)))

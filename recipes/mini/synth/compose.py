@@ -12,6 +12,7 @@ from recipes.mini.synth import band, drums, voice
 from recipes.mini.synth.artists import ARTIST_STYLES, ARTISTS, Artist
 from recipes.mini.synth.genres import GENRE_STYLES, GENRES, Genre
 from recipes.mini.synth.oscillator import Clock, Floats, Tone
+from recipes.mini.synth.sections import write_song_with_sections
 from recipes.mini.synth.song import SoundingChord, SungNote, SyntheticSong
 from recipes.mini.synth.tune import Slot, Tune, write_tune
 from recipes.mini.synth.voice import SungSyllable
@@ -32,6 +33,9 @@ TRAINING_PAIRS: tuple[tuple[str, str], ...] = tuple(
 DURATION_SEC = (8.0, 24.0)
 """How long a song is if nobody says."""
 
+SECTIONS_DURATION_SEC = (12.0, 30.0)
+"""The same of a song with sections."""
+
 _SHORTEST_SEC, _LONGEST_SEC = 3.0, 300.0
 _LOWEST_RATE_HZ = 8_000
 _INSTRUMENTAL_SHARE = 0.04
@@ -40,6 +44,7 @@ _PEAK = 0.95
 _ONSET_SEC = 0.045
 _CODA_SEC = 0.040
 _FADE_SEC = 0.45
+_SECOND_VOICE = 0.4
 # Which of a song's random numbers are whose: lyrics given or not, the tune stays the same.
 _LABELS, _TUNE, _LYRICS = 0, 1, 2
 
@@ -52,6 +57,7 @@ def compose(
     lyrics: str | None = None,
     duration_sec: float | None = None,
     sample_rate_hz: int = 16_000,
+    sections: bool = False,
 ) -> SyntheticSong:
     """Make one song; the same arguments give the same sound.
 
@@ -63,6 +69,8 @@ def compose(
             instrumental. None makes up lyrics that fill the song, or now and then none.
         duration_sec: 3 to 300; None draws one, or takes as long as the given lyrics need.
         sample_rate_hz: of the sound, 8,000 or more.
+        sections: an intro, verses and choruses, see `sections.py`. Given lyrics then do not decide
+            how long the song is.
 
     Raises:
         SongError: a name is not known, or the duration or the rate is out of range.
@@ -72,42 +80,54 @@ def compose(
     genre_name, artist_name = _pair(labels_rng, genre, artist)
     genre_style = GENRE_STYLES[GENRES.index(genre_name)]
     artist_style = ARTIST_STYLES[ARTISTS.index(artist_name)]
-    tune = write_tune(
-        tune_rng,
-        genre_style,
-        artist_style.register,
-        duration_sec=_duration(labels_rng, lyrics, duration_sec),
-        num_syllables=None if lyrics is None else len(syllables(lyrics)),
-    )
+    if sections:
+        drawn_sec = float(labels_rng.uniform(*SECTIONS_DURATION_SEC))
+        tune = write_song_with_sections(
+            tune_rng, genre_style, artist_style.register, duration_sec=duration_sec or drawn_sec
+        )
+    else:
+        tune = write_tune(
+            tune_rng,
+            genre_style,
+            artist_style.register,
+            duration_sec=_duration(labels_rng, lyrics, duration_sec),
+            num_syllables=None if lyrics is None else len(syllables(lyrics)),
+        )
     if lyrics is None:
-        lyrics = _make_lyrics(lyrics_rng, tune.slots)
+        lyrics = _make_lyrics(lyrics_rng, tune)
     sung = _set_to_music(syllables(lyrics), tune.slots)
     unsung = tune.slots[len(sung) :]
+    played = (*tune.intro, *unsung)
     starts, ends = _character_times(lyrics, sung)
     clock = Clock(
         sample_rate_hz, round(tune.duration_sec * sample_rate_hz), round(0.005 * sample_rate_hz)
     )
     return SyntheticSong(
-        audio=_perform(tune, genre_style, artist_style, sung, unsung, clock),
+        audio=_perform(tune, genre_style, artist_style, sung, played, clock),
         sample_rate_hz=sample_rate_hz,
         genre=genre_name,
         artist=artist_name,
         lyrics=lyrics,
         character_start_sec=starts,
         character_end_sec=ends,
-        notes=tuple(
+        notes=_played_notes(tune.intro)
+        + tuple(
             SungNote(
                 s.sound.vowel_start_sec, s.sound.vowel_end_sec, int(s.sound.midi), s.text.vowel
             )
             for s in sung
         )
-        + tuple(SungNote(slot.start_sec, slot.end_sec, slot.midi, None) for slot in unsung),
+        + _played_notes(unsung),
         chords=_sounding_chords(tune, genre_style),
         bar_start_sec=np.array(
             [bar * genre_style.steps_per_bar * tune.step_sec for bar in range(len(tune.chords))]
         ),
         seed=seed,
     )
+
+
+def _played_notes(slots: Sequence[Slot]) -> tuple[SungNote, ...]:
+    return tuple(SungNote(slot.start_sec, slot.end_sec, slot.midi, None) for slot in slots)
 
 
 def check_sound(duration_sec: float | None, sample_rate_hz: int) -> None:
@@ -131,6 +151,7 @@ def check_sound(duration_sec: float | None, sample_rate_hz: int) -> None:
 class _Sung(NamedTuple):
     text: Syllable
     sound: SungSyllable
+    second_midi: int | None
 
 
 def _rng(seed: int, part: int) -> np.random.Generator:
@@ -162,12 +183,23 @@ def _duration(
     return duration_sec
 
 
-def _make_lyrics(rng: np.random.Generator, slots: Sequence[Slot]) -> str:
+def _make_lyrics(rng: np.random.Generator, tune: Tune) -> str:
+    """A line to each phrase; a refrain has the words that it had before, as far as they fit."""
     if rng.random() < _INSTRUMENTAL_SHARE:
         return ""
     invented = bool(rng.random() < 0.5)
-    sizes = np.bincount([slot.phrase for slot in slots])
-    return "\n".join(make_line(rng, int(size), invented=invented) for size in sizes if size)
+    sizes = np.bincount([slot.phrase for slot in tune.slots])
+    known: dict[tuple[str, int], str] = {}
+    lines = []
+    for number, size in enumerate(sizes):
+        if not size:
+            continue
+        name = tune.line_names[number] if tune.line_names else ""
+        refrain = (name, int(size))
+        if not name.isupper() or refrain not in known:
+            known[refrain] = make_line(rng, int(size), invented=invented)
+        lines.append(known[refrain])
+    return "\n".join(lines)
 
 
 def _set_to_music(words: Sequence[Syllable], slots: Sequence[Slot]) -> list[_Sung]:
@@ -190,7 +222,7 @@ def _set_to_music(words: Sequence[Syllable], slots: Sequence[Slot]) -> list[_Sun
             onset_sounds=word.onset_sounds[: _room(slot)],
             coda_sounds=word.coda_sounds[: _room(slot)],
         )
-        sung.append(_Sung(word, sound))
+        sung.append(_Sung(word, sound, slot.second_midi))
     return sung
 
 
@@ -209,7 +241,7 @@ def _character_times(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     starts = np.full(len(lyrics), np.nan)
     ends = np.full(len(lyrics), np.nan)
-    for text, sound in sung:
+    for text, sound, _ in sung:
         for indices, start_sec, end_sec in (
             (text.onset, sound.onset_start_sec, sound.vowel_start_sec),
             (text.nucleus, sound.vowel_start_sec, sound.vowel_end_sec),
@@ -238,12 +270,12 @@ def _perform(
     genre: Genre,
     artist: Artist,
     sung: Sequence[_Sung],
-    unsung: Sequence[Slot],
+    played: Sequence[Slot],
     clock: Clock,
 ) -> Floats:
     """Everything together, float32 [num_samples], faded out and at its proper loudness."""
     coarse = clock._replace(hop_samples=2 * clock.hop_samples)
-    melody = [Tone(slot.start_sec, slot.end_sec - 0.02, slot.midi) for slot in unsung]
+    melody = [Tone(slot.start_sec, slot.end_sec - 0.02, slot.midi) for slot in played]
     behind, alone = band.lead(tune, genre, artist, coarse, melody)
     accompaniment: Floats = (
         _at_level(band.bass(tune, genre, artist, coarse), 0.55 * genre.bass_level)
@@ -252,13 +284,33 @@ def _perform(
         + _at_level(drums.drum(tune, genre, clock), 0.45 * genre.drum_level)
     )
     singing = voice.sing([syllable.sound for syllable in sung], artist, clock)
+    second = [
+        syllable.sound._replace(midi=syllable.second_midi)
+        for syllable in sung
+        if syllable.second_midi is not None
+    ]
+    if second:
+        singing += voice.sing(second, artist, clock) * np.float32(_SECOND_VOICE)
     singing += alone * np.float32(0.8)
+    if tune.sections:
+        accompaniment *= _dynamics(tune, clock)
     above = 10 ** (artist.voice_over_band_db / 20)
     sound = singing + _at_level(accompaniment, _rms(singing) / above)
     fade_samples = round(_FADE_SEC * clock.sample_rate_hz)
     sound[-fade_samples:] *= np.cos(np.linspace(0, np.pi / 2, fade_samples)).astype(np.float32) ** 2
     loudest = max(float(np.abs(sound).max()), 1e-9)
     return sound * np.float32(min(_RMS / _rms(sound), _PEAK / loudest))
+
+
+def _dynamics(tune: Tune, clock: Clock) -> Floats:
+    """Loudness of the band, float32 [num_samples]; it changes within a twentieth of a second."""
+    points: list[float] = []
+    levels: list[float] = []
+    for section in tune.sections:
+        first_sec = section.first_step * tune.step_sec
+        points += [first_sec, (section.first_step + section.num_steps) * tune.step_sec - 0.05]
+        levels += [section.loudness] * 2
+    return clock.envelope([*points, tune.duration_sec], [*levels, levels[-1]])
 
 
 def _rms(sound: Floats) -> float:

@@ -1,4 +1,7 @@
-"""The drum kit: every piece struck once, then laid out by the pattern of the genre."""
+"""The drum kit: every piece struck once, then laid out by the pattern of the genre.
+
+In a song with sections a fill ends each of them, and an intro may be without drums.
+"""
 
 from functools import cache
 
@@ -10,6 +13,7 @@ from recipes.mini.synth.oscillator import Clock, Floats
 from recipes.mini.synth.tune import Tune
 
 _SOFT = 0.45
+_FILL_PIECE = 1
 
 # From and to which pitch in Hz, and for how long in seconds.
 _THUMPS = {"kick": (130.0, 48.0, 0.22), "tom": (190.0, 105.0, 0.20)}
@@ -32,7 +36,7 @@ def drum(tune: Tune, genre: Genre, clock: Clock) -> Floats:
     for piece, pattern, level in genre.drums:
         hit = _struck(piece, clock.sample_rate_hz)
         for step in range(tune.num_steps):
-            mark = pattern[step % len(pattern)]
+            mark = _mark(tune, genre, piece, pattern, step)
             if mark == ".":
                 continue
             start = round(tune.time_of(step) * clock.sample_rate_hz)
@@ -44,6 +48,18 @@ def drum(tune: Tune, genre: Genre, clock: Clock) -> Floats:
     count = max(0, min(len(last), len(sound) - start))
     sound[start : start + count] += last[:count] * np.float32(genre.drums[0][2])
     return sound
+
+
+def _mark(tune: Tune, genre: Genre, piece: str, pattern: str, step: int) -> str:
+    """What a piece does in a step: its pattern, or in a fill the second piece's roll."""
+    section = tune.section_at(step)
+    if section is not None and not section.has_drums:
+        return "."
+    if section is not None:
+        left = section.first_step + section.num_steps - step
+        if left <= max(genre.steps_per_bar // 2, 2) and piece == genre.drums[_FILL_PIECE][0]:
+            return "x" if left % 2 else "o"
+    return pattern[step % len(pattern)]
 
 
 @cache

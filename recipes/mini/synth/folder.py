@@ -32,6 +32,7 @@ def write_songs(
     duration_sec: tuple[float, float] = DURATION_SEC,
     sample_rate_hz: int = 16_000,
     held_out_pairs: bool = False,
+    sections_share: float = 0.0,
     on_song: Callable[[int], None] | None = None,
 ) -> Path:
     """Write `audio/song_00000.wav` ... and the manifest `songs.json` that training reads.
@@ -47,6 +48,7 @@ def write_songs(
         duration_sec: shortest and longest song.
         sample_rate_hz: of the files.
         held_out_pairs: also use `HELD_OUT_PAIRS`, which training songs must not have.
+        sections_share: share of songs with an intro, verses and choruses, 0 to 1.
         on_song: called with the number of songs written so far.
 
     Returns:
@@ -59,6 +61,10 @@ def write_songs(
         raise SongError(
             f"num_songs is {num_songs}; wanted 1 to {_SONGS_PER_SEED}", field="num_songs"
         )
+    if not 0 <= sections_share <= 1:
+        raise SongError(
+            f"sections_share is {sections_share:g}; wanted 0 to 1", field="sections_share"
+        )
     for end_sec in duration_sec:
         check_sound(end_sec, sample_rate_hz)
     if duration_sec[0] > duration_sec[1]:
@@ -69,7 +75,12 @@ def write_songs(
     (out / "audio").mkdir(parents=True, exist_ok=True)
     pairs = _pairs_in_order(num_songs, seed, held_out_pairs=held_out_pairs)
     write = partial(
-        _write_song, out, seed, duration_sec=duration_sec, sample_rate_hz=sample_rate_hz
+        _write_song,
+        out,
+        seed,
+        duration_sec=duration_sec,
+        sample_rate_hz=sample_rate_hz,
+        sections_share=sections_share,
     )
     rows: list[dict[str, Any]] = []
     if workers > 1:
@@ -115,16 +126,19 @@ def _write_song(
     *,
     duration_sec: tuple[float, float],
     sample_rate_hz: int,
+    sections_share: float,
 ) -> dict[str, Any]:
     """Write one song; returns its row of the manifest."""
     song_seed = seed * _SONGS_PER_SEED + number
     rng = np.random.Generator(np.random.PCG64([song_seed, _DURATION]))
+    duration_of_song_sec = float(rng.uniform(*duration_sec))
     song = compose(
         song_seed,
         genre=pair[0],
         artist=pair[1],
-        duration_sec=float(rng.uniform(*duration_sec)),
+        duration_sec=duration_of_song_sec,
         sample_rate_hz=sample_rate_hz,
+        sections=bool(rng.random() < sections_share),
     )
     file = f"audio/song_{number:05}.wav"
     write_blocks(out / file, [to_pcm(song.audio)], sample_rate_hz=sample_rate_hz)

@@ -1,8 +1,10 @@
 """What is played: tempo, key, chords and the melody that the voice sings, before any sound.
 
-Melodies repeat: a song has two or three phrases, and a form such as A A B A.
+Melodies repeat: a song has two or three phrases, and a form such as A A B A. Songs with sections,
+with verses and choruses, are written by `sections.py`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +13,7 @@ from recipes.mini.synth.genres import Genre
 
 _LONGEST_SEC = 600.0
 _INTRO_SEC = 0.85
-_TAIL_SEC = 1.0
+TAIL_SEC = 1.0
 _SHORTEST_NOTE_SEC = 0.20
 _LONGEST_NOTE_SEC = 0.95
 _USUAL_NOTE_SEC = 0.32
@@ -30,6 +32,19 @@ class Slot:
     midi: int
     phrase: int
     """Which phrase of the song it belongs to: a line of the lyrics."""
+    second_midi: int | None = None
+    """Pitch of the second voice, where there is one."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """Some bars that belong together: an intro, a verse or a chorus."""
+
+    kind: str
+    first_step: int
+    num_steps: int
+    loudness: float
+    has_drums: bool
 
 
 @dataclass(frozen=True)
@@ -46,6 +61,17 @@ class Tune:
     slots: tuple[Slot, ...]
     duration_sec: float
     swing: float = 0.0
+    sections: tuple[Section, ...] = ()
+    """Empty where the song is all of a piece."""
+    intro: tuple[Slot, ...] = ()
+    """What the lead plays before the voice comes in."""
+    line_names: tuple[str, ...] = ()
+    """Per phrase a name; phrases of one name that is in capitals have the same words."""
+
+    def section_at(self, step: int) -> Section | None:
+        """The section that a step lies in; None where there are no sections."""
+        found = [section for section in self.sections if section.first_step <= step]
+        return found[-1] if found else None
 
     def time_of(self, step: int) -> float:
         """When a step of the song begins, in seconds."""
@@ -59,7 +85,9 @@ class Tune:
 
 
 @dataclass(frozen=True)
-class _Phrase:
+class Phrase:
+    """A line of melody."""
+
     starts: tuple[int, ...]
     """Steps from the beginning of the phrase."""
     lengths: tuple[int, ...]
@@ -82,17 +110,19 @@ def write_tune(
     slots = _melody(rng, genre, step_sec, key_midi, progression, longest_sec)
     if duration_sec is None:
         last = slots[min(num_syllables or 1, len(slots)) - 1]
-        duration_sec = last.end_sec + _TAIL_SEC + 0.3
-    num_beats = int((duration_sec - _TAIL_SEC) / (step_sec * genre.steps_per_beat))
+        duration_sec = last.end_sec + TAIL_SEC + 0.3
+    num_beats = int((duration_sec - TAIL_SEC) / (step_sec * genre.steps_per_beat))
     num_steps = max(num_beats, 1) * genre.steps_per_beat
     num_bars = -(-num_steps // genre.steps_per_bar)
-    chords = [_chord(genre, progression[bar % len(progression)]) for bar in range(num_bars)]
+    chords = [
+        chord_of_degree(genre, progression[bar % len(progression)]) for bar in range(num_bars)
+    ]
     return Tune(
         step_sec=step_sec,
         num_steps=num_steps,
-        chords=(*chords, _chord(genre, 0)),
+        chords=(*chords, chord_of_degree(genre, 0)),
         key_midi=key_midi,
-        slots=_cut(slots, num_steps * step_sec, duration_sec, key_midi),
+        slots=cut(slots, num_steps * step_sec, duration_sec, key_midi),
         duration_sec=duration_sec,
         swing=genre.swing,
     )
@@ -104,7 +134,8 @@ def pitch_of_degree(genre: Genre, degree: int) -> int:
     return 12 * octave + genre.scale[index]
 
 
-def _chord(genre: Genre, degree: int) -> tuple[int, ...]:
+def chord_of_degree(genre: Genre, degree: int) -> tuple[int, ...]:
+    """The triad on a degree of the scale, as semitones above the key note."""
     return tuple(pitch_of_degree(genre, degree + third) for third in (0, 2, 4))
 
 
@@ -116,30 +147,70 @@ def _melody(
     progression: tuple[int, ...],
     longest_sec: float,
 ) -> list[Slot]:
-    bars = min((1, 2, 4), key=lambda n: abs(np.log(n * genre.steps_per_bar * step_sec / 4.0)))
-    phrase_steps = bars * genre.steps_per_bar
-    phrases = {name: _phrase(rng, genre, phrase_steps, step_sec) for name in "ABC"}
+    phrase_steps = steps_of_phrase(genre, step_sec)
+    phrases = {name: make_phrase(rng, genre, phrase_steps, step_sec) for name in "ABC"}
     form = _FORMS[rng.integers(len(_FORMS))]
     lead_in = _lead_in_steps(genre, step_sec)
     slots: list[Slot] = []
     for number in range(int(longest_sec / (phrase_steps * step_sec)) + 1):
-        phrase = phrases[form[number % len(form)]]
-        first = number * phrase_steps + lead_in
-        for start, length, degree in zip(
-            phrase.starts, phrase.lengths, phrase.degrees, strict=True
-        ):
-            step = first + start
-            chord = progression[(step // genre.steps_per_bar) % len(progression)]
-            on_beat = step % genre.steps_per_beat == 0 and length * step_sec > 0.3
-            sung = _nearest_chord_degree(genre, degree, chord) if on_beat else degree
-            slots.append(
-                Slot(
-                    start_sec=step * step_sec,
-                    end_sec=(step + length) * step_sec,
-                    midi=key_midi + pitch_of_degree(genre, sung),
-                    phrase=number,
-                )
+        slots += phrase_slots(
+            genre,
+            phrases[form[number % len(form)]],
+            first_step=number * phrase_steps + lead_in,
+            step_sec=step_sec,
+            key_midi=key_midi,
+            chord_at=lambda bar: progression[bar % len(progression)],
+            number=number,
+        )
+    return slots
+
+
+def steps_of_phrase(genre: Genre, step_sec: float) -> int:
+    """Length of a phrase: 1, 2 or 4 bars, some four seconds."""
+    bars = min((1, 2, 4), key=lambda n: abs(np.log(n * genre.steps_per_bar * step_sec / 4.0)))
+    return bars * genre.steps_per_bar
+
+
+def phrase_slots(
+    genre: Genre,
+    phrase: Phrase,
+    *,
+    first_step: int,
+    step_sec: float,
+    key_midi: int,
+    chord_at: Callable[[int], int],
+    number: int,
+    has_second_voice: bool = False,
+) -> list[Slot]:
+    """The notes of one phrase in its place; long notes on a beat are of the chord.
+
+    Args:
+        genre: decides the scale.
+        phrase: what is sung.
+        first_step: of the song, where the phrase begins.
+        step_sec: of the song.
+        key_midi: the key note.
+        chord_at: degree of the chord of a bar of the song.
+        number: of the phrase.
+        has_second_voice: another voice sings two degrees below.
+    """
+    slots = []
+    for start, length, degree in zip(phrase.starts, phrase.lengths, phrase.degrees, strict=True):
+        step = first_step + start
+        on_beat = step % genre.steps_per_beat == 0 and length * step_sec > 0.3
+        chord = chord_at(step // genre.steps_per_bar)
+        sung = _nearest_chord_degree(genre, degree, chord) if on_beat else degree
+        slots.append(
+            Slot(
+                start_sec=step * step_sec,
+                end_sec=(step + length) * step_sec,
+                midi=key_midi + pitch_of_degree(genre, sung),
+                phrase=number,
+                second_midi=(
+                    key_midi + pitch_of_degree(genre, sung - 2) if has_second_voice else None
+                ),
             )
+        )
     return slots
 
 
@@ -148,7 +219,7 @@ def _lead_in_steps(genre: Genre, step_sec: float) -> int:
     return beats * genre.steps_per_beat or max(genre.steps_per_beat // 2, 1)
 
 
-def _phrase(rng: np.random.Generator, genre: Genre, num_steps: int, step_sec: float) -> _Phrase:
+def make_phrase(rng: np.random.Generator, genre: Genre, num_steps: int, step_sec: float) -> Phrase:
     """One line: notes of some 0.4 s, the last one longer, and a breath."""
     breath = max(1, round(0.18 / step_sec))
     last = max(1, round(0.5 / step_sec))
@@ -166,7 +237,7 @@ def _phrase(rng: np.random.Generator, genre: Genre, num_steps: int, step_sec: fl
         position += length
     starts.append(position)
     lengths.append(num_steps - breath - position)
-    return _Phrase(tuple(starts), tuple(lengths), _contour(rng, genre, len(starts)))
+    return Phrase(tuple(starts), tuple(lengths), _contour(rng, genre, len(starts)))
 
 
 def _contour(rng: np.random.Generator, genre: Genre, num_notes: int) -> tuple[int, ...]:
@@ -197,7 +268,7 @@ def _nearest_chord_degree(genre: Genre, degree: int, chord: int) -> int:
     )
 
 
-def _cut(slots: list[Slot], end_sec: float, duration_sec: float, key_midi: int) -> tuple[Slot, ...]:
+def cut(slots: list[Slot], end_sec: float, duration_sec: float, key_midi: int) -> tuple[Slot, ...]:
     """The notes of the song; the last one comes home to the key note and rings into the end."""
     kept = [slot for slot in slots if slot.start_sec < end_sec + 0.05]
     if not kept:
