@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 
 import torch
 from celery import Celery, signals
@@ -54,20 +55,36 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
 
     metrics = WorkerMetrics(_describe_device(device), device)
 
+    backends = BackendChoice(
+        wanted=settings.backend,
+        target=Target(
+            device_type=device.type,
+            is_float32=dtype == torch.float32,
+            weights_stay=settings.placement in ("auto", "resident"),
+        ),
+        weights=settings.weights,
+        threads=settings.native_threads,
+        product_threads=settings.cpu_threads,
+    )
+
+    for model, words in backends.setups(catalog).items():
+        log.info("model %s: %s", model, words)
+
     def load(name: str) -> LoadedModel:
         card = catalog.get(name)
+        setup = backends.setup_for(card)
         placement = decide_placement(
             card.config,
             device=device,
             dtype=dtype,
-            int8_weights=Weights(settings.weights) is Weights.INT8,
+            int8_weights=setup.weights is Weights.INT8,
             num_rows=settings.max_rows,
             wanted=settings.placement,
             levels=[level_of(stage) for stage in settings.stages if stage is not Stage.RENDER],
         )
         log.info(
             "model placed",
-            extra={"model": name, "placement": placement, "weights": settings.weights},
+            extra={"model": name, "placement": placement, **asdict(setup)},
         )
         return LoadedModel(
             card.directory,
@@ -75,11 +92,12 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
             dtype=dtype,
             max_rows=settings.max_rows,
             placement=placement,
-            weights=settings.weights,
+            weights=setup.weights,
             on_loaded=lambda seconds: metrics.spend(SongPart.LOADING, seconds),
             deterministic=settings.deterministic == "on",
             graphs=settings.graphs,
-            native_threads=settings.native_threads,
+            native_threads=setup.threads,
+            product_threads=setup.product_threads,
             fetch=models.fetch,
         )
 
@@ -96,15 +114,7 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
         ),
         device_name=_describe_device(device),
         metrics=metrics,
-        backends=BackendChoice(
-            wanted=settings.backend,
-            target=Target(
-                device_type=device.type,
-                is_float32=dtype == torch.float32,
-                weights_stay=settings.placement in ("auto", "resident"),
-            ),
-            weights=settings.weights,
-        ),
+        backends=backends,
         row_budget=RowBudget(OverlapMode(settings.overlap), settings.native_threads),
     )
 
@@ -129,7 +139,7 @@ def run_worker(worker: WorkerParts) -> int:
     Raises:
         InvalidSettings: the data folder is not the one that the API uses.
     """
-    torch.set_num_threads(worker.settings.cpu_threads)
+    torch.set_num_threads(worker.settings.cpu_threads or 1)
     app = create_app(worker)
     settings = worker.settings
     with (

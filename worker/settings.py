@@ -12,7 +12,7 @@ from pydantic_settings import NoDecode
 from jobs.record.job import Stage
 from jobs.settings import ModelSettings, default_health_file, split_words
 from jukebox_core.backends.choose import AUTO, BACKENDS, backend_of_steps
-from worker.device.cores import usable_cores
+from jukebox_core.backends.cores import usable_cores
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,8 @@ class WorkerSettings(ModelSettings):
     where the priors are (`jukebox_core/models/placement.py`); `auto` decides by the free memory.
 
     `weights`: how those of the stacks are kept in memory, in `dtype` or as int8; a song is another
-    one with each, so one worker has one kind, and workers of the same songs should agree.
+    one with each, so workers of the same songs should agree. `auto` takes int8 for models that are
+    not small on a CPU, and for those whose files have it.
 
     `backend`: what computes the tokens of new songs (`jukebox_core/backends/`). `auto` takes
     `native`, which is several times faster for small models in float32 on a CPU with a C compiler,
@@ -70,17 +71,17 @@ class WorkerSettings(ModelSettings):
     this process may use. A song is the same with any number of them, and they never wait for each
     other inside a token.
 
-    `cpu_threads` are those of one matrix product of torch. With one, the numbers of a song on the
-    CPU are the same to the bit in any company, and small models are faster: several threads wait
-    for each other, and on cores that are busy otherwise a step was measured to take ten times as
-    long.
+    `cpu_threads` are those of one matrix product of torch; by default one for small models, and all
+    cores of `native_threads` for others. With one, the numbers of a song on the CPU are the same to
+    the bit in any company, and small models are faster: several threads wait for each other, and on
+    cores that are busy otherwise a step was measured to take ten times as long.
     """
 
     refusal = "The worker cannot start."
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d{1,3})?)$")] = "auto"
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    weights: Literal["full", "int8"] = "full"
+    weights: Literal["auto", "full", "int8"] = "auto"
     placement: Literal["auto", "resident", "one_at_a_time", "offloaded"] = "auto"
     stages: Annotated[
         tuple[Stage, ...], NoDecode, BeforeValidator(split_words), AfterValidator(_require_stages)
@@ -104,7 +105,7 @@ class WorkerSettings(ModelSettings):
     overlap: Literal["auto", "on", "off"] = "auto"
     deterministic: Literal["on", "off"] = "on"
     graphs: Literal["auto", "off"] = "auto"
-    cpu_threads: Annotated[int, Field(ge=1, le=MAX_THREADS)] = 1
+    cpu_threads: Annotated[int | None, Field(ge=1, le=MAX_THREADS)] = None
 
     @model_validator(mode="after")
     def _beats_fit_the_lease(self) -> Self:

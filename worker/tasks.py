@@ -151,9 +151,10 @@ def _work(worker: WorkerParts, lease: Lease, following: frozenset[Stage]) -> Non
     works = song.level_works(rates)
     lease.progress.set_works(song.total_works(works), work_sec(worker, song, rates))
     if lease.claim.job.step is None:
-        weights = worker.backends.weights
         lease.write(
-            lambda: worker.store.record_backend(lease.claim, step=song.backend, weights=weights)
+            lambda: worker.store.record_backend(
+                lease.claim, step=song.backend, weights=song.weights
+            )
         )
     with SongGenerator(
         worker,
@@ -322,8 +323,13 @@ def _song_of(worker: WorkerParts, claim: Claim) -> JobSong:
     card = worker.catalog.get(claim.job.request.model)
     if card.tokenizer is None:
         raise LabelError(f"the model {card.name} has no label lists in {card.directory}/labels")
-    backend = worker.backends.for_job(claim.job, card.config)
-    return JobSong.from_job(claim.job, card.config, card.tokenizer, backend)
+    return JobSong.from_job(
+        claim.job,
+        card.config,
+        card.tokenizer,
+        worker.backends.for_job(claim.job, card.config, card.weights),
+        worker.backends.weights_for(card.config, card.weights),
+    )
 
 
 def _publish(worker: WorkerParts, job_id: str, stage: Stage) -> None:

@@ -1,6 +1,7 @@
 """What a machine needs to sing, one function per need; each says how to mend what is missing."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,13 +17,17 @@ from cli.errors import UsageError
 from cli.local.stack import LOGS_FOLDER, require_free_port
 from cli.program import command
 from jukebox_client import JukeboxClient, JukeboxClientError, ProblemError
+from jukebox_core.backends.choose import AUTO, choose_weights, is_small
+from jukebox_core.backends.cores import usable_cores
 from jukebox_core.child_processes import TORCH_VARIABLES, child_environment
+from jukebox_core.config import Weights
 from jukebox_core.errors import JukeboxError
-from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
+from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCard, ModelCatalog
 
 _OLDEST_PYTHON = (3, 11)
 _WANTED_FORMATS = ("WAV", "FLAC", "OGG", "MP3")
 _WANTED_FREE_BYTES = 1_000_000_000
+_ON_THE_CPU = "no GPU, using the CPU"
 _ONLY_TO_GENERATE = frozenset({"torch", "server"})
 _CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
@@ -71,6 +76,8 @@ def examine(place: Surroundings) -> list[Finding]:
         check_service,
     )
     findings = [check(place) for check in checks]
+    if findings[checks.index(check_torch)].found.endswith(_ON_THE_CPU):
+        findings.insert(checks.index(check_models) + 1, check_large_models(place))
     # A service that answers here explains why the port is taken.
     answers = findings[-1].verdict is Verdict.FINE or _is_service_alive(place)
     if place.redis_url or place.in_container or answers:
@@ -114,7 +121,7 @@ def check_torch(_: Surroundings) -> Finding:
         return Finding("torch", Verdict.MISSING, "not installed", remedy)
     code = (
         "import torch as t; "
-        "print(t.cuda.get_device_name() if t.cuda.is_available() else 'no GPU, using the CPU')"
+        f"print(t.cuda.get_device_name() if t.cuda.is_available() else {_ON_THE_CPU!r})"
     )
     asked = subprocess.run(
         [sys.executable, "-P", "-c", code],
@@ -202,6 +209,36 @@ def check_models(place: Surroundings) -> Finding:
             "models", Verdict.MISSING, "not even the bundled one", "reinstall the package"
         )
     return Finding("models", Verdict.FINE, f"{', '.join(names)} (folder: {place.models_dir})")
+
+
+def check_large_models(place: Surroundings) -> Finding:
+    """How would a worker without a GPU compute the models here?"""
+    catalog = ModelCatalog(place.models_dir, BUNDLED_MODELS)
+    cores = os.environ.get("JUKEBOX_NATIVE_THREADS") or usable_cores()
+    found, remedies = [], []
+    for name in catalog.names():
+        try:
+            card = catalog.get(name)
+        except JukeboxError:  # `jukebox models` says what is wrong with it
+            continue
+        if is_small(card.config):
+            continue
+        weights = _weights_on_a_cpu(card)
+        found.append(f"{name} with {weights} weights")
+        if weights is not card.weights:
+            folder = shlex.quote(str(card.directory))
+            convert = command(f"models convert {folder} {folder} --dtype int8 --overwrite")
+            remedies.append(f"`{convert}` keeps int8 on disk: {name} then loads in seconds")
+    models = ", ".join(found) or "small models with full weights"
+    verdict = Verdict.NOTE if remedies else Verdict.FINE
+    return Finding("without GPU", verdict, f"{models}, on {cores} cores", "; ".join(remedies))
+
+
+def _weights_on_a_cpu(card: ModelCard) -> Weights:
+    """Those that a worker takes; it refuses to start with others than it knows."""
+    wanted = os.environ.get("JUKEBOX_WEIGHTS", AUTO)
+    known = wanted if wanted in list(Weights) else AUTO
+    return choose_weights(card.config, device_type="cpu", stored=card.weights, wanted=known)
 
 
 def check_port(place: Surroundings) -> Finding:

@@ -8,7 +8,7 @@ import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from jukebox_core.config import JukeboxConfig
+from jukebox_core.config import JukeboxConfig, Weights
 from jukebox_core.errors import ConfigError
 from jukebox_core.units import COARSE_TO_FINE
 
@@ -97,6 +97,29 @@ def backend_of_steps(native: str | None, fused: str | None) -> str | None:
     if native is None:
         return None if fused is None else AUTO
     return {"on": "native", "off": "torch"}.get(native, native)
+
+
+def choose_weights(
+    config: JukeboxConfig,
+    *,
+    device_type: str,
+    stored: Weights = Weights.FULL,
+    wanted: str = AUTO,
+) -> Weights:
+    """How the weights of a model are kept in memory.
+
+    Args:
+        config: the model.
+        device_type: where it is computed, as torch calls it.
+        stored: how its files keep them; int8 ones stay so.
+        wanted: some `Weights`, or `auto`: int8 on a CPU for models that are not small, whose tokens
+            wait for their weights to be read.
+    """
+    if stored is Weights.INT8:
+        return stored
+    if wanted != AUTO:
+        return Weights(wanted)
+    return Weights.INT8 if device_type == "cpu" and not is_small(config) else Weights.FULL
 
 
 def is_small(config: JukeboxConfig) -> bool:

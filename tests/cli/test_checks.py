@@ -6,6 +6,9 @@ import pytest
 from cli.local import checks, embedded_redis
 from cli.local.checks import Surroundings, Verdict
 from cli.local.stack import free_port, local_url
+from jukebox_core.checkpoints.native import write_config
+from jukebox_core.config import Weights
+from jukebox_core.models.released import released_config
 from tests.fixtures.scripted_service import json_answer, problem
 
 
@@ -35,6 +38,33 @@ def test_a_models_folder_that_cannot_be_read_is_said(place, tmp_path):
     finding = checks.check_models(dataclasses.replace(place, models_dir=tmp_path / "file"))
     assert finding.verdict is Verdict.MISSING
     assert "cannot be read" in finding.found
+
+
+def test_how_large_models_are_computed_without_a_gpu_is_said(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(checks, "usable_cores", lambda: 6)
+    small = checks.check_large_models(place)
+    assert (small.verdict, small.found) == (
+        Verdict.FINE,
+        "small models with full weights, on 6 cores",
+    )
+    large = place.models_dir / "large one"
+    large.mkdir(parents=True)
+    write_config(large, released_config("1b_lyrics"))
+    finding = checks.check_large_models(place)
+    assert (finding.verdict, finding.found) == (
+        Verdict.NOTE,
+        "large one with int8 weights, on 6 cores",
+    )
+    assert f"models convert '{large}' '{large}' --dtype int8 --overwrite" in finding.remedy
+    write_config(large, released_config("1b_lyrics"), Weights.INT8)
+    assert checks.check_large_models(place).verdict is Verdict.FINE
+    monkeypatch.setenv("JUKEBOX_WEIGHTS", "full")
+    write_config(large, released_config("1b_lyrics"))
+    wanted = checks.check_large_models(place)
+    assert (wanted.verdict, wanted.found) == (
+        Verdict.FINE,
+        "large one with full weights, on 6 cores",
+    )
 
 
 def test_a_machine_without_a_server_is_told_three_ways_to_get_one(place, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,10 @@ import torch
 from jobs.record.job import CodesFile, JobStatus, Stage
 from jobs.setting_groups import InvalidSettings
 from jukebox_core.backends.choose import AUTO, Target
+from jukebox_core.config import Weights
+from jukebox_core.models.catalog import BUNDLED_MODELS, read_card
 from jukebox_core.models.placed_priors import decide_placement, prior_needs
+from jukebox_core.models.released import released_config
 from jukebox_core.units import Level
 from tests.backends.test_choose import scaled
 from tests.worker.jobs_and_processes import (
@@ -238,10 +242,43 @@ def test_a_worker_with_int8_weights_sings_what_the_library_sings_with_them(
     assert service.codes(ended)["middle"].shape == service.codes(whole)["middle"].shape
 
 
+def test_without_a_gpu_large_models_have_int8_weights_and_small_ones_stay_as_they_are():
+    cards = {
+        "small": read_card(BUNDLED_MODELS / "mini"),
+        "large": replace(read_card(BUNDLED_MODELS / "mini"), config=released_config("1b_lyrics")),
+    }
+    large_int8 = replace(cards["large"], weights=Weights.INT8)
+    here, on_a_gpu = {"weights": AUTO}, {"device_type": "cuda", "is_float32": False}
+    by_itself = choice(**here)
+    assert by_itself.setup_for(cards["small"]).weights is Weights.FULL
+    assert by_itself.setup_for(cards["large"]).weights is Weights.INT8
+    assert choice(**here, **on_a_gpu).setup_for(cards["large"]).weights is Weights.FULL
+    assert choice(**here, **on_a_gpu).setup_for(large_int8).weights is Weights.INT8
+    # What the operator says wins; files that hold nothing else are what they are.
+    assert choice(weights="full").setup_for(cards["large"]).weights is Weights.FULL
+    assert choice(weights="int8").setup_for(cards["small"]).weights is Weights.INT8
+    assert choice(weights="full").setup_for(large_int8).weights is Weights.INT8
+
+
+def test_products_of_large_models_alone_use_all_cores():
+    small = read_card(BUNDLED_MODELS / "mini")
+    large = replace(small, config=released_config("1b_lyrics"))
+    target = Target(device_type="cpu", is_float32=True)
+    here = BackendChoice(target=target, threads=6)
+    assert (here.setup_for(small).product_threads, here.setup_for(large).product_threads) == (1, 6)
+    assert (here.setup_for(small).threads, here.setup_for(large).threads) == (6, 6)
+    asked = BackendChoice(target=target, threads=6, product_threads=3)
+    assert asked.setup_for(large).product_threads == 3
+    on_a_gpu = BackendChoice(target=Target(device_type="cuda", is_float32=False), threads=6)
+    assert on_a_gpu.setup_for(large).product_threads == 1
+    assert "int8 weights" in str(here.setup_for(large))
+    assert str(here.setup_for(small)) == "full weights, native backend, 6 threads"
+
+
 def test_weights_that_nobody_knows_are_refused_at_the_start(monkeypatch):
     monkeypatch.setenv("REDIS_URL", "redis://nowhere")
     monkeypatch.setenv("JUKEBOX_WEIGHTS", "int4")
-    with pytest.raises(InvalidSettings, match=r"JUKEBOX_WEIGHTS.*'full' or 'int8'"):
+    with pytest.raises(InvalidSettings, match=r"JUKEBOX_WEIGHTS.*'auto', 'full' or 'int8'"):
         WorkerSettings.from_environment()
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.device.cores import usable_cores
+from jukebox_core.backends.cores import usable_cores
 
 
 @pytest.mark.parametrize(

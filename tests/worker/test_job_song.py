@@ -7,6 +7,7 @@ import pytest
 
 from jobs.record.codec import job_from_fields, job_to_fields
 from jobs.record.songs import plan_job
+from jukebox_core.config import Weights
 from jukebox_core.labels import LyricAlphabet
 from jukebox_core.models.catalog import ModelCatalog
 from jukebox_core.sampling.windows import plan_windows
@@ -30,7 +31,7 @@ def test_recorded_lyrics_are_read_as_the_release_that_recorded_them_read_them(
     catalog = ModelCatalog(models_dir)
     card = catalog.get("tiny")
     song = JobSong.from_job(
-        make_job(catalog, lyrics=recorded), card.config, card.tokenizer, "torch"
+        make_job(catalog, lyrics=recorded), card.config, card.tokenizer, "torch", Weights.FULL
     )
     (labels,) = song.labels.for_level(Level.TOP)
     version = card.config.prior(Level.TOP).labels.version

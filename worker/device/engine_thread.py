@@ -303,6 +303,7 @@ class EngineThread(threading.Thread):
 
     def _step(self, name: str, model: LoadedModel) -> None:
         try:
+            use_threads(model.product_threads)
             updates = model.engine.step()
         except Exception as error:
             _require_device(error)
@@ -330,6 +331,7 @@ class EngineThread(threading.Thread):
             model = self._shelf.get(work.model)
             if work.level is not None and not model.engine.is_free_for(work.level):
                 return
+            use_threads(model.product_threads)
             if not work.advance(model):
                 self._slices.remove(work)
         except Exception as error:
@@ -355,6 +357,12 @@ class EngineThread(threading.Thread):
 
     def _end(self) -> None:
         self._stopped = True
+
+
+def use_threads(num_threads: int) -> None:
+    """Let torch compute a matrix product with so many threads from now on."""
+    if torch.get_num_threads() != num_threads:
+        torch.set_num_threads(num_threads)
 
 
 def _require_device(error: Exception) -> None:

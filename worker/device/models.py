@@ -93,11 +93,13 @@ class LoadedModel:
         graphs: GraphWish | str = GraphWish.AUTO,
         native_threads: int | None = None,
         fetch: Callable[[Path, str], None] = lambda _directory, _part: None,
+        product_threads: int = 1,
     ) -> None:
         self._fetch = fetch
         self._directory, self._device, self._dtype = directory, device, dtype
         self._weights, self._on_loaded = Weights(weights), on_loaded
         self.device = device
+        self.product_threads = product_threads
         self._vqvae: JukeboxVQVAE | None = None
         self._vqvae_lock = threading.Lock()
         self.priors = PlacedPriors(self._load_prior, device=device, placement=placement)

@@ -10,7 +10,7 @@ from jobs.record.job import Job, JobSection, SongSpan, Stage
 from jobs.record.songs import PlannedSong, plan_job
 from jobs.record.spans import request_span
 from jukebox_core.channels import rows_of_level
-from jukebox_core.config import JukeboxConfig
+from jukebox_core.config import JukeboxConfig, Weights
 from jukebox_core.engine.song_run import SongInputs
 from jukebox_core.labels import JukeboxTokenizer, Labels, SongLabels
 from jukebox_core.sampling.cascade import SongPlan
@@ -28,6 +28,7 @@ class JobSong:
     planned: PlannedSong
     labels: Labels
     backend: str
+    weights: Weights
     channels: tuple[tuple[SongLabels, ...], ...]
     """What the levels read in each channel; one for all where they read the same."""
     spans: tuple[LabelSpan, ...] = ()
@@ -35,7 +36,12 @@ class JobSong:
 
     @classmethod
     def from_job(
-        cls, job: Job, config: JukeboxConfig, tokenizer: JukeboxTokenizer, backend: str
+        cls,
+        job: Job,
+        config: JukeboxConfig,
+        tokenizer: JukeboxTokenizer,
+        backend: str,
+        weights: Weights,
     ) -> "JobSong":
         """Raises SongError or LabelError where the model cannot generate it after all."""
         planned = plan_job(job, config)
@@ -44,6 +50,7 @@ class JobSong:
             planned=planned,
             labels=_labels(whole, tokenizer),
             backend=backend,
+            weights=weights,
             channels=_channel_labels(whole, tokenizer, planned.song.channels),
             spans=tuple(
                 _label_span(span, config, tokenizer, planned.song.channels) for span in job.spans

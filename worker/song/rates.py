@@ -34,7 +34,7 @@ def work_sec(worker: WorkerParts, song: JobSong, rates: Mapping[Stage, float]) -
         return 1.0
     if worker.device_name != "cpu" or is_small(song.config):
         return None
-    return 1.0 / CPU_WEIGHTS_PER_SEC[worker.backends.weights]
+    return 1.0 / CPU_WEIGHTS_PER_SEC[song.weights]
 
 
 def record_rate(worker: WorkerParts, claim: Claim, song: JobSong, spent: SamplingTime) -> None:
