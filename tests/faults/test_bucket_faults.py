@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from jobs.files.storage import open_storage
-from jukebox_core.buckets import BucketUrl
+from jukebox_core.buckets import Bucket, BucketUrl
 from tests.faults.promises import assert_nothing_left, assert_promises
 from tests.faults.test_worker_faults import ONE_CRASH_SEC, SONG_SEC, START_SEC
 from tests.faults.world import World
@@ -166,6 +166,23 @@ def test_a_bucket_that_refuses_for_good_fails_the_song_and_a_retry_goes_on(
     song = undisturbed.song_like(done)
     assert [output.sha256 for output in done.outputs] == [each.sha256 for each in song.outputs]
     assert_nothing_left(world, [done])
+
+
+def test_a_worker_without_a_model_takes_it_from_the_bucket_also_where_bodies_break_off(
+    world, undisturbed
+):
+    bucket = Bucket(world.bucket)
+    for path in (world.models_dir / "tiny").rglob("*"):
+        if path.is_file():
+            bucket.upload(f"models/{path.relative_to(world.models_dir)}", path)
+    world.s3.fail(Fault(methods="GET", path=".safetensors", truncate_bytes=100_000, every=2))
+    world.worker(JUKEBOX_MODELS_DIR=f"{world.bucket}/models")
+    job_id = world.post(duration_seconds=SONG_SEC)
+    assert_promises(world, undisturbed, [job_id], lost_at_most_sec=START_SEC)
+    copies = [*world.data_dir.glob("machine-*/models/*/tiny/*.safetensors")]
+    assert {path.name for path in copies} == {
+        path.name for path in (world.models_dir / "tiny").glob("*.safetensors")
+    }
 
 
 def test_an_api_on_another_machine_serves_what_the_workers_wrote(world, undisturbed):
