@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test browser types nightly generators check faults soak containers fuzz bench mini docs format clean
+.PHONY: help demo serve test browser types nightly generators check faults fleet soak containers fuzz bench mini docs format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,7 +35,7 @@ serve: $(VENV)/.local ## run the service until Ctrl-C (PORT=8001: on another por
 
 # Number of test processes: 0 runs the tests sequentially, `auto` uses what cores and memory allow.
 TESTS_AT_ONCE ?= auto
-PYTEST = $(BIN)/python -m pytest -q -m 'not gpu and not faults and not browser' \
+PYTEST = $(BIN)/python -m pytest -q -m 'not gpu and not faults and not browser and not fleet' \
 	-n $(TESTS_AT_ONCE) --dist loadfile --no-loadscope-reorder
 
 # Tests of a file share servers, so a file runs in one process. Files keep their order; the slowest are not last.
@@ -70,6 +70,9 @@ check: $(VENV)/.dev ## run the linters, the type checker and the import rules
 
 faults: $(VENV)/.dev ## run the fault-injection tests (slow)
 	@$(BIN)/python -m pytest -q -m faults tests/faults
+
+fleet: $(VENV)/.dev ## run the service on five machines in network namespaces (Linux, ten minutes)
+	@$(BIN)/python -m tests.fleet
 
 soak: $(VENV)/.dev ## kill workers at least fifty times during a batch of jobs
 	@$(BIN)/python -m tests.faults.soak

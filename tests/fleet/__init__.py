@@ -1,0 +1,1 @@
+"""A fleet of machines in network namespaces of this one: `make fleet`."""
