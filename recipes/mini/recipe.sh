@@ -30,9 +30,9 @@ sized() { # FULL TRIAL
 
 # What this shell and its programs took, added to what earlier runs took.
 core_hours() {
-    local spent
-    spent="$(times | tr 'ms\n' '  ' | awk '{ print ($1 + $3 + $5 + $7) * 60 + $2 + $4 + $6 + $8 }')"
-    echo "$spent" >>"$work/core-seconds.txt"
+    times >"$work/times.txt" # in a pipe it would tell of a new shell
+    tr 'ms\n' '   ' <"$work/times.txt" |
+        awk '{ print ($1 + $3 + $5 + $7) * 60 + $2 + $4 + $6 + $8 }' >>"$work/core-seconds.txt"
     awk '{ total += $1 } END { printf "%.2f core-hours\n", total / 3600 }' \
         "$work/core-seconds.txt" | tee "$work/core-hours.txt"
 }
