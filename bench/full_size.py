@@ -6,7 +6,7 @@ nobody has its weights. One tensor is held at a time.
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from jukebox_core.checkpoints.assemble import OpenedPart
 from jukebox_core.checkpoints.convert import convert
 from jukebox_core.checkpoints.tensor_files import StoredTensor
-from jukebox_core.config import JukeboxConfig, LabelVersion, Weights
+from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig, LabelVersion, Weights
 from jukebox_core.labels import Vocabulary
 from jukebox_core.models.released import RELEASED_MODELS, released_config
 from jukebox_core.prior import JukeboxPrior
@@ -74,15 +74,30 @@ def _random(name: str, shape: torch.Size, seed: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).mul_(INIT_STD)
 
 
+def with_layers(config: JukeboxConfig, num_layers: int | None) -> JukeboxConfig:
+    """The same with the first `num_layers` of each prior's stack; None keeps all."""
+    if num_layers is None:
+        return config
+
+    def smaller(prior: JukeboxPriorConfig) -> JukeboxPriorConfig:
+        stack = replace(prior.transformer, layers=prior.transformer.layers[:num_layers])
+        lyrics = None if prior.lyrics is None else replace(prior.lyrics, alignment_layer=None)
+        return replace(prior, transformer=stack, lyrics=lyrics)
+
+    top, middle, bottom = map(smaller, config.priors)
+    return replace(config, priors=(top, middle, bottom))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write one directory; one that is there is replaced."""
     parser = argparse.ArgumentParser(prog="python -m bench.full_size", description=__doc__)
     parser.add_argument("directory", type=Path, help="its name becomes the name of the model")
     parser.add_argument("--model", choices=RELEASED_MODELS, default="1b_lyrics", help="its size")
     parser.add_argument("--precision", choices=_DTYPES, default="fp16", help="of the stacks")
+    parser.add_argument("--layers", type=int, help="only so many of each stack, for a quick try")
     options = parser.parse_args(arguments)
     convert(
-        RandomWeights(released_config(options.model)),
+        RandomWeights(with_layers(released_config(options.model), options.layers)),
         options.directory,
         described_as=f"random weights of the size of {options.model}",
         dtype=_DTYPES[options.precision],
