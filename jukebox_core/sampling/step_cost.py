@@ -24,7 +24,7 @@ class StepCosts:
     """What drawing one level costs, in steps of one row.
 
     row_share    what each further row adds to a step
-    window       to begin a window: its conditioning
+    window       to begin a window: its conditioning, and lyrics that are read as tokens
     read_token   to read a token before a window's new ones, alone
     max_rows     rows that are drawn together; more take turns
     """
@@ -38,7 +38,8 @@ class StepCosts:
     def of(cls, config: JukeboxPriorConfig) -> "StepCosts":
         """What follows from the size of a prior."""
         products = conditioner_weights(config) * config.upper_context_tokens
-        return cls(window=products / step_weights(config) / _PRODUCTS_PER_WEIGHT)
+        conditioning = products / step_weights(config) / _PRODUCTS_PER_WEIGHT
+        return cls(window=conditioning + READ_SHARE * config.num_prefix_tokens)
 
     def step(self, num_rows: int) -> float:
         """One step of so many rows, which may be more than are drawn together."""

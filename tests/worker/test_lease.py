@@ -204,13 +204,30 @@ def test_the_seconds_left_are_guessed_until_the_speed_of_the_first_level_is_know
     assert progress.snapshot().seconds_left == pytest.approx(0.5 * work * (1.0 + RENDERING))
     now += 500.0  # a model is loaded meanwhile
     assert progress.snapshot().seconds_left == pytest.approx(0.5 * work * (1.0 + RENDERING))
-    now, tokens = now + 2.0, 10
-    work_left = work - 2.0 * 10 + work * RENDERING
-    assert progress.snapshot().seconds_left == pytest.approx(work_left * 2.0 / 20.0)
+    for _ in range(60):
+        now, tokens = now + 1.0, tokens + 2
+        left = progress.snapshot().seconds_left
+        work_left = work - 2.0 * tokens + work * RENDERING
+        # Four units of work in a second: twice as fast as was guessed.
+        assert 0.249 * work_left < left < 0.5 * work_left
+    assert left == pytest.approx(0.25 * work_left)
     progress.set_rendered(0.5)
-    now, tokens = now + 2.0, 20
-    work_left = work - 2.0 * 20 + work * RENDERING / 2
-    assert progress.snapshot().seconds_left == pytest.approx(work_left * 4.0 / 40.0)
+    assert progress.snapshot().seconds_left == pytest.approx(left - work * RENDERING / 8.0)
+
+
+def test_the_seconds_left_follow_from_the_speed_of_the_first_level(service):
+    job = service.admit()
+    now, tokens = 100.0, 0
+    progress = StageProgress(job, clock=lambda: now)
+    works = works_of(job, top=2.0, middle=1.0, bottom=1.0)
+    progress.set_works(works)
+    progress.watch("top", lambda: LevelProgress(tokens_done=tokens))
+    assert progress.snapshot().seconds_left is None
+    now += 500.0  # a model is loaded meanwhile
+    assert progress.snapshot().seconds_left is None
+    now, tokens = now + 2.0, 10
+    work_left = sum(works.values()) * (1.0 + RENDERING) - 2.0 * 10
+    assert progress.snapshot().seconds_left == pytest.approx(work_left * 2.0 / 20.0)
 
 
 def test_what_was_read_from_the_disk_is_no_speed(service):

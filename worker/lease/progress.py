@@ -12,6 +12,8 @@ RENDER_SHARE = 0.02
 SPEED_WINDOW_SEC = 60.0
 """The speed is that of this last stretch of time."""
 MIN_MEASURED_SEC = 1.0
+GUESS_SEC = 10.0
+"""What a guess at the speed counts as, in seconds of measuring it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +56,7 @@ class StageProgress:
     def set_works(self, works: Mapping[str, float], work_sec: float | None = None) -> None:
         """What drawing each level takes, in any unit; `work_sec` is a guess at one, in seconds.
 
-        It serves until the speed is measured.
+        It serves until the speed is measured for a minute, less and less.
         """
         self._works = {level: works[level] for level in self._missing}
         self._work_sec = work_sec
@@ -115,6 +117,12 @@ class StageProgress:
         while len(seen) > 2 and now - seen[1][0] >= SPEED_WINDOW_SEC:
             seen.popleft()
         since, before = seen[0]
-        if now - since < MIN_MEASURED_SEC or done <= before:
-            return None if self._work_sec is None else left * self._work_sec
-        return left * (now - since) / (done - before)
+        seconds, work = now - since, done - before
+        if self._work_sec is None:
+            return None if seconds < MIN_MEASURED_SEC or work <= 0.0 else left * seconds / work
+        # The first steps say little: weights are read from the disk meanwhile. So a guess counts
+        # as some seconds of measuring, and as none once a minute was measured.
+        guessed_sec = GUESS_SEC * max(1.0 - seconds / SPEED_WINDOW_SEC, 0.0)
+        if work <= 0.0:
+            seconds, guessed_sec = 0.0, GUESS_SEC
+        return left * (seconds + guessed_sec) / (work + guessed_sec / self._work_sec)
