@@ -62,6 +62,11 @@ class Backend(ABC):
         """Whether `auto` takes it for a model where it can be used."""
         return False
 
+    @property
+    def rounding(self) -> float:
+        """What may lie between its logits and those of the reference, see `largest_difference`."""
+        return self.largest_difference[self.prior.compute_dtype]
+
     def proof_key(self, num_rows: int) -> Hashable:
         """What it has to prove once: the same for all steps that are computed by the same code."""
         return None

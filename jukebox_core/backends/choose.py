@@ -25,8 +25,8 @@ AUTO, REFERENCE = "auto", "torch"
 RENAMED = {"plain": "torch", "fused": "triton"}
 """Names of earlier releases, which are in the records of songs that they began."""
 MAX_SMALL_WIDTH = 1024
-"""Up to this width of its stacks a model is small: each of its products takes less time than
-sharing it out to several cores would."""
+"""Up to this width of its stacks a model is small: cores share its rows and levels. Of a wider one
+they share each product, which takes so long that waiting for each other after it costs nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

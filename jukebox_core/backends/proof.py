@@ -119,8 +119,7 @@ class Proven(Backend):
         try:
             # Last, so that the cache holds what its next steps expect.
             found = compute(self.candidate)
-            largest = self.candidate.largest_difference[self.prior.compute_dtype]
-            Outcome(found).require_agreement(Outcome(wanted), largest)
+            Outcome(found).require_agreement(Outcome(wanted), self.candidate.rounding)
         except Exception as error:
             if is_out_of_memory(error) or isinstance(error, torch.AcceleratorError):
                 raise

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from jukebox_core.backends.backend import Backend
-from jukebox_core.backends.choose import REFERENCE
+from jukebox_core.backends.choose import MAX_SMALL_WIDTH, REFERENCE
 from jukebox_core.backends.graphs.step_graphs import Capturer, GraphBackend
 from jukebox_core.backends.memory import is_out_of_memory, return_free_memory
 from jukebox_core.engine.background import BackgroundCall
@@ -180,7 +180,7 @@ class Engine:
         newcomer, others = turn.admitted, self._shared_batches(without=turn.admitted)
         if newcomer is None:
             updates = self._decode_together(others)
-        elif others and self._num_threads > 1:
+        elif others and self._num_threads > 1 and not self._shares_tokens(newcomer):
             updates = self._decode_together(others, newcomer)
         else:
             updates = self._prefill(newcomer) + self._decode_together(self._shared_batches())
@@ -200,6 +200,12 @@ class Engine:
         running = [each for each in self._scheduler.running(level) if each is not without]
         batches = self._scheduler.batches(running)
         return [each for each in batches if self._backend_of(each).uses_cores is is_shared]
+
+    def _shares_tokens(self, sequence: Sequence) -> bool:
+        """Whether all cores begin its window together, which leaves none for others meanwhile."""
+        if sequence.level not in self._runners:
+            return False
+        return self._runners[sequence.level].prior.config.transformer.width > MAX_SMALL_WIDTH
 
     def _backend_of(self, batch: tuple[Sequence, ...]) -> Backend:
         return self._runners[batch[0].level].backend_of(batch)

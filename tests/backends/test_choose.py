@@ -25,8 +25,10 @@ def chosen(wanted=AUTO, *, config=None, **target):
     return choose_backend(config or golden_config("prior_5b_lyrics"), where, wanted)
 
 
-def test_a_small_model_in_float32_on_a_cpu_takes_the_native_backend(compiles):
-    assert chosen() == chosen("native") == "native"
+@pytest.mark.parametrize("name", [None, "1b_lyrics", "5b_lyrics"])
+def test_a_model_in_float32_on_a_cpu_takes_the_native_backend(name, compiles):
+    config = released_config(name) if name else None
+    assert chosen(config=config) == chosen("native", config=config) == "native"
 
 
 @pytest.mark.parametrize(
@@ -43,12 +45,6 @@ def test_who_insists_hears_why_it_cannot_be(monkeypatch):
     assert chosen() == "torch"
     with pytest.raises(ConfigError, match="needs a C compiler"):
         chosen("native")
-
-
-def test_large_models_are_left_to_torch_unless_somebody_insists(compiles):
-    config = released_config("5b_lyrics")
-    assert chosen(config=config) == "torch"
-    assert chosen("native", config=config) == "native"
 
 
 def scaled(config):

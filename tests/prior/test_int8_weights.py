@@ -106,6 +106,7 @@ def test_the_plain_step_gives_to_the_bit_what_its_weights_multiplied_out_give(na
 @needs_a_compiler
 @pytest.mark.parametrize("name", ["odd", *PRIORS])
 def test_the_native_step_gives_what_the_plain_one_gives(name):
+    """Nearly: it rounds activations, if to thousands of levels."""
     if name == "odd":
         prior = odd_prior().use_int8_weights()
         codes = torch.randint(0, 50, (3, 35), generator=torch.Generator().manual_seed(5))
@@ -122,7 +123,7 @@ def test_the_native_step_gives_what_the_plain_one_gives(name):
         positions = torch.full((len(codes),), position)
         ids = prior.codes_to_ids(codes[:, position - 1])
         logits = prior.decode(ids, positions, cache, slots)
-        atol = 3e-6 * wanted.abs().max().item()
+        atol = 1e-4 * wanted.abs().max().item()
         torch.testing.assert_close(logits, wanted[:, position], atol=atol, rtol=0)
 
 

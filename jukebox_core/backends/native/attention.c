@@ -188,25 +188,26 @@ static void attend_halves(const struct layer *layer, const struct place *place, 
   attend_strip(query, strip, place->num_visible, width, num_heads, scores, out);
 }
 
-/* values [num_values] to place `at` of the strips. */
-static void keep(const struct layer *layer, int64_t at, const float *values, int64_t num_values) {
+void keep(const struct stack *s, const struct layer *layer, int64_t position, int64_t slot,
+          const float *projected) {
+  int64_t num_values = 2 * s->attention_width;
+  struct place place = place_of(s, layer, position, slot);
+  if (place.written < 0) return;
+  const float *values = projected + s->attention_width;
   if (layer->has_halves) {
-    uint16_t *kept = (uint16_t *)layer->strips + at;
+    uint16_t *kept = (uint16_t *)layer->strips + place.written * num_values;
     for (int64_t i = 0; i < num_values; i++) kept[i] = half_of(values[i]);
   } else {
-    float *kept = (float *)layer->strips + at;
+    float *kept = (float *)layer->strips + place.written * num_values;
     for (int64_t i = 0; i < num_values; i++) kept[i] = values[i];
   }
 }
 
 void attend(const struct stack *s, const struct layer *layer, int64_t position, int64_t slot,
             const float *projected, float *scores, float *out) {
-  int64_t width = s->attention_width;
   struct place place = place_of(s, layer, position, slot);
-  if (place.written >= 0)
-    keep(layer, place.written * 2 * width, projected + width, 2 * width);
   if (layer->has_halves)
-    attend_halves(layer, &place, width, s->num_heads, projected, scores, out);
+    attend_halves(layer, &place, s->attention_width, s->num_heads, projected, scores, out);
   else
-    attend_floats(layer, &place, width, s->num_heads, projected, scores, out);
+    attend_floats(layer, &place, s->attention_width, s->num_heads, projected, scores, out);
 }

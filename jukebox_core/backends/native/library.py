@@ -76,9 +76,9 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     address, number = ctypes.c_void_p, ctypes.c_int64
     library.sample_tokens.argtypes = [address, number, number]
     library.sample_tokens.restype = number
-    library.read_logits.argtypes = [address, address, address, number, address]
+    library.read_logits.argtypes = [address, address, address, number, number, address]
     library.read_logits.restype = number
-    library.read_prefix.argtypes = [address, number, address, number, address]
+    library.read_prefix.argtypes = [address, number, address, number, number, address]
     library.read_prefix.restype = number
     library.draw_ids.argtypes = [address, number, address, address, number, address]
     library.draw_ids.restype = number

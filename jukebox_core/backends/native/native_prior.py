@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from jukebox_core.backends.choose import MAX_SMALL_WIDTH
 from jukebox_core.backends.native.library import native_library
 from jukebox_core.backends.native.structures import (
     KINDS,
@@ -35,6 +36,7 @@ class NativePrior:
 
     def __init__(self, prior: JukeboxPrior, kv_cache: PriorCache) -> None:
         self._library = native_library()
+        self.is_large = prior.config.transformer.width > MAX_SMALL_WIDTH
         self._prior = prior
         # Kept, so that no other tensor ever lies in their place.
         self._weights = [weight.detach() for weight in outer_weights(prior)]
@@ -57,7 +59,7 @@ class NativePrior:
             max(strips.shape[1] for strips in self._strips),
             ctypes.addressof(self._layers),
             *(config.vocabulary_size, config.context_tokens, config.num_prefix_tokens),
-            int(config.tied_embeddings),
+            *(int(config.tied_embeddings), int(self.is_large)),
             *(tokens.data_ptr(), places.data_ptr(), logits.data_ptr()),
             self._conditioning.data_ptr(),
         )
@@ -92,6 +94,7 @@ class NativePrior:
             (NativeRow * len(rows))(*rows),
             (ctypes.c_int64 * len(rows))(*own_ids),
             len(rows),
+            torch.get_num_threads(),
             logits.data_ptr(),
         )
         if not is_done:
@@ -108,7 +111,7 @@ class NativePrior:
             beginning = beginning.contiguous()
             is_done = self._library.read_prefix(
                 *(self.address, slot, beginning.data_ptr(), len(beginning)),
-                logits[row].data_ptr(),
+                *(torch.get_num_threads(), logits[row].data_ptr()),
             )
             if not is_done:
                 raise MemoryError("the beginning of a window needs more memory than there is")
@@ -130,8 +133,12 @@ class NativeGroup:
     uniforms: Tensor
 
     def parts(self, num_parts: int) -> "list[NativeGroup]":
-        """The same rows in at most `num_parts` groups of nearly equal size."""
-        num_parts = min(num_parts, len(self.rows))
+        """The same rows in at most `num_parts` groups of nearly equal size.
+
+        In one if the prior is large: all cores compute each of its tokens together, and a weight
+        that is read once serves all rows.
+        """
+        num_parts = 1 if self.prior.is_large else min(num_parts, len(self.rows))
         cuts = [len(self.rows) * part // num_parts for part in range(num_parts + 1)]
         return [
             NativeGroup(self.prior, self.rows[start:end], self.num_steps, self.ids, self.uniforms)
@@ -142,9 +149,9 @@ class NativeGroup:
 def sample_tokens(groups: Sequence[NativeGroup], *, num_threads: int = 1) -> list[float]:
     """Draw the tokens of all groups into their `ids`, on up to `num_threads` cores.
 
-    A group is drawn by one thread at a time, so what is to be drawn on several cores should be in
-    as many `parts`. A row is the same to the bit in any group. The rows of a prior are in one call
-    at most once.
+    A group of a small prior is drawn by one thread at a time, so what is to be drawn on several
+    cores should be in as many `parts`; one of a large prior by all of them. A row is the same to
+    the bit in any group. The rows of a prior are in one call at most once.
 
     Returns:
         seconds that each group took for itself.

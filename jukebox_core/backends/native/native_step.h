@@ -1,6 +1,7 @@
 /* Tokens of priors on a CPU in fp32; see __init__.py. Every number of a row is computed by itself:
- * each sum runs over the same terms in the same order however many rows there are, so a row is the
- * same to the bit in any company, and on any number of threads.
+ * each sum runs over the same terms in the same order however many rows there are, or has whole
+ * numbers that fit, where order does not matter. So a row is the same to the bit in any company, and
+ * on any number of threads.
  */
 #ifndef NATIVE_STEP_H
 #define NATIVE_STEP_H
@@ -8,15 +9,38 @@
 #include <stdint.h>
 
 #define LANES 16
+#define PREFIX_ROWS 256 /* positions of a prefix that are computed at once */
 
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
 enum kind { ALL, ROW, COLUMN, PREVIOUS_ROW, LYRIC_ENCODER, LYRIC_PREFIX };
 
-/* Weights may be int8 with a scale for each column: only they are smaller. */
+/* Weights may be int8 with a scale for each column. */
 struct projection {
   const void *weight; /* [in, out], float, or int8_t where there is a scale */
   const float *bias, *scale; /* [out] */
+};
+
+/* out = x @ weight + bias (+ residual). For int8 weights x is in `levels` times a scale of its row.
+ */
+struct product {
+  struct projection projection;
+  const float *x; /* [rows, depth] */
+  const int16_t *levels; /* [rows, even(depth)] */
+  const float *level_scales; /* [rows] */
+  int64_t rows, depth, columns;
+  const float *residual; /* [rows, columns], may be `out`, or null */
+  float *out; /* [rows, columns] */
+  void *sums; /* [ROWS_AT_ONCE, columns] of 4 bytes */
+};
+#define ROWS_AT_ONCE 48
+
+/* Threads that compute together; each has a share of its own, with the same team. */
+struct team;
+struct share {
+  struct team *team;
+  int64_t rank, num_threads;
+  int64_t num_meetings;
 };
 
 struct layer {
@@ -40,6 +64,7 @@ struct stack {
 struct prior {
   struct stack stack;
   int64_t vocabulary, context_tokens, prefix_tokens, is_tied;
+  int64_t is_large; /* all threads compute each of its tokens together */
   const float *token_embedding, *position_embedding, *logits; /* [V, C], [T, C], [V, C] */
   const float *conditioning; /* [slots, context_tokens, C] */
 };
@@ -50,12 +75,19 @@ struct row {
   double temperature, top_p; /* 0 or 1 keeps every id */
 };
 
-/* Numbers of rows between two operations; `scores`, `chances` and `order` are of one row. */
+/* Numbers of rows between two operations, and what each thread has for itself: `scores` of one row,
+ * `chances` and `order` of one row of ids. */
 struct scratch {
-  float *x, *normed, *projected, *attended, *hidden, *logits, *scores;
-  double *chances;
+  float *x, *normed, *projected, *attended, *hidden, *logits, *level_scales;
+  int16_t *levels;
+  void *sums;
+  float *scores; /* [threads, heads, largest strip] */
+  double *chances; /* [threads, V] */
   int32_t *order;
 };
+
+/* How long a row of levels is. */
+static inline int64_t even(int64_t depth) { return depth + (depth & 1); }
 
 static inline float sum_of(vec v) {
   typedef int32_t lanes __attribute__((vector_size(4 * LANES)));
@@ -84,16 +116,24 @@ static inline float exponential(float x) {
   return x < -87.0f ? 0.0f : p * power.f;
 }
 
-/* out = x @ weight (* scale) + bias (+ residual): x [rows, depth], out [rows, columns] */
-void project(struct projection p, const float *x, int64_t rows, int64_t depth, int64_t columns,
-             const float *residual, float *out);
+/* Columns [begin, end) of a product; `begin` is a multiple of LANES, and so is `end` unless it is the
+ * last of all. */
+void project(const struct product *p, int64_t begin, int64_t end);
 
-/* out = x @ transposed weight: x [rows, depth], weight [columns, depth], out [rows, columns] */
+/* x [depth] in levels, padded to an even number; returns the scale that they are multiplied with. */
+float quantize(const float *x, int64_t depth, int16_t *levels);
+
+/* Columns [begin, end) of out = x @ transposed weight: x [rows, depth], weight [columns, depth], out
+ * [rows, columns]. */
 void compare(const float *weight, const float *x, int64_t rows, int64_t depth, int64_t columns,
-             float *out);
+             int64_t begin, int64_t end, float *out);
 
-/* Softmax of the query of one position over what its layer shows it, which is written first.
- * projected: query, key and value [3 A], or the query alone [A]; out [A] */
+/* What a position leaves in the strip of its layer. projected: query, key and value [3 A], or the
+ * query alone [A] */
+void keep(const struct stack *s, const struct layer *layer, int64_t position, int64_t slot,
+          const float *projected);
+
+/* Softmax of the query of one position, which is kept, over what its layer shows it. out [A] */
 void attend(const struct stack *s, const struct layer *layer, int64_t position, int64_t slot,
             const float *projected, float *scores, float *out);
 
@@ -101,16 +141,28 @@ void attend(const struct stack *s, const struct layer *layer, int64_t position, 
 int64_t draw(const float *logits, int64_t num_ids, const struct row *row, double uniform,
              double *chances, int32_t *order);
 
-/* Logits [rows, V] of the next token of every row, behind `last_ids` [rows]. */
+/* Logits [rows, V] of the next token of every row, behind `last_ids` [rows]. Called by every thread
+ * of a team; a row is embedded, and its logits are read, by the thread of rank `row % num_threads`.
+ */
 void predict(const struct prior *p, const struct row *rows, const int64_t *last_ids,
-             int64_t num_rows, const struct scratch *scratch, float *logits);
+             int64_t num_rows, const struct scratch *scratch, float *logits, struct share *me);
 
 /* As for a token of every position from 0 on, one after the other, of the whole sequence of a slot:
- * fills the cache. x [num_positions, C] are embedded; logits [V] are of the last. */
-void predict_from(const struct prior *p, struct row *rows, int64_t slot, const float *x,
-                  int64_t num_positions, const struct scratch *scratch, float *logits);
+ * fills the cache. x [num_positions, C] are embedded; logits [V] are of the last. Called by every
+ * thread of a team; the scratch is for PREFIX_ROWS. */
+void predict_from(const struct prior *p, int64_t slot, const float *x, int64_t num_positions,
+                  const struct scratch *scratch, float *logits, struct share *me);
 
 /* Room for so many rows in one block of memory, which `x` begins; `x` is null if there is none. */
-struct scratch scratch_for(const struct prior *p, int64_t num_rows, int64_t num_logits);
+struct scratch scratch_for(const struct prior *p, int64_t num_rows, int64_t num_logits,
+                           int64_t num_threads);
+
+/* Calls `work` on so many threads, this one among them, and on fewer where no more can be had. They
+ * are gone when this returns, so a process that forks or ends meets none of them; signals are left
+ * to the other threads of the process. */
+void run_team(int64_t num_threads, void (*work)(struct share *me, void *argument), void *argument);
+
+/* Until every thread of the team is here. */
+void meet(struct share *me);
 
 #endif

@@ -38,7 +38,7 @@ class Prior(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("prefix_positions", "largest_strip")),
         ("layers", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("vocabulary", "context_tokens")),
-        *((name, ctypes.c_int64) for name in ("prefix_tokens", "is_tied")),
+        *((name, ctypes.c_int64) for name in ("prefix_tokens", "is_tied", "is_large")),
         *((name, ctypes.c_void_p) for name in ("token_embedding", "position_embedding")),
         *((name, ctypes.c_void_p) for name in ("logits", "conditioning")),
     )
