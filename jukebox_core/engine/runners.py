@@ -12,6 +12,7 @@ from jukebox_core.engine.scheduler import Scheduler
 from jukebox_core.engine.sequence import Sequence
 from jukebox_core.errors import SamplingError
 from jukebox_core.prior import JukeboxPrior
+from jukebox_core.prior.mapped_pages import give_back
 from jukebox_core.units import Level
 
 log = logging.getLogger(__name__)
@@ -66,12 +67,21 @@ class Runners(Mapping[Level, ModelRunner]):
             return_free_memory(self._device)
         if self._scheduler.one_level_at_a_time and self._drop_idle(level):
             return_free_memory(self._device)
+        self._rest_others(level)
         if level not in self._runners:
             self._runners[level] = self._made(level, num_slots)
         elif self._scheduler.one_level_at_a_time:
             # Nobody of this level ran, so its weights may have left; they come back by this.
             _ = self.priors[level]
         return self._runners[level]
+
+    def _rest_others(self, level: Level) -> None:
+        """Give back mapped weights of priors that draw nothing now, while they draw nothing."""
+        for other, runner in self._runners.items():
+            is_idle = other is not level and not self._scheduler.running(other)
+            # Weights that are int8 are never trained: nobody has written to them.
+            if is_idle and runner.prior.has_int8_weights:
+                give_back(runner.prior)
 
     def _made(self, level: Level, num_slots: int) -> ModelRunner:
         if level not in self.priors:

@@ -1,8 +1,11 @@
 """Int8 weights on disk: the numbers of those that are made in memory, mapped, and no more bytes."""
 
+import copy
 import json
 import mmap
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +18,10 @@ from jukebox_core.checkpoints.verify import verify
 from jukebox_core.config import Weights
 from jukebox_core.errors import ConfigError
 from jukebox_core.models.catalog import ModelCatalog, read_config
+from jukebox_core.prior.mapped_pages import give_back
 from tests.checkpoints.test_native import MAPS, assert_same
+
+SMAPS = Path("/proc/self/smaps")
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +102,32 @@ def test_files_of_another_kind_than_the_configuration_says_are_found(int8_dir, t
     broken = [finding.detail for finding in verify(tmp_path) if not finding.is_fine]
     assert len(broken) == 3
     assert all("has int8 weights, and config.json says full" in detail for detail in broken)
+
+
+def resident_bytes(directory):
+    """Of the mapped files of a directory, what counts as memory of this process."""
+    found, is_ours = 0, False
+    for line in SMAPS.read_text().splitlines():
+        if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+            is_ours = str(directory) in line
+        elif is_ours and line.startswith("Rss:"):
+            found += 1024 * int(line.split()[1])
+    return found
+
+
+def test_mapped_weights_go_back_to_their_file_and_are_the_same_when_read_again(int8_dir):
+    prior = load_prior_of(int8_dir, Level.TOP)
+    before = {name: weight.clone() for name, weight in prior.state_dict().items()}
+    resident = resident_bytes(int8_dir)
+    given_back = give_back(prior)
+    assert 0 < given_back <= resident
+    assert resident_bytes(int8_dir) <= resident - given_back
+    assert all(torch.equal(weight, before[name]) for name, weight in prior.state_dict().items())
+
+
+def test_weights_in_memory_of_their_own_are_not_given_back(tiny_model_dir):
+    """That would make them zeros."""
+    prior = copy.deepcopy(load_prior_of(tiny_model_dir, Level.TOP))
+    before = {name: weight.clone() for name, weight in prior.state_dict().items()}
+    assert give_back(prior) == 0
+    assert all(torch.equal(weight, before[name]) for name, weight in prior.state_dict().items())
