@@ -246,18 +246,23 @@ class Artifacts(ABC):
 
     def fingerprint(self, job_id: str, name: str) -> tuple[str, int]:
         """SHA-256 in hex, and bytes, of a finished file. Raises ArtifactNotFound."""
-        digest, num_bytes = hashlib.sha256(), 0
-        with self.path(job_id, name).open("rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                digest.update(chunk)
-                num_bytes += len(chunk)
-        return digest.hexdigest(), num_bytes
+        return fingerprint_of(self.path(job_id, name))
 
     def _read(self, job_id: str, name: str) -> bytes:
         try:
             return self.path(job_id, name).read_bytes()
         except FileNotFoundError as error:
             raise ArtifactNotFound(f"job {job_id!r} has no file {name!r}") from error
+
+
+def fingerprint_of(path: Path) -> tuple[str, int]:
+    """SHA-256 in hex, and bytes, of a file of this machine."""
+    digest, num_bytes = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            num_bytes += len(chunk)
+    return digest.hexdigest(), num_bytes
 
 
 def is_name(name: str) -> bool:

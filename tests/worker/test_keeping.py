@@ -30,6 +30,25 @@ def test_nothing_is_written_after_a_write_that_failed(keeper):
         keeper.check()
 
 
+def test_what_is_prepared_beside_others_is_written_in_turn(keeper):
+    first, second = threading.Event(), threading.Event()
+    done = []
+
+    def prepare_first():
+        assert second.wait(10.0), "the second is prepared before the first is"
+        return "first"
+
+    keeper.put_in_two(prepare_first, done.append)
+    keeper.put_in_two(lambda: second.set() or "second", done.append)
+    keeper.flush()
+    assert done == ["first", "second"]
+    keeper.put_in_two(refuse, done.append)
+    keeper.put_in_two(first.set, done.append)
+    with pytest.raises(OSError, match="no room"):
+        keeper.flush()
+    assert done == ["first", "second"]
+
+
 def test_a_write_that_another_thread_puts_at_the_same_time_waits_for_the_one_before(
     keeper, monkeypatch
 ):

@@ -237,7 +237,7 @@ class SongGenerator:
         run = taken.level.run
         extra = {**self._extra(taken.window.window), "level": run.level.label}
         log.info("window drawn", extra=extra)
-        self._writer.put(lambda: self._keep(taken))
+        self._writer.put_in_two(lambda: self._write(taken), lambda file: self._record(taken, file))
         self._let_hear(run, run.end)
 
     def _let_hear(self, run: LevelRun, num_tokens: int) -> None:
@@ -269,16 +269,19 @@ class SongGenerator:
                 peek.wake(self._wake)
                 return
 
-    def _keep(self, taken: _Taken) -> None:
-        claim, level = self._lease.claim, taken.level.run.level
-        file = self._worker.artifacts.write_codes(
+    def _write(self, taken: _Taken) -> CodesFile:
+        claim = self._lease.claim
+        return self._worker.artifacts.write_codes(
             claim.job.id,
             fence=claim.fence,
-            level=level.label,
+            level=taken.level.run.level.label,
             start=taken.window.window.first_new,
             codes=taken.codes,
             run_up=taken.window.warm_up_tokens,
         )
+
+    def _record(self, taken: _Taken, file: CodesFile) -> None:
+        claim, level = self._lease.claim, taken.level.run.level
         self._lease.write(lambda: self._worker.store.record_window(claim, file))
         taken.level.num_kept += 1
         self._on_kept(level, taken.codes.size)

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from jobs.errors import ArtifactNotFound
-from jobs.files.artifacts import peaks_name
+from jobs.files.artifacts import fingerprint_of, peaks_name
 from jobs.files.cleanup import MANIFEST_NAME, names_to_keep
 from jobs.record.job import Job, Output
 from jobs.store import Claim
@@ -81,9 +81,9 @@ def _write_sample(
             num_channels=num_channels,
             comment=AI_NOTICE,
         )
+        sha256, num_bytes = fingerprint_of(path)
     with worker.artifacts.new_file(job.id, peaks_name(name), fence=fence) as path:
         path.write_bytes(meter.peaks().to_dat())
-    sha256, num_bytes = worker.artifacts.fingerprint(job.id, name)
     return Output(
         name=name,
         level=level.label,

@@ -4,6 +4,9 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Prepared = TypeVar("Prepared")
 
 MAX_WAITING = 4
 """Nothing more is begun while so many writes wait. A worker that dies loses about as many windows,
@@ -22,6 +25,7 @@ class OrderedWriter:
     def __init__(self, name: str, wake: threading.Event) -> None:
         self._wake = wake
         self._threads = ThreadPoolExecutor(1, thread_name_prefix=f"keeping {name}")
+        self._beside = ThreadPoolExecutor(MAX_WAITING, thread_name_prefix=f"preparing {name}")
         self._waiting: deque[Future[None]] = deque()
         self._last: Future[None] | None = None
         self._putting = threading.Lock()
@@ -47,6 +51,16 @@ class OrderedWriter:
             self._last.add_done_callback(lambda _: self._wake.set())
             self._waiting.append(self._last)
 
+    def put_in_two(
+        self, prepare: Callable[[], Prepared], write: Callable[[Prepared], None]
+    ) -> None:
+        """The first part is done at once, beside that of others; the second in turn, with it.
+
+        So storage that is far away holds nothing up.
+        """
+        prepared = self._beside.submit(prepare)
+        self.put(lambda: write(prepared.result()))
+
     def check(self) -> None:
         """Raise what stopped a write."""
         if self._last is not None and self._last.done():
@@ -60,3 +74,4 @@ class OrderedWriter:
     def close(self) -> None:
         """Do what is in line and end; whether it went well, nobody asks any more."""
         self._threads.shutdown(wait=True)
+        self._beside.shutdown(wait=True)
