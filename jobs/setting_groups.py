@@ -16,7 +16,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     "JUKEBOX_TUNING": (
         *("heartbeat_sec", "reaper_sec", "sweep_sec", "max_attempts", "max_models"),
-        *("overlap", "deterministic", "graphs", "cpu_threads"),
+        *("overlap", "deterministic", "graphs", "cpu_threads", "native_threads"),
         *("cache_dir", "cache_bytes", "storage_patience_sec", "downloads"),
         *("webhook_concurrency", "webhook_timeout_sec", "webhook_retries_sec"),
     ),

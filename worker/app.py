@@ -22,12 +22,13 @@ from jukebox_core.config import Weights
 from jukebox_core.engine.overlap import OverlapMode, RowBudget
 from jukebox_core.errors import BucketError
 from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
-from jukebox_core.models.placed_priors import decide_placement
 from worker.celery_pool import WakingPool
 from worker.device.backend_choice import BackendChoice
+from worker.device.description import worker_description
 from worker.device.engine_thread import EngineThread
+from worker.device.memory import WorkerMemory, free_bytes_of
 from worker.device.models import LoadedModel, ModelShelf, choose_device, choose_dtype
-from worker.health import Presence, describe_worker
+from worker.health import Presence
 from worker.lease.reaper import Reaper
 from worker.metrics import SongPart, WorkerMetrics, metrics_page
 from worker.parts import WorkerParts
@@ -64,34 +65,43 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
         ),
         weights=settings.weights,
         threads=settings.native_threads,
-        product_threads=settings.cpu_threads,
+        product_threads=settings.cpu_threads or None,
     )
 
     for model, words in backends.setups(catalog).items():
         log.info("model %s: %s", model, words)
 
+    memory = WorkerMemory(
+        device=device,
+        dtype=dtype,
+        has_int8_weights=lambda card: backends.setup_for(card).weights is Weights.INT8,
+        levels=[level_of(stage) for stage in settings.stages if stage is not Stage.RENDER],
+        max_rows=settings.max_rows,
+        placement=settings.placement,
+        free_bytes=free_bytes_of(device),
+    )
+
     def load(name: str) -> LoadedModel:
         card = catalog.get(name)
         setup = backends.setup_for(card)
-        placement = decide_placement(
-            card.config,
-            device=device,
-            dtype=dtype,
-            int8_weights=setup.weights is Weights.INT8,
-            num_rows=settings.max_rows,
-            wanted=settings.placement,
-            levels=[level_of(stage) for stage in settings.stages if stage is not Stage.RENDER],
-        )
+        others = sum(model.planned_bytes for _, model in shelf.loaded())
+        plan = memory.plan_beside(card, others)
         log.info(
             "model placed",
-            extra={"model": name, "placement": placement, **asdict(setup)},
+            extra={
+                "model": name,
+                "placement": plan.placement,
+                "rows": {level.label: rows for level, rows in plan.rows.items()},
+                "memory_bytes": plan.total_bytes,
+                **asdict(setup),
+            },
         )
         return LoadedModel(
             card.directory,
             device=device,
             dtype=dtype,
-            max_rows=settings.max_rows,
-            placement=placement,
+            max_rows=plan.rows,
+            placement=plan.placement,
             weights=setup.weights,
             on_loaded=lambda seconds: metrics.spend(SongPart.LOADING, seconds),
             deterministic=settings.deterministic == "on",
@@ -99,8 +109,13 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
             native_threads=setup.threads,
             product_threads=setup.product_threads,
             fetch=models.fetch,
+            planned_bytes=plan.total_bytes,
+            free_bytes=memory.free_bytes if device.type == "cpu" else lambda: None,
         )
 
+    shelf = ModelShelf(
+        load, max_models=settings.max_models, idle_unload_sec=settings.idle_unload_sec
+    )
     return WorkerParts(
         settings=settings,
         store=JobStore(
@@ -109,8 +124,14 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
         queue=CeleryJobQueue(settings.redis_url),
         artifacts=settings.open_storage().artifacts,
         catalog=catalog,
-        engine=EngineThread(
-            ModelShelf(load, max_models=settings.max_models), on_broken=_end_at_once
+        engine=EngineThread(shelf, on_broken=_end_at_once),
+        describe=worker_description(
+            settings.worker_name,
+            _describe_device(device),
+            settings.stages,
+            catalog=catalog,
+            memory=memory,
+            shelf=shelf,
         ),
         device_name=_describe_device(device),
         metrics=metrics,
@@ -202,9 +223,7 @@ def _background_threads(worker: WorkerParts) -> Iterator[Presence]:
     settings = worker.settings
     presence = Presence(
         worker.store,
-        lambda: describe_worker(
-            settings.worker_name, worker.device_name, worker.catalog.names, settings.stages
-        ),
+        worker.describe,
         health_file=settings.health_file,
         is_engine_alive=worker.engine.is_alive,
     )

@@ -1,11 +1,12 @@
 """What a worker process is made of; built once in `worker.app` and given to every task."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from jobs.files.artifacts import Artifacts
 from jobs.queue import JobQueue
-from jobs.store import JobStore
+from jobs.store import JobStore, WorkerInfo
 from jukebox_core.engine.overlap import RowBudget
 from jukebox_core.models.catalog import ModelCatalog
 from worker.device.backend_choice import BackendChoice
@@ -30,6 +31,7 @@ class WorkerParts:
     metrics: WorkerMetrics
     backends: BackendChoice
     row_budget: RowBudget
+    describe: Callable[[], WorkerInfo]
     draining: threading.Event = field(default_factory=threading.Event)
     quarantine: Quarantine = field(default_factory=Quarantine)
     held: HeldLeases = field(default_factory=HeldLeases)

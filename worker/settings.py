@@ -48,7 +48,9 @@ class WorkerSettings(ModelSettings):
 
     `stages` says which queues it serves; `concurrency` how many jobs it works on at the same time.
     `max_rows` sequences of one prior step together, and each takes memory for its cache;
-    `max_models` models stay loaded. `dtype` is that of the transformer stacks. `placement` says
+    where memory is short, a worker takes fewer (`jukebox_core/models/memory_plan.py`).
+    `max_models` models stay loaded, each until it was idle for `idle_unload_sec`; 0 keeps it.
+    `dtype` is that of the transformer stacks. `placement` says
     where the priors are (`jukebox_core/models/placement.py`); `auto` decides by the free memory.
 
     `weights`: how those of the stacks are kept in memory, in `dtype` or as int8; a song is another
@@ -67,9 +69,8 @@ class WorkerSettings(ModelSettings):
     rounded in another way with every number of them. `graphs`: whether steps on CUDA are captured
     and replayed (`jukebox_core/backends/graphs/step_graphs.py`).
 
-    `native_threads`: cores that the step in C shares rows and levels out to; by default all that
-    this process may use. A song is the same with any number of them, and they never wait for each
-    other inside a token.
+    `native_threads`: cores that the step in C shares rows and levels out to; by default (0) all
+    that this process may use. A song is the same with any number of them.
 
     `cpu_threads` are those of one matrix product of torch; by default one for small models, and all
     cores of `native_threads` for others. With one, the numbers of a song on the CPU are the same to
@@ -89,10 +90,8 @@ class WorkerSettings(ModelSettings):
     concurrency: Annotated[int, Field(ge=1, le=256)] = 8
     lease_sec: Annotated[float, Field(gt=0, le=3600)] = 30.0
     max_rows: Annotated[int, Field(ge=1, le=1024)] = 8
+    idle_unload_sec: Annotated[float, Field(ge=0, le=31_536_000)] = 1800.0
     backend: Annotated[str, AfterValidator(_require_backend)] = AUTO
-    native_threads: Annotated[
-        int, Field(ge=1, le=MAX_THREADS, default_factory=default_native_threads)
-    ]
     metrics_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0
     worker_name: Annotated[str, Field(min_length=1, default_factory=default_worker_name)]
@@ -105,7 +104,12 @@ class WorkerSettings(ModelSettings):
     overlap: Literal["auto", "on", "off"] = "auto"
     deterministic: Literal["on", "off"] = "on"
     graphs: Literal["auto", "off"] = "auto"
-    cpu_threads: Annotated[int | None, Field(ge=1, le=MAX_THREADS)] = None
+    cpu_threads: Annotated[int, Field(ge=0, le=MAX_THREADS)] = 0
+    native_threads: Annotated[
+        int,
+        Field(ge=0, le=MAX_THREADS, validate_default=True),
+        AfterValidator(lambda number: number or default_native_threads()),
+    ] = 0
 
     @model_validator(mode="after")
     def _beats_fit_the_lease(self) -> Self:

@@ -60,7 +60,7 @@ _RETRY_AFTER = {"Retry-After": {"description": "Seconds", "schema": {"type": "in
     responses={
         200: _REPLAYED,
         202: {"headers": _LOCATION},
-        **problems(400, 413, 415, 429, 503, 507),
+        **problems(400, 409, 413, 415, 429, 503, 507),
     },
 )
 async def create_job(

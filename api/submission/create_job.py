@@ -14,7 +14,7 @@ from http import HTTPStatus
 from api.dependencies import Services, check_data_folder
 from api.media import FileRefused, IngestFailed
 from api.submission.admission import Prompt, admit, refusal
-from api.submission.model_card import model_card
+from api.submission.model_card import check_memory, model_card
 from api.submission.part_labels import inherited_spans
 from api.submission.policy import granted, within_time
 from api.submission.sources import asset_of, cut_codes, inherited_request, origin_of, request_of
@@ -62,6 +62,7 @@ def create(
 
     Raises:
         InvalidRequest: it cannot be sung.
+        ApiError: 409, its model is too large for every worker.
         IdempotencyKeyReused: the key came with another request before.
         LimitReached: too many jobs wait, or run.
         StoreUnavailable: it may have been recorded; if so, it will be taken back.
@@ -77,6 +78,7 @@ def create(
     job_id = new_job_id()
     try:
         prepared = _prepare(services, caller, body, job_id)
+        check_memory(services, prepared)
         job = granted(services.settings, prepared, caller.owner)
         job = replace(
             job,

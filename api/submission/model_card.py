@@ -1,9 +1,11 @@
 """The model that a request names, ready to be planned for."""
 
 import logging
+from http import HTTPStatus
 
 from api.dependencies import Services
-from api.web.errors import InvalidRequest, invalid_field
+from api.web.errors import ApiError, InvalidRequest, invalid_field
+from jobs.record.job import Job, Stage
 from jukebox_core.errors import JukeboxError, ModelNotFound
 from jukebox_core.models.catalog import ModelCard
 
@@ -20,6 +22,21 @@ def model_card(services: Services, name: str) -> ModelCard:
         _log.error("model %s cannot be used: %s", name, error)
         detail = "this model is installed but broken; the service's log has the details"
         raise _bad_model(detail) from error
+
+
+def check_memory(services: Services, job: Job) -> None:
+    """Whether any worker can hold the model of a job, as far as workers have said. Blocking.
+
+    Raises:
+        ApiError: 409, all that generate one of its levels cannot.
+        StoreUnavailable: nobody can tell now.
+    """
+    model, workers = job.request.model, services.store.workers()
+    for level in job.request.levels:
+        refusals = [each.too_large.get(model) for each in workers if Stage(level) in each.stages]
+        if refusals and all(refusals):
+            detail = f"No worker can generate the {level} level of this job: {refusals[0]}."
+            raise ApiError(HTTPStatus.CONFLICT, "model_too_large", detail)
 
 
 def _bad_model(sentence: str) -> InvalidRequest:

@@ -416,6 +416,14 @@ class HealthView(BaseModel):
     status: Literal["ok"] = "ok"
 
 
+class ModelInMemoryView(BaseModel):
+    """A model that a worker holds in memory."""
+
+    name: str
+    memory_bytes: int = Field(description="Of its weights that are loaded and its windows")
+    idle_since: datetime | None = Field(description="Null while something is generated with it")
+
+
 class WorkerView(BaseModel):
     """A recently seen worker."""
 
@@ -424,6 +432,10 @@ class WorkerView(BaseModel):
     models: list[str]
     stages: list[Stage]
     seen_at: datetime
+    loaded_models: list[ModelInMemoryView]
+    too_large: dict[str, str] = Field(
+        description="Models that do not fit into the memory of this worker, with the reason"
+    )
 
 
 class DiskView(BaseModel):

@@ -16,6 +16,7 @@ from pathlib import Path
 from cli.errors import UsageError
 from cli.local.stack import LOGS_FOLDER, require_free_port
 from cli.program import command
+from jobs.setting_groups import InvalidSettings, read_group
 from jukebox_client import JukeboxClient, JukeboxClientError, ProblemError
 from jukebox_core.backends.choose import AUTO, choose_weights, is_small
 from jukebox_core.backends.cores import usable_cores
@@ -211,10 +212,20 @@ def check_models(place: Surroundings) -> Finding:
     return Finding("models", Verdict.FINE, f"{', '.join(names)} (folder: {place.models_dir})")
 
 
+def _native_threads() -> int:
+    """Cores that a worker would use, as far as its settings can be read."""
+    try:
+        tuning = read_group("JUKEBOX_TUNING", os.environ.get("JUKEBOX_TUNING", ""))
+    except InvalidSettings:
+        return usable_cores()
+    asked = tuning.get("native_threads") or os.environ.get("JUKEBOX_NATIVE_THREADS") or ""
+    return int(asked) if asked.isdigit() and int(asked) else usable_cores()
+
+
 def check_large_models(place: Surroundings) -> Finding:
     """How would a worker without a GPU compute the models here?"""
     catalog = ModelCatalog(place.models_dir, BUNDLED_MODELS)
-    cores = os.environ.get("JUKEBOX_NATIVE_THREADS") or usable_cores()
+    cores = _native_threads()
     found, remedies = [], []
     for name in catalog.names():
         try:

@@ -774,6 +774,16 @@ class Model(Document):
     """Why the model is broken"""
 
 
+class ModelInMemory(Document):
+    """A model that a worker holds in memory."""
+
+    name: str = absent()
+    memory_bytes: int = absent()
+    """Of its weights that are loaded and its windows"""
+    idle_since: AwareDatetime | None = absent()
+    """Null while something is generated with it"""
+
+
 class ModelList(Document):
     """All models, ready ones first."""
 
@@ -1114,6 +1124,9 @@ class Worker(Document):
     models: list[str] = Field(default_factory=list)
     stages: list[Stage] = Field(default_factory=list)
     seen_at: AwareDatetime = absent()
+    loaded_models: list[ModelInMemory] = Field(default_factory=list)
+    too_large: dict[str, str] = Field(default_factory=dict)
+    """Models that do not fit into the memory of this worker, with the reason"""
 
 
 class SystemStatus(Document):

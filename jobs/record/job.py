@@ -195,6 +195,7 @@ class FailureCode(StrEnum):
     ARTIFACT_LOST = "artifact_lost"
     MODEL_NOT_FOUND = "model_not_found"
     BROKEN_MODEL = "broken_model"
+    MODEL_TOO_LARGE = "model_too_large"
     INVALID_SONG = "invalid_song"
     INVALID_LABELS = "invalid_labels"
     DRAWING_FAILED = "drawing_failed"

@@ -8,6 +8,7 @@ from jobs.store.types import (
     FeedPage,
     JobEvent,
     JobPage,
+    ModelInMemory,
     WorkerInfo,
 )
 from jobs.store.watcher import JobWatcher, event_order
@@ -21,6 +22,7 @@ __all__ = [
     "JobPage",
     "JobStore",
     "JobWatcher",
+    "ModelInMemory",
     "WorkerInfo",
     "event_order",
 ]

@@ -24,7 +24,7 @@ from jobs.store.scripts import (
     index_key,
     microseconds,
 )
-from jobs.store.types import WorkerInfo
+from jobs.store.types import ModelInMemory, WorkerInfo
 
 
 class Fleet(ScriptRunner):
@@ -75,7 +75,12 @@ class Fleet(ScriptRunner):
 
 def _worker_to_json(worker: WorkerInfo) -> str:
     """What a worker tells of itself. When it was seen is not its to tell."""
-    return to_json({name: getattr(worker, name) for name in ("device", "models", "stages")})
+    names = ("device", "models", "stages", "model_memory", "too_large")
+    loaded = [
+        (each.name, each.memory_bytes, each.idle_since and each.idle_since.isoformat())
+        for each in worker.loaded_models
+    ]
+    return to_json({name: getattr(worker, name) for name in names} | {"loaded_models": loaded})
 
 
 def _worker_from_fields(name: str, seen_us: str, description: str) -> WorkerInfo:
@@ -88,7 +93,15 @@ def _worker_from_fields(name: str, seen_us: str, description: str) -> WorkerInfo
         # A newer release may have others.
         stages=tuple(Stage(stage) for stage in content.get("stages", ()) if stage in set(Stage)),
         seen_at=from_microseconds(seen_us),
+        model_memory=content.get("model_memory", {}),
+        too_large=content.get("too_large", {}),
+        loaded_models=tuple(_loaded_model(*each) for each in content.get("loaded_models", ())),
     )
+
+
+def _loaded_model(name: str, memory_bytes: int, idle_since: str | None) -> ModelInMemory:
+    idle = None if idle_since is None else datetime.fromisoformat(idle_since)
+    return ModelInMemory(name=name, memory_bytes=memory_bytes, idle_since=idle)
 
 
 def read_figures(connection: redis.Redis) -> WebhookFigures:

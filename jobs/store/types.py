@@ -1,7 +1,7 @@
 """What the store gives: claims, pages, events, due jobs, workers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -89,11 +89,30 @@ class DueJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInMemory:
+    """A model that a worker holds, and since when nothing was generated with it.
+
+    `idle_since` is None while something is.
+    """
+
+    name: str
+    memory_bytes: int
+    idle_since: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerInfo:
-    """A worker that has been heard of lately."""
+    """A worker that has been heard of lately.
+
+    `model_memory` are the bytes that a model takes there at most; `too_large` says why one does not
+    fit. Both leave out models that cannot be read.
+    """
 
     name: str
     device: str
     models: tuple[str, ...]
     stages: tuple[Stage, ...]
     seen_at: datetime
+    model_memory: Mapping[str, int] = field(default_factory=dict)
+    too_large: Mapping[str, str] = field(default_factory=dict)
+    loaded_models: tuple[ModelInMemory, ...] = ()

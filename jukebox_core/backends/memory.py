@@ -1,6 +1,8 @@
 """When the device is full: telling this from other faults, and letting go of what it holds."""
 
+import ctypes
 import gc
+import sys
 import traceback
 
 import torch
@@ -28,9 +30,18 @@ def let_go(error: BaseException) -> None:
 
 
 def return_free_memory(device: torch.device) -> None:
-    """Give back what the allocator keeps for later, so that it can be cut in another way."""
+    """Give back what the allocators keep for later, so that it can be used in another way."""
     gc.collect()
+    if sys.platform == "linux":
+        _trim_heap()
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
+
+
+def _trim_heap() -> None:
+    """Small blocks that were freed go back to the system; large ones did so by themselves."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
+    if trim is not None:
+        trim(0)

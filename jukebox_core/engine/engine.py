@@ -47,7 +47,8 @@ class Engine:
     Args:
         priors: the prior of each level that will be drawn, on `device`; with `one_level_at_a_time`
             each is asked for anew whenever its turn comes, and may leave when another's does.
-        max_rows: slots for each prior: how many sequences of a level run at the same time.
+        max_rows: slots for each prior, or those of each: how many sequences of a level run at the
+            same time.
         device: where the priors are.
         deterministic: a song is the same whatever its company. On the CPU four rows in a step do
             for that. Elsewhere every step then computes all `max_rows`: one shape, and so the same
@@ -65,13 +66,15 @@ class Engine:
         num_threads: cores of the host that backends may use; by default as many as torch does. A
             song is the same with any number of them.
         run_ahead: how far the host may run ahead of the device; by default two turns on CUDA.
+        free_bytes: memory that may still be taken, where windows take it as they begin (on a CPU);
+            None, or without it, nobody asks. One for which too little is left has to wait.
     """
 
     def __init__(
         self,
         priors: Mapping[Level, JukeboxPrior],
         *,
-        max_rows: int,
+        max_rows: int | Mapping[Level, int],
         device: torch.device | str = "cpu",
         deterministic: bool = True,
         min_rows: int | None = None,
@@ -82,6 +85,7 @@ class Engine:
         make_pace: Callable[[], Pace] = Pace,
         num_threads: int | None = None,
         run_ahead: RunAhead | None = None,
+        free_bytes: Callable[[], int | None] = lambda: None,
     ) -> None:
         self.device = torch.device(device)
         self._scheduler = Scheduler(max_rows, one_level_at_a_time=one_level_at_a_time)
@@ -92,6 +96,7 @@ class Engine:
             min_rows=min_rows or self._default_rows(max_rows, deterministic),
             backend=backend,
             make_capturer=make_capturer,
+            free_bytes=free_bytes,
         )
         self._sequences: dict[str, Sequence] = {}
         self._clock = clock
@@ -99,15 +104,23 @@ class Engine:
         self._num_threads = num_threads or torch.get_num_threads()
         self._run_ahead = run_ahead or run_ahead_of(self.device)
 
-    def _default_rows(self, max_rows: int, deterministic: bool) -> int:
+    def _default_rows(self, max_rows: int | Mapping[Level, int], deterministic: bool) -> int:
         if self.device.type == "cpu":
             return MIN_CPU_ROWS
-        return max_rows if deterministic else 1
+        if not deterministic:
+            return 1
+        # Each runner has its own number of slots, and computes no more.
+        return max_rows if isinstance(max_rows, int) else max(max_rows.values(), default=1)
 
     @property
     def has_work(self) -> bool:
         """`step` would do something."""
         return self._scheduler.has_work
+
+    @property
+    def cache_bytes(self) -> int:
+        """Memory of the windows that there is room for now; on a CPU, of those that run."""
+        return sum(runner.cache_bytes for runner in self._runners.all())
 
     def is_free_for(self, level: Level) -> bool:
         """Whether somebody else may use the prior of `level` between this step and the next.
@@ -115,6 +128,13 @@ class Engine:
         Where the device holds one prior only, not while windows of another level run.
         """
         return self._scheduler.is_free_for(level)
+
+    def make_way_for(self, level: Level) -> None:
+        """Let go of other levels, if `is_free_for(level)` and they are held one at a time.
+
+        Before the prior of `level` is asked for by somebody else.
+        """
+        self._runners.make_way_for(level)
 
     def graphs(self, level: Level) -> GraphBackend | None:
         """The captured steps of a prior that was used; None where none are wanted."""

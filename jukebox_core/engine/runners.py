@@ -26,7 +26,7 @@ class Runners(Mapping[Level, ModelRunner]):
     something says whether there was anything left.
 
     Args:
-        priors, device, min_rows, backend, make_capturer: as `Engine` has them.
+        priors, device, min_rows, backend, make_capturer, free_bytes: as `Engine` has them.
         scheduler: who runs, how many may, and how many of them may step together.
     """
 
@@ -39,10 +39,12 @@ class Runners(Mapping[Level, ModelRunner]):
         min_rows: int,
         backend: str,
         make_capturer: Callable[[], Capturer] | None,
+        free_bytes: Callable[[], int | None],
     ) -> None:
         self.priors, self._scheduler = priors, scheduler
         self._device, self.min_rows = device, min_rows
         self.backend, self.make_capturer = backend, make_capturer
+        self._free_bytes = free_bytes
         self._runners: dict[Level, ModelRunner] = {}
 
     def __getitem__(self, level: Level) -> ModelRunner:
@@ -54,10 +56,15 @@ class Runners(Mapping[Level, ModelRunner]):
     def __len__(self) -> int:
         return len(self._runners)
 
+    def all(self) -> list[ModelRunner]:
+        """Those there are now; also asked for by other threads."""
+        return list(self._runners.copy().values())
+
     def for_newcomer(self, level: Level) -> ModelRunner:
         """The runner for a newcomer of `level`, with as many slots as there are now.
 
         Raises:
+            MemoryError: there is no room for one more window.
             SamplingError: there is no such prior.
         """
         num_slots = self._scheduler.num_slots(level)
@@ -65,15 +72,32 @@ class Runners(Mapping[Level, ModelRunner]):
             # The slots were halved, and those who held the old ones have finished.
             self._drop(level)
             return_free_memory(self._device)
-        if self._scheduler.one_level_at_a_time and self._drop_idle(level):
-            return_free_memory(self._device)
+        self.make_way_for(level)
         self._rest_others(level)
         if level not in self._runners:
             self._runners[level] = self._made(level, num_slots)
-        elif self._scheduler.one_level_at_a_time:
+        elif self._scheduler.one_level_at_a_time and (
             # Nobody of this level ran, so its weights may have left; they come back by this.
-            _ = self.priors[level]
+            self.priors[level] is not self._runners[level].prior
+        ):
+            self._drop(level)
+            self._runners[level] = self._made(level, num_slots)
+        self._require_room(self._runners[level])
         return self._runners[level]
+
+    def make_way_for(self, level: Level) -> None:
+        """Where one level is held at a time, let go of the others, of which nobody runs."""
+        if self._scheduler.one_level_at_a_time and self._drop_idle(level):
+            return_free_memory(self._device)
+
+    def _require_room(self, runner: ModelRunner) -> None:
+        """Asked before a window takes it: the kernel promises what it has not, and kills later."""
+        free_bytes = self._free_bytes()
+        if free_bytes is not None and free_bytes < runner.row_bytes:
+            raise MemoryError(
+                f"a window takes {runner.row_bytes / 1e6:.0f} MB, and {free_bytes / 1e6:.0f} MB "
+                "are free"
+            )
 
     def _rest_others(self, level: Level) -> None:
         """Give back mapped weights of priors that draw nothing now, while they draw nothing."""

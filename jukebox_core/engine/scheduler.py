@@ -1,6 +1,7 @@
 """Who moves next: decided in plain Python, before any tensor is touched."""
 
 from collections import deque
+from collections.abc import Mapping
 from collections.abc import Sequence as Collection
 from dataclasses import dataclass
 
@@ -84,12 +85,15 @@ class Scheduler:
     nobody of it runs, and nobody joins it while another level waits.
     """
 
-    def __init__(self, max_rows: int, *, one_level_at_a_time: bool = False) -> None:
-        if max_rows < 1:
+    def __init__(
+        self, max_rows: int | Mapping[Level, int], *, one_level_at_a_time: bool = False
+    ) -> None:
+        """`max_rows`: slots of every prior, or of each; those that are not named have one."""
+        rows = max_rows if isinstance(max_rows, Mapping) else dict.fromkeys(Level, max_rows)
+        if min(rows.values(), default=1) < 1:
             raise SamplingError(f"{max_rows=} must be at least 1")
-        self.max_rows = max_rows
         self.one_level_at_a_time = one_level_at_a_time
-        self._rows = {level: _Rows(max_rows) for level in COARSE_TO_FINE}
+        self._rows = {level: _Rows(rows.get(level, 1)) for level in COARSE_TO_FINE}
         self._order = deque(COARSE_TO_FINE)
 
     @property

@@ -1,40 +1,113 @@
 """Priors that are on the device when they are asked for, however small it is."""
 
+import gc
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig
-from jukebox_core.models.placement import AUTO, Placement, PriorNeeds, plan_placement
+from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig, JukeboxVQVAEConfig
+from jukebox_core.config.decoder_reach import decoder_reach_tokens
+from jukebox_core.models.memory_plan import ModelNeeds
+from jukebox_core.models.placement import (
+    AUTO,
+    WORKING_BYTES,
+    Placement,
+    PriorNeeds,
+    plan_placement,
+)
 from jukebox_core.prior import JukeboxPrior
-from jukebox_core.prior.kv_cache import PriorCache
+from jukebox_core.prior.kv_cache import PriorCache, strip_dtype
 from jukebox_core.prior.projection import Projection
 from jukebox_core.units import COARSE_TO_FINE, Level
+from jukebox_core.vqvae import JukeboxVQVAE
+from jukebox_core.vqvae.chunks import near_chunk_tokens
 
 HOST = torch.device("cpu")
+_ACTIVATIONS = 6
+"""Copies of the widest activations that a decoder holds at once."""
 
 PriorLoader = Callable[[Level, torch.device], JukeboxPrior]
 """Loads the prior of a level to a device."""
 
 
 def prior_needs(
-    config: JukeboxPriorConfig, dtype: torch.dtype, *, int8_weights: bool = False
+    config: JukeboxPriorConfig,
+    dtype: torch.dtype,
+    *,
+    device: torch.device = HOST,
+    int8_weights: bool = False,
 ) -> PriorNeeds:
-    """What a prior takes with its stacks in `dtype`; found on the meta device, without weights."""
+    """What a prior takes on `device` with its stacks in `dtype`.
+
+    Found on the meta device, without weights.
+    """
     meta = torch.device("meta")
     with meta:
         prior = JukeboxPrior(config).set_compute_dtype(dtype)
     if int8_weights:
         prior.use_int8_weights()
+    strips = strip_dtype(config, dtype, device, int8_weights=int8_weights)
     return PriorNeeds(
-        weight_bytes=sum(tensor.nbytes for tensor in prior.state_dict().values()),
-        row_bytes=PriorCache(config, 1, device=meta, dtype=dtype).num_bytes,
+        weight_bytes=_num_bytes(prior),
+        row_bytes=PriorCache(config, 1, device=meta, dtype=dtype, strips=strips).num_bytes,
     )
 
 
+def model_needs(
+    config: JukeboxConfig,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    int8_weights: bool,
+    levels: Collection[Level] = COARSE_TO_FINE,
+) -> ModelNeeds:
+    """What a model takes on `device` where those `levels` of it are generated."""
+    priors = {
+        level: prior_needs(config.prior(level), dtype, device=device, int8_weights=int8_weights)
+        for level in levels
+    }
+    with torch.device("meta"):
+        codec_bytes = _num_bytes(JukeboxVQVAE(config.vqvae))
+    passes = [_pass_bytes(config.prior(level)) for level in levels]
+    # A piece of sound is decoded beside the engine.
+    working = max(passes, default=0) + _decoding_bytes(config.vqvae)
+    if device != HOST:
+        # Pieces are longer there, and libraries keep some for themselves.
+        working = min(4 * working + WORKING_BYTES // 4, WORKING_BYTES)
+    return ModelNeeds(
+        priors=priors,
+        codec_bytes=codec_bytes,
+        working_bytes=working,
+    )
+
+
+def _num_bytes(module: nn.Module) -> int:
+    return sum(tensor.nbytes for tensor in module.state_dict().values())
+
+
+def _decoding_bytes(config: JukeboxVQVAEConfig) -> int:
+    """What decoding the largest piece of sound takes on a CPU, in float32."""
+    sizes = []
+    for level in Level:
+        piece = near_chunk_tokens(config, level) + 2 * decoder_reach_tokens(config, level)
+        channels = config.width * config.width_multipliers[level]
+        sizes.append(4 * piece * config.samples_per_token[level] * channels)
+    return _ACTIVATIONS * max(sizes)
+
+
+def _pass_bytes(config: JukeboxPriorConfig) -> int:
+    """What one layer holds while a whole window runs through it at once, in float32.
+
+    As when a backend is proven against the reference, and when lyrics are aligned.
+    """
+    stack = config.transformer
+    numbers = 4 * stack.width + 4 * stack.attention_width + 3 * stack.mlp_width
+    return 4 * stack.context_tokens * numbers
+
+
 def free_memory_bytes(device: torch.device) -> int | None:
-    """What can still be allocated on `device`; None for the CPU, whose memory is the host's."""
+    """What can still be allocated on `device`; None for the CPU, see `host_memory.py`."""
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0] + unused)
@@ -77,10 +150,10 @@ class PlacedPriors(Mapping[Level, JukeboxPrior]):
     """The priors of a model; asking for one loads it if need be and makes it ready on the device.
 
     With `ONE_AT_A_TIME`, whoever asks for a level must have done with the others: their weights
-    leave the device then.
+    leave the device then. On a CPU they have nowhere to go, and are loaded again when asked for.
 
     Args:
-        load: called once for each level, when it is first asked for.
+        load: called for each level that is asked for and not there.
         device: where they are used.
         placement: see `decide_placement`.
     """
@@ -93,6 +166,9 @@ class PlacedPriors(Mapping[Level, JukeboxPrior]):
         self._offloaded: set[Level] = set()
 
     def __getitem__(self, level: Level) -> JukeboxPrior:
+        if self.placement is Placement.ONE_AT_A_TIME and self.device == HOST:
+            self._drop_others(level)
+            return self.loaded(level)
         prior = self.loaded(level)
         if self.placement is Placement.ONE_AT_A_TIME:
             for other in [each for each in self._at_home if each is not level]:
@@ -118,6 +194,18 @@ class PlacedPriors(Mapping[Level, JukeboxPrior]):
             home = home_device(self.placement, self.device)
             self._priors[level] = self._load(level, home)
         return self._priors[level]
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory of the weights that are loaded now, wherever they are."""
+        return sum(_num_bytes(prior) for prior in self._priors.copy().values())
+
+    def _drop_others(self, level: Level) -> None:
+        others = [each for each in self._priors if each is not level]
+        for other in others:
+            del self._priors[other]
+        if others:
+            gc.collect()
 
     def to_host(self) -> None:
         """Give the device free and have whole weights again, e.g. to save them."""

@@ -1,9 +1,11 @@
 """Models, health, the page at /docs."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from jobs.record.job import Stage
-from jobs.store import WorkerInfo
+from jobs.store import ModelInMemory, WorkerInfo
 from tests.api.conftest import Service, assert_problem, serving, song
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
@@ -85,3 +87,40 @@ async def test_the_system_shows_workers_and_counts(service: Service):
     assert system["workers"][0]["name"] == "one"
     assert 0 < system["disk"]["free_bytes"] < system["disk"]["total_bytes"]
     assert system["workers"][0]["stages"] == ["top", "render"]
+    assert system["workers"][0]["loaded_models"] == []
+
+
+def announce(service: Service, name: str, stages: tuple[Stage, ...], **facts: object) -> None:
+    service.store.announce_worker(
+        WorkerInfo(
+            name=name,
+            device="cpu",
+            models=("tiny",),
+            stages=stages,
+            seen_at=datetime.now(UTC),
+            **facts,
+        ),
+        ttl_sec=60,
+    )
+
+
+async def test_a_model_that_no_worker_can_hold_is_refused_with_a_sentence(service: Service):
+    sentence = "the model tiny is too large here: it takes at least 9.0 GB of memory"
+    announce(service, "render", (Stage.RENDER,))
+    await service.post()
+    announce(service, "small", tuple(Stage), too_large={"tiny": sentence})
+    response = await service.client.post("/jobs", json=song())
+    problem = assert_problem(response, 409, "model_too_large")
+    assert sentence in problem["detail"]
+    assert (await service.client.get("/jobs")).json()["data"][1:] == []
+    system = (await service.client.get("/system")).json()
+    assert system["workers"][1]["too_large"] == {"tiny": sentence}
+    # A worker for the upper levels alone does not help a job of all.
+    announce(service, "top", (Stage.TOP,))
+    assert (await service.client.post("/jobs", json=song())).status_code == 409
+    held = ModelInMemory(name="tiny", memory_bytes=7, idle_since=datetime.now(UTC))
+    announce(service, "large", tuple(Stage), loaded_models=(held,))
+    await service.post()
+    system = (await service.client.get("/system")).json()
+    (loaded,) = system["workers"][0]["loaded_models"]
+    assert (loaded["name"], loaded["memory_bytes"]) == ("tiny", 7)

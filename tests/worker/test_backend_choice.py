@@ -13,7 +13,7 @@ from jobs.setting_groups import InvalidSettings
 from jukebox_core.backends.choose import AUTO, Target
 from jukebox_core.config import Weights
 from jukebox_core.models.catalog import BUNDLED_MODELS, read_card
-from jukebox_core.models.placed_priors import decide_placement, prior_needs
+from jukebox_core.models.placed_priors import model_needs, prior_needs
 from jukebox_core.models.released import released_config
 from jukebox_core.units import Level
 from tests.backends.test_choose import scaled
@@ -286,11 +286,11 @@ def test_int8_weights_are_planned_for_when_a_worker_places_a_model(models_dir, m
     """A worker asks for the room that int8 priors take, and loads such."""
     asked = []
 
-    def decide(config, **options):
+    def needs_of(config, **options):
         asked.append(options["int8_weights"])
-        return decide_placement(config, **options)
+        return model_needs(config, **options)
 
-    monkeypatch.setattr("worker.app.decide_placement", decide)
+    monkeypatch.setattr("worker.device.memory.model_needs", needs_of)
     for weights in ("full", "int8"):
         settings = WorkerSettings(
             redis_url="redis://nowhere", models_dir=models_dir, device="cpu", weights=weights

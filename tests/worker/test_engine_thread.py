@@ -49,7 +49,7 @@ def top_window(catalog, name, **wanted):
     """The first window of a job, as sequences; and the job."""
     job = make_job(catalog, levels=("top",), **wanted)
     card = catalog.get("tiny")
-    song = JobSong.from_job(job, card.config, card.tokenizer, "torch")
+    song = JobSong.from_job(job, card.config, card.tokenizer, "torch", card.weights)
     run = SongRun(song.inputs(name))
     run.open(Level.TOP)
     (window,) = run.begin(Level.TOP)

@@ -17,6 +17,7 @@ from worker.device.models import LoadedModel, ModelShelf
 
 log = logging.getLogger(__name__)
 
+_LOOK_AGAIN_SEC = 0.05
 Slices = Callable[[LoadedModel], Iterator[Tensor]]
 """Work on a model in pieces short enough for songs to wait for one of them."""
 
@@ -120,6 +121,7 @@ class SlicedWork(Pending):
         """Do one slice; False after the last."""
         if self.level is not None:
             # On a small device songs may have taken its place since the slice before.
+            model.engine.make_way_for(self.level)
             model.priors[self.level]
         if self._running is None:
             self._running = self._make(model)
@@ -183,6 +185,7 @@ class EngineThread(threading.Thread):
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._drawings: dict[str, Drawing] = {}
         self._slices: list[SlicedWork] = []
+        self._beside: list[SlicedWork] = []
         self._second = SecondThread()
         self._stopped = False
 
@@ -230,16 +233,16 @@ class EngineThread(threading.Thread):
     def run(self) -> None:
         """Until `stop`, or until the device is broken.
 
-        A turn is all commands, one step of everything that has work, and one slice.
+        A turn is all commands, one step of everything that has work, and one slice. Between turns
+        models leave that nothing was generated with for long.
         """
         self._second.start()
         try:
             while not self._stopped:
                 self._take_commands()
-                for name, model in self._shelf.loaded():
-                    if model.engine.has_work:
-                        self._step(name, model)
+                self._step_all()
                 self._advance_slices()
+                self._unload_idle()
         except Exception:
             log.critical("the engine thread cannot go on", exc_info=True)
             self._on_broken()
@@ -247,6 +250,12 @@ class EngineThread(threading.Thread):
             self._second.stop()
             # The process may end as soon as this thread has: no other may compute then.
             self._second.join()
+
+    def _step_all(self) -> None:
+        """A method of its own: a variable of `run` would keep a model that is unloaded."""
+        for name, model in self._shelf.loaded():
+            if model.engine.has_work:
+                self._step(name, model)
 
     def _advance_slices(self) -> None:
         """One slice: works take turns, or many of them would keep the songs waiting together."""
@@ -257,9 +266,24 @@ class EngineThread(threading.Thread):
 
     def _take_commands(self) -> None:
         while not self._stopped:
-            if (self._drawings or self._slices) and self._inbox.empty():
+            is_busy = bool(self._drawings or self._slices)
+            if is_busy and self._inbox.empty():
                 return
-            self._inbox.get()()
+            try:
+                command = self._inbox.get(timeout=None if is_busy else self._patience_sec())
+            except queue.Empty:
+                return
+            command()
+
+    def _patience_sec(self) -> float | None:
+        """How long to wait for a command: models in use beside are looked at again, later."""
+        due_sec = self._shelf.next_unload_sec()
+        return None if due_sec is None else max(due_sec, _LOOK_AGAIN_SEC)
+
+    def _unload_idle(self) -> None:
+        self._beside = [work for work in self._beside if not (work.has_ended or work.is_dropped)]
+        works = (*self._slices, *self._beside)
+        self._shelf.unload_idle(busy={work.model for work in works})
 
     def _begin(self, drawing: Drawing) -> None:
         try:
@@ -297,6 +321,7 @@ class EngineThread(threading.Thread):
             work.fail(error)
             return
         if may_be_beside:
+            self._beside.append(work)
             self._second.put(work, model)
         else:
             self._slices.append(work)

@@ -5,17 +5,21 @@ import threading
 import time
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import torch
 
 from jobs.setting_groups import InvalidSettings
+from jobs.store import ModelInMemory
 from jukebox_core.backends.graphs.cuda_graphs import capturer_maker
 from jukebox_core.backends.graphs.graph_plan import GraphWish
+from jukebox_core.backends.memory import return_free_memory
 from jukebox_core.checkpoints import load_prior_of, load_vqvae_of
 from jukebox_core.config import Weights
 from jukebox_core.engine import Engine
+from jukebox_core.models.memory_plan import ModelTooLarge
 from jukebox_core.models.placed_priors import PlacedPriors
 from jukebox_core.models.placement import Placement
 from jukebox_core.prior import JukeboxPrior
@@ -85,7 +89,7 @@ class LoadedModel:
         *,
         device: torch.device,
         dtype: torch.dtype,
-        max_rows: int,
+        max_rows: int | Mapping[Level, int],
         placement: Placement = Placement.RESIDENT,
         weights: Weights | str = Weights.FULL,
         on_loaded: Callable[[float], None] = lambda _seconds: None,
@@ -94,7 +98,11 @@ class LoadedModel:
         native_threads: int | None = None,
         fetch: Callable[[Path, str], None] = lambda _directory, _part: None,
         product_threads: int = 1,
+        planned_bytes: int = 0,
+        free_bytes: Callable[[], int | None] = lambda: None,
     ) -> None:
+        """`planned_bytes` are what it may take at most; see `Engine` for the others."""
+        self.planned_bytes = planned_bytes
         self._fetch = fetch
         self._directory, self._device, self._dtype = directory, device, dtype
         self._weights, self._on_loaded = Weights(weights), on_loaded
@@ -110,6 +118,7 @@ class LoadedModel:
             deterministic=deterministic,
             one_level_at_a_time=placement is Placement.ONE_AT_A_TIME,
             num_threads=native_threads,
+            free_bytes=free_bytes,
             make_capturer=capturer_maker(
                 device, graphs, weights_stay=placement is not Placement.OFFLOADED
             ),
@@ -119,6 +128,14 @@ class LoadedModel:
     def keeps_all_priors(self) -> bool:
         """Every prior stays on the device once it is there."""
         return self.priors.placement is Placement.RESIDENT
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory of its weights that are loaded, and of the windows that run."""
+        vqvae = self._vqvae
+        codec = [] if vqvae is None else list(vqvae.state_dict().values())
+        codec_bytes = sum(int(tensor.nbytes) for tensor in codec)
+        return codec_bytes + self.priors.num_bytes + self.engine.cache_bytes
 
     @property
     def vqvae(self) -> JukeboxVQVAE:
@@ -151,24 +168,53 @@ class LoadedModel:
 class ModelShelf:
     """The models used last, at most `max_models` of them; the least lately used leaves first.
 
-    A model with work in its engine stays, even if that makes one too many.
+    A model with work in its engine stays, even if that makes one too many. One without work leaves
+    when it was not used for `idle_unload_sec`; 0 lets it stay.
+
+    Args:
+        load: gives a model that is not here.
+        max_models: see above.
+        idle_unload_sec: see above.
+        clock: seconds.
     """
 
-    def __init__(self, load: Callable[[str], LoadedModel], *, max_models: int) -> None:
+    def __init__(
+        self,
+        load: Callable[[str], LoadedModel],
+        *,
+        max_models: int,
+        idle_unload_sec: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._load, self._max_models = load, max_models
+        self._idle_unload_sec, self._clock = idle_unload_sec, clock
         self._models: OrderedDict[str, LoadedModel] = OrderedDict()
+        self._used_at: dict[str, float] = {}
 
     def get(self, name: str) -> LoadedModel:
         """The model called `name`, loaded if need be.
 
         Raises:
-            JukeboxError: there is no such model, or its files are broken.
+            JukeboxError: there is no such model, it is too large, or its files are broken.
         """
         if name not in self._models:
             self._make_room()
-            self._models[name] = self._load(name)
+            self._models[name] = self._loaded(name)
         self._models.move_to_end(name)
+        self._used_at[name] = self._clock()
         return self._models[name]
+
+    def _loaded(self, name: str) -> LoadedModel:
+        """In the place of those that are idle, if it does not fit beside them."""
+        while True:
+            try:
+                return self._load(name)
+            except ModelTooLarge:
+                idle = next((each for each, m in self.loaded() if not m.engine.has_work), None)
+                if idle is None:
+                    raise
+                log.info("model forgotten", extra={"model": idle})
+                self.forget(idle)
 
     def peek(self, name: str) -> LoadedModel | None:
         """The model called `name` if it is in memory."""
@@ -178,11 +224,47 @@ class ModelShelf:
         """Names and models in memory."""
         return list(self._models.items())
 
+    def in_memory(self) -> tuple[ModelInMemory, ...]:
+        """What is known of the models in memory; also asked for by other threads."""
+        now = datetime.now(UTC)
+        return tuple(
+            ModelInMemory(
+                name=name,
+                memory_bytes=model.num_bytes,
+                idle_since=None if model.engine.has_work else now - self._idle_for(name),
+            )
+            for name, model in self._models.copy().items()
+        )
+
+    def _idle_for(self, name: str) -> timedelta:
+        return timedelta(seconds=max(self._clock() - self._used_at.get(name, self._clock()), 0.0))
+
     def forget(self, name: str) -> None:
         """Drop a model, e.g. because its engine broke; the next `get` loads it anew."""
-        self._models.pop(name, None)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        model = self._models.pop(name, None)
+        self._used_at.pop(name, None)
+        if model is not None:
+            device = model.device
+            del model
+            return_free_memory(device)
+
+    def unload_idle(self, busy: Collection[str] = ()) -> None:
+        """Forget the models that have been idle for too long; those of `busy` are in use."""
+        if not self._idle_unload_sec:
+            return
+        for name, model in self.loaded():
+            if model.engine.has_work or name in busy:
+                self._used_at[name] = self._clock()
+            elif self._clock() - self._used_at[name] >= self._idle_unload_sec:
+                log.info("idle model unloaded", extra={"model": name})
+                del model
+                self.forget(name)
+
+    def next_unload_sec(self) -> float | None:
+        """Seconds until `unload_idle` may have something to do; None if it never will."""
+        if not self._idle_unload_sec or not self._used_at:
+            return None
+        return max(min(self._used_at.values()) + self._idle_unload_sec - self._clock(), 0.0)
 
     def _make_room(self) -> None:
         idle = [name for name, model in self._models.items() if not model.engine.has_work]

@@ -15,9 +15,11 @@ from jukebox_core.errors import (
     ModelNotFound,
     SongError,
 )
+from jukebox_core.models.memory_plan import ModelTooLarge
 
 _CODES: tuple[tuple[type[Exception], FailureCode, bool], ...] = (
     (ModelNotFound, FailureCode.MODEL_NOT_FOUND, True),
+    (ModelTooLarge, FailureCode.MODEL_TOO_LARGE, True),
     (SongError, FailureCode.INVALID_SONG, False),
     (LabelError, FailureCode.INVALID_LABELS, False),
     (ConfigError, FailureCode.BROKEN_MODEL, False),

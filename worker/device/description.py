@@ -1,0 +1,45 @@
+"""What a worker tells the fleet about itself."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from jobs.record.job import Stage
+from jobs.store import WorkerInfo
+from jukebox_core.errors import JukeboxError
+from jukebox_core.models.catalog import ModelCatalog
+from jukebox_core.models.memory_plan import ModelTooLarge
+from worker.device.memory import WorkerMemory
+from worker.device.models import ModelShelf
+from worker.health import describe_worker
+
+
+def worker_description(
+    name: str,
+    device: str,
+    stages: tuple[Stage, ...],
+    *,
+    catalog: ModelCatalog,
+    memory: WorkerMemory,
+    shelf: ModelShelf,
+) -> Callable[[], WorkerInfo]:
+    """Describes this worker as it is when asked: what `GET /system` shows of it."""
+
+    def describe() -> WorkerInfo:
+        names = catalog.names()
+        sizes: dict[str, int] = {}
+        too_large: dict[str, str] = {}
+        for model in names:
+            try:
+                sizes[model] = memory.plan(catalog.get(model)).total_bytes
+            except ModelTooLarge as error:
+                too_large[model] = str(error)
+            except JukeboxError:  # `GET /models` says what is wrong with it
+                continue
+        return replace(
+            describe_worker(name, device, lambda: names, stages),
+            model_memory=sizes,
+            too_large=too_large,
+            loaded_models=shelf.in_memory(),
+        )
+
+    return describe

@@ -1,0 +1,103 @@
+"""What this worker can hold: a plan for each model, made before anything of it is loaded."""
+
+from collections.abc import Callable, Collection
+
+import torch
+
+from jukebox_core.models.catalog import ModelCard
+from jukebox_core.models.host_memory import free_host_bytes
+from jukebox_core.models.memory_plan import (
+    MemoryKind,
+    MemoryPlan,
+    ModelNeeds,
+    ModelTooLarge,
+    plan_memory,
+)
+from jukebox_core.models.placed_priors import free_memory_bytes, model_needs
+from jukebox_core.units import Level
+
+
+def free_bytes_of(device: torch.device) -> Callable[[], int | None]:
+    """Tells what may still be taken on `device`: for a CPU, of the host or the container."""
+    return free_host_bytes if device.type == "cpu" else lambda: free_memory_bytes(device)
+
+
+class WorkerMemory:
+    """Plans models for the memory of this worker.
+
+    Args:
+        device: where the priors are computed.
+        dtype: that of their stacks.
+        has_int8_weights: whether a model's weights are kept as int8 here.
+        levels: that are generated here.
+        max_rows: windows of a level side by side, at most.
+        placement: of the weights, or `auto`.
+        free_bytes: what may still be taken. Asked at once, while nothing is loaded.
+    """
+
+    def __init__(
+        self,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        has_int8_weights: Callable[[ModelCard], bool],
+        levels: Collection[Level],
+        max_rows: int,
+        placement: str,
+        free_bytes: Callable[[], int | None],
+    ) -> None:
+        self._device, self._dtype = device, dtype
+        self._has_int8_weights, self._levels = has_int8_weights, levels
+        self._max_rows, self._placement = max_rows, placement
+        self.free_bytes = free_bytes
+        self._free_at_start = free_bytes()
+        self._needs: dict[str, tuple[ModelCard, ModelNeeds]] = {}
+
+    @property
+    def kind(self) -> MemoryKind:
+        """Whose memory it is."""
+        return MemoryKind.HOST if self._device.type == "cpu" else MemoryKind.DEVICE
+
+    def plan(self, card: ModelCard) -> MemoryPlan:
+        """How a model fits into this worker while no other is loaded.
+
+        Raises:
+            ModelTooLarge: it does not.
+        """
+        return self._plan(card, self._free_at_start)
+
+    def plan_beside(self, card: ModelCard, planned_bytes: int) -> MemoryPlan:
+        """How a model fits now, beside others that may take `planned_bytes` together.
+
+        Raises:
+            ModelTooLarge: it does not.
+        """
+        known = [self.free_bytes()]
+        if self._free_at_start is not None:
+            known.append(self._free_at_start - planned_bytes)
+        return self._plan(card, min((each for each in known if each is not None), default=None))
+
+    def _plan(self, card: ModelCard, free_bytes: int | None) -> MemoryPlan:
+        try:
+            return plan_memory(
+                self._needs_of(card),
+                free_bytes=free_bytes,
+                max_rows=self._max_rows,
+                kind=self.kind,
+                wanted=self._placement,
+            )
+        except ModelTooLarge as error:
+            raise ModelTooLarge(f"the model {card.name} is too large here: {error}") from error
+
+    def _needs_of(self, card: ModelCard) -> ModelNeeds:
+        known = self._needs.get(card.name)
+        if known is None or known[0] is not card:
+            needs = model_needs(
+                card.config,
+                device=self._device,
+                dtype=self._dtype,
+                int8_weights=self._has_int8_weights(card),
+                levels=self._levels,
+            )
+            known = self._needs[card.name] = (card, needs)
+        return known[1]
