@@ -166,13 +166,18 @@ class BucketDocuments(Documents):
             threading.Thread(target=self._watch, name="documents", daemon=True).start()
 
     def _watch(self) -> None:
+        was_away = False
         while True:
             time.sleep(LOOK_SEC)
-            for name in [*self._watched]:
-                try:
+            try:
+                for name in [*self._watched]:
                     self._watched[name] = self._fetch(name)
-                except BucketError as error:
-                    log.warning("%s may be out of date: %s", name, error)
+            except BucketError as error:
+                if not was_away:
+                    log.warning("keys and secrets may be out of date: %s", error)
+                was_away = True
+                continue
+            was_away = False
 
     def _fetch(self, name: str) -> tuple[bytes, StoredObject] | None:
         with suppress(FileNotFoundError):
