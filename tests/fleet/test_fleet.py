@@ -17,6 +17,9 @@ pytestmark = [pytest.mark.fleet, pytest.mark.redis]
 
 SONG_SEC = 12.0
 END_SEC = 120.0
+UNTOLD_WINDOWS = MAX_WAITING + 2
+"""Drawn and not on record when a worker is gone: those that wait to be kept, and those that two
+levels were being drawn in."""
 
 
 class Client:
@@ -103,6 +106,37 @@ def test_a_machine_is_cut_off_in_mid_level_and_comes_back(
     note(recovery_sec=round(recovery_sec, 2))
 
 
+def test_another_machine_goes_on_with_the_songs_of_one_that_is_cut_off(
+    fleet, one_machine, tmp_path, note
+):
+    jobs = {11: fleet.post(11, SONG_SEC)}
+    client = Client(fleet, jobs[11])
+    fleet.wait_kept(jobs[11], "bottom")
+    lost = fleet.machines["middle"]
+    lost.cut_off()
+    cut_at = time.monotonic()
+    known = len(fleet.record(jobs[11]).codes)
+    fleet.add_machine("spare")
+    worker = fleet.start_worker("spare", fleet.workers["middle"])
+    try:
+        wait_for(
+            lambda: len(fleet.record(jobs[11]).codes) > known, timeout_sec=90.0, what="a window"
+        )
+        note(recovery_sec=round(time.monotonic() - cut_at, 2))
+        # What the other had drawn and could not tell anybody of is drawn again.
+        assert_same_songs(fleet, one_machine, jobs, tmp_path, again=UNTOLD_WINDOWS)
+        assert client.leave() == pytest.approx(SONG_SEC, abs=0.01)
+    finally:
+        lost.reconnect()
+        worker.end()
+    ended = fleet.record(jobs[11])
+    assert ended.attempt == 2, "a crash, as far as anybody could tell"
+    # The machine that is back sings, and leaves alone what is not its any more.
+    jobs[1] = fleet.post(1, SONG_SEC)
+    assert_same_songs(fleet, one_machine, jobs, tmp_path, again=UNTOLD_WINDOWS)
+    assert fleet.record(jobs[11]) == ended
+
+
 def test_the_cable_of_the_machine_with_records_and_files_is_pulled(
     fleet, one_machine, tmp_path, note
 ):
@@ -179,7 +213,7 @@ def test_a_worker_that_does_not_end_in_its_grace_is_killed(fleet, one_machine, t
     )
     note(recovery_sec=round(time.monotonic() - killed_at, 2))
     # A window was on its way to the record, and others were drawn behind it.
-    assert_same_songs(fleet, one_machine, jobs, tmp_path, again=MAX_WAITING + 1)
+    assert_same_songs(fleet, one_machine, jobs, tmp_path, again=UNTOLD_WINDOWS)
     assert client.leave() == pytest.approx(SONG_SEC, abs=0.01)
 
 
