@@ -11,6 +11,7 @@ from jobs.files.assets import Assets
 from jobs.files.cleanup import remove_leftovers
 from jobs.store import JobStore
 from jobs.store.older_records import OlderRecordsWalk
+from jobs.store.sweeps import BATCH_SIZE
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +49,7 @@ class Sweeper(threading.Thread):
             # Also where it fails: what is away now is not asked again at once.
             pause_sec = self._every_sec
             try:
-                self.sweep()
-                if self._older.is_behind:
+                if self.sweep():
                     pause_sec = 0.0
             except (StoreUnavailable, OSError) as error:
                 log.warning("cannot sweep now: %s", error)
@@ -60,30 +60,40 @@ class Sweeper(threading.Thread):
         """End after the present look."""
         self._stopping.set()
 
-    def sweep(self) -> None:
-        """One look. Raises StoreUnavailable; OSError when assets cannot be looked at."""
+    def sweep(self) -> bool:
+        """One look; True when there is more to do than one look takes on.
+
+        Raises StoreUnavailable; OSError when assets cannot be looked at.
+        """
         store = self._store
         self._older.step()
-        self._end("deadline exceeded", store.overdue(), store.end_overdue)
-        self._end("codes expired", store.expired_codes(), store.expire_codes)
-        self._end("expired", store.expired(), store.expire)
-        for job_id, seen in store.untidy():
-            self._tidy(job_id, seen)
+        numbers_done = [
+            self._end("deadline exceeded", store.overdue(), store.end_overdue),
+            self._end("codes expired", store.expired_codes(), store.expire_codes),
+            self._end("expired", store.expired(), store.expire),
+            sum(self._tidy(job_id, seen) for job_id, seen in store.untidy()),
+        ]
         self._sweep_assets()
+        # What could not be done is looked at again after a pause.
+        return self._older.is_behind or max(numbers_done) >= BATCH_SIZE
 
-    def _end(self, what: str, job_ids: list[str], end: Callable[[str], bool]) -> None:
-        for job_id in job_ids:
-            if end(job_id):
-                log.info(what, extra={"job_id": job_id})
+    def _end(self, what: str, job_ids: list[str], end: Callable[[str], bool]) -> int:
+        """Returns how many were ended."""
+        ended = [job_id for job_id in job_ids if end(job_id)]
+        for job_id in ended:
+            log.info(what, extra={"job_id": job_id})
+        return len(ended)
 
-    def _tidy(self, job_id: str, seen: str) -> None:
+    def _tidy(self, job_id: str, seen: str) -> bool:
+        """Whether the files are as they should be now."""
         try:
             remove_leftovers(self._store, self._artifacts, job_id)
         except (OSError, RecordUnreadable) as error:
             log.warning("files stay for now: %s", error, extra={"job_id": job_id})
             self._store.tidy_later(job_id, seen)
-            return
+            return False
         self._store.tidied(job_id, seen)
+        return True
 
     def _sweep_assets(self) -> None:
         now = time.monotonic()

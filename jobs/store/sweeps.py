@@ -10,7 +10,7 @@ from jobs.store.scripts import (
 )
 from jobs.store.types import DueJob
 
-_BATCH = 100
+BATCH_SIZE = 100
 
 
 class Sweeps(ScriptRunner):
@@ -65,7 +65,7 @@ class Sweeps(ScriptRunner):
 
     def untidy(self) -> list[tuple[str, str]]:
         """Some jobs, there or forgotten, with files to look at; each with a word for `tidied`."""
-        flat = self._run("past", "", "untidy", _BATCH)
+        flat = self._run("past", "", "untidy", BATCH_SIZE)
         return list(zip(flat[::2], flat[1::2], strict=True))
 
     def tidied(self, job_id: str, seen: str = "") -> None:
@@ -77,4 +77,4 @@ class Sweeps(ScriptRunner):
         self._run("tidy_later", job_id, seen)
 
     def _past(self, index: str) -> list[str]:
-        return list(self._run("past", "", index, _BATCH)[::2])
+        return list(self._run("past", "", index, BATCH_SIZE)[::2])

@@ -86,6 +86,21 @@ def test_expired_codes_go_and_the_sound_stays(store, artifacts, sweeper, clock):
     assert store.get(job.id).outputs == job.outputs
 
 
+def test_a_sweeper_says_when_more_has_expired_than_one_look_takes_on(
+    store, sweeper, clock, monkeypatch
+):
+    monkeypatch.setattr("jobs.store.sweeps.BATCH_SIZE", 3)
+    monkeypatch.setattr("jobs.files.sweeper.BATCH_SIZE", 3)
+    for _ in range(7):
+        job = store.create(replace(new_job(levels=("top",)), kept_sec=SHORT_SEC))
+        store.request_cancel(job.id)
+    while sweeper.sweep():
+        pass  # records of older releases are looked for first
+    pass_time(clock)
+    assert [sweeper.sweep() for _ in range(3)] == [True, True, False]
+    assert store.list_jobs().jobs == ()
+
+
 def test_what_one_sweeper_forgot_and_could_not_remove_the_next_one_removes(
     store, artifacts, sweeper, clock
 ):
