@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Annotated
@@ -22,6 +22,7 @@ from api.views.schemas import EXAMPLE_ID, JobView
 from api.views.views import eta_sec, job_view
 from api.web.callers import Caller, CallerDep, Proof
 from api.web.errors import ApiError
+from api.web.made_once import MadeOnce
 from api.web.proxy import root_path
 from api.web.streams import Streams
 from api.web.uploads import Uploads
@@ -41,6 +42,9 @@ from jukebox_core.labels import JukeboxTokenizer, LyricAlphabet
 from jukebox_core.models.catalog import ModelCatalog
 
 _log = logging.getLogger(__name__)
+
+_MAX_SHOWN_EVENTS = 256
+"""Changes of jobs, some 5 kB each, that are kept for those who hear of them a little later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +69,12 @@ class Services:
     withdrawals: Withdrawals
     streams: Streams
     feed: JobFeed
+    snapshots: MadeOnce[tuple[Job, str]] = field(
+        default_factory=lambda: MadeOnce(_MAX_SHOWN_EVENTS)
+    )
+    shown_events: MadeOnce[tuple[Job, Mapping[str, bytes]]] = field(
+        default_factory=lambda: MadeOnce(_MAX_SHOWN_EVENTS)
+    )
     metrics: ApiMetrics
     stopping: asyncio.Event
 
@@ -90,7 +100,7 @@ def check_data_folder(services: "Services") -> None:
         ) from error
 
 
-def services_of(request: Request) -> Services:
+async def services_of(request: Request) -> Services:
     """The parts of the application that serves this request."""
     services: Services = request.app.state.services
     return services
@@ -149,7 +159,7 @@ JobIdInTrash = Annotated[str, Depends(checked_id_in_trash)]
 class JobReader:
     """Reads jobs and shows them as this request's client should see them."""
 
-    def __init__(self, services: ServicesDep, request: Request, caller: CallerDep) -> None:
+    def __init__(self, services: Services, request: Request, caller: Caller) -> None:
         self._store, self._catalog, self._caller = services.store, services.catalog, caller
         self._tokenizers: dict[str, JukeboxTokenizer | None] = {}
         self._rates: dict[str, Mapping[Stage, float]] = {}
@@ -160,6 +170,15 @@ class JobReader:
     def view(self, job: Job) -> JobView:
         """A record with its place in the queue and its likely end. Blocking."""
         position = None if job.is_terminal else self._store.queue_position(job.id)
+        return self._view(job, position)
+
+    def views(self, jobs: Sequence[Job]) -> list[JobView]:
+        """The same of a page of jobs, whose places are asked for at once. Blocking."""
+        waiting = [job.id for job in jobs if not job.is_terminal]
+        positions = dict(zip(waiting, self._store.queue_positions(waiting), strict=True))
+        return [self._view(job, positions.get(job.id)) for job in jobs]
+
+    def _view(self, job: Job, position: int | None) -> JobView:
         rates = {} if job.is_terminal else self._rates_of(job.request.model)
         return job_view(
             job,
@@ -236,4 +255,9 @@ def _tokenizer_of(catalog: ModelCatalog, model: str) -> JukeboxTokenizer | None:
         return None
 
 
-JobReaderDep = Annotated[JobReader, Depends()]
+async def job_reader(services: ServicesDep, request: Request, caller: CallerDep) -> JobReader:
+    """A reader for this request. Made on the event loop: a thread costs more than making it."""
+    return JobReader(services, request, caller)
+
+
+JobReaderDep = Annotated[JobReader, Depends(job_reader)]

@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from collections import OrderedDict, defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterator
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from api.web.made_once import MadeOnce
 from jobs.errors import StoreUnavailable
 from jobs.store import FeedEvent, JobWatcher, event_order
 
@@ -14,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 MAX_PENDING = 100
 """Events that wait in memory for a slow client; more is read from the store again."""
-_MAX_TEXTS = 128
+_MAX_MADE = 128
 _WAIT_SEC = 15.0
 
 
@@ -67,7 +68,8 @@ class JobFeed:
     def __init__(self, watcher: JobWatcher, stopping: asyncio.Event) -> None:
         self._watcher, self._stopping = watcher, stopping
         self._followers: defaultdict[str | None, set[Follower]] = defaultdict(set)
-        self._texts: OrderedDict[Hashable, asyncio.Task[str]] = OrderedDict()
+        self.made: MadeOnce[bytes] = MadeOnce(_MAX_MADE)
+        """Of events, as clients of one audience get them."""
         self._position = ""
         self._reading: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
@@ -107,8 +109,8 @@ class JobFeed:
             if not self._followers[owner]:
                 del self._followers[owner]
 
-    async def next_events(self, follower: Follower) -> AsyncIterator[FeedEvent]:
-        """What comes next for a client, as far as it is there; waits for the first.
+    async def next_events(self, follower: Follower) -> AsyncIterator[FeedEvent | None]:
+        """What comes next for a client, as far as it is there; None when nothing comes for a while.
 
         Raises:
             PastNotKept: the client has missed something; from now on it goes on with the present.
@@ -124,8 +126,8 @@ class JobFeed:
                 if follower.sees(event):
                     follower.position = event.id
                     yield event
-            if not follower.is_behind:
-                await self._wait(follower)
+            if not follower.is_behind and not await self._wait(follower):
+                yield None
 
     async def _missed(self, follower: Follower) -> AsyncIterator[FeedEvent]:
         """From the store. What happens meanwhile waits in memory, and is told apart by its id."""
@@ -140,26 +142,18 @@ class JobFeed:
                     yield event
             follower.position, has_more = page.position, page.has_more
 
-    async def _wait(self, follower: Follower) -> None:
-        while not follower.pending and not follower.is_behind:
-            follower.woken.clear()
-            if self._stopping.is_set() or self._reading is None or self._reading.done():
-                raise FeedEnded
-            await follower.woken.wait()
-
-    async def text(self, key: Hashable, make: Callable[[], Coroutine[None, None, str]]) -> str:
-        """What `make` gives, made once for all clients who ask by the same key at about a time."""
-        if key not in self._texts:
-            task = self._texts[key] = asyncio.create_task(make())
-            task.add_done_callback(lambda done: self._forget_failure(key, done))
-            while len(self._texts) > _MAX_TEXTS:
-                self._texts.popitem(last=False)
-        # One client that leaves must not take the answer from the others.
-        return await asyncio.shield(self._texts[key])
-
-    def _forget_failure(self, key: Hashable, task: asyncio.Task[str]) -> None:
-        if task.cancelled() or task.exception() is not None:
-            self._texts.pop(key, None)
+    async def _wait(self, follower: Follower) -> bool:
+        """Until there is something for a client; False when there is nothing for too long."""
+        try:
+            async with asyncio.timeout(_WAIT_SEC):
+                while not follower.pending and not follower.is_behind:
+                    follower.woken.clear()
+                    if self._stopping.is_set() or self._reading is None or self._reading.done():
+                        raise FeedEnded
+                    await follower.woken.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def _read(self) -> None:
         stop = asyncio.create_task(self._stopping.wait())

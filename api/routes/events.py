@@ -1,13 +1,15 @@
 """The progress of a job as server-sent events."""
 
+import asyncio
+import json
 import re
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.exceptions import HTTPException
 
 from api.dependencies import (
@@ -20,7 +22,7 @@ from api.dependencies import (
 )
 from api.views.event_schemas import JOB_EVENTS, event_stream
 from api.views.openapi import problems
-from api.views.schemas import JobView
+from api.web.event_stream import SIGN_OF_LIFE, EventStream, event_bytes
 from api.web.waiting import ServiceStopping, next_events
 from jobs.errors import JobNotFound, RecordUnreadable, StoreUnavailable
 from jobs.record.job import TERMINAL_STATUSES, Job
@@ -31,6 +33,9 @@ router = APIRouter(tags=["jobs"])
 _EVENT_ID = re.compile(r"\d{1,19}-\d{1,19}", re.ASCII)
 _WAIT_SEC = 15.0
 """How long to wait for events before looking at the record again, in case an event was lost."""
+_SNAPSHOT_SEC = 1.0
+_SHARED_SEC = 60.0
+"""For so long clients are given the same view of a job: its signed URLs must be fresh."""
 _RECONNECT_MS = 2000
 
 
@@ -39,7 +44,7 @@ class Subscription:
     """Where a client's stream begins: after which event, and how the job was just then."""
 
     job: Job
-    view: JobView
+    snapshot: str
     last_event_id: str
 
 
@@ -59,14 +64,21 @@ async def subscribe(
             the client has seen its last event.
     """
     newest_id = await services.watcher.last_event_id(job_id)
-    job, view = await reader.read(job_id)
+
+    async def make() -> tuple[Job, str]:
+        job, view = await reader.read(job_id)
+        return job, view.model_dump_json()
+
+    # Clients that come back all at once, after a restart, do not each read the same record.
+    key = (job_id, newest_id, reader.audience, time.monotonic() // _SNAPSHOT_SEC)
+    job, snapshot = await services.snapshots.get(key, make)
     if last_event_id is None or not _EVENT_ID.fullmatch(last_event_id):
-        return Subscription(job=job, view=view, last_event_id=newest_id)
+        return Subscription(job=job, snapshot=snapshot, last_event_id=newest_id)
     if job.is_terminal and event_order(last_event_id) >= event_order(newest_id):
         raise HTTPException(HTTPStatus.NO_CONTENT)
     # An id from the future (the store lost events) would wait for what never comes.
     start_id = min(last_event_id, newest_id, key=event_order)
-    return Subscription(job=job, view=view, last_event_id=start_id)
+    return Subscription(job=job, snapshot=snapshot, last_event_id=start_id)
 
 
 _STREAM_EXAMPLE = (
@@ -81,7 +93,7 @@ _STREAM_EXAMPLE = (
     operation_id="streamJobEvents",
     dependencies=[Depends(stream_place)],
     summary="Follow progress",
-    response_class=EventSourceResponse,
+    response_class=EventStream,
     response_description="`snapshot` first, then `status`, `progress`, `output`, `stage` and "
     "`changed`",
     responses={
@@ -94,48 +106,92 @@ async def stream_job_events(
     services: ServicesDep,
     reader: JobReaderDep,
     subscription: Annotated[Subscription, Depends(subscribe)],
-) -> AsyncIterator[ServerSentEvent]:
+) -> EventStream:
     """Streams a snapshot of the job and then its events. The stream closes when the job ends.
 
     All events except `progress` contain the whole job as `job`. With `Last-Event-ID`, the stream
     resumes after that event. If there are no events, a comment is sent every 15 seconds.
     """
-    yield ServerSentEvent(
-        event="snapshot",
-        id=subscription.last_event_id,
-        retry=_RECONNECT_MS,
-        data=subscription.view,
+    return EventStream(_stream(services, reader, subscription))
+
+
+async def _stream(
+    services: Services, reader: JobReader, subscription: Subscription
+) -> AsyncIterator[bytes]:
+    yield event_bytes(
+        "snapshot",
+        subscription.snapshot,
+        event_id=subscription.last_event_id,
+        retry_ms=_RECONNECT_MS,
     )
+    stop = asyncio.ensure_future(services.stopping.wait())
     try:
-        async for event in _events(services, reader, subscription):
-            yield event
+        async for content in _events(services, reader, subscription, stop):
+            yield content
     except (JobNotFound, RecordUnreadable, StoreUnavailable, ServiceStopping):
         # The answer has begun, so no problem can be told; the client comes back and hears it then.
         return
+    finally:
+        stop.cancel()
 
 
 async def _events(
-    services: Services, reader: JobReader, subscription: Subscription
-) -> AsyncIterator[ServerSentEvent]:
+    services: Services,
+    reader: JobReader,
+    subscription: Subscription,
+    stop: "asyncio.Future[Any]",
+) -> AsyncIterator[bytes]:
     job, last_event_id = subscription.job, subscription.last_event_id
     value = job.progress_value
     while True:
         timeout_sec = 0.05 if job.is_terminal else _WAIT_SEC
         events = await next_events(
-            services.watcher, services.stopping, job.id, last_event_id, timeout_sec=timeout_sec
+            services.watcher, stop, job.id, last_event_id, timeout_sec=timeout_sec
         )
-        view = None
-        if not events or any(event.kind != "progress" for event in events):
-            job, view = await reader.read(job.id)
+        shown: Mapping[str, bytes] = {}
+        if not events:
+            job, _ = await reader.read(job.id)
+            yield SIGN_OF_LIFE
+        elif any(event.kind != "progress" for event in events):
+            job, shown = await _shared_events(services, reader, job.id, events)
+        contents = []
         for event in events:
             last_event_id = event.id
             if _goes_back(event, value):
                 continue
             value = max(value, event.data.get("value", value))
-            yield ServerSentEvent(event=event.kind, id=event.id, data=_data(event, view))
+            contents.append(shown.get(event.id) or _bytes_of(event, event.data))
+        if contents:
+            yield b"".join(contents)
         # A job that failed may have been retried since: then that end was none.
         if job.is_terminal and (not events or any(_is_last(event) for event in events)):
             return
+
+
+async def _shared_events(
+    services: Services, reader: JobReader, job_id: str, events: Sequence[JobEvent]
+) -> tuple[Job, Mapping[str, bytes]]:
+    """The job after these events, and those of them that show it, by their ids.
+
+    Made once for all who follow the job and have come as far.
+    """
+
+    async def make() -> tuple[Job, Mapping[str, bytes]]:
+        job, view = await reader.read(job_id)
+        shown = view.model_dump(mode="json")
+        return job, {
+            event.id: _bytes_of(event, {**event.data, "job": shown})
+            for event in events
+            if event.kind != "progress"
+        }
+
+    ids = (events[0].id, events[-1].id)
+    key = (job_id, ids, reader.audience, time.monotonic() // _SHARED_SEC)
+    return await services.shown_events.get(key, make)
+
+
+def _bytes_of(event: JobEvent, data: Mapping[str, Any]) -> bytes:
+    return event_bytes(event.kind, json.dumps(data, ensure_ascii=False), event_id=event.id)
 
 
 def _goes_back(event: JobEvent, value: float) -> bool:
@@ -145,9 +201,3 @@ def _goes_back(event: JobEvent, value: float) -> bool:
 
 def _is_last(event: JobEvent) -> bool:
     return event.kind == "status" and event.data.get("status") in TERMINAL_STATUSES
-
-
-def _data(event: JobEvent, view: JobView | None) -> dict[str, Any]:
-    if event.kind == "progress" or view is None:
-        return dict(event.data)
-    return {**event.data, "job": view.model_dump(mode="json")}

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi.sse import format_sse_event
 
-from api.dependencies import JobReader, JobReaderDep, ServicesDep, stream_place
+from api.dependencies import JobReader, JobReaderDep, Services, ServicesDep, stream_place
 from api.job_feed import FeedEnded, Follower, PastNotKept
 from api.views.event_schemas import FEED_EVENTS, FeedReset, event_stream
 from api.views.openapi import problems
 from api.web.callers import CallerDep
+from api.web.event_stream import SIGN_OF_LIFE, EventStream, event_bytes
 from jobs.errors import JobNotFound, RecordUnreadable, StoreUnavailable
 from jobs.store import FeedEvent
 
@@ -21,8 +22,9 @@ router = APIRouter(tags=["jobs"])
 
 _EVENT_ID = re.compile(r"\d{1,19}-\d{1,19}", re.ASCII)
 _RECONNECT_MS = 2000
+_RESUMED = format_sse_event(comment="resumed", retry=_RECONNECT_MS)
 _WITHOUT_JOB = frozenset({"progress", "deleted"})
-_TEXT_SEC = 60.0
+_SHARED_SEC = 60.0
 """For so long clients are given the same view of a job: its signed URLs must be fresh."""
 _EXAMPLE = (
     'event: reset\nid: 1795332600000-0\nretry: 2000\ndata: {"reason": "connected"}\n\n'
@@ -52,7 +54,7 @@ async def follow(
     operation_id="streamEvents",
     dependencies=[Depends(stream_place)],
     summary="Follow all jobs",
-    response_class=EventSourceResponse,
+    response_class=EventStream,
     response_description="`reset` first unless resumed, then the events of all jobs of the caller",
     responses={
         200: event_stream(FEED_EVENTS, _EXAMPLE),
@@ -63,7 +65,7 @@ async def stream_events(
     services: ServicesDep,
     reader: JobReaderDep,
     follower: Annotated[Follower, Depends(follow)],
-) -> AsyncIterator[ServerSentEvent]:
+) -> EventStream:
     """Streams `created`, `status`, `stage`, `progress`, `output`, `changed` and `deleted`.
 
     All data have `job_id`; all but `progress` and `deleted` have the whole job as `job`. On
@@ -71,18 +73,17 @@ async def stream_events(
     `Last-Event-ID` is so old that events after it are lost. Otherwise the stream resumes after
     that event. If there are no events, a comment is sent every 15 seconds.
     """
-    if follower.is_behind:
-        yield ServerSentEvent(comment="resumed", retry=_RECONNECT_MS)
-    else:
-        yield _reset(follower, "connected")
+    return EventStream(_stream(services, reader, follower))
+
+
+async def _stream(
+    services: Services, reader: JobReader, follower: Follower
+) -> AsyncIterator[bytes]:
+    yield _RESUMED if follower.is_behind else _reset(follower, "connected")
     while True:
         try:
             async for event in services.feed.next_events(follower):
-                text = await services.feed.text(
-                    (event.id, reader.audience, time.monotonic() // _TEXT_SEC),
-                    lambda event=event: _text(event, reader),  # type: ignore[misc]
-                )
-                yield ServerSentEvent(event=event.kind, id=event.id, raw_data=text)
+                yield SIGN_OF_LIFE if event is None else await _shared(event, services, reader)
         except PastNotKept:
             yield _reset(follower, "past_not_kept")
         except (FeedEnded, StoreUnavailable):
@@ -90,10 +91,19 @@ async def stream_events(
             return
 
 
-def _reset(follower: Follower, reason: Literal["connected", "past_not_kept"]) -> ServerSentEvent:
-    return ServerSentEvent(
-        event="reset", id=follower.position, retry=_RECONNECT_MS, data=FeedReset(reason=reason)
-    )
+def _reset(follower: Follower, reason: Literal["connected", "past_not_kept"]) -> bytes:
+    text = FeedReset(reason=reason).model_dump_json()
+    return event_bytes("reset", text, event_id=follower.position, retry_ms=_RECONNECT_MS)
+
+
+async def _shared(event: FeedEvent, services: Services, reader: JobReader) -> bytes:
+    """The event as all clients of this audience get it, made once for them."""
+
+    async def make() -> bytes:
+        return event_bytes(event.kind, await _text(event, reader), event_id=event.id)
+
+    key = (event.id, reader.audience, time.monotonic() // _SHARED_SEC)
+    return await services.feed.made.get(key, make)
 
 
 async def _text(event: FeedEvent, reader: JobReader) -> str:

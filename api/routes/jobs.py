@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Body, Query, Request, Response
@@ -165,12 +165,27 @@ async def _next_change(
 
     False when nobody waits for it any more. Raises ServiceStopping, StoreUnavailable.
     """
+    stop = asyncio.ensure_future(services.stopping.wait())
+    try:
+        return await _change_before(services, job_id, last_event_id, wait_sec, leaving, stop)
+    finally:
+        stop.cancel()
+
+
+async def _change_before(
+    services: Services,
+    job_id: str,
+    last_event_id: str,
+    wait_sec: float,
+    leaving: "asyncio.Future[None]",
+    stop: "asyncio.Future[Any]",
+) -> bool:
     deadline = time.monotonic() + wait_sec
     while (timeout_sec := deadline - time.monotonic()) > 0.01:
         try:
             events = await next_events(
                 services.watcher,
-                services.stopping,
+                stop,
                 job_id,
                 last_event_id,
                 timeout_sec=timeout_sec,

@@ -136,7 +136,7 @@ def list_jobs(
 
 def _job_list(page: JobPage, reader: JobReader) -> JobList:
     return JobList(
-        data=[reader.view(job) for job in page.jobs],
+        data=reader.views(page.jobs),
         has_more=page.next_cursor is not None,
         next_cursor=page.next_cursor,
         total=page.total,

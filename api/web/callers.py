@@ -66,7 +66,7 @@ def is_signed(connection: Connection) -> bool:
     return caller is not None and caller.proof is Proof.SIGNATURE
 
 
-def caller_of(request: Request) -> Caller:
+async def caller_of(request: Request) -> Caller:
     """Who asks. Authentication has let nobody pass without noting it down."""
     caller: Caller = request.state.caller
     return caller

@@ -16,7 +16,7 @@ class ClientDisconnected(Exception):
 
 async def next_events(
     watcher: JobWatcher,
-    stopping: asyncio.Event,
+    stop: "asyncio.Future[Any]",
     job_id: str,
     last_event_id: str,
     *,
@@ -25,18 +25,17 @@ async def next_events(
 ) -> list[JobEvent]:
     """Events newer than `last_event_id`; waits for the first at most `timeout_sec`.
 
-    Setting `stopping` ends all waiting. Whoever stops waiting gives the connection to the store
+    The end of `stop` ends all waiting. Whoever stops waiting gives the connection to the store
     back at once.
 
     Raises:
         ServiceStopping: the process is stopping.
-        ClientLeft: `leaving` came to its end, so nobody waits any more.
+        ClientDisconnected: `leaving` came to its end, so nobody waits any more.
         StoreUnavailable: the store went away.
     """
     events = asyncio.ensure_future(
         watcher.events_after(job_id, last_event_id, timeout_sec=timeout_sec)
     )
-    stop = asyncio.ensure_future(stopping.wait())
     reasons: set[asyncio.Future[Any]] = {events, stop}
     if leaving is not None:
         reasons.add(leaving)
@@ -46,6 +45,6 @@ async def next_events(
             raise ServiceStopping if stop.done() else ClientDisconnected
         return events.result()
     finally:
-        for task in (events, stop):
-            task.cancel()
-        await asyncio.gather(events, stop, return_exceptions=True)
+        if not events.done():
+            events.cancel()
+            await asyncio.gather(events, return_exceptions=True)

@@ -1,5 +1,6 @@
 """Reading one record. `jobs/store/lists.py` reads many."""
 
+from collections.abc import Sequence
 from typing import cast
 
 from jobs.errors import JobInTrash, JobNotFound
@@ -48,6 +49,13 @@ class Records(ScriptRunner):
         if deleted_at is not None:
             raise JobInTrash(job_id, owner, until=from_microseconds(expires_at or deleted_at))
         return owner
+
+    def queue_positions(self, job_ids: Sequence[str]) -> list[int | None]:
+        """The same for many jobs, in one round trip."""
+        with errors_as_store_unavailable(), self._redis.pipeline(transaction=False) as pipeline:
+            for job_id in job_ids:
+                pipeline.zrank(index_key(status=JobStatus.QUEUED), job_id)
+            return pipeline.execute() if job_ids else []
 
     def queue_position(self, job_id: str) -> int | None:
         """How many queued jobs come before this one; None when it is not queued."""

@@ -55,8 +55,15 @@ class Service:
     async def somebody_waits(self, number: int = 1) -> None:
         """Until so many clients wait for events, and have been told how things stand."""
         async with asyncio.timeout(60.0):
-            while await asyncio.to_thread(waiting_at_the_store, self.redis_url) < number:
+            while self.watcher.num_waiting < number or not await asyncio.to_thread(
+                waiting_at_the_store, self.redis_url
+            ):
                 await asyncio.sleep(0.01)
+
+    def store_commands(self) -> int:
+        """Commands that the store has had so far."""
+        with redis.Redis.from_url(self.redis_url, protocol=2) as client:
+            return int(client.info("stats")["total_commands_processed"])
 
     def left_behind(self) -> list[str]:
         """Every key and every file."""

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from jobs.record.job import new_job_id
+from jobs.record.job import JobError, new_job_id
 from tests.api.conftest import Service, assert_problem
 from tests.api.sse import Event, read_events
 
@@ -58,6 +58,27 @@ async def test_progress_never_goes_back_and_carries_no_job(service: Service):
     assert all("job" not in entry for entry in progress)
 
 
+async def test_many_watchers_of_a_job_cost_the_store_hardly_more_than_one(service: Service):
+    async def commands_of(number: int) -> int:
+        job = await service.post()
+        listening = [asyncio.create_task(stream(service, job)) for _ in range(number)]
+        await service.somebody_waits(number)
+        before = service.store_commands()
+        claim = service.worker.claim(job["id"])
+        for tokens in range(1, 11):
+            service.worker.report(claim, "top", tokens, tokens / 1000)
+            await asyncio.sleep(0.02)
+        service.store.fail(claim, JobError(code="x", message="y", retryable=False))
+        streams = await asyncio.wait_for(asyncio.gather(*listening), 60)
+        assert all(each[-1].data["job"]["status"] == "failed" for each in streams)
+        assert len({each[-1].id for each in streams}) == 1
+        return service.store_commands() - before
+
+    await commands_of(1)
+    alone, together = await commands_of(1), await commands_of(20)
+    assert together < 2 * alone
+
+
 async def test_the_stream_of_an_ended_job_is_a_snapshot(service: Service):
     job = await service.post()
     await service.client.post(job["urls"]["cancel"])
@@ -107,7 +128,7 @@ async def test_an_unknown_job_has_no_events(service: Service):
 async def test_a_quiet_stream_shows_that_it_lives(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("fastapi.routing._PING_INTERVAL", 0.1)
+    monkeypatch.setattr("api.routes.events._WAIT_SEC", 0.1)
     job = await service.post()
     listening = asyncio.create_task(service.client.get(job["urls"]["events"]))
     await service.somebody_waits()

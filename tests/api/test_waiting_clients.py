@@ -62,9 +62,10 @@ def ask(api: ApiProcess, path: str) -> socket.socket:
 def test_whoever_leaves_gives_the_connection_to_the_store_back_at_once(
     crowded: ApiProcess, clean_redis_url: str, what: str, farewell: str
 ):
-    job = crowded.client.post("/jobs", json=song()).json()
+    # Of different jobs: those who wait for the same one share a connection.
+    jobs = [crowded.client.post("/jobs", json=song()).json() for _ in range(3)]
     for _ in range(3):
-        clients = [ask(crowded, f"/jobs/{job['id']}{what}") for _ in range(3)]
+        clients = [ask(crowded, f"/jobs/{job['id']}{what}") for job in jobs]
         until(lambda: waiting_at_the_store(clean_redis_url) == 3)
         for client in clients:
             if farewell == "reset":
@@ -72,7 +73,7 @@ def test_whoever_leaves_gives_the_connection_to_the_store_back_at_once(
             client.close()
         assert until(lambda: waiting_at_the_store(clean_redis_url) == 0) < AT_ONCE_SEC
     # And the places are free: the cap would refuse them otherwise.
-    response = crowded.client.get(f"/jobs/{job['id']}?wait=0.1")
+    response = crowded.client.get(f"/jobs/{jobs[0]['id']}?wait=0.1")
     assert response.status_code == 200
 
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+import redis
 
 from jobs.errors import InvalidCursor, StoreUnavailable
 from jobs.record.job import JobError, LevelMetrics, LevelProgress, Stage, new_job_id
@@ -130,6 +131,54 @@ def test_a_hundred_watchers_wait_at_once(store, clean_redis_url):
         await asyncio.to_thread(store.request_cancel, job.id)
         for events in await asyncio.wait_for(asyncio.gather(*waiting), 60):
             assert [event.data["status"] for event in events] == ["canceled"]
+
+    watch(clean_redis_url, scene)
+
+
+def test_those_who_wait_for_the_same_event_share_a_connection(store, clean_redis_url):
+    job = new_job()
+    store.create(job)
+
+    async def scene(watcher):
+        last = await watcher.last_event_id(job.id)
+
+        def wait(timeout_sec):
+            return asyncio.create_task(watcher.events_after(job.id, last, timeout_sec=timeout_sec))
+
+        patient, others = wait(60), [wait(60) for _ in range(20)]
+        # One with less patience hears nothing, and one that gives up takes nothing from the others.
+        assert await wait(0.2) == []
+        others.pop().cancel()
+        with redis.Redis.from_url(clean_redis_url) as server:
+            assert server.info("clients")["blocked_clients"] == 1
+            await asyncio.to_thread(store.request_cancel, job.id)
+            [event] = await asyncio.wait_for(patient, 60)
+            assert all([await other == [event] for other in others])
+            # The last who gives up gives the connection back.
+            lonely = asyncio.create_task(watcher.events_after(job.id, event.id, timeout_sec=60))
+            while not server.info("clients")["blocked_clients"]:
+                await asyncio.sleep(0.01)
+            lonely.cancel()
+            await asyncio.gather(lonely, return_exceptions=True)
+            while server.info("clients")["blocked_clients"]:
+                await asyncio.sleep(0.01)
+
+    watch(clean_redis_url, scene)
+
+
+def test_who_joins_somebody_impatient_waits_as_long_as_it_says(store, clean_redis_url):
+    job = new_job()
+    store.create(job)
+
+    async def scene(watcher):
+        last = await watcher.last_event_id(job.id)
+        impatient = asyncio.create_task(watcher.events_after(job.id, last, timeout_sec=0.1))
+        await asyncio.sleep(0)
+        joined = asyncio.create_task(watcher.events_after(job.id, last, timeout_sec=60))
+        assert await impatient == []
+        assert not joined.done()
+        await asyncio.to_thread(store.request_cancel, job.id)
+        assert [event.data["status"] for event in await joined] == ["canceled"]
 
     watch(clean_redis_url, scene)
 
