@@ -1,9 +1,14 @@
 """The measurement of the service runs in its small form, and adds up rightly."""
 
+import os
+
 import httpx
 import pytest
 
-from bench import serve
+from bench.serve.__main__ import main
+from bench.serve.load import throughput_under_load
+from bench.serve.processes import Usage, cores_used, usage_of
+from bench.serve.timings import Timings
 from tests.bench.last_line import last_line
 
 FIELDS = {
@@ -24,7 +29,7 @@ FIELDS = {
 @pytest.mark.e2e
 @pytest.mark.nightly("bench")
 def test_the_service_is_measured_under_load():
-    told = last_line(serve.main, "--quick", "load")
+    told = last_line(main, "--quick", "load")
     assert told["model"] == "tiny"
     load = told["load"]
     assert set(load) == FIELDS
@@ -39,7 +44,7 @@ def test_the_service_is_measured_under_load():
 @pytest.mark.e2e
 @pytest.mark.nightly("bench")
 def test_a_song_of_the_service_is_compared_with_one_of_the_library():
-    told = last_line(serve.main, "--quick", "--backend", "torch", "overhead")
+    told = last_line(main, "--quick", "--backend", "torch", "overhead")
     assert (told["model"], told["backend"]) == ("tiny", "torch")
     assert list(told["overhead"]) == ["exact", "parallel"]
     for figures in told["overhead"].values():
@@ -57,7 +62,7 @@ def test_a_song_of_the_service_is_compared_with_one_of_the_library():
 @pytest.mark.e2e
 @pytest.mark.nightly("bench")
 def test_songs_at_once_are_compared_with_songs_one_after_the_other():
-    batch = last_line(serve.main, "--quick", "--backend", "torch", "batch")["batch"]
+    batch = last_line(main, "--quick", "--backend", "torch", "batch")["batch"]
     assert batch["songs"] == 3
     (times,) = batch["times_of_rounds"]
     assert batch["times"] == pytest.approx(times, abs=0.01)
@@ -68,8 +73,49 @@ def test_songs_at_once_are_compared_with_songs_one_after_the_other():
     assert batch["music_seconds_per_second"] > 0
 
 
+@pytest.mark.e2e
+@pytest.mark.nightly("bench")
+def test_a_crowd_watches_pretend_workers():
+    small = ("--stored", 50, "--workers", 4, "--worker-rate", 4000, "--connections", 2)
+    crowd = last_line(main, "--quick", *small, "crowd")["crowd"]
+    assert crowd["stored_jobs"] == 50
+    for kind in ("post", "get", "list"):
+        assert crowd[kind]["per_sec"] > 0
+        assert crowd[kind]["refused"] == crowd["watched"][kind]["refused"] == 0
+    watched = crowd["watched"]
+    assert watched["broken_streams"] == 0
+    assert watched["events_per_sec"] > 0
+    assert 0 < watched["lag"]["p50_ms"] <= watched["lag"]["p99_ms"]
+    alone = crowd["fleet_alone"]
+    assert alone["per_window"]["commands"] > alone["per_window"]["scripts"] > 1
+    assert set(alone["cores"]) == {"server", "api", "clients", "workers 0", "workers 1"}
+
+
+@pytest.mark.e2e
+@pytest.mark.nightly("bench")
+def test_nothing_is_left_of_jobs_that_are_not_retained(monkeypatch):
+    monkeypatch.setattr("bench.serve.retention._KEPT_SEC", 1.0)
+    monkeypatch.setattr(
+        "bench.serve.retention._SETTINGS",
+        {"JUKEBOX_RETENTION": "keep_jobs_sec=1,keep_trash_sec=1"},
+    )
+    told = last_line(main, "--quick", "--retained", 500, "--worker-processes", 1, "retention")
+    retention = told["retention"]
+    assert retention["jobs"] == 500
+    assert retention["most_jobs"] > 100 > retention["left"]["jobs"]
+    assert retention["left"]["folders"] < 100
+    assert {"second", "api_mb", "server_mb", "jobs"} == set(retention["series"][0])
+
+
+def test_cores_are_counted_by_the_kernel():
+    before = usage_of(os.getpid())
+    assert before.resident_bytes > 1e6
+    used = cores_used({"a": Usage(1.0, 5)}, {"a": Usage(2.5, 5)}, 3.0)
+    assert used == {"a": 0.5}
+
+
 def test_percentiles_are_those_of_the_answers():
-    timings = serve.Timings(milliseconds=[float(number) for number in range(100, 0, -1)])
+    timings = Timings(milliseconds=[float(number) for number in range(100, 0, -1)])
     told = timings.summary()
     assert (told["p50_ms"], told["p99_ms"], told["max_ms"]) == (51.0, 100.0, 100.0)
     assert told["number"] == 100
@@ -78,7 +124,7 @@ def test_percentiles_are_those_of_the_answers():
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_refusals_are_counted(anyio_backend):
-    timings = serve.Timings()
+    timings = Timings()
 
     async def refuse() -> httpx.Response:
         return httpx.Response(429)
@@ -88,6 +134,6 @@ async def test_refusals_are_counted(anyio_backend):
 
 
 def test_throughput_under_load_is_compared_with_the_calm_windows_around():
-    assert serve.throughput_under_load([100.0, 50.0, 0.0], [60.0, 20.0]) == 0.8
-    assert serve.throughput_under_load([0.0, 0.0, 100.0], [60.0, 25.0]) == 0.5
-    assert serve.throughput_under_load([0.0, 0.0], [60.0]) is None
+    assert throughput_under_load([100.0, 50.0, 0.0], [60.0, 20.0]) == 0.8
+    assert throughput_under_load([0.0, 0.0, 100.0], [60.0, 25.0]) == 0.5
+    assert throughput_under_load([0.0, 0.0], [60.0]) is None
