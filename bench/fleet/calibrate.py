@@ -1,0 +1,278 @@
+"""How well the simulation predicts a real service on this machine: workers of `mini` on its cores.
+
+First one worker tells how long its steps and all the rest take; then the same songs arrive at the
+service and at the simulation.
+"""
+
+import argparse
+import random
+import statistics
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bench.fleet.inputs import Operation
+from bench.fleet.planner import LEVELS, LevelSpeed, LevelWork
+from bench.fleet.simulation import Fleet, PoolPlan, SimulatedSong
+from bench.serve.service import Figures
+from cli.local.embedded_redis import EmbeddedRedis
+from cli.local.processes import ChildProcess
+from cli.local.stack import StackSettings, free_port
+from jukebox_client import JukeboxClient, ServiceUnreachable
+from jukebox_core.child_processes import python_command
+from jukebox_core.models.catalog import BUNDLED_MODELS
+
+MODEL = "mini"
+SONGS_AT_ONCE = 2
+"""Rows of a worker; each worker has one core."""
+_START_SEC = 60.0
+_WORKER = {
+    "JUKEBOX_CONCURRENCY": str(SONGS_AT_ONCE),
+    "JUKEBOX_MAX_ROWS": str(SONGS_AT_ONCE),
+    "JUKEBOX_NATIVE_THREADS": "1",
+    "JUKEBOX_TUNING": "overlap=off",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A song of the burst: when it is posted, after the first, and how long it is."""
+
+    at_sec: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """Of one worker: steps by level, tokens of a second of music, and time beside sampling."""
+
+    speeds: Mapping[str, LevelSpeed]
+    tokens_per_sec: Mapping[str, float]
+    render_sec: float
+
+
+class Service:
+    """Server, API and some workers, without a queue when a measurement begins."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self._stack = stack
+        self._settings = StackSettings(
+            data_dir=folder, models_dir=BUNDLED_MODELS, port=free_port(), isolated=True
+        )
+        self._server = stack.enter_context(EmbeddedRedis(folder))
+        self.num_workers = 0
+        self._start("api", {})
+        self._client = stack.enter_context(JukeboxClient(self._settings.url))
+
+    def add_worker(self) -> None:
+        """Start one more, and wait until it is announced."""
+        self.num_workers += 1
+        name = f"worker-{self.num_workers}"
+        health_file = str(self._settings.data_dir / f"{name}.alive")
+        more = {"JUKEBOX_WORKER_NAME": name, "JUKEBOX_HEALTH_FILE": health_file}
+        self._start("worker", _WORKER | more)
+        deadline = time.monotonic() + _START_SEC
+        while self._num_announced() < self.num_workers:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{name} was not ready within {_START_SEC:.0f} s")
+            time.sleep(0.1)
+
+    def sing(self, arrivals: Sequence[Arrival]) -> list[Figures]:
+        """Post songs at their times; the jobs when all have ended."""
+        began = time.monotonic()
+        with ThreadPoolExecutor(len(arrivals)) as pool:
+            return list(
+                pool.map(lambda each: self._sing_one(each[0], each[1], began), enumerate(arrivals))
+            )
+
+    def _sing_one(self, number: int, arrival: Arrival, began: float) -> Figures:
+        time.sleep(max(began + arrival.at_sec - time.monotonic(), 0.0))
+        request = {
+            "model": MODEL,
+            "artist": "orlavane",
+            "genre": "tidedub",
+            "lyrics": "Is anybody there?",
+            "duration_seconds": arrival.seconds,
+            "seed": number + 1,
+        }
+        with JukeboxClient(self._settings.url) as client:
+            return client.create_and_wait(request).to_dict()
+
+    def _num_announced(self) -> int:
+        try:
+            return len(self._client.get_system().workers)
+        except ServiceUnreachable:
+            return 0
+
+    def _start(self, module: str, more: Mapping[str, str]) -> None:
+        environment = self._settings.environment(module, self._server.url) | dict(more)
+        log_path = self._settings.data_dir / f"{module}-{self.num_workers}.log"
+        child = ChildProcess(module, python_command(module), env=environment, log_path=log_path)
+        self._stack.callback(child.wait_or_kill, 0.0)
+        self._stack.callback(child.ask_to_stop)
+
+
+@contextmanager
+def running_service() -> Iterator[Service]:
+    """A service with no worker yet."""
+    with tempfile.TemporaryDirectory(prefix="jukebox-fleet") as name, ExitStack() as stack:
+        yield Service(Path(name), stack)
+
+
+def calibrate(options: argparse.Namespace) -> Figures:
+    """Waiting times of the service beside those that the simulation predicts."""
+    with running_service() as service:
+        service.add_worker()
+        service.sing([Arrival(0.0, options.seconds)] * SONGS_AT_ONCE)  # loads the model
+        measured = measure_worker(service, options.seconds)
+        alone_sec, host_workers, rows = saturated_sec(service, options.seconds), 1.0, []
+        for number in options.workers:
+            while service.num_workers < number:
+                service.add_worker()
+                # Every worker has loaded the model before it counts.
+                service.sing([Arrival(0.0, options.seconds / 2)] * (3 * SONGS_AT_ONCE))
+            together_sec = saturated_sec(service, options.seconds) if number > 1 else alone_sec
+            host_workers = max(number * alone_sec / together_sec, host_workers)
+            arrivals = burst(measured, min(number, host_workers), options, seed=number)
+            found = [_waited_sec(job) for job in service.sing(arrivals)]
+            expected = predicted(measured, number, host_workers, arrivals)
+            rows.append(compared(number, found, expected))
+    return {
+        "songs": options.songs,
+        "step_ms": {
+            level: [round(1e3 * sec, 4) for sec in speed.step_sec]
+            for level, speed in measured.speeds.items()
+        },
+        "render_seconds": round(measured.render_sec, 3),
+        "workers_that_the_host_is_worth": round(host_workers, 2),
+        "waits": rows,
+    }
+
+
+def measure_worker(service: Service, seconds: float) -> Measured:
+    """Songs alone, and as many at once as a worker holds."""
+    steps: dict[str, list[float]] = {level: [] for level in LEVELS}
+    beside: list[float] = []
+    tokens_per_sec: dict[str, float] = {}
+    for number in range(1, SONGS_AT_ONCE + 1):
+        jobs = [job for _ in range(2) for job in service.sing([Arrival(0.0, seconds)] * number)]
+        for level in LEVELS:
+            tokens_per_sec[level] = _num_tokens(jobs[0], level) / seconds
+            sampling = statistics.median(_level_sec(job, level) for job in jobs)
+            steps[level].append(sampling / tokens_per_sec[level] / seconds)
+        beside.append(statistics.median(_beside_sec(job) for job in jobs))
+    return Measured(
+        speeds={
+            level: LevelSpeed(step_sec=tuple(each), prefix_sec=0.0) for level, each in steps.items()
+        },
+        tokens_per_sec=tokens_per_sec,
+        render_sec=statistics.mean(beside),
+    )
+
+
+def saturated_sec(service: Service, seconds: float) -> float:
+    """Seconds that all workers take for twice as many songs as they hold."""
+    began = time.monotonic()
+    service.sing([Arrival(0.0, seconds)] * (2 * SONGS_AT_ONCE * service.num_workers))
+    return time.monotonic() - began
+
+
+def burst(
+    measured: Measured, num_workers: float, options: argparse.Namespace, *, seed: int
+) -> list[Arrival]:
+    """Songs that come faster than the workers sing them, so that a queue grows."""
+    rng = random.Random(seed)
+    lengths = [rng.choice((0.5, 1.0, 1.5)) * options.seconds for _ in range(options.songs)]
+    song_sec = sum(
+        measured.tokens_per_sec[level] * options.seconds * speed.step_sec[-1] / speed.max_rows
+        for level, speed in measured.speeds.items()
+    )
+    mean_gap_sec = (song_sec + measured.render_sec / SONGS_AT_ONCE) / num_workers / 2.0
+    at_sec, arrivals = 0.0, []
+    for seconds in lengths:
+        arrivals.append(Arrival(at_sec, seconds))
+        at_sec += rng.expovariate(1.0 / mean_gap_sec)
+    return arrivals
+
+
+def predicted(
+    measured: Measured, num_workers: int, host_workers: float, arrivals: Sequence[Arrival]
+) -> list[float]:
+    """Seconds that each song waits in the simulation, in the order of their arrival."""
+    plan = PoolPlan(
+        name=MODEL,
+        levels=LEVELS,
+        speeds=measured.speeds,
+        max_songs=SONGS_AT_ONCE,
+        render_sec=measured.render_sec,
+        # What is computed is what is needed: the native backend pads nothing.
+        operation=Operation(min_cards=num_workers, max_cards=num_workers, is_deterministic=False),
+        host_workers=host_workers,
+    )
+    fleet = Fleet([plan])
+    songs = [
+        SimulatedSong(arrived_at=each.at_sec, levels=_levels(measured, each.seconds))
+        for each in arrivals
+    ]
+    fleet.run(songs)
+    return [song.waited_sec for song in songs]
+
+
+def compared(num_workers: int, found: Sequence[float], expected: Sequence[float]) -> Figures:
+    """Mean and ninth decile of waiting times, and how far the prediction is off."""
+    row: Figures = {"workers": num_workers}
+    for name, figure in (("mean", statistics.mean), ("p90", _ninth_decile)):
+        measured, forecast = figure(found), figure(expected)
+        row[f"measured_{name}_sec"] = round(measured, 2)
+        row[f"predicted_{name}_sec"] = round(forecast, 2)
+        row[f"error_{name}"] = round(forecast / measured - 1.0, 3)
+    return row
+
+
+def _ninth_decile(values: Sequence[float]) -> float:
+    return statistics.quantiles(values, n=10)[-1]
+
+
+def _levels(measured: Measured, seconds: float) -> deque[tuple[str, LevelWork]]:
+    return deque(
+        (
+            level,
+            LevelWork(
+                num_tokens=round(measured.tokens_per_sec[level] * seconds),
+                num_prefix=0,
+                num_windows=1,
+            ),
+        )
+        for level in LEVELS
+    )
+
+
+def _num_tokens(job: Mapping[str, Any], level: str) -> int:
+    (progress,) = [each for each in job["progress"]["levels"] if each["level"] == level]
+    return int(progress["tokens_total"])
+
+
+def _level_sec(job: Mapping[str, Any], level: str) -> float:
+    return float(job["metrics"]["levels"][level]["seconds"])
+
+
+def _waited_sec(job: Mapping[str, Any]) -> float:
+    return _seconds_between(job, "created_at", "started_at")
+
+
+def _beside_sec(job: Mapping[str, Any]) -> float:
+    """What a song takes on its worker while it does not sample."""
+    sampling = sum(_level_sec(job, level) for level in LEVELS)
+    return max(_seconds_between(job, "started_at", "completed_at") - sampling, 0.0)
+
+
+def _seconds_between(job: Mapping[str, Any], first: str, last: str) -> float:
+    begin, end = (datetime.fromisoformat(job[name]) for name in (first, last))
+    return (end - begin).total_seconds()
