@@ -1,5 +1,6 @@
 """What the page at /docs says beyond the signatures: problems, examples, one description."""
 
+import threading
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -98,14 +99,17 @@ def _problem_response(status: int) -> dict[str, Any]:
 def openapi_of(app: FastAPI, is_locked: Callable[[], bool]) -> Callable[[], dict[str, Any]]:
     """The function that makes the OpenAPI document of `app`, with the problem schema in it.
 
-    Once for each answer of `is_locked`, which tells whether keys are needed at this moment.
+    Once for each answer of `is_locked`, which tells whether keys are needed at this moment. Of
+    many threads that ask at first, one makes it: it takes a second, and every query needs it.
     """
     documents: dict[bool, dict[str, Any]] = {}
+    making = threading.Lock()
 
     def openapi() -> dict[str, Any]:
         locked = is_locked()
-        if locked not in documents:
-            documents[locked] = _document(app, needs_key=locked)
+        with making:
+            if locked not in documents:
+                documents[locked] = _document(app, needs_key=locked)
         return documents[locked]
 
     return openapi

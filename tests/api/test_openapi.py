@@ -2,13 +2,17 @@
 
 import json
 import re
+import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from pydantic import TypeAdapter
 
 from api.views.event_schemas import JOB_EVENTS
+from api.views.openapi import openapi_of
 from api.views.schemas import JobView
 from api.web.middleware import BYTES
 from jobs.api_keys import ApiKeyFile, Scope
@@ -271,3 +275,18 @@ async def test_files_are_also_sent_as_bytes(service: Service, document: dict[str
         response = await service.client.get(job["urls"]["audio"], headers={"accept": accept})
         assert response.headers["content-type"] == sent
         assert response.content.startswith(b"RIFF")
+
+
+def test_the_document_is_made_once_however_many_ask_at_first(monkeypatch):
+    made = []
+
+    def make(app, needs_key):
+        made.append(needs_key)
+        time.sleep(0.05)
+        return {}
+
+    monkeypatch.setattr("api.views.openapi._document", make)
+    openapi = openapi_of(FastAPI(), lambda: False)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: openapi(), range(8)))
+    assert made == [False]
