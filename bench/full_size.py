@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from jukebox_core.checkpoints.assemble import OpenedPart
-from jukebox_core.checkpoints.convert import convert
+from jukebox_core.checkpoints.convert import convert, write_part
+from jukebox_core.checkpoints.native import write_config
 from jukebox_core.checkpoints.tensor_files import StoredTensor
 from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig, LabelVersion, Weights
 from jukebox_core.labels import Vocabulary
@@ -95,9 +96,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", choices=RELEASED_MODELS, default="1b_lyrics", help="its size")
     parser.add_argument("--precision", choices=_DTYPES, default="fp16", help="of the stacks")
     parser.add_argument("--layers", type=int, help="only so many of each stack, for a quick try")
+    parser.add_argument(
+        "--level", choices=[level.label for level in Level], help="write this prior alone"
+    )
     options = parser.parse_args(arguments)
+    source = RandomWeights(with_layers(released_config(options.model), options.layers))
+    if options.level is not None:
+        weights = Weights.INT8 if options.precision == "int8" else Weights.FULL
+        options.directory.mkdir(parents=True, exist_ok=True)
+        write_config(options.directory, source.config, weights)
+        level = Level.from_label(options.level)
+        write_part(source, level, options.directory, _DTYPES[options.precision], weights)
+        return
     convert(
-        RandomWeights(with_layers(released_config(options.model), options.layers)),
+        source,
         options.directory,
         described_as=f"random weights of the size of {options.model}",
         dtype=_DTYPES[options.precision],

@@ -132,6 +132,9 @@ export interface Model {
   levels: ModelLevel[];
   limits: ModelLimits | null;
   bytes: number;
+  memory_bytes: number | null;
+  estimated_seconds_per_second_of_music: number | null;
+  estimated_seconds_per_second_in_parallel: number | null;
   error: string | null;
 }
 
@@ -139,6 +142,7 @@ export interface Worker {
   name: string;
   device: string;
   models: string[];
+  model_setups: Record<string, string>;
   stages: string[];
   seen_at: string;
 }

@@ -28,6 +28,7 @@ from worker.device.description import worker_description
 from worker.device.engine_thread import EngineThread
 from worker.device.memory import WorkerMemory, free_bytes_of
 from worker.device.models import LoadedModel, ModelShelf, choose_device, choose_dtype
+from worker.device.speed import SpeedMeter
 from worker.health import Presence
 from worker.lease.reaper import Reaper
 from worker.metrics import SongPart, WorkerMetrics, metrics_page
@@ -116,6 +117,14 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
     shelf = ModelShelf(
         load, max_models=settings.max_models, idle_unload_sec=settings.idle_unload_sec
     )
+    engine = EngineThread(shelf, on_broken=_end_at_once)
+    speed = SpeedMeter(
+        engine,
+        catalog,
+        backends,
+        folder=settings.local_dir,
+        memory_bytes=lambda card: memory.plan(card).total_bytes,
+    )
     return WorkerParts(
         settings=settings,
         store=JobStore(
@@ -124,7 +133,8 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
         queue=CeleryJobQueue(settings.redis_url),
         artifacts=settings.open_storage().artifacts,
         catalog=catalog,
-        engine=EngineThread(shelf, on_broken=_end_at_once),
+        engine=engine,
+        speed=speed,
         describe=worker_description(
             settings.worker_name,
             _describe_device(device),
@@ -132,6 +142,8 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
             catalog=catalog,
             memory=memory,
             shelf=shelf,
+            backends=backends,
+            speed=speed,
         ),
         device_name=_describe_device(device),
         metrics=metrics,
@@ -171,6 +183,7 @@ def run_worker(worker: WorkerParts) -> int:
 
         def become_ready(**_: object) -> None:
             presence.set_ready()
+            worker.speed.start()
 
         def drain(**_: object) -> None:
             log.info("draining")
@@ -234,6 +247,7 @@ def _background_threads(worker: WorkerParts) -> Iterator[Presence]:
     try:
         yield presence
     finally:
+        worker.speed.stop()
         for thread in reversed(threads):
             thread.stop()
         for thread in threads:

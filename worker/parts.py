@@ -11,6 +11,7 @@ from jukebox_core.engine.overlap import RowBudget
 from jukebox_core.models.catalog import ModelCatalog
 from worker.device.backend_choice import BackendChoice
 from worker.device.engine_thread import EngineThread
+from worker.device.speed import SpeedMeter
 from worker.lease.held import HeldLeases
 from worker.lease.quarantine import Quarantine
 from worker.metrics import WorkerMetrics
@@ -32,6 +33,7 @@ class WorkerParts:
     backends: BackendChoice
     row_budget: RowBudget
     describe: Callable[[], WorkerInfo]
+    speed: SpeedMeter
     draining: threading.Event = field(default_factory=threading.Event)
     quarantine: Quarantine = field(default_factory=Quarantine)
     held: HeldLeases = field(default_factory=HeldLeases)

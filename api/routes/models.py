@@ -1,17 +1,19 @@
 """Models: their state, their limits, and the names that they know."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from api.dependencies import ServicesDep
+from api.dependencies import Services, ServicesDep
 from api.views.openapi import problems
 from api.views.schemas import ModelList, ModelView, NameList
 from api.views.views import broken_view, model_view, name_view, released_view
 from api.web.errors import ApiError
+from jobs.errors import StoreUnavailable
+from jobs.store import WorkerInfo
 from jukebox_core.errors import JukeboxError, ModelNotFound
 from jukebox_core.labels.search import LabelSearch, NameMatch
 from jukebox_core.models.catalog import ModelCard, ModelCatalog, ModelState
@@ -42,11 +44,12 @@ Limit = Annotated[int, Query(ge=1, le=100, description="Maximum number of names"
 def list_models(services: ServicesDep) -> ModelList:
     """Returns all models with state, levels, limits and license; broken ones with an error.
 
-    Jobs can use models that are `ready`. The operator can download `absent` models with
-    `jukebox models pull NAME`.
+    Jobs can use models that are `ready`; for those, workers tell memory and time. The operator can
+    download `absent` models with `jukebox models pull NAME`.
     """
     catalog = services.catalog
-    present = [_view(catalog, name) for name in catalog.names()]
+    workers = _workers(services)
+    present = [_view(services, workers, name) for name in catalog.names()]
     others = [released_view(model, catalog.state(model.name)) for model in catalog.absent()]
     present.sort(key=lambda view: view.state is ModelState.BROKEN)
     return ModelList(data=[*present, *others])
@@ -102,10 +105,21 @@ def card_of(catalog: ModelCatalog, name: str) -> ModelCard:
         raise ApiError(HTTPStatus.NOT_FOUND, "model_not_found", detail) from error
 
 
-def _view(catalog: ModelCatalog, name: str) -> ModelView:
+def _workers(services: Services) -> list[WorkerInfo]:
+    """Those that are seen; models are listed while the store is away, too."""
+    try:
+        return services.store.workers()
+    except StoreUnavailable:
+        return []
+
+
+def _view(services: Services, workers: Sequence[WorkerInfo], name: str) -> ModelView:
     """One broken directory must not hide the others."""
     try:
-        return model_view(catalog.get(name))
+        card = services.catalog.get(name)
+        return model_view(card, workers, services.store.rates(name) if workers else None)
+    except StoreUnavailable:
+        return model_view(card, workers)
     except JukeboxError as error:
         _log.warning("model %s cannot be offered: %s", name, error)
         return broken_view(name)

@@ -339,6 +339,17 @@ class ModelView(BaseModel):
     levels: list[ModelLevelView]
     limits: ModelLimits | None
     bytes: int
+    memory_bytes: int | None = Field(
+        None, description="Memory that it takes at most; null while no worker can say"
+    )
+    estimated_seconds_per_second_of_music: float | None = Field(
+        None,
+        description="Seconds that the workers take for one second of one take, as they measured it "
+        "in a few steps or in songs; null until known",
+    )
+    estimated_seconds_per_second_in_parallel: float | None = Field(
+        None, description="The same for songs with `speed: parallel`"
+    )
     error: str | None = Field(None, description="Why the model is broken")
 
 
@@ -433,6 +444,9 @@ class WorkerView(BaseModel):
     stages: list[Stage]
     seen_at: datetime
     loaded_models: list[ModelInMemoryView]
+    model_setups: dict[str, str] = Field(
+        description="How this worker computes each model: weights, backend, threads"
+    )
     too_large: dict[str, str] = Field(
         description="Models that do not fit into the memory of this worker, with the reason"
     )

@@ -1,6 +1,6 @@
 """From records to answers: pure functions, no store, no clock."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import accumulate
 from typing import TypeVar
@@ -30,6 +30,7 @@ from api.views.schemas import (
 )
 from jobs.files.assets import Asset
 from jobs.files.download_names import download_name, song_name
+from jobs.model_figures import seconds_of_music
 from jobs.record.job import Job, JobStatus, LevelProgress, Output, Stage
 from jobs.record.request import LevelName
 from jobs.store import WorkerInfo
@@ -284,9 +285,28 @@ def poll_after_sec(view: JobView) -> int:
     return int(min(max(view.eta_seconds / 10.0, 1.0), 30.0))
 
 
-def model_view(card: ModelCard) -> ModelView:
-    """A model that is ready, as clients see it."""
-    return _model_view(card.name, ModelState.READY, card.config, card.num_bytes)
+def model_view(
+    card: ModelCard, workers: Sequence[WorkerInfo] = (), rates: Mapping[Stage, float] | None = None
+) -> ModelView:
+    """A model that is ready, as clients see it, and what it takes.
+
+    Figures are those of the worker that says most of it: the least memory, the shortest time. Where
+    none has measured the model in a few steps, the `rates` of its songs tell.
+    """
+    view = _model_view(card.name, ModelState.READY, card.config, card.num_bytes)
+    memory = [each.model_memory[card.name] for each in workers if card.name in each.model_memory]
+    seconds = [each.model_seconds[card.name] for each in workers if card.name in each.model_seconds]
+    if not seconds and rates and all(rates.get(Stage(level.label)) for level in Level):
+        steps = {level: 1.0 / rates[Stage(level.label)] for level in Level}
+        seconds = [seconds_of_music(card.config, steps)]
+    exact, in_parallel = min(seconds, default=(None, None))
+    return view.model_copy(
+        update={
+            "memory_bytes": min(memory, default=None),
+            "estimated_seconds_per_second_of_music": exact and round(exact, 3),
+            "estimated_seconds_per_second_in_parallel": in_parallel and round(in_parallel, 3),
+        }
+    )
 
 
 def broken_view(name: str) -> ModelView:

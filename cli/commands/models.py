@@ -13,6 +13,7 @@ from cli.optional_packages import require_packages
 from cli.outputs import Overwrite, check_new_folder
 from cli.terminal.console import escape, notes, print_fitted, print_json, results
 from cli.terminal.tables import Column, fitted_table
+from jobs.model_figures import ModelFigures, read_figures
 from jukebox_core.child_processes import TORCH_VARIABLES, child_environment, python_command
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import JukeboxError
@@ -25,6 +26,8 @@ _COLUMNS = (
     Column(heading="model"),
     Column(heading="state"),
     Column(heading="size", justify="right"),
+    Column(heading="memory", justify="right"),
+    Column(heading="time", justify="right"),
     Column(heading="sample rate", justify="right", rank=2),
     Column(heading="description", is_flexible=True),
     Column(heading="license", rank=1),
@@ -58,7 +61,8 @@ def list_models(
 ) -> None:
     """List local models and released models available to pull."""
     catalog = ModelCatalog(options.models_folder(data_dir, models_dir), BUNDLED_MODELS)
-    found = [_present(catalog, name) for name in catalog.names()]
+    figures = read_figures(data_dir)
+    found = [_present(catalog, name, figures.get(name)) for name in catalog.names()]
     found += [_released(catalog, model) for model in catalog.absent()]
     if as_json:
         print_json(found)
@@ -68,6 +72,8 @@ def list_models(
             model["name"],
             model["state"],
             _size(model["bytes"]),
+            _size(model["memory_bytes"]),
+            _time(model["estimated_seconds_per_second_of_music"]),
             f"{model['sample_rate_hz']:,} Hz" if model["sample_rate_hz"] else "",
             model["description"],
             model["licence"],
@@ -94,13 +100,13 @@ def tiny(
     results().print(escape(str(directory)))
 
 
-def _present(catalog: ModelCatalog, name: str) -> dict[str, Any]:
+def _present(catalog: ModelCatalog, name: str, figures: ModelFigures | None) -> dict[str, Any]:
     """A model that is there; a broken one must not hide the others."""
     try:
         card = catalog.get(name)
     except JukeboxError as error:
         return _line(name, "broken", None, None, error=str(error))
-    return _line(name, catalog.state(name), card.num_bytes, card.config)
+    return _line(name, catalog.state(name), card.num_bytes, card.config, figures=figures)
 
 
 def _released(catalog: ModelCatalog, model: ReleasedModel) -> dict[str, Any]:
@@ -113,6 +119,7 @@ def _line(
     num_bytes: int | None,
     config: JukeboxConfig | None,
     *,
+    figures: ModelFigures | None = None,
     error: str | None = None,
 ) -> dict[str, Any]:
     """A model in the words of `GET /models`."""
@@ -120,6 +127,9 @@ def _line(
         "name": name,
         "state": str(state),
         "bytes": num_bytes,
+        "memory_bytes": figures and figures.memory_bytes,
+        "estimated_seconds_per_second_of_music": figures and figures.seconds_per_second,
+        "estimated_seconds_per_second_in_parallel": figures and figures.seconds_in_parallel,
         "sample_rate_hz": None if config is None else config.vqvae.sample_rate_hz,
         "description": "" if config is None else config.description,
         "licence": "" if config is None else config.licence,
@@ -131,6 +141,13 @@ def _size(num_bytes: int | None) -> str:
     if num_bytes is None:
         return ""
     return f"{num_bytes / 1e9:,.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:,.1f} MB"
+
+
+def _time(seconds: float | None) -> str:
+    """For one second of music."""
+    if seconds is None:
+        return ""
+    return f"{seconds:,.0f} s/s" if seconds >= 10 else f"{seconds:.1f} s/s"
 
 
 def write_tiny(directory: Path) -> None:

@@ -770,6 +770,14 @@ class Model(Document):
     levels: list[ModelLevel] = Field(default_factory=list)
     limits: ModelLimits | None = absent()
     bytes: int = absent()
+    memory_bytes: int | None = absent()
+    """Memory that it takes at most; null while no worker can say"""
+    estimated_seconds_per_second_of_music: float | None = absent()
+    """Seconds that the workers take for one second of one take, as they measured it in a few
+    steps or in songs; null until known
+    """
+    estimated_seconds_per_second_in_parallel: float | None = absent()
+    """The same for songs with `speed: parallel`"""
     error: str | None = absent()
     """Why the model is broken"""
 
@@ -1125,6 +1133,8 @@ class Worker(Document):
     stages: list[Stage] = Field(default_factory=list)
     seen_at: AwareDatetime = absent()
     loaded_models: list[ModelInMemory] = Field(default_factory=list)
+    model_setups: dict[str, str] = Field(default_factory=dict)
+    """How this worker computes each model: weights, backend, threads"""
     too_large: dict[str, str] = Field(default_factory=dict)
     """Models that do not fit into the memory of this worker, with the reason"""
 

@@ -75,7 +75,10 @@ class Fleet(ScriptRunner):
 
 def _worker_to_json(worker: WorkerInfo) -> str:
     """What a worker tells of itself. When it was seen is not its to tell."""
-    names = ("device", "models", "stages", "model_memory", "too_large")
+    names = (
+        *("device", "models", "stages"),
+        *("model_memory", "too_large", "model_setups", "model_seconds"),
+    )
     loaded = [
         (each.name, each.memory_bytes, each.idle_since and each.idle_since.isoformat())
         for each in worker.loaded_models
@@ -95,6 +98,11 @@ def _worker_from_fields(name: str, seen_us: str, description: str) -> WorkerInfo
         seen_at=from_microseconds(seen_us),
         model_memory=content.get("model_memory", {}),
         too_large=content.get("too_large", {}),
+        model_setups=content.get("model_setups", {}),
+        model_seconds={
+            name: (float(exact), float(in_parallel))
+            for name, (exact, in_parallel) in content.get("model_seconds", {}).items()
+        },
         loaded_models=tuple(_loaded_model(*each) for each in content.get("loaded_models", ())),
     )
 

@@ -105,7 +105,8 @@ class WorkerInfo:
     """A worker that has been heard of lately.
 
     `model_memory` are the bytes that a model takes there at most; `too_large` says why one does not
-    fit. Both leave out models that cannot be read.
+    fit; `model_setups` how each is computed, in words. All leave out models that cannot be read.
+    `model_seconds` are seconds for one second of music, `exact` and in parallel, where measured.
     """
 
     name: str
@@ -116,3 +117,5 @@ class WorkerInfo:
     model_memory: Mapping[str, int] = field(default_factory=dict)
     too_large: Mapping[str, str] = field(default_factory=dict)
     loaded_models: tuple[ModelInMemory, ...] = ()
+    model_setups: Mapping[str, str] = field(default_factory=dict)
+    model_seconds: Mapping[str, tuple[float, float]] = field(default_factory=dict)

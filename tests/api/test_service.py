@@ -104,6 +104,31 @@ def announce(service: Service, name: str, stages: tuple[Stage, ...], **facts: ob
     )
 
 
+async def test_models_tell_what_they_take_here_as_workers_and_songs_have_measured_it(
+    service: Service,
+):
+    async def figures() -> list[float | None]:
+        model = (await service.client.get("/models")).json()["data"][0]
+        names = ("of_music", "in_parallel")
+        return [model["memory_bytes"], *(model[f"estimated_seconds_per_second_{n}"] for n in names)]
+
+    assert await figures() == [None, None, None]
+    setups = {"tiny": "int8 weights, native backend, 2 threads"}
+    announce(service, "slow", tuple(Stage), model_memory={"tiny": 9}, model_setups=setups)
+    assert await figures() == [9, None, None]
+    for stage in Stage:
+        service.store.record_rate("tiny", stage, 1000.0)
+    memory, exact, in_parallel = await figures()
+    # 62.5 + 250 + 1,000 tokens for a second of music.
+    assert (memory, exact) == (9, pytest.approx(1.3125, abs=1e-3))
+    assert 0 < in_parallel < exact
+    fast = {"model_memory": {"tiny": 7}, "model_seconds": {"tiny": (2.5, 1.5)}}
+    announce(service, "fast", tuple(Stage), **fast)
+    assert await figures() == [7, 2.5, 1.5]
+    (_, slow) = (await service.client.get("/system")).json()["workers"]
+    assert slow["model_setups"] == setups
+
+
 async def test_a_model_that_no_worker_can_hold_is_refused_with_a_sentence(service: Service):
     sentence = "the model tiny is too large here: it takes at least 9.0 GB of memory"
     announce(service, "render", (Stage.RENDER,))

@@ -1,6 +1,7 @@
 """`jukebox models`: from a server of files, without a service."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from typer.testing import CliRunner
 from cli.commands import model_files
 from cli.errors import CliError
 from cli.main import build_app
+from jobs.model_figures import ModelFigures, write_figures
 from jukebox_core.errors import DownloadError, JukeboxError, ModelNotFound
 from jukebox_core.models.catalog import read_config
+from tests.docs.pages import blocks_of
 from tests.fixtures.file_server import file_server
 from tests.fixtures.released_models import GOLDEN, golden_files, serve_original, small_model
 
@@ -59,6 +62,28 @@ def test_the_list_tells_what_is_there_and_what_could_be(run, models_dir, tmp_pat
     wanted |= dict.fromkeys(("5b", "5b_lyrics", "1b_lyrics"), "absent")
     assert states(run("list", "--json", "--models-dir", "m")) == wanted
     assert states(run("--json", "--models-dir", "m")) == wanted
+
+
+def test_the_list_shows_memory_and_time_of_this_machine_in_80_columns(
+    run, models_dir, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("COLUMNS", "80")
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "1b_lyrics").symlink_to(models_dir / "tiny")
+    figures = ModelFigures(
+        setup="", memory_bytes=5_900_000_000, seconds_per_second=241.7, seconds_in_parallel=88.0
+    )
+    (tmp_path / "data").mkdir()
+    write_figures(tmp_path / "data", {"1b_lyrics": figures})
+    shown = run("--models-dir", "m", "--data-dir", "data").stdout
+    lines = [line for line in shown.splitlines() if line.startswith("1b_lyrics")]
+    assert "5.9 GB" in lines[0]
+    assert "242 s/s" in lines[0]
+    assert max(len(line) for line in shown.splitlines()) <= 80
+    listed = json.loads(run("--json", "--models-dir", "m", "--data-dir", "data").stdout)
+    (model,) = (each for each in listed if each["name"] == "1b_lyrics")
+    assert model["estimated_seconds_per_second_in_parallel"] == 88.0
+    assert model["memory_bytes"] == 5_900_000_000
 
 
 def test_nothing_is_fetched_before_the_licence_is_accepted(run, tmp_path):
@@ -117,6 +142,34 @@ def test_int8_weights_are_pulled_or_made_of_a_model_that_is_there(run, file_serv
     with pytest.raises(JukeboxError, match="int8 weights: what they were made from"):
         run("convert", pulled, "back", "--dtype", "float32")
     assert not Path("back").exists()
+
+
+def test_the_commands_of_the_page_without_a_gpu_work(
+    run, file_server, small_1b, monkeypatch, tmp_path
+):
+    serve_original(file_server, small_1b)
+    monkeypatch.setenv("JUKEBOX_WEIGHTS_URL", f"{file_server.url}/models")
+    monkeypatch.setenv("JUKEBOX_LABELS_URL", f"{file_server.url}/ids")
+    page = "docs/guides/without-a-gpu.md"
+    commands = [
+        line.split()[2:]
+        for group in ("without-a-gpu-pull", "without-a-gpu-convert")
+        for block in blocks_of(page, group)
+        for line in block.code.splitlines()
+    ]
+    (pull, verify, convert) = commands
+    run(*pull)
+    run(*verify)
+    folder = tmp_path / "jukebox-data" / "models" / "1b_lyrics"
+    files = {file.name: file.read_bytes() for file in folder.glob("*.safetensors")}
+    shutil.rmtree(folder)
+    run(*(each for each in pull if each not in ("--precision", "int8")))
+    run(*convert)
+    assert {file.name: file.read_bytes() for file in folder.glob("*.safetensors")} == files
+    (doctor,) = blocks_of(page, "without-a-gpu-doctor")
+    assert doctor.code == "jukebox doctor\n"
+    found = CliRunner().invoke(build_app(), ["doctor", "--json"]).stdout
+    assert "without GPU" in {finding["what"] for finding in json.loads(found)}
 
 
 def test_verify_names_the_model_that_is_broken(run, models_dir, tmp_path):

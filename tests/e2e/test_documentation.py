@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,13 @@ def test_the_commands_of_the_models_page_work(stack, tmp_path):
     blocks = blocks_of("docs/guides/models.md", "models")
     (listed,) = run_blocks(blocks, stack, tmp_path)
     assert "tiny" in listed
+
+
+def test_the_commands_of_the_page_without_a_gpu_sing_with_another_model(fresh_stack, tmp_path):
+    blocks = blocks_of("docs/guides/without-a-gpu.md", "without-a-gpu-song")
+    blocks = [replace(each, code=each.code.replace("1b_lyrics", "tiny")) for each in blocks]
+    run_blocks(blocks, fresh_stack, tmp_path)
+    assert (tmp_path / "song.wav").read_bytes().startswith(b"RIFF")
 
 
 def test_the_commands_of_the_command_line_page_work_one_after_the_other(fresh_stack, tmp_path):

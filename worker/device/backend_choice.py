@@ -95,9 +95,14 @@ class BackendChoice:
             return f"JUKEBOX_BACKEND is {self._wanted}, and not {name}"
         return reason_against(name, self._target)
 
+    @property
+    def is_on_cpu(self) -> bool:
+        """Whether priors are computed on a CPU."""
+        return self._target.device_type == "cpu"
+
     def setup_for(self, card: ModelCard) -> ModelSetup:
         """How new songs of a model are computed here."""
-        on_cpu = self._target.device_type == "cpu" and not is_small(card.config)
+        on_cpu = self.is_on_cpu and not is_small(card.config)
         return ModelSetup(
             weights=self.weights_for(card.config, card.weights),
             backend=self._for_new_song(card.config),

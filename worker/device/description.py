@@ -8,8 +8,10 @@ from jobs.store import WorkerInfo
 from jukebox_core.errors import JukeboxError
 from jukebox_core.models.catalog import ModelCatalog
 from jukebox_core.models.memory_plan import ModelTooLarge
+from worker.device.backend_choice import BackendChoice
 from worker.device.memory import WorkerMemory
 from worker.device.models import ModelShelf
+from worker.device.speed import SpeedMeter
 from worker.health import describe_worker
 
 
@@ -21,6 +23,8 @@ def worker_description(
     catalog: ModelCatalog,
     memory: WorkerMemory,
     shelf: ModelShelf,
+    backends: BackendChoice,
+    speed: SpeedMeter,
 ) -> Callable[[], WorkerInfo]:
     """Describes this worker as it is when asked: what `GET /system` shows of it."""
 
@@ -40,6 +44,8 @@ def worker_description(
             model_memory=sizes,
             too_large=too_large,
             loaded_models=shelf.in_memory(),
+            model_setups=backends.setups(catalog),
+            model_seconds=speed.seconds(),
         )
 
     return describe

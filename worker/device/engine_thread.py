@@ -222,6 +222,15 @@ class EngineThread(threading.Thread):
         loaded = self._shelf.peek(model)
         return loaded is not None and loaded.keeps_all_priors
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is generated, and no other work is done or in line."""
+        return not (self._drawings or self._slices) and self._inbox.empty()
+
+    def unload(self, model: str) -> None:
+        """Give back the memory of a model, unless it is used meanwhile."""
+        self._inbox.put(lambda: self._unload(model))
+
     def cancel(self, pending: Pending) -> None:
         """Let go of work, between two steps. Harmless when it has ended."""
         self._inbox.put(lambda: self._drop(pending))
@@ -294,6 +303,12 @@ class EngineThread(threading.Thread):
         except Exception as error:
             log.exception("a window could not be submitted", extra={"model": drawing.model})
             self._give_up(drawing, error)
+
+    def _unload(self, name: str) -> None:
+        model = self._shelf.peek(name)
+        is_used = any(each.model == name for each in (*self._drawings.values(), *self._slices))
+        if model is not None and not is_used and not model.engine.has_work:
+            self._shelf.forget(name)
 
     def _peek(self, peek: Peek) -> None:
         sequences = peek.drawing.sequences

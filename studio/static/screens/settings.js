@@ -75,11 +75,21 @@ function Disk({ disk }) {
   </section>`;
 }
 
+/** @param {import("../../types").Model} model */
+function takes(model) {
+  const { memory_bytes: memory, estimated_seconds_per_second_of_music: exact, estimated_seconds_per_second_in_parallel: fast } = model;
+  return [
+    memory && `${bytes(memory)} of memory`,
+    model.limits && `up to ${duration(model.limits.max_duration_seconds)}`,
+    exact && `about ${duration(exact)} for a second of music${fast ? `, ${duration(fast)} in parallel` : ""}`,
+  ].filter(Boolean);
+}
+
 function Models() {
   return html`<section class="panel panel-wide" aria-labelledby="models"><h2 id="models">Models</h2>
     <ul class="models">${(models.value ?? []).map((model) => html`<li key=${model.name}>
       <div class="model-head"><strong>${model.name}</strong><span class=${`tag tag-${model.state}`}>${model.state}</span>
-        <span class="hint">${bytes(model.bytes)}${model.limits ? `, up to ${duration(model.limits.max_duration_seconds)}` : ""}</span></div>
+        <span class="hint">${[bytes(model.bytes), ...takes(model)].join(", ")}</span></div>
       <p>${model.error ?? model.description}</p>
       ${model.state === "absent" ? html`<p class="hint">To fetch it: <code>jukebox models pull ${model.name}</code></p>` : null}
     </li>`)}</ul></section>`;

@@ -1,0 +1,113 @@
+"""What a model takes here: measured in a few steps while nothing is generated, and kept on disk."""
+
+import json
+import threading
+from dataclasses import replace
+
+import pytest
+
+from jobs.model_figures import FIGURES_FILE, read_figures, seconds_of_music
+from jukebox_core.models.catalog import ModelCatalog, read_config
+from jukebox_core.units import Level
+from worker.app import build_parts
+from worker.device.speed import NUM_STEPS, SpeedMeter, step_slices
+from worker.settings import WorkerSettings
+
+
+@pytest.fixture
+def parts(models_dir, tmp_path, monkeypatch):
+    """A worker for which `tiny` is large, with its engine running."""
+    monkeypatch.setattr("jukebox_core.backends.choose.MAX_SMALL_WIDTH", 1)
+    settings = WorkerSettings(
+        redis_url="redis://nowhere", models_dir=models_dir, device="cpu", data_dir=tmp_path / "data"
+    )
+    parts = build_parts(settings)
+    parts.engine.start()
+    yield parts
+    parts.engine.stop()
+    parts.engine.join(60)
+
+
+def meter(parts, **changes):
+    options = {
+        "folder": parts.settings.local_dir,
+        "memory_bytes": lambda card: card.num_bytes + 1,
+        "rows": 3,
+        "idle_sec": 0.0,
+    }
+    return SpeedMeter(
+        parts.engine, ModelCatalog(parts.settings.models_dir), parts.backends, **options | changes
+    )
+
+
+def test_a_large_model_is_measured_once_and_the_figures_are_kept(parts, monkeypatch):
+    first = meter(parts)
+    first.run()
+    (name,) = first.seconds()
+    kept = read_figures(parts.settings.local_dir)[name]
+    assert (name, kept.setup) == ("tiny", parts.backends.setups(parts.catalog)["tiny"])
+    assert kept.memory_bytes == parts.catalog.get("tiny").num_bytes + 1
+    assert 0 < kept.seconds_in_parallel < kept.seconds_per_second
+    assert first.seconds()[name] == (kept.seconds_per_second, kept.seconds_in_parallel)
+    monkeypatch.setattr(parts.engine, "run_slices", None)  # nothing is measured again
+    second = meter(parts)
+    second.run()
+    assert second.seconds() == first.seconds()
+    assert parts.engine.is_idle
+
+
+def test_another_setup_is_measured_again(parts):
+    meter(parts).run()
+    file = parts.settings.local_dir / FIGURES_FILE
+    values = json.loads(file.read_text())
+    values["tiny"] |= {"seconds_per_second": 1e9, "measured_as": "of another release"}
+    file.write_text(json.dumps(values))
+    again = meter(parts)
+    again.run()
+    assert again.seconds()["tiny"][0] < 1e9
+
+
+def test_figures_that_cannot_be_read_are_replaced(parts):
+    (parts.settings.local_dir).mkdir(exist_ok=True)
+    (parts.settings.local_dir / FIGURES_FILE).write_text("[1]")
+    assert read_figures(parts.settings.local_dir) == {}
+    meter(parts).run()
+    assert set(read_figures(parts.settings.local_dir)) == {"tiny"}
+
+
+def test_small_models_are_not_measured_and_stay_unknown(parts, monkeypatch):
+    monkeypatch.setattr("jukebox_core.backends.choose.MAX_SMALL_WIDTH", 1024)
+    small = meter(parts)
+    small.run()
+    assert small.seconds() == {}
+    assert read_figures(parts.settings.local_dir)["tiny"].memory_bytes > 0
+
+
+def test_nothing_is_measured_while_a_worker_stops(parts):
+    stopping = meter(parts, idle_sec=60.0)
+    stopping.stop()
+    thread = threading.Thread(target=stopping.run)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert stopping.seconds() == {}
+
+
+def test_every_step_is_a_slice_between_the_steps_of_songs(parts):
+    work = parts.engine.run_slices("tiny", step_slices(Level.TOP, "native", (1, 2)))
+    assert work.wait(60)
+    assert len(work.pieces()) == 2 * NUM_STEPS
+    assert all(float(piece) > 0 for piece in work.pieces())
+
+
+def test_a_second_of_music_takes_the_tokens_of_all_its_levels(models_dir):
+    config = read_config(models_dir / "tiny")
+    rates = {level: config.time_base.tokens_per_second(level) for level in Level}
+    alone = dict.fromkeys(Level, 1.0)
+    exact, in_parallel = seconds_of_music(config, alone, dict.fromkeys(Level, 0.25))
+    assert exact == pytest.approx(sum(rates.values()))
+    lower = rates[Level.MIDDLE] + rates[Level.BOTTOM]
+    assert in_parallel == pytest.approx(rates[Level.TOP] + 0.25 * lower)
+    assert seconds_of_music(config, alone)[1] < exact
+    doubled = replace(config, name="same")
+    assert seconds_of_music(doubled, dict.fromkeys(Level, 2.0))[0] == pytest.approx(2 * exact)

@@ -1,0 +1,194 @@
+"""How long steps of a model take here: a few of them are timed while nothing is generated."""
+
+import logging
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from jobs.model_figures import ModelFigures, read_figures, seconds_of_music, write_figures
+from jobs.version import VERSION
+from jukebox_core.backends.batch import SlotMemory
+from jukebox_core.backends.choose import backend_class, is_small
+from jukebox_core.errors import JukeboxError
+from jukebox_core.models.catalog import ModelCard, ModelCatalog
+from jukebox_core.prior import JukeboxPrior
+from jukebox_core.sampling.step_cost import PLANNED_ROWS
+from jukebox_core.units import COARSE_TO_FINE, Level
+from worker.device.backend_choice import BackendChoice
+from worker.device.engine_thread import EngineThread, Slices
+from worker.device.models import LoadedModel
+
+log = logging.getLogger(__name__)
+
+NUM_STEPS = 3
+IDLE_SEC = 15.0
+"""So long nothing was generated before a model is measured."""
+_POLL_SEC = 0.5
+
+
+def step_slices(level: Level, backend: str, row_counts: Sequence[int]) -> Slices:
+    """Seconds of `NUM_STEPS` steps for each number of rows, each a slice and a tensor [1].
+
+    Each begins with one step that is not counted, which reads the weights from the disk.
+    """
+
+    def slices(model: LoadedModel) -> Iterator[Tensor]:
+        prior = model.priors[level]
+        for num_rows in row_counts:
+            step = one_step(prior, backend, num_rows, model.device)
+            step()
+            for _ in range(NUM_STEPS):
+                started = time.perf_counter()
+                step()
+                yield torch.tensor([time.perf_counter() - started])
+
+    return slices
+
+
+def one_step(
+    prior: JukeboxPrior, backend: str, num_rows: int, device: torch.device
+) -> Callable[[], Tensor]:
+    """One step of so many rows, each in the middle of a window of its own."""
+    computing = backend_class(backend)(prior, SlotMemory(prior, num_rows, device))
+    ids = prior.codes_to_ids(torch.zeros(num_rows, dtype=torch.int64, device=device))
+    positions = torch.full_like(ids, prior.config.context_tokens // 2)
+    slots = torch.arange(num_rows, device=device)
+
+    def step() -> Tensor:
+        with torch.inference_mode():
+            return computing.decode(ids, positions, slots)
+
+    return step
+
+
+class SpeedMeter(threading.Thread):
+    """Measures large models one after the other while the worker is idle, and keeps what it found.
+
+    Small ones are measured by their songs, which take seconds. So are all on a GPU.
+
+    Args:
+        folder: of the figures.
+        memory_bytes: what a model takes at most; raises JukeboxError where it does not fit.
+        rows: segments that are sampled side by side.
+    """
+
+    def __init__(
+        self,
+        engine: EngineThread,
+        catalog: ModelCatalog,
+        backends: BackendChoice,
+        *,
+        folder: Path,
+        memory_bytes: Callable[[ModelCard], int],
+        rows: int = PLANNED_ROWS,
+        idle_sec: float = IDLE_SEC,
+    ) -> None:
+        super().__init__(name="speed meter", daemon=True)
+        self._engine, self._catalog, self._backends = engine, catalog, backends
+        self._folder, self._memory_bytes, self._rows = folder, memory_bytes, rows
+        self._idle_sec = idle_sec
+        self._is_stopping = threading.Event()
+        self._figures: dict[str, ModelFigures] = {}
+
+    def seconds(self) -> dict[str, tuple[float, float]]:
+        """For one second of music, `exact` and in parallel, of every model that is measured."""
+        return {
+            name: (each.seconds_per_second, each.seconds_in_parallel)
+            for name, each in self._figures.items()
+            if each.seconds_per_second is not None and each.seconds_in_parallel is not None
+        }
+
+    def stop(self) -> None:
+        """Measure nothing more."""
+        self._is_stopping.set()
+
+    def run(self) -> None:
+        """Until every model is measured, or `stop`."""
+        kept = read_figures(self._folder)
+        due = [card for card in self._cards() if not self._take_over(card, kept.get(card.name))]
+        self._keep()
+        for card in due:
+            if not self._wait_for_rest():
+                return
+            try:
+                self._measure(card)
+            except Exception:
+                log.exception("a model could not be measured", extra={"model": card.name})
+
+    def _cards(self) -> Iterator[ModelCard]:
+        for name in self._catalog.names():
+            try:
+                yield self._catalog.get(name)
+            except JukeboxError:  # `GET /models` says what is wrong with it
+                continue
+
+    def _take_over(self, card: ModelCard, kept: ModelFigures | None) -> bool:
+        """Begin with what is known of a model; whether there is nothing to measure."""
+        figures = ModelFigures(
+            setup=str(self._backends.setup_for(card)), memory_bytes=self._memory_of(card)
+        )
+        if kept is not None and kept.measured_as == self._described(card):
+            figures = replace(kept, setup=figures.setup, memory_bytes=figures.memory_bytes)
+        self._figures = self._figures | {card.name: figures}
+        is_measured = figures.seconds_per_second is not None
+        is_due = self._backends.is_on_cpu and not is_small(card.config)
+        return is_measured or not is_due or figures.memory_bytes is None
+
+    def _memory_of(self, card: ModelCard) -> int | None:
+        try:
+            return self._memory_bytes(card)
+        except JukeboxError:
+            return None
+
+    def _described(self, card: ModelCard) -> str:
+        return f"{self._backends.setup_for(card)}, {card.num_bytes} bytes, release {VERSION}"
+
+    def _wait_for_rest(self) -> bool:
+        """Wait until nothing was generated for a while; False on `stop`."""
+        idle_since = time.monotonic()
+        while time.monotonic() - idle_since < self._idle_sec:
+            if self._is_stopping.wait(min(_POLL_SEC, self._idle_sec)):
+                return False
+            if not self._engine.is_idle:
+                idle_since = time.monotonic()
+        return True
+
+    def _measure(self, card: ModelCard) -> None:
+        backend, alone, together = self._backends.setup_for(card).backend, {}, {}
+        for level in COARSE_TO_FINE:
+            slices = step_slices(level, backend, (1, self._rows))
+            work = self._engine.run_slices(card.name, slices, level=level)
+            while not work.wait(_POLL_SEC):
+                if self._is_stopping.is_set():
+                    self._engine.cancel(work)
+                    return
+            seconds = [float(piece) for piece in work.pieces()]
+            alone[level] = statistics.median(seconds[:NUM_STEPS])
+            together[level] = statistics.median(seconds[NUM_STEPS:]) / self._rows
+        self._engine.unload(card.name)
+        exact, in_parallel = seconds_of_music(card.config, alone, together)
+        measured = replace(
+            self._figures[card.name],
+            seconds_per_second=round(exact, 3),
+            seconds_in_parallel=round(in_parallel, 3),
+            measured_as=self._described(card),
+        )
+        self._figures = self._figures | {card.name: measured}
+        log.info(
+            "model %s takes %.0f s for a second of music, %.0f s in parallel",
+            *(card.name, exact, in_parallel),
+        )
+        self._keep()
+
+    def _keep(self) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_figures(self._folder, self._figures)
+        except OSError as error:
+            log.warning("figures of models are not kept: %s", error)
