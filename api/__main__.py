@@ -60,9 +60,11 @@ def main() -> None:
 
     try:
         max_connections = plan_connections()
+        app = build_app(settings)
     except TooFewDescriptors as error:
         raise SystemExit(f"The API cannot start: {error}.") from error
-    app = build_app(settings)
+    except InvalidSettings as error:
+        raise SystemExit(str(error)) from error
     _check_data_folder(app.state.services.folder)
     config = uvicorn.Config(
         app,

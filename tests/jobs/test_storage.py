@@ -1,5 +1,8 @@
 """What files of jobs and assets promise, wherever they are kept: in a folder or in a bucket."""
 
+import os
+import subprocess
+import sys
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -413,6 +416,31 @@ def test_credentials_that_are_refused_are_told_from_a_server_that_is_away(
 def test_a_bucket_that_does_not_exist_is_told_at_the_start(s3_server):
     with pytest.raises(BucketError, match="no bucket for s3://no-such-bucket/x"):
         Bucket(BucketUrl("s3://no-such-bucket/x")).read("folder-token")
+
+
+@pytest.mark.parametrize(
+    ("module", "variable", "place"),
+    [
+        ("api", "JUKEBOX_DATA_DIR", "s3://no-such-bucket/x"),
+        ("api", "JUKEBOX_MODELS_DIR", "s3://no-such-bucket/x"),
+        ("jobs.webhooks", "JUKEBOX_DATA_DIR", "s3://no-such-bucket/x"),
+    ],
+)
+def test_a_process_says_at_its_start_that_its_bucket_is_not_there(
+    s3_server, clean_redis_url, tmp_path, module, variable, place
+):
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("JUKEBOX_")},
+        **{"REDIS_URL": clean_redis_url, "JUKEBOX_DATA_DIR": str(tmp_path), variable: place},
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", module], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode in (1, 2)
+    (line,) = done.stderr.splitlines()[-1:]
+    assert "there is no bucket for s3://no-such-bucket/x: create it" in line
+    assert "Traceback" not in done.stderr
 
 
 def test_the_copies_on_a_machine_stay_within_their_bound(bucket_url, tmp_path, monkeypatch):
