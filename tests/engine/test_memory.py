@@ -1,12 +1,13 @@
 """A device that is too small slows a song down and never changes or ends it, if one row fits."""
 
+import copy
 from contextlib import contextmanager
 
 import pytest
 import torch
 
 from jukebox_core.backends.memory import is_out_of_memory
-from jukebox_core.engine import Engine
+from jukebox_core.engine import Engine, runners
 from jukebox_core.units import Level
 from tests.engine.windows import Draw, golden_priors, run_to_end
 
@@ -177,3 +178,21 @@ def test_what_allocators_say_is_understood():
     assert is_out_of_memory(refused.value)
     assert is_out_of_memory(MemoryError())
     assert not is_out_of_memory(RuntimeError("shapes do not match"))
+
+
+def test_mapped_weights_are_given_back_while_another_level_is_sampled(priors, monkeypatch):
+    """Int8 ones, which nobody trains; what runs beside is left as it is."""
+    given_back = []
+    monkeypatch.setattr(runners, "give_back", given_back.append)
+    int8 = {level: copy.deepcopy(prior).use_int8_weights() for level, prior in priors.items()}
+    engine = Engine(int8, max_rows=2)
+    submit(engine, windows(1))
+    run_to_end(engine)
+    assert given_back == [], "nothing else was sampled"
+    submit(engine, windows(1, Level.MIDDLE))
+    run_to_end(engine)
+    assert given_back == [int8[Level.TOP]]
+    submit(engine, windows(1) | windows(1, Level.BOTTOM))
+    run_to_end(engine)
+    assert int8[Level.MIDDLE] in given_back[1:]
+    assert int8[Level.BOTTOM] not in given_back
