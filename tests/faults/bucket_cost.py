@@ -55,8 +55,17 @@ def main() -> None:
     found: dict[str, object] = {}
     s3 = S3Server()
     s3.start()
+    try:
+        compare(s3, options.seconds, options.delays_ms, found)
+    finally:
+        s3.stop()
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+def compare(s3: S3Server, seconds: float, delays_ms: list[float], found: dict[str, object]) -> None:
+    """On the disk, and with each delay."""
     os.environ.update(s3.environment)
-    for delay_ms in [None, *options.delays_ms]:
+    for delay_ms in [None, *delays_ms]:
         with tempfile.TemporaryDirectory() as folder:
             data_dir = Path(folder) / "data"
             data_dir.mkdir()
@@ -79,14 +88,12 @@ def main() -> None:
             started = time.monotonic()
             try:
                 name = "disk" if delay_ms is None else f"{delay_ms:g} ms"
-                found[name] = measured(world, None if delay_ms is None else s3, options.seconds)
+                found[name] = measured(world, None if delay_ms is None else s3, seconds)
                 sys.stderr.write(f"{name}: {found[name]} {time.monotonic() - started:.0f} s\n")
             finally:
                 with redirect_stdout(io.StringIO()):  # logs
                     world.end()
                 server.stop()
-    s3.stop()
-    sys.stdout.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":
