@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from bench.machine import describe_machine, print_table, tell
-from bench.priors import PRECISIONS, in_precision
+from bench.priors import INT8, PRECISIONS, in_precision
+from jukebox_core.backends.batch import SlotMemory
+from jukebox_core.backends.native.backend import NativeBackend
 from jukebox_core.model import JukeboxModel
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.sampling.cascade import SongTiming
@@ -23,6 +25,7 @@ from jukebox_core.units import COARSE_TO_FINE, Level
 from jukebox_core.vqvae.long_audio import encode_chunked
 from recipes.mini.synth import compose
 
+NATIVE_INT8 = "int8 native"
 FIRST_SEED = 7_000_000
 """Far from the seeds of the songs that models are trained and judged with."""
 Row = dict[str, Any]
@@ -39,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--levels", nargs="+", choices=labels, default=labels)
     parser.add_argument("--songs", type=int, default=12, help="each gives a window to every level")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--native", action="store_true", help="int8 in C as well, step by step")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     model = JukeboxModel.from_pretrained(options.model, dtype=torch.float32)
@@ -46,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = []
     for level in [each for each in COARSE_TO_FINE if each.label in options.levels]:
         priors = {name: in_precision(model.prior(level), name) for name in PRECISIONS}
+        if options.native:
+            priors[NATIVE_INT8] = priors[INT8]
         found = distances(priors, windows[level])
         print_table(found)
         rows += found
@@ -95,7 +101,12 @@ def distances(
     first = next(iter(priors))
     found: dict[str, list[Tensor]] = {name: [] for name in priors}
     for window in windows:
-        logs = {name: _log2_probabilities(prior, window) for name, prior in priors.items()}
+        logs = {
+            name: _log2_probabilities(
+                _native_logits(prior, window) if name == NATIVE_INT8 else _logits(prior, window)
+            )
+            for name, prior in priors.items()
+        }
         exact, codes = logs[first], priors[first].codes_to_ids(window[0])[..., None]
         for name, log in logs.items():
             figures = (
@@ -128,10 +139,26 @@ def _row(prior: JukeboxPrior, name: str, tokens: Tensor) -> Row:
     }
 
 
-def _log2_probabilities(prior: JukeboxPrior, window: Window) -> Tensor:
-    """float64 [N, T, V] of the music."""
-    logits = prior(*window).logits[:, prior.config.num_prefix_tokens :].double()
-    logs: Tensor = logits.log_softmax(dim=-1)
+def _logits(prior: JukeboxPrior, window: Window) -> Tensor:
+    """float32 [N, T, V] of the music."""
+    logits: Tensor = prior(*window).logits[:, prior.config.num_prefix_tokens :]
+    return logits
+
+
+def _native_logits(prior: JukeboxPrior, window: Window) -> Tensor:
+    """The same as the native backend steps through the window."""
+    codes, labels, upper = window
+    ids, slots = prior.codes_to_ids(codes), torch.arange(len(codes))
+    backend = NativeBackend(prior, SlotMemory(prior, len(codes), codes.device))
+    logits = [backend.prefill(codes[:, :0], prior.condition(labels, upper), slots)]
+    for position in range(1, codes.shape[1]):
+        logits.append(backend.decode(ids[:, position - 1], slots * 0 + position, slots))
+    return torch.stack(logits, dim=1)
+
+
+def _log2_probabilities(logits: Tensor) -> Tensor:
+    """float64, of logits [N, T, V]."""
+    logs: Tensor = logits.double().log_softmax(dim=-1)
     return logs / math.log(2.0)
 
 

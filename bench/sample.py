@@ -31,8 +31,10 @@ from bench.machine import (
     wait_for,
 )
 from bench.priors import (
+    INT8,
     PRECISIONS,
     PRIORS,
+    compute_dtype,
     fill,
     in_precision,
     random_prior,
@@ -93,10 +95,15 @@ def _measure_prior(
     """A row for each batch and way; all of a batch stand beside the same windows of theirs."""
     theirs = None
     if options.model is None and not options.alone:
-        theirs = their_prior(name, prior.config, device)
+        theirs = their_prior(name, prior.config, device, options.their_precision)
     num_tokens = options.tokens or prior.config.context_tokens
     for num_rows in options.batch:
-        runs: dict[Way, list[EngineRun]] = {way: [] for way in ways_on(prior, device)}
+        ways = [
+            way
+            for way in ways_on(prior, device)
+            if options.backend is None or way.backend in options.backend
+        ]
+        runs: dict[Way, list[EngineRun]] = {way: [] for way in ways}
         their_windows: list[list[float]] = []
         for _ in range(options.repeats):
             for way, done in runs.items():
@@ -352,7 +359,9 @@ def drift(windows: Iterable[list[float]]) -> float:
 # ---- theirs ----
 
 
-def their_prior(name: str, ours: JukeboxPriorConfig, device: torch.device) -> Any:  # noqa: ANN401
+def their_prior(
+    name: str, ours: JukeboxPriorConfig, device: torch.device, precision: str | None = None
+) -> Any:  # noqa: ANN401
     """The same prior in transformers, with random weights; fp32 on a CPU, half elsewhere."""
     modeling = _their_modeling()
     level = COARSE_TO_FINE.index(ours.level)
@@ -360,8 +369,8 @@ def their_prior(name: str, ours: JukeboxPriorConfig, device: torch.device) -> An
         config = modeling.JukeboxPriorConfig(**_their_config(name, ours))
         prior = modeling.JukeboxPrior(config, level=level)
     # They keep no buffers, so that nothing but weights is left to be filled.
-    dtype = torch.float32 if device.type == "cpu" else torch.float16
-    prior = prior.to(dtype).to_empty(device=device).eval()
+    precision = precision or ("fp32" if device.type == "cpu" else "fp16")
+    prior = prior.to(compute_dtype(precision, device)).to_empty(device=device).eval()
     fill(prior)
     return prior
 
@@ -481,6 +490,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--tokens", type=int, help="per row; by default a whole window")
     parser.add_argument("--repeats", type=int, default=3, help="windows of each, in turn")
+    parser.add_argument("--backend", nargs="+", choices=BACKENDS, help="by default all that can be")
+    parser.add_argument(
+        "--their-precision",
+        choices=[each for each in PRECISIONS if each != INT8],
+        help="of transformers, by default fp32 on a CPU and fp16 elsewhere",
+    )
     parser.add_argument("--alone", action="store_true", help="without transformers")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
