@@ -19,9 +19,10 @@
 #else
 #define WIDE 1 /* as 2 or 4 registers each */
 #endif
-#define FEW_ROWS 3 /* up to so many, reading is what takes time */
-#define SHALLOW 32 /* rows of the weight in a block then, */
+#define SHALLOW 32 /* rows of the weight in a block if one tile has all rows, */
 #define DEEP 64 /* and otherwise; both are even */
+#define CACHED 131072 /* floats of a weight that is one block: they stay in a cache of the core */
+#define AHEAD 16 /* rows to fetch before they are needed then */
 #define LARGEST_WEIGHT 127
 
 typedef int8_t bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
@@ -80,9 +81,10 @@ INLINE whole add_pairs(whole sum, whole weights, pair levels) {
 
 /* ---- one tile, in the middle of a row of tiles ---- */
 
-/* Rows m.. by columns c.. of a product, and rows [from, to) of its weight, one block of `block`. */
+/* Rows m.. by columns c.. of a product, and rows [from, to) of its weight; those `ahead` rows behind
+ * are fetched. */
 struct spot {
-  int64_t m, c, from, to, block;
+  int64_t m, c, from, to, ahead;
 };
 
 INLINE void finish(const struct product *p, int64_t m, int64_t c, vec sum) {
@@ -96,7 +98,7 @@ INLINE void finish(const struct product *p, int64_t m, int64_t c, vec sum) {
 INLINE void tile_of_floats(const int num_rows, const int num_vectors, const int is_fetching,
                            const struct product *p, struct spot at) {
   vec sums[TALL][WIDE];
-  const int64_t columns = p->columns, ahead = at.block * columns;
+  const int64_t columns = p->columns, ahead = at.ahead * columns, depth = p->depth;
   float *waiting = (float *)p->sums + at.m % ROWS_AT_ONCE * columns + at.c;
   for (int m = 0; m < num_rows; m++)
     for (int v = 0; v < num_vectors; v++)
@@ -111,7 +113,7 @@ INLINE void tile_of_floats(const int num_rows, const int num_vectors, const int 
       row[v] = *(const vec *)(weight + v * LANES);
     }
     for (int m = 0; m < num_rows; m++)
-      for (int v = 0; v < num_vectors; v++) sums[m][v] += x[m * p->depth + k] * row[v];
+      for (int v = 0; v < num_vectors; v++) sums[m][v] += x[m * depth + k] * row[v];
   }
   for (int m = 0; m < num_rows; m++)
     for (int v = 0; v < num_vectors; v++)
@@ -126,8 +128,8 @@ INLINE void pair_up(const int num_vectors, const struct product *p, struct spot 
                     whole *row) {
   const int8_t *first = (const int8_t *)p->projection.weight + k * p->columns + at.c;
   const int8_t *second = k + 1 < p->depth ? first + p->columns : first; /* times 0 then */
-  __builtin_prefetch(first + at.block * p->columns);
-  __builtin_prefetch(second + at.block * p->columns);
+  __builtin_prefetch(first + at.ahead * p->columns);
+  __builtin_prefetch(second + at.ahead * p->columns);
   for (int v = 0; v < num_vectors; v++)
     row[v] = (widened(first + v * LANES) & 0xffff) | (widened(second + v * LANES) << 16);
 }
@@ -233,10 +235,11 @@ static void project_rest(const struct product *p, int64_t begin, int64_t end) {
 INLINE void project_from(const int is_int8, const struct product *p, int64_t begin, int64_t end) {
   for (int64_t m = 0; m < p->rows; m += ROWS_AT_ONCE) {
     int64_t num_rows = p->rows - m < ROWS_AT_ONCE ? p->rows - m : ROWS_AT_ONCE;
-    int64_t block = num_rows <= FEW_ROWS ? SHALLOW : DEEP;
+    int64_t block = num_rows <= TALL ? SHALLOW : DEEP;
+    if (!is_int8 && p->depth * p->columns <= CACHED) block = p->depth;
     for (int64_t from = 0; from < p->depth; from += block) {
       int64_t to = from + block < p->depth ? from + block : p->depth;
-      struct spot at = {m, begin, from, to, block};
+      struct spot at = {m, begin, from, to, block < p->depth ? block : AHEAD};
       for (; at.c + WIDE * LANES <= end; at.c += WIDE * LANES)
         stripe(is_int8, WIDE, p, at, num_rows);
       for (; at.c + LANES <= end; at.c += LANES) stripe(is_int8, 1, p, at, num_rows);
