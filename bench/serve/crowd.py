@@ -131,12 +131,14 @@ def running_crowd(
             pids[name] = child.pid
         store = JobStore(server.url)
         stack.callback(store.close)
+        client = redis.Redis.from_url(server.url, decode_responses=True)
+        stack.callback(client.close)
         yield Crowd(
             url=stack_settings.url,
             redis_url=server.url,
             model=model_dir.name,
             store=store,
-            redis=redis.Redis.from_url(server.url, decode_responses=True),
+            redis=client,
             pids=pids,
             seeds=iter(range(1, sys.maxsize)),
         )
@@ -213,25 +215,23 @@ async def until_ready(crowd: Crowd) -> None:
     """Until the API answers. Raises TimeoutError."""
     deadline = time.monotonic() + _READY_SEC
     while time.monotonic() < deadline:
-        connection = crowd.connection()
         try:
-            if (await connection.ask("GET", "/healthz")).status == 200:
-                return
+            async with crowd.connection() as connection:
+                if (await connection.ask("GET", "/healthz")).status == 200:
+                    return
         except (OSError, asyncio.IncompleteReadError):
             await asyncio.sleep(0.2)
-        finally:
-            connection.close()
     raise TimeoutError(f"the API did not answer within {_READY_SEC:.0f} s")
 
 
 async def _keep_fleet_busy(crowd: Crowd, num_workers: int) -> None:
     """So many jobs wait that no worker is ever without one."""
-    connection = crowd.connection()
-    while True:
-        num_queued = await asyncio.to_thread(crowd.redis.zcard, _QUEUED)
-        for _ in range(max(num_workers - int(num_queued), 0)):
-            await _ask(crowd, connection, "post")
-        await asyncio.sleep(0.5)
+    async with crowd.connection() as connection:
+        while True:
+            num_queued = int(await asyncio.to_thread(crowd.redis.zcard, _QUEUED))
+            for _ in range(max(num_workers - num_queued, 0)):
+                await _ask(crowd, connection, "post")
+            await asyncio.sleep(0.5)
 
 
 async def _fleet_alone(crowd: Crowd, options: argparse.Namespace) -> Figures:
@@ -252,10 +252,9 @@ async def _closed_loop(crowd: Crowd, kind: str, seconds: float, connections: int
     timings, end = Timings(), time.monotonic() + seconds
 
     async def keep_asking() -> None:
-        connection = crowd.connection()
-        while time.monotonic() < end:
-            await timings.time(partial(_ask, crowd, connection, kind))
-        connection.close()
+        async with crowd.connection() as connection:
+            while time.monotonic() < end:
+                await timings.time(partial(_ask, crowd, connection, kind))
 
     async with _measured(crowd, seconds) as found:
         await asyncio.gather(*(keep_asking() for _ in range(connections)))
@@ -274,10 +273,10 @@ async def _watched(crowd: Crowd, options: argparse.Namespace) -> Figures:
     timings = {kind: Timings() for kind in _SINGLE_KINDS}
 
     async def keep_asking(kind: str) -> None:
-        connection = crowd.connection()
-        while True:
-            await timings[kind].time(partial(_ask, crowd, connection, kind))
-            await asyncio.sleep(1.0 / options.asks)
+        async with crowd.connection() as connection:
+            while True:
+                await timings[kind].time(partial(_ask, crowd, connection, kind))
+                await asyncio.sleep(1.0 / options.asks)
 
     async with running(watching.look_for_songs, *(watching.watch for _ in range(options.watchers))):
         await watching.all_open(options.watchers)
@@ -328,13 +327,11 @@ class _Watching:
                 await asyncio.sleep(0.1)
                 continue
             self._turn += 1
-            connection = self._crowd.connection()
             try:
-                await self._follow(connection, self._songs[self._turn % len(self._songs)])
+                async with self._crowd.connection() as connection:
+                    await self._follow(connection, self._songs[self._turn % len(self._songs)])
             except (OSError, asyncio.IncompleteReadError, ValueError):
                 self.num_broken += 1
-            finally:
-                connection.close()
 
     async def _follow(self, connection: RawConnection, job_id: str) -> None:
         kind = b""

@@ -6,8 +6,9 @@ It speaks to a service on this machine that answers as ours does: with a length,
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Answer:
 
 
 class RawConnection:
-    """One connection, on which requests follow each other."""
+    """One connection, on which requests follow each other; an asynchronous context manager."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
@@ -55,11 +56,16 @@ class RawConnection:
             for line in lines:
                 yield line
 
-    def close(self) -> None:
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         """Hang up."""
         if self._streams is not None:
-            self._streams[1].close()
-            self._streams = None
+            writer, self._streams = self._streams[1], None
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
     async def _send(
         self, method: str, path: str, body: Mapping[str, Any] | None

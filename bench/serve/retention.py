@@ -105,16 +105,16 @@ def write_jobs(redis_url: str, folder: Path, model_dir: Path, body: Mapping[str,
 
 async def _use_the_api(crowd: Crowd) -> None:
     """Post, cancel, look and list, as clients do."""
-    connection = crowd.connection()
-    while True:
-        answer = await connection.ask("POST", "/jobs", crowd.body())
-        if answer.status == 202:
-            path = f"/jobs/{answer.json()['id']}"
-            for method, where in (("GET", path), ("POST", f"{path}/cancel"), ("GET", "/jobs")):
-                await connection.ask(method, where)
-        # No worker takes the messages.
-        await asyncio.to_thread(crowd.redis.delete, "jukebox.top")
-        await asyncio.sleep(_ASK_EVERY_SEC)
+    async with crowd.connection() as connection:
+        while True:
+            answer = await connection.ask("POST", "/jobs", crowd.body())
+            if answer.status == 202:
+                path = f"/jobs/{answer.json()['id']}"
+                for method, where in (("GET", path), ("POST", f"{path}/cancel"), ("GET", "/jobs")):
+                    await connection.ask(method, where)
+            # No worker takes the messages.
+            await asyncio.to_thread(crowd.redis.delete, "jukebox.top")
+            await asyncio.sleep(_ASK_EVERY_SEC)
 
 
 async def _until_forgotten(crowd: Crowd) -> None:
