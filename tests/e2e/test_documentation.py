@@ -132,7 +132,7 @@ def test_the_commands_of_the_models_page_work(stack, tmp_path):
 
 def test_the_commands_of_the_page_without_a_gpu_sing_with_another_model(fresh_stack, tmp_path):
     blocks = blocks_of("docs/guides/without-a-gpu.md", "without-a-gpu-song")
-    blocks = [replace(each, code=each.code.replace("1b_lyrics", "tiny")) for each in blocks]
+    blocks = [replace(each, code=each.code.replace("1b_lyrics", "mini")) for each in blocks]
     run_blocks(blocks, fresh_stack, tmp_path)
     assert (tmp_path / "song.wav").read_bytes().startswith(b"RIFF")
 
