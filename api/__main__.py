@@ -109,6 +109,8 @@ def _refuse_to_stand_open(settings: ApiSettings) -> None:
         has_keys = bool(ApiKeyFile(settings.data_dir).all_keys())
     except ApiKeysUnreadable as error:
         raise SystemExit(f"The API cannot start: {error}.") from error
+    except BucketError as error:
+        raise SystemExit(f"{settings.refusal} JUKEBOX_DATA_DIR: {error}") from error
     if not (has_keys or is_loopback(settings.host)):
         raise SystemExit(
             f"The API cannot start. JUKEBOX_HOST={settings.host} lets others in, and there is no "

@@ -32,8 +32,13 @@ _CHUNK_BYTES = 1 << 20
 _SMALL_CHUNK_BYTES = 1 << 16
 """What a connection that breaks may lose of what has arrived."""
 _ATTEMPTS = 4
+_REQUEST_SEC = 60.0
 _SHA256 = "sha256"
+_URL = re.compile(r"(s3|gs|az)://[A-Za-z0-9][\w.-]*(/[^/\\]+)*/*", re.ASCII)
+_MEANT_AS_URL = re.compile(r"[a-z][a-z0-9+.-]*://|(s3|gs|az):", re.IGNORECASE)
+_IN_NO_URL = re.compile(r"[?#@\s\x00-\x1f\x7f]")
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT")
+_ENDPOINT = re.compile(r"https?://(?!/)[^\s?#@\\]+", re.ASCII)
 _CODE = re.compile(r"<Code>(\w{1,64})</Code>")
 _STATUS = re.compile(r"status code: (\d{3}[ \w]{0,32})")
 _CREDENTIAL_SERVERS = ("169.254.169.254", "metadata.google.internal")
@@ -73,18 +78,21 @@ def read_place(value: object) -> Place:
     """A folder or a bucket, as settings and options name it.
 
     Raises:
-        ValueError: the URL has another scheme, no bucket, or a query.
+        ValueError: the URL has another scheme, no bucket, a query, or a part that would be read
+            as another prefix than the one that is written.
     """
     if isinstance(value, Path | BucketUrl):
         return value
     text = str(value)
-    scheme, separator, rest = text.partition("://")
-    if not separator:
+    scheme = _MEANT_AS_URL.match(text)
+    if scheme is None:
         return Path(text)
-    if not is_bucket_url(text) or not rest[:1].strip("/") or set(text) & set("?#@ "):
+    is_legal = _URL.fullmatch(text) and not _IN_NO_URL.search(text)
+    if not is_legal or {".", ".."} & set(text.split("/")):
         raise ValueError(
-            f"{scheme}://... is neither a folder nor a bucket: write a path, or one of "
-            f"{', '.join(f'{each}BUCKET/PREFIX' for each in SCHEMES)} without a query. "
+            f"{scheme[0].rstrip(':/')}://... is neither a folder nor a bucket: write a path, or "
+            f"one of {', '.join(f'{each}BUCKET/PREFIX' for each in SCHEMES)} without a query, "
+            "blanks, empty parts or dots alone between two slashes. "
             "Credentials come from the environment (AWS_ACCESS_KEY_ID and the like)"
         )
     return BucketUrl(text.rstrip("/"))
@@ -116,18 +124,19 @@ class Bucket:
 
     def below(self, prefix: str) -> Iterator[StoredObject]:
         """All objects whose keys begin with the folder `prefix`, in the order of their keys."""
-        last, failures = None, 0
+        last, failures, until = None, 0, time.monotonic() + self._patience_sec
         while True:
             try:
                 with self._errors():
                     for batch in _obstore().list(self._store, prefix, offset=last):
+                        until = time.monotonic() + self._patience_sec
                         for meta in batch:
                             last = meta["path"]
                             yield _stored(meta)
                     return
             except BucketError as error:
                 failures += 1
-                if not error.may_pass or failures == _ATTEMPTS:
+                if not error.may_pass or failures == _ATTEMPTS or time.monotonic() > until:
                     raise
 
     def head(self, key: str) -> StoredObject:
@@ -319,6 +328,7 @@ class Bucket:
 
 def _open(url: BucketUrl, patience_sec: float) -> "ObjectStore":
     _obstore()
+    _check_endpoints()
     from obstore.exceptions import BaseError
     from obstore.store import from_url
 
@@ -327,7 +337,13 @@ def _open(url: BucketUrl, patience_sec: float) -> "ObjectStore":
     try:
         return from_url(
             url.url,
-            client_options={"allow_http": allow_http, "timeout": "60s", "connect_timeout": "5s"},
+            client_options={
+                "allow_http": allow_http,
+                "connect_timeout": "5s",
+                # A server that accepts a connection and then is silent is away, too.
+                "read_timeout": timedelta(seconds=min(patience_sec, _REQUEST_SEC)),
+                "timeout": timedelta(seconds=_REQUEST_SEC),
+            },
             retry_config={
                 "max_retries": 100,
                 "retry_timeout": timedelta(seconds=patience_sec),
@@ -336,6 +352,17 @@ def _open(url: BucketUrl, patience_sec: float) -> "ObjectStore":
         )
     except (BaseError, ValueError) as error:
         raise BucketError(f"{url} cannot be used: {_reason(error)}") from error
+
+
+def _check_endpoints() -> None:
+    """Refuse, in words, what obstore panics at. Raises BucketError."""
+    for name in _ENDPOINTS:
+        text = os.environ.get(name, "")
+        if text and not _ENDPOINT.fullmatch(text):
+            raise BucketError(
+                f"{name} is no URL of a server: write https://HOST or https://HOST:PORT, with "
+                "http:// only for a server without TLS"
+            )
 
 
 def _obstore() -> Any:  # noqa: ANN401

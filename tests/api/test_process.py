@@ -16,6 +16,7 @@ import httpx
 import pytest
 import redis
 
+from api.__main__ import main
 from cli.local.stack import free_port
 from jobs.api_keys import FILE_NAME, ApiKeyFile, Scope
 from jobs.files.local_artifacts import LocalArtifacts
@@ -339,3 +340,11 @@ def test_the_api_imports_no_torch_and_no_worker():
         check=True,
     )
     assert found.stdout.strip() == "[]"
+
+
+def test_a_bucket_that_cannot_be_used_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
+    monkeypatch.setenv("JUKEBOX_DATA_DIR", "s3://bucket/x")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "127.0.0.1:9000")
+    with pytest.raises(SystemExit, match="JUKEBOX_DATA_DIR: AWS_ENDPOINT_URL is no URL"):
+        main()

@@ -7,6 +7,7 @@ import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import obstore
@@ -400,6 +401,25 @@ def test_a_bucket_that_stays_away_is_named_and_leaves_nothing_here(s3_server, bu
 
 
 @pytest.mark.parametrize(
+    "ask",
+    [lambda bucket: bucket.head("x"), lambda bucket: list(bucket.below("x"))],
+    ids=["head", "list"],
+)
+def test_a_bucket_that_accepts_requests_and_is_silent_is_away_when_patience_ends(
+    s3_server, bucket_url, ask
+):
+    bucket, begun = Bucket(BucketUrl(bucket_url), patience_sec=0.5), time.monotonic()
+    s3_server.freeze()
+    try:
+        with pytest.raises(BucketError) as away:
+            ask(bucket)
+    finally:
+        s3_server.thaw()
+    assert away.value.may_pass
+    assert time.monotonic() - begun < 20
+
+
+@pytest.mark.parametrize(
     ("status", "code"), [(400, "ExpiredToken"), (403, "InvalidAccessKeyId"), (403, "AccessDenied")]
 )
 def test_credentials_that_are_refused_are_told_from_a_server_that_is_away(
@@ -469,8 +489,36 @@ def test_a_signed_url_needs_no_credentials(bucket_url, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["http://host/x", "s3://", "s3:///x", "s3://bucket/x?region=eu", "s3://key:s@bucket"]
+    "text",
+    [
+        *("http://host/x", "s3://", "s3:///x", "s3://bucket/x?region=eu", "s3://key:s@bucket"),
+        *("s3:/bucket/x", "S3://bucket/x", "gs:bucket", "s3://bucket:80/x", "s3://b%75cket/x"),
+        *("s3://bucket/x/../y", "s3://bucket/./x", "s3://bucket/x/..", "s3://bucket/x//y"),
+        *("s3://bucket/x\ty", "s3://bucket/x y", "s3://bucket/x\\y", "s3://bucket/x\n"),
+    ],
 )
 def test_a_url_that_is_no_bucket_is_refused(text):
     with pytest.raises(ValueError, match="neither a folder nor a bucket"):
         read_place(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["s3://bucket", "gs://my-bucket.x/a+b/ä", "az://account/box/it's/"]
+)
+def test_a_prefix_of_other_characters_is_kept_as_it_is_written(text):
+    assert str(read_place(text)) == text.rstrip("/")
+
+
+@pytest.mark.parametrize("text", ["data", "C:/data", "a:b", "./s3:/x"])
+def test_a_path_with_a_colon_is_a_folder(text):
+    assert read_place(text) == Path(text)
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["127.0.0.1:9000", "minio.example.com", "ftp://host", "http://", "http:/host", " "]
+)
+def test_an_endpoint_that_is_no_url_is_refused_in_words(endpoint, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    with pytest.raises(BucketError, match="AWS_ENDPOINT_URL is no URL of a server") as refused:
+        Bucket(BucketUrl("s3://bucket/x"))
+    assert not refused.value.may_pass
