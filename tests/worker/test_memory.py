@@ -70,6 +70,16 @@ def test_a_worker_plans_beside_what_it_may_already_hold(card, monkeypatch):
     assert worker.plan(card) == whole, "what it can hold at all is as before"
 
 
+def test_a_model_that_did_not_fit_at_the_start_fits_when_others_gave_memory_back(card):
+    memory = Memory(200 * KB)
+    worker = planner(memory)
+    with pytest.raises(ModelTooLarge):
+        worker.plan(card)
+    memory.free_bytes = 10**9
+    assert set(worker.plan(card).rows.values()) == {8}
+    assert worker.plan_beside(card, 0) == worker.plan(card)
+
+
 def test_a_card_of_any_pretended_size_gets_a_plan_that_fits_or_a_refusal(card, monkeypatch):
     monkeypatch.setattr("jukebox_core.models.placed_priors.WORKING_BYTES", 100 * KB)
     placements, memory = [], Memory(10**9)

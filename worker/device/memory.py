@@ -32,7 +32,8 @@ class WorkerMemory:
         levels: that are generated here.
         max_rows: windows of a level side by side, at most.
         placement: of the weights, or `auto`.
-        free_bytes: what may still be taken. Asked at once, while nothing is loaded.
+        free_bytes: what may still be taken. Asked at once, while nothing is loaded, and again
+            later: others on the machine may have given some back.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class WorkerMemory:
         self._has_int8_weights, self._levels = has_int8_weights, levels
         self._max_rows, self._placement = max_rows, placement
         self.free_bytes = free_bytes
-        self._free_at_start = free_bytes()
+        self._most = free_bytes()
         self._needs: dict[str, tuple[ModelCard, ModelNeeds]] = {}
 
     @property
@@ -64,7 +65,14 @@ class WorkerMemory:
         Raises:
             ModelTooLarge: it does not.
         """
-        return self._plan(card, self._free_at_start)
+        return self._plan(card, self._most_free())
+
+    def _most_free(self) -> int | None:
+        """The most that was ever free: all that is loaded since came out of it, or beside it."""
+        now = self.free_bytes()
+        if now is not None:
+            self._most = max(self._most or 0, now)
+        return self._most
 
     def plan_beside(self, card: ModelCard, planned_bytes: int) -> MemoryPlan:
         """How a model fits now, beside others that may take `planned_bytes` together.
@@ -73,8 +81,9 @@ class WorkerMemory:
             ModelTooLarge: it does not.
         """
         known = [self.free_bytes()]
-        if self._free_at_start is not None:
-            known.append(self._free_at_start - planned_bytes)
+        most = self._most_free()
+        if most is not None:
+            known.append(most - planned_bytes)
         return self._plan(card, min((each for each in known if each is not None), default=None))
 
     def _plan(self, card: ModelCard, free_bytes: int | None) -> MemoryPlan:
