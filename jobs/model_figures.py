@@ -48,8 +48,8 @@ def seconds_of_music(
     Args:
         config: the model.
         steps: seconds of a step of one row, for each level.
-        parallel_steps: of one token where `PLANNED_ROWS` segments are sampled side by side; where
-            it is missing, the model of costs tells.
+        parallel_steps: of one token where up to `PLANNED_ROWS` segments are sampled side by side;
+            where it is missing, the model of costs tells.
     """
     exact = in_parallel = 0.0
     for level, step in steps.items():

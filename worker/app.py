@@ -123,7 +123,7 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
         catalog,
         backends,
         folder=settings.local_dir,
-        memory_bytes=lambda card: memory.plan(card).total_bytes,
+        plan=memory.plan,
     )
     return WorkerParts(
         settings=settings,

@@ -147,9 +147,10 @@ def _try_to_claim(worker: WorkerParts, job_id: str, stage: Stage) -> Claim | Non
 def _work(worker: WorkerParts, lease: Lease, following: frozenset[Stage]) -> None:
     """The claimed stage, and those of `following` that come next."""
     song = _song_of(worker, lease.claim)
-    rates = rates_of(worker, lease.claim.job)
+    job = lease.claim.job
+    rates = rates_of(worker, job)
     works = song.level_works(rates)
-    lease.progress.set_works(song.total_works(works), work_sec(worker, song, rates))
+    lease.progress.set_works(song.total_works(works), work_sec(worker, job, song, rates))
     if lease.claim.job.step is None:
         lease.write(
             lambda: worker.store.record_backend(

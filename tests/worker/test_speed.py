@@ -6,12 +6,20 @@ from dataclasses import replace
 
 import pytest
 
-from jobs.model_figures import FIGURES_FILE, read_figures, seconds_of_music
+from jobs.model_figures import FIGURES_FILE, ModelFigures, read_figures, seconds_of_music
+from jobs.record.job import Stage
+from jukebox_core.config import Weights
 from jukebox_core.models.catalog import ModelCatalog, read_config
+from jukebox_core.models.memory_plan import MemoryPlan
+from jukebox_core.models.placement import Placement
+from jukebox_core.sampling.step_cost import PLANNED_ROWS
 from jukebox_core.units import Level
+from tests.worker.jobs_and_processes import make_job
 from worker.app import build_parts
 from worker.device.speed import NUM_STEPS, SpeedMeter, step_slices
 from worker.settings import WorkerSettings
+from worker.song.job_song import JobSong
+from worker.song.rates import work_sec
 
 
 @pytest.fixture
@@ -28,11 +36,14 @@ def parts(models_dir, tmp_path, monkeypatch):
     parts.engine.join(60)
 
 
+def plan_of(card, rows):
+    return MemoryPlan(placement=Placement.RESIDENT, rows=rows, total_bytes=card.num_bytes + 1)
+
+
 def meter(parts, **changes):
     options = {
         "folder": parts.settings.local_dir,
-        "memory_bytes": lambda card: card.num_bytes + 1,
-        "rows": 3,
+        "plan": lambda card: plan_of(card, dict.fromkeys(Level, 3)),
         "idle_sec": 0.0,
     }
     return SpeedMeter(
@@ -65,6 +76,39 @@ def test_another_setup_is_measured_again(parts):
     again = meter(parts)
     again.run()
     assert again.seconds()["tiny"][0] < 1e9
+
+
+def test_a_worker_measures_with_the_rows_that_fit_and_again_when_others_do(parts, monkeypatch):
+    counts = []
+    monkeypatch.setattr(
+        "worker.device.speed.step_slices",
+        lambda *words: counts.append(words[2]) or step_slices(*words),
+    )
+    small, large = ({level: rows for level in Level} for rows in (2, 99))
+    for rows in (small, small, large):
+        meter(parts, plan=lambda card, rows=rows: plan_of(card, rows)).run()
+    assert counts == [(1, 2)] * 3 + [(1, PLANNED_ROWS)] * 3
+
+
+def test_a_worker_of_some_levels_measures_nothing_and_loads_nothing(parts):
+    of_top = meter(parts, plan=lambda card: plan_of(card, {Level.TOP: 3}))
+    of_top.run()
+    assert of_top.seconds() == {}
+    assert parts.describe().loaded_models == ()
+
+
+@pytest.mark.parametrize(("speed", "seconds"), [("exact", 600.0), ("parallel", 60.0)])
+def test_the_time_of_a_song_is_told_from_the_steps_that_were_timed(parts, speed, seconds):
+    parts.speed._figures = {
+        "tiny": ModelFigures(setup="", seconds_per_second=300.0, seconds_in_parallel=30.0)
+    }
+    job = make_job(parts.catalog, duration_seconds=2.0, speed=speed)
+    card = parts.catalog.get("tiny")
+    song = JobSong.from_job(job, card.config, card.tokenizer, "native", Weights.INT8)
+    work = sum(song.total_works(song.level_works({})).values())
+    told = work * work_sec(parts, job, song, {})
+    assert told == pytest.approx(seconds, rel=0.5)
+    assert work_sec(parts, job, song, dict.fromkeys(Stage, 1.0)) == 1.0, "songs tell it better"
 
 
 def test_figures_that_cannot_be_read_are_replaced(parts):

@@ -17,6 +17,7 @@ from jukebox_core.backends.batch import SlotMemory
 from jukebox_core.backends.choose import backend_class, is_small
 from jukebox_core.errors import JukeboxError
 from jukebox_core.models.catalog import ModelCard, ModelCatalog
+from jukebox_core.models.memory_plan import MemoryPlan
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.sampling.step_cost import PLANNED_ROWS
 from jukebox_core.units import COARSE_TO_FINE, Level
@@ -74,8 +75,8 @@ class SpeedMeter(threading.Thread):
 
     Args:
         folder: of the figures.
-        memory_bytes: what a model takes at most; raises JukeboxError where it does not fit.
-        rows: segments that are sampled side by side.
+        plan: how a model is held here; raises JukeboxError where it does not fit. Models are
+            measured where it has all levels, with as many rows together as it lets run.
     """
 
     def __init__(
@@ -85,13 +86,12 @@ class SpeedMeter(threading.Thread):
         backends: BackendChoice,
         *,
         folder: Path,
-        memory_bytes: Callable[[ModelCard], int],
-        rows: int = PLANNED_ROWS,
+        plan: Callable[[ModelCard], MemoryPlan],
         idle_sec: float = IDLE_SEC,
     ) -> None:
         super().__init__(name="speed meter", daemon=True)
         self._engine, self._catalog, self._backends = engine, catalog, backends
-        self._folder, self._memory_bytes, self._rows = folder, memory_bytes, rows
+        self._folder, self._plan = folder, plan
         self._idle_sec = idle_sec
         self._is_stopping = threading.Event()
         self._figures: dict[str, ModelFigures] = {}
@@ -130,24 +130,33 @@ class SpeedMeter(threading.Thread):
 
     def _take_over(self, card: ModelCard, kept: ModelFigures | None) -> bool:
         """Begin with what is known of a model; whether there is nothing to measure."""
+        plan = self._plan_of(card)
         figures = ModelFigures(
-            setup=str(self._backends.setup_for(card)), memory_bytes=self._memory_of(card)
+            setup=str(self._backends.setup_for(card)),
+            memory_bytes=None if plan is None else plan.total_bytes,
         )
-        if kept is not None and kept.measured_as == self._described(card):
+        if plan is not None and kept is not None and kept.measured_as == self._described(card):
             figures = replace(kept, setup=figures.setup, memory_bytes=figures.memory_bytes)
         self._figures = self._figures | {card.name: figures}
         is_measured = figures.seconds_per_second is not None
         is_due = self._backends.is_on_cpu and not is_small(card.config)
-        return is_measured or not is_due or figures.memory_bytes is None
+        return is_measured or not is_due or plan is None or set(plan.rows) != set(Level)
 
-    def _memory_of(self, card: ModelCard) -> int | None:
+    def _plan_of(self, card: ModelCard) -> MemoryPlan | None:
         try:
-            return self._memory_bytes(card)
+            return self._plan(card)
         except JukeboxError:
             return None
 
+    def _rows(self, card: ModelCard) -> dict[Level, int]:
+        """Segments of each level that are sampled together."""
+        rows = self._plan(card).rows
+        return {level: min(rows[level], PLANNED_ROWS) for level in COARSE_TO_FINE if level in rows}
+
     def _described(self, card: ModelCard) -> str:
-        return f"{self._backends.setup_for(card)}, {card.num_bytes} bytes, release {VERSION}"
+        rows = "/".join(str(each) for each in self._rows(card).values())
+        setup = self._backends.setup_for(card)
+        return f"{setup}, {rows} rows, {card.num_bytes} bytes, release {VERSION}"
 
     def _wait_for_rest(self) -> bool:
         """Wait until nothing was generated for a while; False on `stop`."""
@@ -161,8 +170,8 @@ class SpeedMeter(threading.Thread):
 
     def _measure(self, card: ModelCard) -> None:
         backend, alone, together = self._backends.setup_for(card).backend, {}, {}
-        for level in COARSE_TO_FINE:
-            slices = step_slices(level, backend, (1, self._rows))
+        for level, num_rows in self._rows(card).items():
+            slices = step_slices(level, backend, (1, num_rows))
             work = self._engine.run_slices(card.name, slices, level=level)
             while not work.wait(_POLL_SEC):
                 if self._is_stopping.is_set():
@@ -170,7 +179,7 @@ class SpeedMeter(threading.Thread):
                     return
             seconds = [float(piece) for piece in work.pieces()]
             alone[level] = statistics.median(seconds[:NUM_STEPS])
-            together[level] = statistics.median(seconds[NUM_STEPS:]) / self._rows
+            together[level] = statistics.median(seconds[NUM_STEPS:]) / num_rows
         self._engine.unload(card.name)
         exact, in_parallel = seconds_of_music(card.config, alone, together)
         measured = replace(

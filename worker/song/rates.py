@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from jobs.errors import StoreUnavailable
+from jobs.model_figures import seconds_of_music
 from jobs.record.job import Job, Stage
 from jobs.record.songs import level_of
 from jobs.store import Claim
 from jukebox_core.backends.choose import is_small
-from jukebox_core.sampling.step_cost import CPU_WEIGHTS_PER_SEC, token_cost
+from jukebox_core.sampling.step_cost import CPU_WEIGHTS_PER_SEC, step_weights, token_cost
 from jukebox_core.song import Speed
+from jukebox_core.units import Level
 from worker.parts import WorkerParts
 from worker.song.generate import SamplingTime
 from worker.song.job_song import JobSong
@@ -26,15 +28,31 @@ def rates_of(worker: WorkerParts, job: Job) -> Mapping[Stage, float]:
         return {}
 
 
-def work_sec(worker: WorkerParts, song: JobSong, rates: Mapping[Stage, float]) -> float | None:
+def work_sec(
+    worker: WorkerParts, job: Job, song: JobSong, rates: Mapping[Stage, float]
+) -> float | None:
     """Seconds of one unit of work (`JobSong.level_works`) before any is done; None where nobody
     can tell.
+
+    By songs of the model, else by the steps that were timed while the worker was idle, else by a
+    guess.
     """
     if song.is_measured(rates):
         return 1.0
+    timed = worker.speed.seconds().get(job.request.model)
+    if timed is not None:
+        return _timed_work_sec(song, *timed)
     if worker.device_name != "cpu" or is_small(song.config):
         return None
     return 1.0 / CPU_WEIGHTS_PER_SEC[song.weights]
+
+
+def _timed_work_sec(song: JobSong, exact_sec: float, parallel_sec: float) -> float:
+    """The same where a second of music is known to take so long."""
+    works = {level: float(step_weights(song.config.prior(level))) for level in Level}
+    exact, in_parallel = seconds_of_music(song.config, works)
+    is_exact = song.song.speed is Speed.EXACT
+    return exact_sec / exact if is_exact else parallel_sec / in_parallel
 
 
 def record_rate(worker: WorkerParts, claim: Claim, song: JobSong, spent: SamplingTime) -> None:
