@@ -159,6 +159,12 @@ class ModelSettings(ServiceSettings):
             )
         except BucketError as error:
             raise InvalidSettings(f"{self.refusal} {PREFIX}MODELS_DIR: {error}") from error
+        except OSError as error:
+            raise InvalidSettings(
+                f"{self.refusal} Models of {self.models_dir} are copied to {self.cache_dir}, and "
+                f"that folder cannot be written ({error.strerror}): name another one with "
+                f"cache_dir=... in {PREFIX}TUNING"
+            ) from error
 
 
 def _warn_of_earlier_names(settings_class: type[ServiceSettings]) -> None:

@@ -268,8 +268,13 @@ def _is_copy(path: Path, place: Path) -> bool:
 def _put(path: Path, content: bytes) -> None:
     """Write a file that appears whole."""
     unfinished = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
-    unfinished.write_bytes(content)
-    unfinished.rename(path)
+    try:
+        unfinished.write_bytes(content)
+        unfinished.rename(path)
+    except OSError:
+        # Asked for again every minute: a full disk would gather these.
+        unfinished.unlink(missing_ok=True)
+        raise
 
 
 def _remove_model(directory: Path) -> None:

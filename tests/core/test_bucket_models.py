@@ -1,12 +1,16 @@
 """Models in a bucket are planned for at once, and their weights come when they are needed."""
 
+import errno
 import hashlib
 import shutil
 import threading
+from pathlib import Path
 
 import pytest
 import torch
 
+from api.settings import ApiSettings
+from jobs.setting_groups import InvalidSettings
 from jukebox_core.buckets import Bucket, BucketUrl
 from jukebox_core.checkpoints import load_prior_of, load_vqvae_of
 from jukebox_core.errors import DownloadError, ModelNotFound
@@ -158,3 +162,27 @@ def test_what_changes_in_the_bucket_changes_here_and_what_is_away_stays(remote, 
     assert (models.folder / "song" / "prior_top.safetensors").read_bytes() == b"new weights"
     with pytest.raises(ModelNotFound):
         catalog.get("other")
+
+
+def test_a_disk_that_is_full_gathers_no_unfinished_files(remote, monkeypatch):
+    remote.put("song")
+    models, write = remote.machine(), Path.write_bytes
+
+    def write_half(path, content):
+        write(path, content[: len(content) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", write_half)
+    with pytest.raises(OSError, match="No space left"):
+        models.refresh()
+    assert [path.name for path in models.folder.rglob("*.*") if path.name != ".lock"] == []
+
+
+def test_a_cache_folder_that_cannot_be_written_is_told_at_the_start(remote, bucket_url, tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    settings = ApiSettings(
+        redis_url="redis://127.0.0.1:1", models_dir=bucket_url, cache_dir=file / "cache"
+    )
+    with pytest.raises(InvalidSettings, match=r"cannot be written.*cache_dir="):
+        settings.open_models()
