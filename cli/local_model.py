@@ -46,12 +46,12 @@ FusedStep = Annotated[
 ]
 
 WeightsKind = Annotated[
-    Literal["full", "int8"],
+    Literal["auto", "full", "int8"],
     typer.Option(
         "--weights",
         envvar="JUKEBOX_WEIGHTS",
         help="Weight format. int8 takes a quarter of the memory of float32; the same seed gives a "
-        "different song.",
+        "different song. auto is int8 for large models without a GPU, as in a worker.",
     ),
 ]
 

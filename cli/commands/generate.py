@@ -35,6 +35,7 @@ from cli.outputs import (
 )
 from cli.progress import LevelDisplay, LevelState, level_display
 from cli.terminal.console import escape, notes
+from jukebox_core.backends.choose import choose_weights
 from jukebox_core.labels import JukeboxTokenizer, Labels, LyricsFormat, read_lyrics
 from jukebox_core.labels.raw_ids import ArtistId, GenreIds
 from jukebox_core.labels.search import LabelSearch
@@ -47,6 +48,7 @@ _DEFAULT_OUTPUT = OutputPath(Path("song.wav"), is_folder=False, is_default=True)
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from jukebox_core.config import Weights
     from jukebox_core.model import JukeboxModel
     from jukebox_core.sampling.options import SongOptions
 
@@ -119,7 +121,7 @@ def generate(
     backend: Backend = "auto",
     native_step: NativeStep = None,
     fused_step: FusedStep = None,
-    weights: WeightsKind = "full",
+    weights: WeightsKind = "auto",
     device: Device = "auto",
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
     models_dir: options.ModelsDir = None,
@@ -148,7 +150,7 @@ def generate(
     )
     words = options.lyrics_text(lyrics)
     artist_id, genre_ids = raw_ids.artist_id(artist_ids), raw_ids.genre_ids(genre_numbers)
-    jukebox = _load(directory, device, weights)
+    jukebox, loaded = _load(directory, device, weights)
     chosen = jukebox.use_backend(wanted_backend(backend, native_step, fused_step))
     labels = _read_labels(
         jukebox.tokenizer,
@@ -179,7 +181,7 @@ def generate(
             "progress": _Reporter(display),
         }
         codes = draw(jukebox, labels, takes, beginning, **(how | stereo))
-    notes().print(f"seed {seed}, {chosen} backend, {weights} weights")
+    notes().print(f"seed {seed}, {chosen} backend, {loaded} weights")
     files.write(jukebox, codes, seed=seed)
 
 
@@ -331,10 +333,19 @@ class _Reporter:
         )
 
 
-def _load(directory: Path, device: str, weights: str) -> "JukeboxModel":
+def _load(directory: Path, device: str, wanted: str) -> "tuple[JukeboxModel, Weights]":
+    """The model, and how its weights are kept in memory."""
     # Imported here: torch takes seconds to load, and most commands do not need it.
+    from jukebox_core.checkpoints.load import read_directory_config, stored_weights
     from jukebox_core.model import JukeboxModel
 
     chosen, dtype = device_and_dtype(device)
     notes().print(f"loading {escape(str(directory))} on {chosen}")
-    return JukeboxModel.from_pretrained(directory, device=chosen, dtype=dtype, weights=weights)
+    weights = choose_weights(
+        read_directory_config(directory),
+        device_type=chosen.type,
+        stored=stored_weights(directory),
+        wanted=wanted,
+    )
+    model = JukeboxModel.from_pretrained(directory, device=chosen, dtype=dtype, weights=weights)
+    return model, weights
