@@ -1,15 +1,15 @@
 """Building a module from stored tensors, without ever holding it twice."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from jukebox_core.checkpoints.tensor_files import StoredTensor, quantized
 from jukebox_core.errors import CheckpointError
+from jukebox_core.meta_modules import without_weights
 
 Module = TypeVar("Module", bound=nn.Module)
 Rename = Callable[[str], str | None]
@@ -28,25 +28,6 @@ def rename_tensors(
         else:
             renamed[our_name] = tensor
     return renamed, unknown
-
-
-class _WithoutInit(TorchFunctionMode):
-    """Leave tensors as they are where `torch.nn.init` would fill them.
-
-    There is nothing to fill on the meta device, and the first try imports torch's compiler (0.8 s).
-    """
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Collection[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401 - torch's own protocol
-        kwargs = kwargs or {}
-        if getattr(func, "__module__", None) == "torch.nn.init":
-            return kwargs["tensor"] if "tensor" in kwargs else args[0]
-        return func(*args, **kwargs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +57,7 @@ def lay_out(build: Callable[[], Module], part: OpenedPart) -> Module:
     Raises:
         CheckpointError: names every tensor that is unknown, missing or misshapen.
     """
-    with _WithoutInit(), torch.device("meta"):
+    with without_weights():
         module = build()
     wanted = module.state_dict()
     _quantize_on_reading(part.tensors, wanted)

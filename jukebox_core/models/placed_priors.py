@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig, JukeboxVQVAEConfig
 from jukebox_core.config.decoder_reach import decoder_reach_tokens
+from jukebox_core.meta_modules import without_weights
 from jukebox_core.models.memory_plan import ModelNeeds
 from jukebox_core.models.placement import (
     AUTO,
@@ -42,15 +43,16 @@ def prior_needs(
 
     Found on the meta device, without weights.
     """
-    meta = torch.device("meta")
-    with meta:
+    with without_weights():
         prior = JukeboxPrior(config).set_compute_dtype(dtype)
-    if int8_weights:
-        prior.use_int8_weights()
+        if int8_weights:
+            prior.use_int8_weights()
     strips = strip_dtype(config, dtype, device, int8_weights=int8_weights)
     return PriorNeeds(
         weight_bytes=_num_bytes(prior),
-        row_bytes=PriorCache(config, 1, device=meta, dtype=dtype, strips=strips).num_bytes,
+        row_bytes=PriorCache(
+            config, 1, device=torch.device("meta"), dtype=dtype, strips=strips
+        ).num_bytes,
     )
 
 
@@ -67,7 +69,7 @@ def model_needs(
         level: prior_needs(config.prior(level), dtype, device=device, int8_weights=int8_weights)
         for level in levels
     }
-    with torch.device("meta"):
+    with without_weights():
         codec_bytes = _num_bytes(JukeboxVQVAE(config.vqvae))
     passes = [_pass_bytes(config.prior(level)) for level in levels]
     # A piece of sound is decoded beside the engine.

@@ -48,12 +48,14 @@ class Int8Projection(Projection):
 def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
     """int8 [in, out] and scale float32 [out] whose product is nearest to weight [in, out].
 
-    A channel of zeros has the scale 0.
+    A channel of zeros has the scale 0. On the meta device there is nothing to compute.
     """
+    levels = torch.empty(weight.shape, dtype=torch.int8, device=weight.device)
+    if weight.is_meta:
+        return levels, torch.empty(weight.shape[1:], device=weight.device)
     lowest, highest = weight.aminmax(dim=0)
     scale = torch.maximum(lowest.abs(), highest.abs()).float() / LARGEST
     divisor = scale.masked_fill(scale == 0, 1.0)
-    levels = torch.empty_like(weight, dtype=torch.int8)
     for start in range(0, len(weight), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
         levels[rows] = (weight[rows].float() / divisor).round()

@@ -173,6 +173,11 @@ def _strip_shape(kind: AttentionKind, config: JukeboxPriorConfig) -> tuple[int, 
             return 1, config.lyrics.num_tokens if config.lyrics is not None else 0
 
 
+def _hiding_later(num_places: int) -> Tensor:
+    """float32 [num_places, num_places]: 0 where a place shows itself or an earlier one, or -inf."""
+    return torch.full((num_places, num_places), -torch.inf, device="cpu").triu(1)
+
+
 class _StepPlanner:
     """Turns positions and slots into indices with a few small operations, none of which syncs."""
 
@@ -183,12 +188,14 @@ class _StepPlanner:
         self._kinds: Sequence[AttentionKind] = sorted(set(config.transformer.layers))
         self._prefix_positions = config.lyric_prefix_positions
         block, rows = self._stack.block_tokens, self._stack.num_blocks
-        self._row_bias = torch.full((block, block), -torch.inf, device=device).triu(1).to(dtype)
-        self._column_bias = torch.full((rows, rows), -torch.inf, device=device).triu(1).to(dtype)
-        self._places = torch.arange(self._stack.context_tokens, device=device)
-        self._prefix_places = torch.arange(self._prefix_positions + 1, device=device)
+        # Made on the CPU: on the meta device this would import torch's compiler (0.8 s).
+        self._row_bias = _hiding_later(block).to(device, dtype)
+        self._column_bias = _hiding_later(rows).to(device, dtype)
+        self._places = torch.arange(self._stack.context_tokens, device="cpu").to(device)
+        prefix_places = torch.arange(self._prefix_positions + 1, device="cpu")
         # The place for what is not kept is never visible.
-        self._prefix_places[-1] = _NEVER
+        prefix_places[-1] = _NEVER
+        self._prefix_places = prefix_places.to(device)
         self._visible = torch.zeros((), device=device, dtype=dtype)
         self._hidden = torch.full((), -torch.inf, device=device, dtype=dtype)
 
