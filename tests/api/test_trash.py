@@ -90,8 +90,7 @@ async def test_what_is_in_the_trash_counts_as_stored(service: Service):
     path = job["urls"]["self"]
     assert (await service.client.delete(path, headers=headers)).status_code == 204
     for is_stored in (True, False):
-        folder = service.data_dir / "artifacts"
-        counted = StoredBytes(folder, service.assets, service.store.owner_of)
+        counted = StoredBytes(service.artifacts, service.assets, service.store.owner_of)
         assert counted.has_reached(job["owner"], 1) is is_stored
         await service.client.delete(path, headers=headers)
 
