@@ -208,6 +208,14 @@ class Engine:
             updates += self._decode(turn.level, batch)
         return updates
 
+    @property
+    def shares_tokens(self) -> bool:
+        """Whether all cores of the host work on each token of a prior that is here.
+
+        Other work on one of them would hold up the others at every product.
+        """
+        return self._num_threads > 1 and any(map(self._is_large, self._runners))
+
     def _shared_batches(self, without: Sequence | None = None) -> list[tuple[Sequence, ...]]:
         """Batches of songs of all priors that are computed on cores of the host."""
         levels = list(self._runners)
@@ -223,9 +231,10 @@ class Engine:
 
     def _shares_tokens(self, sequence: Sequence) -> bool:
         """Whether all cores begin its window together, which leaves none for others meanwhile."""
-        if sequence.level not in self._runners:
-            return False
-        return self._runners[sequence.level].prior.config.transformer.width > MAX_SMALL_WIDTH
+        return sequence.level in self._runners and self._is_large(sequence.level)
+
+    def _is_large(self, level: Level) -> bool:
+        return self._runners[level].prior.config.transformer.width > MAX_SMALL_WIDTH
 
     def _backend_of(self, batch: tuple[Sequence, ...]) -> Backend:
         return self._runners[batch[0].level].backend_of(batch)

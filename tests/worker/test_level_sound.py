@@ -190,6 +190,24 @@ def test_sound_is_made_while_the_engine_is_busy(worker):
     assert [piece.tolist() for piece in work.pieces()] == [[1.0]]
 
 
+def test_where_all_cores_share_a_token_sound_is_made_between_tokens(worker, monkeypatch):
+    monkeypatch.setattr("jukebox_core.engine.engine.MAX_SMALL_WIDTH", 0)
+    makers = []
+
+    def slices(model):
+        makers.append(threading.current_thread())
+        yield torch.ones(1)
+
+    engine = worker.engine._shelf.get("tiny").engine
+    engine._num_threads = 2
+    assert not engine.shares_tokens, "no prior is here"
+    for is_here in (False, True):
+        if is_here:
+            engine._runners.for_newcomer(Level.TOP)
+        assert worker.engine.run_beside("tiny", slices).wait(60)
+    assert makers == [worker.engine._second, worker.engine]
+
+
 def test_sound_that_nobody_waits_for_is_not_made(worker):
     started, go_on, made = threading.Event(), threading.Event(), []
 

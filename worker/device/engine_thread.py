@@ -208,7 +208,7 @@ class EngineThread(threading.Thread):
         return work
 
     def run_beside(self, model: str, make: Slices, *, level: Level | None = None) -> SlicedWork:
-        """As `run_slices`; for a model on the CPU on another core, while songs are drawn.
+        """As `run_slices`; for a small model on the CPU on another core, while songs are drawn.
 
         A prior belongs to its engine: it may be read here, whole sequences at once, and not used in
         any way that writes.
@@ -325,8 +325,10 @@ class EngineThread(threading.Thread):
     def _begin_beside(self, work: SlicedWork) -> None:
         try:
             model = self._shelf.get(work.model)
-            may_be_beside = model.device.type == "cpu" and (
-                work.level is None or model.keeps_all_priors
+            may_be_beside = (
+                model.device.type == "cpu"
+                and not model.engine.shares_tokens
+                and (work.level is None or model.keeps_all_priors)
             )
             if may_be_beside and work.level is not None:
                 # Loaded here: two threads might do so twice.
