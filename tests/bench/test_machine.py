@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from bench import gpu, machine, serve, start
+from bench import gpu, machine, start
+from bench.serve import __main__ as serve
 from tests.backends.tape import TapeCapturer
 from tests.bench.last_line import last_line
 

@@ -213,4 +213,4 @@ def test_the_model_used_least_lately_makes_room(models_dir, tmp_path):
     for name in ("a", "b", "a", "c", "a", "b"):
         shelf.get(name)
     assert loaded == ["a", "b", "c", "b"]
-    assert [name for name, _ in shelf.loaded()] == ["a", "b"]
+    assert shelf.names() == ("a", "b")

@@ -76,15 +76,13 @@ def test_a_recording_is_encoded_once_and_again_only_when_its_codes_are_lost(
     assert first.name not in left
 
 
-def test_a_prompt_counts_as_done_from_the_start(service, worker):
+def test_the_tokens_of_a_prompt_are_there_from_the_start(service, worker):
     job = service.admit(mode="continue", codes=random_codes(1, top=60), duration_seconds=4.0)
     task = threading.Thread(target=run_stage, args=(worker, job.id, Stage.TOP))
     task.start()
     seen = service.wait(job.id, lambda job: "top" in job.progress)
     task.join()
-    total = sum(plan.tokens_total for plan in job.plan.values())
     assert seen.progress["top"].tokens_done >= 60
-    assert seen.progress_value >= 0.98 * 60 / total
 
 
 @pytest.mark.parametrize(

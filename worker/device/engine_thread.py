@@ -249,7 +249,8 @@ class EngineThread(threading.Thread):
         try:
             while not self._stopped:
                 self._take_commands()
-                self._step_all()
+                for name in self._shelf.names():
+                    self._step(name)
                 self._advance_slices()
                 self._unload_idle()
         except Exception:
@@ -259,12 +260,6 @@ class EngineThread(threading.Thread):
             self._second.stop()
             # The process may end as soon as this thread has: no other may compute then.
             self._second.join()
-
-    def _step_all(self) -> None:
-        """A method of its own: a variable of `run` would keep a model that is unloaded."""
-        for name, model in self._shelf.loaded():
-            if model.engine.has_work:
-                self._step(name, model)
 
     def _advance_slices(self) -> None:
         """One slice: works take turns, or many of them would keep the songs waiting together."""
@@ -343,7 +338,10 @@ class EngineThread(threading.Thread):
         else:
             self._slices.append(work)
 
-    def _step(self, name: str, model: LoadedModel) -> None:
+    def _step(self, name: str) -> None:
+        model = self._shelf.peek(name)
+        if model is None or not model.engine.has_work:
+            return
         try:
             use_threads(model.product_threads)
             updates = model.engine.step()

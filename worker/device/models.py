@@ -220,6 +220,10 @@ class ModelShelf:
         """The model called `name` if it is in memory."""
         return self._models.get(name)
 
+    def names(self) -> tuple[str, ...]:
+        """Of the models in memory."""
+        return tuple(self._models)
+
     def loaded(self) -> list[tuple[str, LoadedModel]]:
         """Names and models in memory."""
         return list(self._models.items())
