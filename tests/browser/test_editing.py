@@ -62,6 +62,8 @@ def test_a_section_drawn_on_the_waveform_is_sung_again_and_the_rest_stays(
     page.get_by_role("button", name="Choose a section").click()
     section = page.get_by_role("group", name="Section")
     before = section.get_by_label("From").input_value()
+    # The waveform takes the mouse when it shows the section that was proposed.
+    expect(page.locator(".stage .waveform [part~=region]")).to_be_visible()
     wave = page.locator(".stage .waveform").bounding_box()
     assert wave is not None
     page.mouse.move(wave["x"] + 0.75 * wave["width"], wave["y"] + 40)
