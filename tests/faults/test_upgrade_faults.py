@@ -42,10 +42,11 @@ def next_release(tmp_path_factory):
         shutil.copytree(ROOT / package, tree / package, ignore=ignored)
     edited(
         tree / "jobs" / "record" / "codec.py",
-        ("RECORD_FORMAT = 2\n", "RECORD_FORMAT = 3\n"),
+        ("RECORD_FORMAT = 3\n", "RECORD_FORMAT = 4\n"),
         (
-            "return RECORD_FORMAT if is_edited else 1",
-            "return 3 if job.request.loudness is not None else 2 if is_edited else 1",
+            "    if any(len(plan.segments) > 1",
+            "    if job.request.loudness is not None:\n        return 4\n"
+            "    if any(len(plan.segments) > 1",
         ),
     )
     edited(
