@@ -24,9 +24,6 @@ BACKENDS = {
 AUTO, REFERENCE = "auto", "torch"
 RENAMED = {"plain": "torch", "fused": "triton"}
 """Names of earlier releases, which are in the records of songs that they began."""
-MAX_SMALL_WIDTH = 1024
-"""Up to this width of its stacks a model is small: cores share its rows and levels. Of a wider one
-they share each product, which takes so long that waiting for each other after it costs nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,9 +120,8 @@ def choose_weights(
 
 
 def is_small(config: JukeboxConfig) -> bool:
-    """Whether all stacks of a model are small, see `MAX_SMALL_WIDTH`."""
-    widths = [config.prior(level).transformer.width for level in COARSE_TO_FINE]
-    return max(widths) <= MAX_SMALL_WIDTH
+    """Whether no stack of a model is large, see `TransformerConfig.is_large`."""
+    return not any(config.prior(level).transformer.is_large for level in COARSE_TO_FINE)
 
 
 def uses_cores(name: str) -> bool:

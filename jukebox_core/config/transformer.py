@@ -20,6 +20,10 @@ class AttentionKind(StrEnum):
     LYRIC_PREFIX = "lyric_prefix"  # (7) the first positions of the same sequence
 
 
+MAX_SMALL_WIDTH = 1024
+"""Up to this width a stack is small: cores share its rows and levels. Of a wider one they share
+each product, which takes so long that waiting for each other after it costs nothing."""
+
 ROW_KINDS = frozenset(AttentionKind) - {AttentionKind.ALL, AttentionKind.LYRIC_ENCODER}
 """The kinds that depend on how a sequence is cut into rows."""
 
@@ -96,6 +100,11 @@ class TransformerConfig:
     def num_layers(self) -> int:
         """Residual blocks in the stack."""
         return len(self.layers)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the stack is wider than `MAX_SMALL_WIDTH`."""
+        return self.width > MAX_SMALL_WIDTH
 
     @property
     def residual_scale(self) -> float:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from jukebox_core.backends.backend import Backend
-from jukebox_core.backends.choose import MAX_SMALL_WIDTH, REFERENCE
+from jukebox_core.backends.choose import REFERENCE
 from jukebox_core.backends.graphs.step_graphs import Capturer, GraphBackend
 from jukebox_core.backends.memory import is_out_of_memory, return_free_memory
 from jukebox_core.engine.background import BackgroundCall
@@ -234,7 +234,7 @@ class Engine:
         return sequence.level in self._runners and self._is_large(sequence.level)
 
     def _is_large(self, level: Level) -> bool:
-        return self._runners[level].prior.config.transformer.width > MAX_SMALL_WIDTH
+        return self._runners[level].prior.config.transformer.is_large
 
     def _backend_of(self, batch: tuple[Sequence, ...]) -> Backend:
         return self._runners[batch[0].level].backend_of(batch)

@@ -28,8 +28,6 @@ from jukebox_core.config import AttentionKind, JukeboxPriorConfig, TransformerCo
 from jukebox_core.prior.zero_pages import ZeroPages
 
 _NEVER = 2**62
-LARGEST_EXACT_WIDTH = 1024
-"""Up to this width, a prior on a CPU keeps keys and values as it computes them."""
 
 
 class DecodeStep(NamedTuple):
@@ -54,8 +52,8 @@ def strip_dtype(
     distribution of a token by a small part of what the int8 weights do (docs/explanation/log.md),
     and half of 0.8 GB a window. All others keep what they compute.
     """
-    is_large = config.transformer.width > LARGEST_EXACT_WIDTH
-    is_half = device.type == "cpu" and dtype == torch.float32 and int8_weights and is_large
+    may_be_half = device.type == "cpu" and dtype == torch.float32
+    is_half = may_be_half and int8_weights and config.transformer.is_large
     return torch.float16 if is_half else dtype
 
 

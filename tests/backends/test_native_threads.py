@@ -9,7 +9,6 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from jukebox_core.backends.native import native_prior
 from jukebox_core.config import AttentionKind
 from jukebox_core.prior import JukeboxPrior
 from tests.backends.on_backend import OnBackend
@@ -32,7 +31,7 @@ def threads(number):
 
 @pytest.fixture
 def every_prior_is_large(monkeypatch):
-    monkeypatch.setattr(native_prior, "MAX_SMALL_WIDTH", 0)
+    monkeypatch.setattr("jukebox_core.config.transformer.MAX_SMALL_WIDTH", 0)
 
 
 def prior_named(name, precision) -> JukeboxPrior:
@@ -46,7 +45,7 @@ def prior_named(name, precision) -> JukeboxPrior:
 def test_codes_are_the_same_with_any_number_of_threads_in_a_token(name, precision, monkeypatch):
     prior = prior_named(name, precision)
     wanted = in_c(prior, name, 20, 1)
-    monkeypatch.setattr(native_prior, "MAX_SMALL_WIDTH", 0)
+    monkeypatch.setattr("jukebox_core.config.transformer.MAX_SMALL_WIDTH", 0)
     for num_threads in (1, 3):
         with threads(num_threads):
             assert (in_c(prior, name, 20, num_threads) == wanted).all()

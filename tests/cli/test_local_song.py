@@ -110,7 +110,7 @@ def test_int8_weights_are_chosen_by_option_or_environment_and_told(generate, mon
 def test_without_a_gpu_a_large_model_has_int8_weights_by_itself(generate, monkeypatch):
     monkeypatch.setenv("JUKEBOX_WEIGHTS", "auto")
     assert "full weights" in generate("--seconds", "1", "-o", "small.wav").stderr
-    monkeypatch.setattr("jukebox_core.backends.choose.MAX_SMALL_WIDTH", 1)
+    monkeypatch.setattr("jukebox_core.config.transformer.MAX_SMALL_WIDTH", 1)
     assert "int8 weights" in generate("--seconds", "1", "-o", "large.wav").stderr
     monkeypatch.setenv("JUKEBOX_WEIGHTS", "full")
     assert "full weights" in generate("--seconds", "1", "-o", "full.wav").stderr

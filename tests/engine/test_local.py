@@ -49,7 +49,7 @@ def test_a_small_model_takes_one_thread_and_gives_the_others_back(three_threads,
 
 
 def test_a_wide_model_keeps_its_threads(three_threads, monkeypatch):
-    monkeypatch.setattr("jukebox_core.backends.choose.MAX_SMALL_WIDTH", 1)
+    monkeypatch.setattr("jukebox_core.config.transformer.MAX_SMALL_WIDTH", 1)
     with threads_for(read_config(BUNDLED_MODELS / "mini"), CPU):
         assert torch.get_num_threads() == 3
 

@@ -166,7 +166,7 @@ def test_an_int8_song_does_not_depend_on_its_company(backend):
 @pytest.fixture
 def large_from_width_8(monkeypatch):
     """Golden priors count as large: in int8 on a CPU they keep keys and values as float16."""
-    monkeypatch.setattr("jukebox_core.prior.kv_cache.LARGEST_EXACT_WIDTH", 8)
+    monkeypatch.setattr("jukebox_core.config.transformer.MAX_SMALL_WIDTH", 8)
 
 
 def test_only_large_priors_with_int8_weights_keep_keys_and_values_in_half_precision(

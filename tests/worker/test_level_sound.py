@@ -191,7 +191,7 @@ def test_sound_is_made_while_the_engine_is_busy(worker):
 
 
 def test_where_all_cores_share_a_token_sound_is_made_between_tokens(worker, monkeypatch):
-    monkeypatch.setattr("jukebox_core.engine.engine.MAX_SMALL_WIDTH", 0)
+    monkeypatch.setattr("jukebox_core.config.transformer.MAX_SMALL_WIDTH", 0)
     makers = []
 
     def slices(model):

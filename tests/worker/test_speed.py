@@ -25,7 +25,7 @@ from worker.song.rates import work_sec
 @pytest.fixture
 def parts(models_dir, tmp_path, monkeypatch):
     """A worker for which `tiny` is large, with its engine running."""
-    monkeypatch.setattr("jukebox_core.backends.choose.MAX_SMALL_WIDTH", 1)
+    monkeypatch.setattr("jukebox_core.config.transformer.MAX_SMALL_WIDTH", 1)
     settings = WorkerSettings(
         redis_url="redis://nowhere", models_dir=models_dir, device="cpu", data_dir=tmp_path / "data"
     )
@@ -120,7 +120,7 @@ def test_figures_that_cannot_be_read_are_replaced(parts):
 
 
 def test_small_models_are_not_measured_and_stay_unknown(parts, monkeypatch):
-    monkeypatch.setattr("jukebox_core.backends.choose.MAX_SMALL_WIDTH", 1024)
+    monkeypatch.setattr("jukebox_core.config.transformer.MAX_SMALL_WIDTH", 1024)
     small = meter(parts)
     small.run()
     assert small.seconds() == {}

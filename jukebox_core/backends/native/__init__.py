@@ -5,7 +5,7 @@ Here a whole token is computed straight from the weights and the cache of the re
 stack, logits, and the sampling of `sampling/sampler.py`. Same numbers up to rounding, fp32 only.
 Beside int8 weights activations are rounded to thousands of levels (`products.c`).
 
-Cores share rows and levels of small priors. Of those wider than `MAX_SMALL_WIDTH` they share each
+Cores share rows and levels of small priors. Of large ones (`TransformerConfig`) they share each
 product and all else within a token, and wait for each other in between (`team.c`).
 
 The source is compiled when it is asked for.

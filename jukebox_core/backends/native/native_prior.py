@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from jukebox_core.backends.choose import MAX_SMALL_WIDTH
 from jukebox_core.backends.native.library import native_library
 from jukebox_core.backends.native.structures import (
     KINDS,
@@ -36,7 +35,7 @@ class NativePrior:
 
     def __init__(self, prior: JukeboxPrior, kv_cache: PriorCache) -> None:
         self._library = native_library()
-        self.is_large = prior.config.transformer.width > MAX_SMALL_WIDTH
+        self.is_large = prior.config.transformer.is_large
         self._prior = prior
         # Kept, so that no other tensor ever lies in their place.
         self._weights = [weight.detach() for weight in outer_weights(prior)]
