@@ -69,11 +69,6 @@ Place = Path | BucketUrl
 """A folder of this machine, or one in a bucket."""
 
 
-def is_bucket_url(text: str) -> bool:
-    """Whether `text` names a bucket rather than a folder."""
-    return text.startswith(SCHEMES)
-
-
 def read_place(value: object) -> Place:
     """A folder or a bucket, as settings and options name it.
 

@@ -85,8 +85,7 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
     def load(name: str) -> LoadedModel:
         card = catalog.get(name)
         setup = backends.setup_for(card)
-        others = sum(model.planned_bytes for _, model in shelf.loaded())
-        plan = memory.plan_beside(card, others)
+        plan = memory.plan_beside(card, shelf.planned_bytes)
         log.info(
             "model placed",
             extra={

@@ -150,13 +150,7 @@ class BucketArtifacts(Artifacts):
             raise missing
         key = _key(job_id, name)
         try:
-            stored = self._bucket.head(key)
-            found = self._cache.find(key, stored.etag)
-            if found is not None:
-                return found
-            with self._cache.scratch() as folder:
-                fetched = self._bucket.download(key, folder / name)
-                return self._cache.take(folder / name, key, fetched.etag)
+            return self._cache.copy_of(self._bucket, key)
         except FileNotFoundError:
             self._cache.forget(key)
             raise missing from None

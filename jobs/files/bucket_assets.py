@@ -60,20 +60,11 @@ class BucketAssets(Assets):
         names = [CONTENT_NAMES[asset.kind], *([OLD_SOUND_NAME] if asset.kind == "audio" else [])]
         for name in names:
             try:
-                return self._copy(_key(asset.id, name))
+                return self._cache.copy_of(self._bucket, _key(asset.id, name))
             except FileNotFoundError:
                 continue
         self._cache.forget(_key(asset.id))
         raise AssetNotFound(asset.id)
-
-    def _copy(self, key: str) -> Path:
-        """Raises FileNotFoundError."""
-        found = self._cache.find(key, self._bucket.head(key).etag)
-        if found is not None:
-            return found
-        with self._cache.scratch() as folder:
-            fetched = self._bucket.download(key, folder / "fetched")
-            return self._cache.take(folder / "fetched", key, fetched.etag)
 
     def stored_bytes(self, asset_id: str) -> int:
         """What an asset takes up. Raises AssetNotFound."""

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from jobs.files.private_folder import make_private_folder
+from jukebox_core.buckets import Bucket
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,18 @@ class LocalCache:
         except (FileNotFoundError, NotADirectoryError):
             return None
         return path
+
+    def copy_of(self, bucket: Bucket, key: str) -> Path:
+        """The present version of an object as a file of this machine.
+
+        Raises FileNotFoundError if there is none, and BucketError.
+        """
+        found = self.find(key, bucket.head(key).etag)
+        if found is not None:
+            return found
+        with self.scratch() as folder:
+            fetched = bucket.download(key, folder / "fetched")
+            return self.take(folder / "fetched", key, fetched.etag)
 
     def take(self, path: Path, key: str, etag: str) -> Path:
         """Keep a finished file of this disk as a version of an object; returns where it is then."""

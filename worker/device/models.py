@@ -210,7 +210,7 @@ class ModelShelf:
             try:
                 return self._load(name)
             except ModelTooLarge:
-                idle = next((each for each, m in self.loaded() if not m.engine.has_work), None)
+                idle = next(iter(self._idle_names()), None)
                 if idle is None:
                     raise
                 log.info("model forgotten", extra={"model": idle})
@@ -224,9 +224,10 @@ class ModelShelf:
         """Of the models in memory."""
         return tuple(self._models)
 
-    def loaded(self) -> list[tuple[str, LoadedModel]]:
-        """Names and models in memory."""
-        return list(self._models.items())
+    @property
+    def planned_bytes(self) -> int:
+        """What the models in memory may take at most, together."""
+        return sum(model.planned_bytes for model in self._models.values())
 
     def in_memory(self) -> tuple[ModelInMemory, ...]:
         """What is known of the models in memory; also asked for by other threads."""
@@ -256,7 +257,7 @@ class ModelShelf:
         """Forget the models that have been idle for too long; those of `busy` are in use."""
         if not self._idle_unload_sec:
             return
-        for name, model in self.loaded():
+        for name, model in list(self._models.items()):
             if model.engine.has_work or name in busy:
                 self._used_at[name] = self._clock()
             elif self._clock() - self._used_at[name] >= self._idle_unload_sec:
@@ -270,8 +271,11 @@ class ModelShelf:
             return None
         return max(min(self._used_at.values()) + self._idle_unload_sec - self._clock(), 0.0)
 
+    def _idle_names(self) -> list[str]:
+        """Models without work, the least lately used first."""
+        return [name for name, model in self._models.items() if not model.engine.has_work]
+
     def _make_room(self) -> None:
-        idle = [name for name, model in self._models.items() if not model.engine.has_work]
-        for name in idle[: max(len(self._models) - self._max_models + 1, 0)]:
+        for name in self._idle_names()[: max(len(self._models) - self._max_models + 1, 0)]:
             log.info("model forgotten", extra={"model": name})
             self.forget(name)
