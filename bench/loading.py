@@ -4,6 +4,7 @@
 """
 
 import argparse
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -11,15 +12,13 @@ from pathlib import Path
 
 import torch
 
-from bench.machine import describe_machine, tell
+from bench.machine import describe_machine, resident_memory_of, tell
 from jukebox_core.backends.choose import Target, choose_backend
 from jukebox_core.checkpoints.load import load_prior_of, read_directory_config, stored_weights
 from jukebox_core.units import Level
 from worker.device.speed import one_step
 
 _CPU = torch.device("cpu")
-_STATUS = Path("/proc/self/status")
-_MEMORY = ("VmHWM", "VmRSS", "RssAnon", "RssFile")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -73,8 +72,7 @@ def _seconds_of(step: Callable[[], torch.Tensor]) -> float:
 
 def _memory_mb() -> dict[str, int]:
     """Megabytes of this process, as Linux counts them: at most, now, its own, mapped files'."""
-    lines = (line.split(":") for line in _STATUS.read_text(encoding="ascii").splitlines())
-    return {name: int(value.split()[0]) * 1024 // 10**6 for name, value in lines if name in _MEMORY}
+    return {name: size // 10**6 for name, size in resident_memory_of(os.getpid()).items()}
 
 
 if __name__ == "__main__":

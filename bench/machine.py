@@ -93,6 +93,20 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
     }
 
 
+def resident_memory_of(pid: int) -> dict[str, int]:
+    """Bytes of a process that are resident, by Linux' names; nothing of one that has ended.
+
+    VmRSS now, VmHWM at most, and of those now RssAnon its own and RssFile those of mapped files.
+    """
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    except FileNotFoundError:
+        return {}
+    parts = dict(line.split(":", 1) for line in lines)
+    names = ("VmRSS", "VmHWM", "RssAnon", "RssFile")
+    return {name: int(parts[name].split()[0]) * 1024 for name in names if name in parts}
+
+
 def cpu_name() -> str:
     """The model name that /proc/cpuinfo gives."""
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():

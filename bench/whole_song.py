@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.machine import cpu_name, print_table, tell
+from bench.machine import cpu_name, print_table, resident_memory_of, tell
 from cli.local.signals import StopSignals
 from cli.local.stack import StackSettings, free_port, running_stack
 from jukebox_client import Job, JukeboxClient
@@ -106,7 +106,7 @@ def watch_job(client: JukeboxClient, request: Mapping[str, Any], limit_sec: floa
             value=progress.value,
             eta_sec=job.eta_seconds,
             level=progress.level,
-            memory=memory_of(worker),
+            memory=resident_memory_of(worker),
         )
         watched.looks.append(look)
         if watched.first_token_sec is None and any(level.tokens_done for level in progress.levels):
@@ -128,17 +128,6 @@ def worker_pid() -> int:
             if b"worker" in command:
                 return pid
     raise RuntimeError("no worker was started by this process")
-
-
-def memory_of(pid: int) -> dict[str, int]:
-    """Bytes of a process that are resident: all, those of its own, and those of mapped files."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except FileNotFoundError:  # it has ended
-        return {}
-    parts = dict(line.split(":", 1) for line in lines)
-    names = ("VmRSS", "VmHWM", "RssAnon", "RssFile")
-    return {name: int(parts[name].split()[0]) * 1024 for name in names if name in parts}
 
 
 def figures_of(

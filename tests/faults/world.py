@@ -14,6 +14,7 @@ import httpx
 
 from cli.local.stack import free_port
 from jobs.record.job import Job
+from tests.fixtures.logged_process import LoggedProcess
 from tests.fixtures.servers import RedisServer
 from tests.worker.jobs_and_processes import Service
 
@@ -21,31 +22,8 @@ INJECT_DIR = Path(__file__).parent / "inject"
 START_SEC = 60.0
 
 
-class Child:
-    """A process of the service, with its log in a file."""
-
-    def __init__(self, name: str, command: list[str], environment: dict[str, str], log_path: Path):
-        self.name, self.log_path = name, log_path
-        with log_path.open("ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def is_alive(self) -> bool:
-        return self._process.poll() is None
-
-    @property
-    def log(self) -> str:
-        return self.log_path.read_text(errors="replace")
+class Child(LoggedProcess):
+    """A process of the service."""
 
     def kill(self) -> None:
         self._process.kill()
@@ -59,9 +37,6 @@ class Child:
 
     def ask_to_stop(self) -> None:
         self._process.terminate()
-
-    def wait(self, timeout_sec: float) -> int:
-        return self._process.wait(timeout_sec)
 
     def wait_frozen(self, timeout_sec: float = 60.0) -> None:
         """Until the process has stopped itself."""

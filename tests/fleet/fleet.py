@@ -144,26 +144,21 @@ class Fleet:
             "--save": "",
         }
         command = [str(find_server()), *(word for pair in words.items() for word in pair)]
-        server = machine.start("valkey", command, environment_of_checkout())
-        self.processes["valkey"] = server
-        wait_for(
-            lambda: "Ready to accept connections" in server.log or not server.is_alive,
-            timeout_sec=START_SEC,
-            what="the server of the records",
-        )
-        assert server.is_alive, server.log
+        self._start_server(machine, "valkey", command, ready="Ready to accept connections")
         if self.workers:
             self._start_bucket(machine)
 
     def _start_bucket(self, machine: Machine) -> None:
         words = ["--host", machine.address, "--port", str(S3_PORT)]
         command = [sys.executable, "-W", "ignore", s3_server.__file__, *words]
-        server = machine.start("s3", command, environment_of_checkout())
-        self.processes["s3"] = server
+        self._start_server(machine, "s3", command, ready="http://")
+
+    def _start_server(self, machine: Machine, name: str, command: list[str], *, ready: str) -> None:
+        """Start one that says in its log when it is ready."""
+        server = machine.start(name, command, environment_of_checkout())
+        self.processes[name] = server
         wait_for(
-            lambda: "http://" in server.log or not server.is_alive,
-            timeout_sec=START_SEC,
-            what="the object store",
+            lambda: ready in server.log or not server.is_alive, timeout_sec=START_SEC, what=name
         )
         assert server.is_alive, server.log
 

@@ -17,6 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.fixtures.logged_process import LoggedProcess
+
 BRIDGE = "fleet"
 _SUBNET = "10.77.0"
 DISK = Path("/mnt")
@@ -51,33 +53,11 @@ class Traffic:
         )
 
 
-class Process:
-    """A process on a machine, with its log in a file."""
-
-    def __init__(self, name: str, command: list[str], environment: dict[str, str], log_path: Path):
-        self.name, self.log_path = name, log_path
-        with log_path.open("ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-
-    @property
-    def log(self) -> str:
-        return self.log_path.read_text(errors="replace")
-
-    @property
-    def is_alive(self) -> bool:
-        return self._process.poll() is None
+class Process(LoggedProcess):
+    """A process on a machine."""
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
-
-    def wait(self, timeout_sec: float) -> int:
-        return self._process.wait(timeout_sec)
 
     def end(self, grace_sec: float = END_SEC) -> int:
         """As a kubelet does it: SIGTERM, and SIGKILL to what has not ended after the grace."""
