@@ -19,7 +19,7 @@ from tests.worker.jobs_and_processes import (
     running_worker,
     sing_alone,
 )
-from worker.device.engine_thread import Drawing
+from worker.device.works import Drawing
 from worker.tasks import run_song
 
 pytestmark = pytest.mark.redis

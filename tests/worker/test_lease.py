@@ -8,8 +8,9 @@ import pytest
 from jobs.errors import LeaseLost, StoreUnavailable
 from jobs.record.job import JobStatus, LevelMetrics, LevelProgress, Stage
 from jobs.store import JobStore
-from worker.device.engine_thread import EngineThread, Pending
+from worker.device.engine_thread import EngineThread
 from worker.device.models import ModelShelf
+from worker.device.works import Pending
 from worker.lease.lease import JobCanceled, Lease, WorkerDraining
 from worker.lease.progress import StageProgress
 

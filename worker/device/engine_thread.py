@@ -3,169 +3,20 @@
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from collections.abc import Sequence as Collection
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from jukebox_core.engine import Sequence, SequenceUpdate
 from jukebox_core.units import Level
-from worker.device.models import LoadedModel, ModelShelf
+from worker.device.models import ModelShelf
+from worker.device.second_thread import SecondThread
+from worker.device.works import Drawing, Peek, Pending, SlicedWork, Slices
 
 log = logging.getLogger(__name__)
 
 _LOOK_AGAIN_SEC = 0.05
-Slices = Callable[[LoadedModel], Iterator[Tensor]]
-"""Work on a model in pieces short enough for songs to wait for one of them."""
-
-
-class Pending:
-    """Work that the engine thread was asked to do. Others wait for it, or let go of it."""
-
-    def __init__(self, model: str) -> None:
-        self.model = model
-        self._ended = threading.Event()
-        self._waiting: list[threading.Event] = []
-        self._error: Exception | None = None
-
-    @property
-    def has_ended(self) -> bool:
-        """Well or not."""
-        return self._ended.is_set()
-
-    @property
-    def error(self) -> Exception | None:
-        """What stopped it."""
-        return self._error
-
-    def wait(self, timeout_sec: float) -> bool:
-        """Whether the work ended within `timeout_sec`."""
-        return self._ended.wait(timeout_sec)
-
-    def wake(self, event: threading.Event) -> None:
-        """Set `event` when the work ends, for whoever waits for several things at once."""
-        self._waiting.append(event)
-        if self.has_ended:
-            event.set()
-
-    def fail(self, error: Exception) -> None:
-        """The engine thread gives up."""
-        self._error = error
-        self._end()
-
-    def _end(self) -> None:
-        self._ended.set()
-        for event in self._waiting:
-            event.set()
-
-    def _require_success(self) -> None:
-        if self._error is not None:
-            raise self._error
-
-
-class Drawing(Pending):
-    """The same window of several samples of a song."""
-
-    def __init__(self, model: str, sequences: Collection[Sequence]) -> None:
-        super().__init__(model)
-        self.sequences = tuple(sequences)
-        self._codes: dict[str, NDArray[np.int64]] = {}
-
-    @property
-    def num_sampled(self) -> int:
-        """Tokens drawn so far, of all samples together."""
-        return sum(sequence.num_sampled for sequence in self.sequences)
-
-    def settle(self, sequence_id: str, codes: NDArray[np.int64]) -> None:
-        """One of the sequences is drawn."""
-        self._codes[sequence_id] = codes
-        if len(self._codes) == len(self.sequences):
-            self._end()
-
-    def codes(self) -> NDArray[np.int64]:
-        """New codes, int64 [num_samples, num_new]. Raises what stopped the drawing."""
-        self._require_success()
-        return np.stack([self._codes[sequence.id] for sequence in self.sequences])
-
-
-class Peek(Pending):
-    """What a drawing has so far: `codes` int64 [num_samples, n], None if it is over by now."""
-
-    def __init__(self, drawing: Drawing) -> None:
-        super().__init__(drawing.model)
-        self.drawing = drawing
-        self.codes: NDArray[np.int64] | None = None
-
-    def settle(self, rows: Collection[NDArray[np.int64]]) -> None:
-        """Codes int64 [n] of every sequence, as many of each as all have."""
-        num_tokens = min((len(row) for row in rows), default=0)
-        self.codes = np.stack([row[:num_tokens] for row in rows]) if rows else None
-        self._end()
-
-
-class SlicedWork(Pending):
-    """Something else that needs the device, done a slice at a time between the steps of songs."""
-
-    def __init__(self, model: str, make: Slices, level: Level | None) -> None:
-        super().__init__(model)
-        self.level = level
-        self._make = make
-        self._running: Iterator[Tensor] | None = None
-        self._pieces: list[Tensor] = []
-        self.is_dropped = False
-
-    def advance(self, model: LoadedModel) -> bool:
-        """Do one slice; False after the last."""
-        if self.level is not None:
-            # On a small device songs may have taken its place since the slice before.
-            model.engine.make_way_for(self.level)
-            model.priors[self.level]
-        if self._running is None:
-            self._running = self._make(model)
-        piece = next(self._running, None)
-        if piece is not None:
-            self._pieces.append(piece)
-            return True
-        self._end()
-        return False
-
-    def pieces(self) -> list[Tensor]:
-        """What the slices gave. Raises what stopped them."""
-        self._require_success()
-        return self._pieces
-
-
-class SecondThread(threading.Thread):
-    """Sliced work of models on the CPU, beside the songs that are drawn: one after the other."""
-
-    def __init__(self) -> None:
-        super().__init__(name="beside the engine", daemon=True)
-        self._inbox: queue.SimpleQueue[tuple[SlicedWork, LoadedModel] | None] = queue.SimpleQueue()
-        self._is_stopping = False
-
-    def put(self, work: SlicedWork, model: LoadedModel) -> None:
-        """Do it when its turn comes, unless it is dropped by then."""
-        self._inbox.put((work, model))
-
-    def stop(self) -> None:
-        """End after the present slice; what is in line stays undone."""
-        self._is_stopping = True
-        self._inbox.put(None)
-
-    def run(self) -> None:
-        """Until `stop`."""
-        while (order := self._inbox.get()) is not None:
-            work, model = order
-            try:
-                while not (self._is_stopping or work.is_dropped) and work.advance(model):
-                    continue
-            except Exception as error:
-                log.exception("work on a model failed", extra={"model": work.model})
-                work.fail(error)
-            del order, work, model  # or it would keep a model that is forgotten meanwhile
 
 
 class EngineThread(threading.Thread):

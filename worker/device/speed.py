@@ -22,8 +22,9 @@ from jukebox_core.prior import JukeboxPrior
 from jukebox_core.sampling.step_cost import PLANNED_ROWS
 from jukebox_core.units import COARSE_TO_FINE, Level
 from worker.device.backend_choice import BackendChoice
-from worker.device.engine_thread import EngineThread, Slices
+from worker.device.engine_thread import EngineThread
 from worker.device.models import LoadedModel
+from worker.device.works import Slices
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,8 @@ from typing import Self, TypeVar
 
 from jobs.errors import LeaseLost, StoreUnavailable
 from jobs.store import Claim, JobStore
-from worker.device.engine_thread import EngineThread, Pending
+from worker.device.engine_thread import EngineThread
+from worker.device.works import Pending
 from worker.lease.progress import StageProgress
 
 log = logging.getLogger(__name__)

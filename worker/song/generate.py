@@ -22,7 +22,7 @@ from jukebox_core.engine.song_run import SongRun, WindowRun
 from jukebox_core.sampling.step_cost import LevelWork
 from jukebox_core.sampling.windows import Window
 from jukebox_core.units import Level
-from worker.device.engine_thread import Drawing, Peek
+from worker.device.works import Drawing, Peek
 from worker.lease.lease import POLL_SEC, Lease
 from worker.parts import WorkerParts
 from worker.song.job_song import JobSong

@@ -21,8 +21,8 @@ from jukebox_core.vqvae.chunks import (
     near_chunk_tokens,
     plan_chunks,
 )
-from worker.device.engine_thread import SlicedWork
 from worker.device.models import LoadedModel
+from worker.device.works import SlicedWork
 from worker.lease.lease import Lease
 from worker.parts import WorkerParts
 from worker.song.parent_sound import ParentSound, open_parent_sound
