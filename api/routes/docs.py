@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi import Path as PathParameter
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 
-from api.web.files import has_already, sha256_of
+from api.web.files import RangedFile, has_already, sha256_of
 from api.web.proxy import root_path
 
 router = APIRouter(include_in_schema=False)
@@ -72,7 +72,7 @@ def docs_file(
     headers = {"ETag": f'"{sha256_of(path)}"', "Cache-Control": "private, no-cache"}
     if has_already(request, headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    return FileResponse(path, media_type=_MEDIA_TYPES[name], headers=headers)
+    return RangedFile(request, path, headers=headers, media_type=_MEDIA_TYPES[name])
 
 
 @router.get("/openapi.json")

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 from http import HTTPStatus
@@ -10,8 +9,9 @@ from pathlib import Path
 
 from fastapi import Request
 from fastapi.responses import FileResponse, Response
+from starlette.types import Receive, Scope, Send
 
-from api.web.errors import ApiError
+from api.web.ranges import wanted_ranges
 from jobs.errors import ArtifactNotFound
 from jobs.files.download_names import content_disposition
 
@@ -22,8 +22,6 @@ MEDIA_TYPES: Mapping[str, str] = {
     "mp3": "audio/mpeg",
     "safetensors": "application/octet-stream",
 }
-_RANGE = re.compile(r"(\d{1,18})?\s*-\s*(\d{1,18})?", re.ASCII)
-_MAX_RANGES = 100
 
 
 def sha256_of(path: Path) -> str:
@@ -49,7 +47,7 @@ def file_response(request: Request, path: Path, *, sha256: str, filename: str) -
     """A file as RFC 9110 wants it: 200, 206 for ranges, or 304 when the client has it already.
 
     Raises:
-        ApiError: 416, the range lies outside the file or cannot be read.
+        ApiError: 416, the range lies outside the file.
         ArtifactNotFound: there is no such file.
     """
     etag = f'"{sha256}"'
@@ -57,18 +55,38 @@ def file_response(request: Request, path: Path, *, sha256: str, filename: str) -
     if has_already(request, etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     headers["Content-Disposition"] = content_disposition(filename)
+    media_type = MEDIA_TYPES[path.suffix.removeprefix(".")]
     try:
-        stat = os.stat(path)
+        return RangedFile(request, path, headers=headers, media_type=media_type)
     except FileNotFoundError as error:
         raise ArtifactNotFound(f"{path.name} is gone") from error
-    response = FileResponse(
-        path,
-        headers=headers,
-        media_type=MEDIA_TYPES[path.suffix.removeprefix(".")],
-        stat_result=stat,
-    )
-    _check_range(request, stat.st_size, (etag, response.headers["last-modified"]))
-    return response
+
+
+class RangedFile(FileResponse):
+    """A file, or what the request asks for of it.
+
+    Raises FileNotFoundError, and ApiError (416).
+    """
+
+    def __init__(
+        self, request: Request, path: Path, *, headers: Mapping[str, str], media_type: str
+    ) -> None:
+        stat = os.stat(path)
+        super().__init__(path, headers=headers, media_type=media_type, stat_result=stat)
+        tags = (self.headers["etag"], self.headers["last-modified"])
+        self._ranges = wanted_ranges(request, stat.st_size, tags)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it. The parent would read the header once more, and refuse what is to be ignored."""
+        others = [
+            (name, value)
+            for name, value in scope["headers"]
+            if name.lower() not in (b"range", b"if-range")
+        ]
+        if self._ranges:
+            ranges = ",".join(f"{start}-{end - 1}" for start, end in self._ranges)
+            others.append((b"range", f"bytes={ranges}".encode("ascii")))
+        await super().__call__({**scope, "headers": others}, receive, send)
 
 
 def validators(etag: str) -> dict[str, str]:
@@ -81,27 +99,3 @@ def has_already(request: Request, etag: str) -> bool:
     known = request.headers.get("if-none-match", "")
     tags = [tag.strip().removeprefix("W/") for tag in known.split(",")]
     return "*" in tags or etag in tags
-
-
-def _check_range(request: Request, num_bytes: int, validators: tuple[str, str]) -> None:
-    """Refuse here, as a problem, what `FileResponse` would refuse in plain text."""
-    header, if_range = request.headers.get("range"), request.headers.get("if-range")
-    if header is None or (if_range is not None and if_range not in validators):
-        return
-    unit, _, ranges = header.partition("=")
-    parts = [_RANGE.fullmatch(part.strip()) for part in ranges.split(",")]
-    legal = unit.strip().lower() == "bytes" and len(parts) <= _MAX_RANGES
-    if not legal or not all(part and _lies_within(part, num_bytes) for part in parts):
-        raise ApiError(
-            HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
-            "range_not_satisfiable",
-            f"The file has {num_bytes} bytes; ask for some of them, like Range: bytes=0-1023.",
-            headers={"Content-Range": f"bytes */{num_bytes}"},
-        )
-
-
-def _lies_within(part: re.Match[str], num_bytes: int) -> bool:
-    first, last = part.groups()
-    if first is None:
-        return last is not None and int(last) > 0
-    return int(first) < num_bytes and (last is None or int(first) <= int(last))

@@ -7,7 +7,7 @@ from urllib.parse import urljoin
 import pytest
 
 from jobs.api_keys import ApiKeyFile, Scope
-from tests.api.conftest import Service, serving
+from tests.api.conftest import Service, assert_problem, serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
 
@@ -80,6 +80,14 @@ async def test_no_policy_names_a_foreign_host(service: Service):
         policy = (await service.client.get(path)).headers["content-security-policy"]
         assert "http" not in policy
         assert "unsafe" not in policy
+
+
+async def test_ranges_of_the_files_of_the_page_are_read_as_those_of_songs(service: Service):
+    async def get(asked: str):
+        return await service.client.get("/docs/swagger-ui.css", headers={"range": asked})
+
+    assert [(await get(asked)).status_code for asked in ("bytes=0-3", "lines=0-3")] == [206, 200]
+    assert_problem(await get("bytes=99999999-"), 416, "range_not_satisfiable")
 
 
 async def test_no_other_file_of_the_package_is_served(service: Service):
