@@ -69,7 +69,7 @@ def iter_alignment(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ReadWindow:
-    """Attention float32 [context_tokens, lyric tokens], and the character of each column."""
+    """Attention float32 [tokens, lyric tokens], and the character of each column."""
 
     window: Window
     weights: Tensor
@@ -94,14 +94,16 @@ def _read_window(
 def _window_attention(
     prior: JukeboxPrior, codes: Tensor, song: SongLabels, timing: SongTiming, start_token: int
 ) -> Tensor:
-    """Attention of the alignment head in one window: float32 [context_tokens, lyric tokens]."""
+    """Attention of the alignment head in one window: float32 [len(codes), lyric tokens].
+
+    A window at the end of a song may be shorter than the context. It is read as it is: the original
+    fills it up with zeros, which no code before them sees.
+    """
     lyrics = prior.config.lyrics
     if lyrics is None or lyrics.alignment_layer is None or lyrics.alignment_head is None:
         raise SamplingError("this prior has no alignment head: it was trained without lyrics")
     device = prior.token_embedding.weight.device
-    padded = torch.zeros(1, prior.config.context_tokens, dtype=torch.int64, device=device)
-    padded[0, : len(codes)] = codes
     labels = window_label_rows(prior, [song], timing, start_token).to(device)
-    attention = prior.attention_of_window(padded, labels, lyrics.alignment_layer)
+    attention = prior.attention_of_window(codes[None].to(device), labels, lyrics.alignment_layer)
     weights = attention[0, lyrics.alignment_head].float().cpu()
     return weights[prior.config.num_prefix_tokens :, : lyrics.num_tokens]

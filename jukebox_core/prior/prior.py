@@ -219,18 +219,19 @@ class JukeboxPrior(nn.Module):
         )
 
     def attention_of_window(self, codes: Tensor, labels: Tensor, layer: int) -> Tensor:
-        """The softmax weights of one layer for whole windows, as `forward` records them.
+        """The softmax weights of one layer for windows, as `forward` records them.
 
         Layers after it are not run, nor are logits computed: for `mini`, whose head for the lyrics
-        is in the third of twelve layers, a fraction of the work.
+        is in the third of twelve layers, a fraction of the work. Of a window that is not full only
+        the codes that are there are read; none of them sees what would follow.
 
-        codes     int64 [B, context_tokens]
+        codes     int64 [B, n], 1 <= n <= context_tokens
         labels    int64 [B, W], see `condition`
 
         Raises:
             ValueError: a shape does not fit this prior.
         """
-        self._check_window(codes)
+        self._check_beginning(codes)
         conditioning = self.condition(labels)
         ids = self._sequence_ids(codes, conditioning)
         added = self._sequence_conditioning(conditioning, ids.shape[1])
@@ -241,6 +242,12 @@ class JukeboxPrior(nn.Module):
         if codes.shape[1] != self.config.context_tokens:
             raise ValueError(
                 f"a window holds {self.config.context_tokens} codes, and got {codes.shape[1]}"
+            )
+
+    def _check_beginning(self, codes: Tensor) -> None:
+        if not 1 <= codes.shape[1] <= self.config.context_tokens:
+            raise ValueError(
+                f"a window holds 1 to {self.config.context_tokens} codes, and got {codes.shape[1]}"
             )
 
     def activations(self, codes: Tensor, conditioning: Conditioning, num_layers: int) -> Tensor:
@@ -263,10 +270,7 @@ class JukeboxPrior(nn.Module):
         Raises:
             ValueError: there are too many codes or none, or not so many layers.
         """
-        if not 1 <= codes.shape[1] <= self.config.context_tokens:
-            raise ValueError(
-                f"a window holds 1 to {self.config.context_tokens} codes, and got {codes.shape[1]}"
-            )
+        self._check_beginning(codes)
         num_layers = self.config.transformer.num_layers
         if not layers or not all(0 <= layer <= num_layers for layer in layers):
             raise ValueError(f"{layers=} of {num_layers}")

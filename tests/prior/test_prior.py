@@ -51,8 +51,29 @@ def test_the_attention_of_one_layer_is_that_of_a_whole_pass_to_the_bit(name):
     for layer in range(prior.config.transformer.num_layers):
         whole = prior(codes, labels, record_attention=layer).attention
         assert prior.attention_of_window(codes, labels, layer).equal(whole)
-    with pytest.raises(ValueError, match="a window holds 64 codes, and got 63"):
-        prior.attention_of_window(codes[:, :-1], labels, 0)
+
+
+@pytest.mark.parametrize("num_tokens", [1, 15, 16, 37, 63])
+@pytest.mark.parametrize("name", ["prior_5b_lyrics", "prior_1b_lyrics"])
+def test_what_follows_a_window_that_is_not_full_changes_nothing_of_its_attention(name, num_tokens):
+    prior, golden = golden_prior(name), expected()
+    lyrics, start = prior.config.lyrics, prior.config.num_prefix_tokens
+    codes, labels = golden[f"{name}.z_0"].clone(), golden[f"{name}.y_0"]
+    codes[:, num_tokens:] = 0
+    layer = lyrics.alignment_layer
+    whole = prior.attention_of_window(codes, labels, layer)[:, :, start:, : lyrics.num_tokens]
+    short = prior.attention_of_window(codes[:, :num_tokens], labels, layer)
+    torch.testing.assert_close(
+        short[:, :, start:, : lyrics.num_tokens], whole[:, :, :num_tokens], atol=1e-6, rtol=1e-5
+    )
+
+
+def test_a_window_has_codes_and_no_more_than_fit():
+    prior, golden = golden_prior("prior_1b_lyrics"), expected()
+    codes, labels = golden["prior_1b_lyrics.z_0"], golden["prior_1b_lyrics.y_0"]
+    for wrong in (codes[:, :0], torch.cat((codes, codes[:, :1]), dim=1)):
+        with pytest.raises(ValueError, match=f"holds 1 to 64 codes, and got {wrong.shape[1]}"):
+            prior.attention_of_window(wrong, labels, 0)
 
 
 @pytest.mark.parametrize("name", ["prior_5b_lyrics", "prior_1b_lyrics"])
