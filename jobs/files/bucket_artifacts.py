@@ -34,9 +34,11 @@ from jukebox_core.buckets import Bucket, ObjectChanged, StoredObject
 LISTED_SEC = 0.5
 """How long listeners share one look at the growing sound of a job."""
 
+NUM_READERS = 8
+"""Windows that are fetched at once."""
+
 _FENCE = "fence"
 _FOLDER = "artifacts"
-_NUM_READERS = 8
 _MAX_AHEAD = 32
 """Windows that are fetched before they are asked for."""
 _TRIES = 10
@@ -237,7 +239,7 @@ class _ReadAhead:
         self._bucket, self._waiting = bucket, list(reversed(keys))
         self._lock = threading.Lock()
         self._begun: dict[str, Future[bytes]] = {}
-        self._pool = ThreadPoolExecutor(_NUM_READERS, thread_name_prefix="read ahead")
+        self._pool = ThreadPoolExecutor(NUM_READERS, thread_name_prefix="read ahead")
         self._fill()
 
     def take(self, key: str) -> bytes | None:

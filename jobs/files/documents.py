@@ -6,6 +6,7 @@ import os
 import secrets
 import threading
 import time
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
@@ -117,6 +118,7 @@ class BucketDocuments(Documents):
 
     A document whose `version` was asked for is looked at every second from then on, by a thread, so
     that asking never waits for the bucket. While that does not answer, what was last seen is true.
+    The thread ends when nobody holds this object any more.
     """
 
     def __init__(self, bucket: Bucket) -> None:
@@ -163,21 +165,15 @@ class BucketDocuments(Documents):
             is_first = not self._watched
             self._watched[name] = found
         if is_first:
-            threading.Thread(target=self._watch, name="documents", daemon=True).start()
+            watch = threading.Thread(
+                target=_watch, args=(weakref.ref(self),), name="documents", daemon=True
+            )
+            watch.start()
 
-    def _watch(self) -> None:
-        was_away = False
-        while True:
-            time.sleep(LOOK_SEC)
-            try:
-                for name in [*self._watched]:
-                    self._watched[name] = self._fetch(name)
-            except BucketError as error:
-                if not was_away:
-                    log.warning("keys and secrets may be out of date: %s", error)
-                was_away = True
-                continue
-            was_away = False
+    def look(self) -> None:
+        """Fetch every watched document. Raises BucketError."""
+        for name in [*self._watched]:
+            self._watched[name] = self._fetch(name)
 
     def _fetch(self, name: str) -> tuple[bytes, StoredObject] | None:
         with suppress(FileNotFoundError):
@@ -187,6 +183,24 @@ class BucketDocuments(Documents):
     def _renew(self, name: str) -> None:
         if name in self._watched:
             self._watched[name] = self._fetch(name)
+
+
+def _watch(watched: "weakref.ref[BucketDocuments]") -> None:
+    was_away = False
+    while True:
+        time.sleep(LOOK_SEC)
+        documents = watched()
+        if documents is None:
+            return
+        try:
+            documents.look()
+        except BucketError as error:
+            if not was_away:
+                log.warning("keys and secrets may be out of date: %s", error)
+            was_away = True
+        else:
+            was_away = False
+        del documents
 
 
 def _write(path: Path, content: bytes, *, mode: int) -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -23,13 +24,14 @@ from jobs.errors import (
 )
 from jobs.files.artifacts import analysis_name, peaks_name
 from jobs.files.assets import Asset, new_asset_id
-from jobs.files.bucket_artifacts import BucketArtifacts
+from jobs.files.bucket_artifacts import NUM_READERS, BucketArtifacts
+from jobs.files.documents import open_documents
 from jobs.files.growing_sound import longest_rows
 from jobs.files.storage import open_storage
 from jobs.files.stored_bytes import StoredBytes
 from jobs.record.job import new_job_id
 from jobs.webhooks.signing import WebhookSecrets
-from jukebox_core.buckets import Bucket, BucketUrl, read_place
+from jukebox_core.buckets import Bucket, BucketUrl, StoredObject, read_place
 from jukebox_core.errors import BucketError
 from tests.fixtures.ids import NOBODYS_ASSET, NOBODYS_JOB
 from tests.fixtures.s3_server import Fault
@@ -139,18 +141,45 @@ def test_windows_that_are_read_ahead_are_those_that_are_there(artifacts):
 
 
 def test_windows_in_a_bucket_are_fetched_several_at_once_and_in_bounded_number(
-    s3_server, bucket_url, tmp_path
+    bucket_url, tmp_path, monkeypatch
 ):
     artifacts = storage_in(bucket_url, tmp_path).artifacts
     windows = [write_window(artifacts, start=5 * n) for n in range(40)]
-    s3_server.fail(Fault(delay_sec=0.05))
-    s3_server.requests()
+    reads = ReadsAtOnce(bucket_url, NUM_READERS)
+    monkeypatch.setattr(Bucket, "read", lambda *call: reads.read(*call))
     with artifacts.read_ahead(JOB_ID, windows):
         for window in windows[:30]:
             artifacts.read_codes(JOB_ID, window)
-    counts = s3_server.requests()
-    assert 4 <= counts["most at once"] <= 8
-    assert 30 <= counts["GET"] <= 40, "each once"
+    assert reads.most_at_once == NUM_READERS
+    assert 30 <= len(reads.keys) <= 40
+    assert len(set(reads.keys)) == len(reads.keys), "each once"
+
+
+class ReadsAtOnce:
+    """Counts the reads of objects below one URL; the first few go on when they all have begun."""
+
+    def __init__(self, url: str, num_together: int) -> None:
+        self.keys: list[str] = []
+        self.most_at_once = self._num_present = 0
+        self._url, self._num_together = url, num_together
+        self._gate = threading.Barrier(num_together)
+        self._lock, self._read = threading.Lock(), Bucket.read
+
+    def read(self, bucket: Bucket, key: str) -> tuple[bytes, StoredObject]:
+        if str(bucket.url) != self._url:  # of a service of another test
+            return self._read(bucket, key)
+        with self._lock:
+            self.keys.append(key)
+            is_first = len(self.keys) <= self._num_together
+            self._num_present += 1
+            self.most_at_once = max(self.most_at_once, self._num_present)
+        try:
+            if is_first:
+                self._gate.wait(60)
+            return self._read(bucket, key)
+        finally:
+            with self._lock:
+                self._num_present -= 1
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)
@@ -352,6 +381,16 @@ def test_keys_are_known_while_the_bucket_is_away(s3_server, bucket_url, monkeypa
     assert time.monotonic() - started < 0.1, "nobody waits for the bucket"
     with pytest.raises(ApiKeysUnreadable, match="503"):
         assert ApiKeyFile(read_place(bucket_url)).exists
+
+
+def test_documents_that_nobody_holds_are_not_watched_any_more(bucket_url):
+    others = {*threading.enumerate()}
+    documents = open_documents(read_place(bucket_url))
+    assert documents.version("keys") is None
+    (watch,) = {each for each in threading.enumerate() if each.name == "documents"} - others
+    del documents
+    watch.join(60)
+    assert not watch.is_alive()
 
 
 def test_a_claim_that_lost_its_lease_writes_nothing_over_a_later_one(bucket_url, tmp_path):

@@ -1,5 +1,6 @@
 """What a model takes here: measured in a few steps while nothing is generated, and kept on disk."""
 
+import itertools
 import json
 import threading
 from dataclasses import replace
@@ -52,13 +53,23 @@ def meter(parts, **changes):
 
 
 def test_a_large_model_is_measured_once_and_the_figures_are_kept(parts, monkeypatch):
+    ticks = itertools.count()
+    monkeypatch.setattr(
+        "worker.device.speed.step_slices",
+        lambda *words: step_slices(*words, clock=lambda: float(next(ticks))),
+    )
     first = meter(parts)
     first.run()
     (name,) = first.seconds()
     kept = read_figures(parts.settings.local_dir)[name]
     assert (name, kept.setup) == ("tiny", parts.backends.setups(parts.catalog)["tiny"])
     assert kept.memory_bytes == parts.catalog.get("tiny").num_bytes + 1
-    assert 0 < kept.seconds_in_parallel < kept.seconds_per_second
+    expected = seconds_of_music(
+        parts.catalog.get(name).config,
+        dict.fromkeys(Level, 1.0),
+        dict.fromkeys(Level, 1 / 3),  # three rows take what one does
+    )
+    assert (kept.seconds_per_second, kept.seconds_in_parallel) == pytest.approx(expected, abs=1e-3)
     assert first.seconds()[name] == (kept.seconds_per_second, kept.seconds_in_parallel)
     monkeypatch.setattr(parts.engine, "run_slices", None)  # nothing is measured again
     second = meter(parts)

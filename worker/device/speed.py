@@ -34,7 +34,12 @@ IDLE_SEC = 15.0
 _POLL_SEC = 0.5
 
 
-def step_slices(level: Level, backend: str, row_counts: Sequence[int]) -> Slices:
+def step_slices(
+    level: Level,
+    backend: str,
+    row_counts: Sequence[int],
+    clock: Callable[[], float] = time.perf_counter,
+) -> Slices:
     """Seconds of `NUM_STEPS` steps for each number of rows, each a slice and a tensor [1].
 
     Each begins with one step that is not counted, which reads the weights from the disk.
@@ -46,9 +51,9 @@ def step_slices(level: Level, backend: str, row_counts: Sequence[int]) -> Slices
             step = one_step(prior, backend, num_rows, model.device)
             step()
             for _ in range(NUM_STEPS):
-                started = time.perf_counter()
+                started = clock()
                 step()
-                yield torch.tensor([time.perf_counter() - started])
+                yield torch.tensor([clock() - started])
 
     return slices
 
