@@ -18,8 +18,8 @@ from jobs.record.request import JobRequest
 from jobs.store import Claim, JobStore
 from tests.fixtures.servers import ServerClock
 
-LEASE_SEC = 30.0
-SHORT_LEASE_SEC = 10.0
+LEASE_SEC = 600.0
+SHORT_LEASE_SEC = 60.0
 METRICS = LevelMetrics(seconds=1.5, tokens_per_second=83.3)
 ERROR = JobError(code="out_of_memory", message="the device is full", retryable=True)
 

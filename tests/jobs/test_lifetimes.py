@@ -13,7 +13,7 @@ from tests.jobs.records import ERROR, METRICS, new_job, take, window
 
 pytestmark = pytest.mark.redis
 
-SHORT_SEC = 10.0
+SHORT_SEC = 60.0
 
 
 def created(store, *, owner=None, kept_sec=None, codes_kept_sec=None, limits=None, **request):
@@ -130,7 +130,7 @@ class TestExpiry:
         assert store.get(job.id).expires_at is None
 
     def test_a_sweep_before_its_time_forgets_nothing(self, store):
-        job = succeeded(store, kept_sec=60.0, codes_kept_sec=60.0)
+        job = succeeded(store, kept_sec=3600.0, codes_kept_sec=3600.0)
         assert not store.expire(job.id)
         assert not store.expire_codes(job.id)
         assert store.get(job.id) == job
@@ -153,7 +153,7 @@ class TestExpiry:
         ) == (None, None)
 
     def test_codes_may_go_before_the_song(self, store, clock):
-        job = succeeded(store, kept_sec=60.0, codes_kept_sec=SHORT_SEC)
+        job = succeeded(store, kept_sec=3600.0, codes_kept_sec=SHORT_SEC)
         assert store.get(job.id, with_windows=True).codes
         assert job.codes_expire_at < job.expires_at
         pass_time(clock)
@@ -204,11 +204,11 @@ class TestPins:
         assert store.set_pinned(job.id, False).expires_at is not None
 
     def test_unpinning_what_is_not_pinned_gives_no_more_time(self, store):
-        job = succeeded(store, kept_sec=60.0)
+        job = succeeded(store, kept_sec=3600.0)
         assert store.set_pinned(job.id, False).expires_at == job.expires_at
 
     def test_codes_that_are_gone_are_not_said_to_be_kept(self, store, clock):
-        job = succeeded(store, kept_sec=60.0, codes_kept_sec=SHORT_SEC)
+        job = succeeded(store, kept_sec=3600.0, codes_kept_sec=SHORT_SEC)
         pass_time(clock)
         store.expire_codes(job.id)
         store.set_pinned(job.id, True)
@@ -217,7 +217,7 @@ class TestPins:
         assert store.expired_codes() == []
 
     def test_its_owner_may_delete_it_all_the_same(self, store):
-        job = succeeded(store, kept_sec=60.0)
+        job = succeeded(store, kept_sec=3600.0)
         store.set_pinned(job.id, True)
         store.delete(job.id)
         store.tidied(job.id)

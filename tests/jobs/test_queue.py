@@ -12,7 +12,7 @@ from jobs.queue import CeleryJobQueue, broker_url, celery_app, queue_name
 from jobs.record.job import Stage, new_job_id
 from jobs.store import JobStore
 
-FAST_SEC = 20.0
+FAST_SEC = 60.0
 """A generous limit for a busy machine: without a timeout of its own a call would never end."""
 
 

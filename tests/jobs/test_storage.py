@@ -42,7 +42,7 @@ CODES = np.arange(2 * 5).reshape(2, 5)
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
-def storage_in(place, folder, *, cache_bytes=1 << 30, patience_sec=5.0):
+def storage_in(place, folder, *, cache_bytes=1 << 30, patience_sec=60.0):
     return open_storage(
         read_place(place), cache_dir=folder, cache_bytes=cache_bytes, patience_sec=patience_sec
     )
@@ -241,11 +241,10 @@ def rows_of(artifacts):
 
 
 def wait_until(condition):
-    for _ in range(200):
-        if condition():
-            return
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.02)
-    raise AssertionError("it never came true")
 
 
 def test_sound_that_is_being_made_is_heard_elsewhere_and_gone_at_its_end(artifacts, elsewhere):
@@ -342,15 +341,16 @@ def test_a_data_folder_that_was_copied_into_a_bucket_is_what_it_was(bucket_url, 
     assert WebhookSecrets(read_place(bucket_url)).of(None) == secrets
 
 
-def test_nobody_waits_for_the_count_of_what_is_in_a_bucket(s3_server, bucket_url, tmp_path):
+def test_nobody_waits_for_the_count_of_what_is_in_a_bucket(bucket_url, tmp_path, monkeypatch):
     storage = storage_in(bucket_url, tmp_path)
     write(storage.artifacts, "top-0.wav", b"x" * 1000)
     stored = StoredBytes(storage.artifacts, storage.assets, lambda _: "me")
-    s3_server.fail(Fault(delay_sec=0.5))
-    started = time.monotonic()
+    answers, count = threading.Event(), storage.artifacts.stored_bytes
+    monkeypatch.setattr(storage.artifacts, "stored_bytes", lambda: answers.wait(60) and count())
     assert not stored.has_reached("me", 1500)
     stored.add("me", 200)
-    assert time.monotonic() - started < 0.4
+    assert not stored.has_reached("me", 200), "the bucket has not answered yet"
+    answers.set()
     wait_until(lambda: stored.has_reached("me", 1199))
     assert not stored.has_reached("me", 1200)
 
@@ -370,15 +370,23 @@ def test_keys_and_secrets_in_a_bucket_are_changed_by_one_after_the_other(bucket_
 
 
 def test_keys_are_known_while_the_bucket_is_away(s3_server, bucket_url, monkeypatch):
-    monkeypatch.setattr("jobs.files.documents._PATIENCE_SEC", 0.3)
     keys = ApiKeyFile(read_place(bucket_url))
     _, token = keys.create("me", [Scope.READ])
     assert keys.find(token) is not None
+    readers = []
+
+    def away(bucket, key):
+        if str(bucket.url) == bucket_url:
+            readers.append(threading.current_thread().name)
+        raise BucketError("away", may_pass=True)
+
+    with monkeypatch.context() as context:
+        context.setattr(Bucket, "read", away)
+        wait_until(lambda: len(readers) > 1)
+        assert keys.find(token) is not None
+        assert {*readers} == {"documents"}, "nobody waits for the bucket"
     s3_server.fail(Fault(status=503, code="SlowDown"))
-    time.sleep(1.2)
-    started = time.monotonic()
-    assert keys.find(token) is not None
-    assert time.monotonic() - started < 0.1, "nobody waits for the bucket"
+    monkeypatch.setattr("jobs.files.documents._PATIENCE_SEC", 3.0)
     with pytest.raises(ApiKeysUnreadable, match="503"):
         assert ApiKeyFile(read_place(bucket_url)).exists
 
@@ -430,7 +438,7 @@ def test_a_server_that_fails_for_a_moment_is_asked_again(
 
 
 def test_a_bucket_that_stays_away_is_named_and_leaves_nothing_here(s3_server, bucket_url, tmp_path):
-    artifacts = storage_in(bucket_url, tmp_path, patience_sec=0.3).artifacts
+    artifacts = storage_in(bucket_url, tmp_path, patience_sec=3.0).artifacts
     s3_server.fail(Fault(status=503, code="SlowDown"))
     with pytest.raises(BucketError, match="503") as refused:
         write_window(artifacts)
@@ -455,7 +463,7 @@ def test_a_bucket_that_accepts_requests_and_is_silent_is_away_when_patience_ends
     finally:
         s3_server.thaw()
     assert away.value.may_pass
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 50, "a request alone may take 60 s"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Sweeping: over real files, by as many sweepers as there may be, in whatever order they die."""
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,7 +20,7 @@ from tests.jobs.records import ERROR, METRICS, new_job, output, take
 
 pytestmark = pytest.mark.redis
 
-SHORT_SEC = 10.0
+SHORT_SEC = 60.0
 PATIENCE_SEC = 60.0
 
 
@@ -65,7 +66,7 @@ def pass_time(clock):
 
 
 def test_an_expired_job_goes_with_all_its_files(store, artifacts, sweeper, tmp_path, clock):
-    other = sung(store, artifacts, kept_sec=60.0)
+    other = sung(store, artifacts, kept_sec=3600.0)
     job = sung(store, artifacts, kept_sec=SHORT_SEC)
     sweeper.sweep()
     assert store.get(job.id) == job
@@ -249,16 +250,18 @@ def test_files_that_cannot_be_removed_hide_no_others(
 
 def test_a_store_that_is_away_is_not_asked_again_at_once(store, artifacts, assets, monkeypatch):
     """Not even while records of an older release are still to be listed."""
-    looks = []
+    looks, has_looked = [], threading.Event()
 
     def away():
         looks.append(1)
+        has_looked.set()
         raise StoreUnavailable("away")
 
     sweeper = Sweeper(store, artifacts, assets, every_sec=3600.0)
     monkeypatch.setattr(sweeper, "sweep", away)
     sweeper.start()
     try:
+        assert has_looked.wait(60)
         sweeper.join(0.3)
         assert looks == [1]
     finally:
