@@ -11,7 +11,7 @@ import logging
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -21,7 +21,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from api.web.errors import ApiError, storage_failed
 from api.web.fair_slots import FairSlots
-from jobs.errors import ArtifactCorrupt, ArtifactNotFound
+from jobs.errors import ArtifactCorrupt
 from jobs.files.artifacts import Artifacts, analysis_name, peaks_name
 from jukebox_core.audio.files import DISK_REFUSED_STATUS
 from jukebox_core.audio.peaks import Peaks, read_peaks
@@ -42,6 +42,16 @@ _MAX_DRAWING = 2
 """Pictures at a time, each for less than a tenth of a second."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Making:
+    """How a file is made: by a program of `jukebox_core.audio`, in the turn of an owner."""
+
+    program: str
+    owner: str | None
+    download_name: str | None = None
+    stdin: str = ""
+
+
 class DerivedFiles:
     """Makes files of stored sounds, each once; API keys (`owner`) take turns.
 
@@ -56,29 +66,43 @@ class DerivedFiles:
         self._drawing_slots = FairSlots(_MAX_DRAWING)
 
     async def sound(
-        self, job_id: str, name: str, audio_format: str, *, owner: str | None = None
-    ) -> Path:
-        """Where the sound `name` of a job lies in `audio_format`; encoded now if need be."""
+        self,
+        job_id: str,
+        name: str,
+        audio_format: str,
+        *,
+        owner: str | None = None,
+        download_name: str | None = None,
+    ) -> str:
+        """The name of the sound `name` of a job in `audio_format`; encoded now if need be."""
         wanted = f"{name.rpartition('.')[0]}.{audio_format}"
-        if wanted == name:
-            return await run_in_threadpool(self._artifacts.path, job_id, name)
-        return await self._made(job_id, name, wanted, program="transcode", owner=owner)
+        if wanted != name:
+            how = _Making("transcode", owner, download_name=download_name)
+            await self._make_once(job_id, name, wanted, how)
+        return wanted
 
     async def peaks(self, job_id: str, name: str, *, owner: str | None = None) -> Peaks:
         """The peaks of the sound `name`, in the resolution that is kept."""
-        make = partial(self._made, job_id, name, peaks_name(name), program="peaks", owner=owner)
+        make = partial(self._made, job_id, name, peaks_name(name), _Making("peaks", owner))
         return await _parsed(make, read_peaks, partial(self._artifacts.discard, job_id))
 
     async def analysis(self, job_id: str, name: str, *, owner: str | None = None) -> Loudness:
         """What spectrograms of the sound `name` are drawn from."""
         wanted = analysis_name(name)
-        make = partial(self._made, job_id, name, wanted, program="spectrogram", owner=owner)
+        make = partial(self._made, job_id, name, wanted, _Making("spectrogram", owner))
         return await _parsed(make, read_analysis, partial(self._artifacts.discard, job_id))
 
     async def tagged(
-        self, job_id: str, name: str, tags: SongTags, *, sound: str, owner: str | None = None
-    ) -> Path:
-        """Where a copy of the encoded sound `name` lies that has `tags`, and a cover.
+        self,
+        job_id: str,
+        name: str,
+        tags: SongTags,
+        *,
+        sound: str,
+        owner: str | None = None,
+        download_name: str | None = None,
+    ) -> str:
+        """The name of a copy of the encoded sound `name` that has `tags`, and a cover.
 
         The cover is drawn of `sound`, which `name` was encoded from. Each content has a name of its
         own, so that what is being sent stays as it is when the title changes; of copies with other
@@ -87,23 +111,15 @@ class DerivedFiles:
         what = f"{_TAGS_VERSION} {tags.to_json()}".encode()
         stem, _, suffix = name.rpartition(".")
         wanted = f"{stem}.{hashlib.sha256(what).hexdigest()[:16]}.{suffix}"
-        if await run_in_threadpool(self._has, job_id, wanted):
-            return await run_in_threadpool(self._artifacts.path, job_id, wanted)
+        if await run_in_threadpool(self._artifacts.has, job_id, wanted):
+            return wanted
         size = {"width": _COVER_SIZE, "height": _COVER_SIZE}
         cover = await self.drawn(job_id, sound, **size, owner=owner)
         whole = replace(tags, cover_png=base64.b64encode(cover).decode("ascii"))
-        path = await self._made(
-            job_id, name, wanted, program="tags", owner=owner, stdin=whole.to_json()
-        )
+        how = _Making("tags", owner, download_name=download_name, stdin=whole.to_json())
+        await self._make_once(job_id, name, wanted, how)
         await run_in_threadpool(self._artifacts.keep_newest, job_id, f"{stem}.*.{suffix}", 2)
-        return path
-
-    def _has(self, job_id: str, name: str) -> bool:
-        try:
-            self._artifacts.path(job_id, name)
-        except ArtifactNotFound:
-            return False
-        return True
+        return wanted
 
     async def drawn(
         self, job_id: str, name: str, *, width: int, height: int, owner: str | None = None
@@ -112,26 +128,18 @@ class DerivedFiles:
         loudness = await self.analysis(job_id, name, owner=owner)
         return await self._drawing_slots.run(owner, picture, loudness, width=width, height=height)
 
-    async def _made(
-        self,
-        job_id: str,
-        name: str,
-        wanted: str,
-        *,
-        program: str,
-        owner: str | None,
-        stdin: str = "",
-    ) -> Path:
-        """The file `wanted`, made of `name` by a program of `jukebox_core.audio` if need be."""
-        source = await run_in_threadpool(self._artifacts.path, job_id, name)
+    async def _made(self, job_id: str, name: str, wanted: str, how: _Making) -> Path:
+        """Where the file `wanted` lies, which is made of `name` if need be."""
+        await self._make_once(job_id, name, wanted, how)
+        return await run_in_threadpool(self._artifacts.path, job_id, wanted)
+
+    async def _make_once(self, job_id: str, name: str, wanted: str, how: _Making) -> None:
         with self._lock(job_id, wanted) as lock:
             async with lock:
-                try:
-                    return await run_in_threadpool(self._artifacts.path, job_id, wanted)
-                except ArtifactNotFound:
-                    make = partial(self._make, source, job_id, wanted, program, stdin)
-                    await self._slots.run(owner, make)
-        return await run_in_threadpool(self._artifacts.path, job_id, wanted)
+                if not await run_in_threadpool(self._artifacts.has, job_id, wanted):
+                    source = await run_in_threadpool(self._artifacts.path, job_id, name)
+                    make = partial(self._make, source, job_id, wanted, how)
+                    await self._slots.run(how.owner, make)
 
     @contextmanager
     def _lock(self, job_id: str, name: str) -> Iterator[asyncio.Lock]:
@@ -146,10 +154,10 @@ class DerivedFiles:
             if num_users > 1:
                 self._locks[key] = (lock, num_users - 1)
 
-    def _make(self, source: Path, job_id: str, wanted: str, program: str, stdin: str) -> None:
-        with self._artifacts.new_file(job_id, wanted) as target:
-            command = python_command(f"jukebox_core.audio.{program}", str(source), str(target))
-            self._run(command, stdin)
+    def _make(self, source: Path, job_id: str, wanted: str, how: _Making) -> None:
+        program = f"jukebox_core.audio.{how.program}"
+        with self._artifacts.new_file(job_id, wanted, download_name=how.download_name) as target:
+            self._run(python_command(program, str(source), str(target)), how.stdin)
 
     def _run(self, command: list[str], stdin: str) -> None:
         try:

@@ -192,13 +192,16 @@ class Bucket:
                 yield bytes(chunk)
 
     def upload(
-        self, key: str, path: Path, *, metadata: Mapping[str, str] | None = None
+        self, key: str, path: Path, *, headers: Mapping[str, str] | None = None
     ) -> StoredObject:
-        """Write a file to an object, which appears whole or not at all."""
+        """Write a file to an object, which appears whole or not at all.
+
+        `headers`, of `Content-Type` and `Content-Disposition`, are sent to all who read it.
+        """
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        attributes = {_SHA256: sha256, "Content-Type": media_type, **(metadata or {})}
+        attributes = {_SHA256: sha256, "Content-Type": media_type, **(headers or {})}
         with self._errors(key):
             written = _obstore().put(
                 self._store,

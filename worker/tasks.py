@@ -18,6 +18,7 @@ from jobs.errors import (
     RecordUnreadable,
     StoreUnavailable,
 )
+from jobs.files.download_names import file_name
 from jobs.record.job import LevelMetrics, Stage, stages_of
 from jobs.record.songs import level_of
 from jobs.store import Claim
@@ -275,6 +276,7 @@ def _write_codes(
         fence=claim.fence,
         codes={level.label: array for level, array in codes.items()},
         metadata=metadata,
+        download_name=file_name(claim.job, "safetensors"),
     )
 
 

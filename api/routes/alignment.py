@@ -11,12 +11,11 @@ from pydantic import BaseModel, Field
 from api.dependencies import JobId, Services, ServicesDep
 from api.views.openapi import problems
 from api.views.tags import lrc_header
-from api.views.views import file_name
 from api.web.errors import ApiError
 from api.web.files import has_already, validators
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
 from jobs.files.artifacts import alignment_name
-from jobs.files.download_names import content_disposition
+from jobs.files.download_names import content_disposition, file_name
 from jobs.record.job import Job
 from jobs.record.request import MAX_SAMPLES
 from jukebox_core.alignment.formats import SongHeader, from_json, to_lrc, to_webvtt

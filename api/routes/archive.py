@@ -17,12 +17,11 @@ from api.routes.audio import SoundQuery, sound_file, wanted_output
 from api.submission.policy import are_codes_expired
 from api.views.openapi import problems
 from api.views.tags import lrc_header
-from api.views.views import file_name, format_of
 from api.web.callers import CallerDep
 from api.web.files import has_already, sha256_of, validators
 from api.web.zip_stream import ZipEntry, zip_chunks, zip_num_bytes
 from jobs.errors import ArtifactNotFound
-from jobs.files.download_names import content_disposition
+from jobs.files.download_names import content_disposition, file_name
 from jobs.record.job import Job, Output
 from jobs.record.request import AudioFormat
 from jukebox_core.alignment.formats import to_lrc
@@ -100,7 +99,7 @@ def _contents(
     services: Services,
     reader: JobReader,
     job: Job,
-    sounds: list[tuple[Output, Path]],
+    sounds: list[tuple[Output, str]],
     audio_format: str,
 ) -> tuple[list[ZipEntry], str]:
     """The entries of the archive, and its entity tag, which names all contents. Blocking.
@@ -110,7 +109,7 @@ def _contents(
     digest = hashlib.sha256()
     entries = []
     for entry, sha256 in (
-        *_sound_entries(job, sounds, audio_format),
+        *_sound_entries(services, job, sounds, audio_format),
         *_lyrics_entries(services, job),
         *_codes_entries(services, job),
         _bytes_entry("job.json", _job_json(reader, job)),
@@ -121,11 +120,13 @@ def _contents(
 
 
 def _sound_entries(
-    job: Job, sounds: list[tuple[Output, Path]], audio_format: str
+    services: Services, job: Job, sounds: list[tuple[Output, str]], audio_format: str
 ) -> Iterator[tuple[ZipEntry, str]]:
-    for output, path in sounds:
-        sha256 = output.sha256 if audio_format == format_of(output) else sha256_of(path)
-        yield _file_entry(file_name(job, audio_format, output=output), path), sha256
+    for output, name in sounds:
+        path = services.artifacts.path(job.id, name)
+        sha256 = output.sha256 if name == output.name else sha256_of(path)
+        called = file_name(job, audio_format, sample=output.sample, level=output.level)
+        yield _file_entry(called, path), sha256
 
 
 def _lyrics_entries(services: Services, job: Job) -> Iterator[tuple[ZipEntry, str]]:

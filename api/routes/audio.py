@@ -2,7 +2,6 @@
 
 from functools import partial
 from http import HTTPStatus
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -15,10 +14,10 @@ from api.routes.alignment import lyric_times
 from api.submission.policy import are_codes_expired
 from api.views.openapi import problems
 from api.views.tags import song_tags
-from api.views.views import file_name, format_of
 from api.web.callers import CallerDep
 from api.web.errors import ApiError
-from api.web.files import MEDIA_TYPES, file_response, sha256_of
+from api.web.files import file_response, sha256_of
+from jobs.files.download_names import MEDIA_TYPES, file_name
 from jobs.record.job import Job, Output
 from jobs.record.request import LEVEL_NAMES, MAX_SAMPLES, AudioFormat, LevelName
 from jukebox_core.audio import tags
@@ -96,15 +95,13 @@ async def download_audio(
     job = await run_in_threadpool(services.store.get, job_id)
     output = wanted_output(job, query)
     wanted = query.format or job.request.audio_format
-    stored = wanted == format_of(output)
     redirect = partial(_bucket_redirect, services, request, job_id)
-    if stored and (elsewhere := await run_in_threadpool(redirect, output.name)):
+    name = await sound_file(services, job, output, wanted, owner=caller.owner)
+    if elsewhere := await run_in_threadpool(redirect, name):
         return elsewhere
-    path = await sound_file(services, job, output, wanted, owner=caller.owner)
-    if elsewhere := await run_in_threadpool(redirect, path.name):
-        return elsewhere
-    sha256 = output.sha256 if stored else await run_in_threadpool(sha256_of, path)
-    filename = file_name(job, wanted, output=output)
+    path = await run_in_threadpool(services.artifacts.path, job_id, name)
+    sha256 = output.sha256 if name == output.name else await run_in_threadpool(sha256_of, path)
+    filename = file_name(job, wanted, sample=output.sample, level=output.level)
     return file_response(request, path, sha256=sha256, filename=filename)
 
 
@@ -126,17 +123,19 @@ def _bucket_redirect(
 
 async def sound_file(
     services: Services, job: Job, output: Output, audio_format: str, *, owner: str | None
-) -> Path:
-    """Where a sound lies in a format, with tags where the format is not that of the stored file.
+) -> str:
+    """The name of a sound in a format, with tags where the format is not that of the stored file.
 
     Raises what `DerivedFiles` raises.
     """
-    path = await services.derived.sound(job.id, output.name, audio_format, owner=owner)
-    if audio_format not in tags.FORMATS or path.name == output.name or not tags.is_available():
-        return path
+    called = file_name(job, audio_format, sample=output.sample, level=output.level)
+    for_whom = {"owner": owner, "download_name": called}
+    name = await services.derived.sound(job.id, output.name, audio_format, **for_whom)
+    if audio_format not in tags.FORMATS or name == output.name or not tags.is_available():
+        return name
     times = await run_in_threadpool(lyric_times, services, job.id, output.sample)
     of_song = song_tags(job, output, times)
-    return await services.derived.tagged(job.id, path.name, of_song, sound=output.name, owner=owner)
+    return await services.derived.tagged(job.id, name, of_song, sound=output.name, **for_whom)
 
 
 def wanted_output(job: Job, query: SoundQuery) -> Output:

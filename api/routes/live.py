@@ -15,7 +15,7 @@ from api.live_audio import LiveTake, live_frames
 from api.live_encoders import ENCODERS, LiveEncoder, LiveFormat
 from api.views.openapi import problems
 from api.web.errors import ApiError, invalid_field
-from api.web.files import MEDIA_TYPES
+from jobs.files.download_names import MEDIA_TYPES
 from jobs.record.job import Job
 from jobs.record.request import MAX_SAMPLES
 from jukebox_core.errors import JukeboxError

@@ -11,10 +11,9 @@ from pydantic import Field
 from api.dependencies import JobId, ServicesDep
 from api.routes.audio import SoundQuery, wanted_output
 from api.views.openapi import problems
-from api.views.views import file_name
 from api.web.callers import CallerDep
 from api.web.files import has_already, validators
-from jobs.files.download_names import content_disposition
+from jobs.files.download_names import content_disposition, file_name
 
 router = APIRouter(tags=["files"])
 
@@ -66,5 +65,7 @@ async def get_spectrogram(
     png = await services.derived.drawn(
         job_id, output.name, width=query.width, height=query.height, owner=caller.owner
     )
-    name = content_disposition(file_name(job, "png", output=output), kind="inline")
+    name = content_disposition(
+        file_name(job, "png", sample=output.sample, level=output.level), kind="inline"
+    )
     return Response(png, media_type=_PNG, headers={**validators(etag), "Content-Disposition": name})

@@ -29,7 +29,6 @@ from api.views.schemas import (
     WorkerView,
 )
 from jobs.files.assets import Asset
-from jobs.files.download_names import download_name, song_name
 from jobs.model_figures import seconds_of_music
 from jobs.record.job import Job, JobStatus, LevelProgress, Output, Stage
 from jobs.record.request import LevelName
@@ -159,18 +158,6 @@ def asset_view(
 def format_of(output: Output) -> str:
     """`wav`, `flac`, ...: the ending of the stored file."""
     return output.name.rpartition(".")[2].lower()
-
-
-def file_name(job: Job, suffix: str, *, output: Output | None = None, sample: int = 0) -> str:
-    """The name of a download: of one of the sounds, or of what belongs to one take or to all."""
-    is_finest = output is None or output.level == job.request.levels[-1]
-    return download_name(
-        song_name(job.title, job.request.artist, job.id),
-        suffix,
-        sample=sample if output is None else output.sample,
-        level=None if output is None or is_finest else output.level,
-        job_id=job.id,
-    )
 
 
 def _output_view(output: Output, urls: JobUrls) -> OutputView:

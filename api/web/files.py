@@ -13,15 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.web.ranges import wanted_ranges
 from jobs.errors import ArtifactNotFound
-from jobs.files.download_names import content_disposition
-
-MEDIA_TYPES: Mapping[str, str] = {
-    "wav": "audio/wav",
-    "flac": "audio/flac",
-    "ogg": "audio/ogg",
-    "mp3": "audio/mpeg",
-    "safetensors": "application/octet-stream",
-}
+from jobs.files.download_names import MEDIA_TYPES, content_disposition
 
 
 def sha256_of(path: Path) -> str:

@@ -130,6 +130,7 @@ class Artifacts(ABC):
         codes: Mapping[str, NDArray[np.integer] | CodesOnDisk],
         metadata: Mapping[str, str],
         kind: Literal["codes", "prompt"] = "codes",
+        download_name: str | None = None,
     ) -> str:
         """Keep whole levels in one safetensors file of int32 [num_samples, T]; returns its name.
 
@@ -148,7 +149,7 @@ class Artifacts(ABC):
         header = {**metadata, _CHECKSUM_KEY: codes_checksum(tensors)}
         finest = next(reversed(tensors), "no")
         name = f"{kind}-to-{finest}-fence{fence:06d}.safetensors"
-        with self.new_file(job_id, name, fence=fence) as path:
+        with self.new_file(job_id, name, fence=fence, download_name=download_name) as path:
             write_codes_file(path, tensors, header)
         return name
 
@@ -179,12 +180,18 @@ class Artifacts(ABC):
 
     @abstractmethod
     def new_file(
-        self, job_id: str, name: str, *, fence: int | None = None
+        self,
+        job_id: str,
+        name: str,
+        *,
+        fence: int | None = None,
+        download_name: str | None = None,
     ) -> AbstractContextManager[Path]:
         """A path to write to, with the suffix of `name`; at the end the file gets its name.
 
         By then it is on disk. When the block raises, nothing is left behind. Whoever holds a claim
         gives its `fence`: so others can tell later that what a dead process left is nobody's.
+        `download_name` is what browsers save the file as that the storage sends them to.
         Raises ValueError for an id or a name that is not one.
         """
 
@@ -208,6 +215,14 @@ class Artifacts(ABC):
     @abstractmethod
     def path(self, job_id: str, name: str) -> Path:
         """Where a finished file is. Raises ArtifactNotFound, also for names that are none."""
+
+    def has(self, job_id: str, name: str) -> bool:
+        """Whether there is such a finished file."""
+        try:
+            self.path(job_id, name)
+        except ArtifactNotFound:
+            return False
+        return True
 
     def download_url(self, job_id: str, name: str, seconds: float) -> str | None:
         """A URL of a finished file that clients may be sent to; None where there is none."""

@@ -7,7 +7,7 @@ Names without a fence are written conditionally: never over what a later claim w
 import contextlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -26,6 +26,7 @@ from jobs.files.artifacts import (
     unfinished_name,
 )
 from jobs.files.bucket_growing_sound import BucketGrowingRow, BucketGrowingSound
+from jobs.files.download_names import MEDIA_TYPES, content_disposition
 from jobs.files.growing_sound import GrowingRow, GrowingSound, growing_name
 from jobs.files.local_cache import LocalCache
 from jobs.record.job import CodesFile, is_job_id
@@ -60,7 +61,14 @@ class BucketArtifacts(Artifacts):
         self._lock = threading.Lock()
 
     @contextmanager
-    def new_file(self, job_id: str, name: str, *, fence: int | None = None) -> Iterator[Path]:
+    def new_file(
+        self,
+        job_id: str,
+        name: str,
+        *,
+        fence: int | None = None,
+        download_name: str | None = None,
+    ) -> Iterator[Path]:
         """As `Artifacts` says: the file is uploaded, and then kept in the cache.
 
         Raises LeaseLost when a later claim has written a file of this name.
@@ -70,15 +78,18 @@ class BucketArtifacts(Artifacts):
         with self._cache.scratch() as folder:
             path = folder / name
             yield path
+            headers = _headers(name, download_name)
             if fence is None or fence_of(name) == fence:
-                stored = self._bucket.upload(key, path)
+                stored = self._bucket.upload(key, path, headers=headers)
             else:
-                stored = self._upload_unless_later(key, path, fence)
+                stored = self._upload_unless_later(key, path, fence, headers)
             self._cache.take(path, key, stored.etag)
 
-    def _upload_unless_later(self, key: str, path: Path, fence: int) -> StoredObject:
+    def _upload_unless_later(
+        self, key: str, path: Path, fence: int, headers: Mapping[str, str]
+    ) -> StoredObject:
         content = path.read_bytes()
-        metadata = {_FENCE: str(fence)}
+        metadata = {_FENCE: str(fence), **headers}
         for _ in range(_TRIES):
             known = None
             with contextlib.suppress(FileNotFoundError):
@@ -156,6 +167,16 @@ class BucketArtifacts(Artifacts):
         except FileNotFoundError:
             self._cache.forget(key)
             raise missing from None
+
+    def has(self, job_id: str, name: str) -> bool:
+        """Whether there is such a finished file; nothing is fetched."""
+        if not is_job_id(job_id) or not is_name(name):
+            return False
+        try:
+            self._bucket.head(_key(job_id, name))
+        except FileNotFoundError:
+            return False
+        return True
 
     def _read(self, job_id: str, name: str) -> bytes:
         missing = ArtifactNotFound(f"job {job_id!r} has no file {name!r}")
@@ -263,6 +284,16 @@ class _ReadAhead:
 
     def _fetch(self, key: str) -> bytes:
         return self._bucket.read(key)[0]
+
+
+def _headers(name: str, download_name: str | None) -> dict[str, str]:
+    """What the bucket tells those who download a file from it."""
+    headers = {}
+    if media_type := MEDIA_TYPES.get(name.rpartition(".")[2]):
+        headers["Content-Type"] = media_type
+    if download_name is not None:
+        headers["Content-Disposition"] = content_disposition(download_name)
+    return headers
 
 
 def _key(job_id: str, name: str | None = None) -> str:

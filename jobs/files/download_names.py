@@ -1,11 +1,26 @@
-"""Names of downloaded files: by the song's title, and such that every file system takes them."""
+"""Names of downloaded files: by the song's title, and such that every file system takes them.
+
+And their media types.
+"""
 
 import re
 import unicodedata
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from unidecode import unidecode
 
+if TYPE_CHECKING:
+    from jobs.record.job import Job
+
+MEDIA_TYPES: Mapping[str, str] = {
+    "wav": "audio/wav",
+    "flac": "audio/flac",
+    "ogg": "audio/ogg",
+    "mp3": "audio/mpeg",
+    "safetensors": "application/octet-stream",
+}
 MAX_NAME_BYTES = 200
 """Of UTF-8. File systems take 255; programs that write a file put more before and behind it."""
 
@@ -38,6 +53,17 @@ def download_name(
     marks += [level] if level else []
     ending = (f" ({', '.join(marks)})" if marks else "") + f".{suffix}"
     return _safe(song, MAX_NAME_BYTES - len(ending.encode()), job_id) + ending
+
+
+def file_name(job: "Job", suffix: str, *, sample: int = 0, level: str | None = None) -> str:
+    """The name of a download: of one of the sounds, or of what belongs to one take or to all."""
+    return download_name(
+        song_name(job.title, job.request.artist, job.id),
+        suffix,
+        sample=sample,
+        level=None if level == job.request.levels[-1] else level,
+        job_id=job.id,
+    )
 
 
 def content_disposition(name: str, *, kind: str = "attachment") -> str:

@@ -34,8 +34,16 @@ class LocalArtifacts(Artifacts):
         self._root = root.absolute()
 
     @contextmanager
-    def new_file(self, job_id: str, name: str, *, fence: int | None = None) -> Iterator[Path]:
+    def new_file(
+        self,
+        job_id: str,
+        name: str,
+        *,
+        fence: int | None = None,
+        download_name: str | None = None,
+    ) -> Iterator[Path]:
         """As `Artifacts` says: the file is renamed once it is on the disk."""
+        del download_name
         check_file_name(job_id, name)
         folder = self._make_folder(job_id)
         unfinished = folder / unfinished_name(f"{secrets.token_hex(8)}-{name}", fence)

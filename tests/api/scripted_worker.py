@@ -8,6 +8,7 @@ import numpy as np
 import soundfile
 
 from jobs.files.artifacts import Artifacts
+from jobs.files.download_names import file_name
 from jobs.record.job import Job, JobError, LevelMetrics, LevelProgress, Output, Stage
 from jobs.store import Claim, JobStore
 from jukebox_core.channels import spread_rows
@@ -78,7 +79,11 @@ class ScriptedWorker:
             finished = self._artifacts.read_all_codes(job.id, job.codes_name)
         finished[level] = codes[:, : plan.output_tokens]
         name = self._artifacts.write_all_codes(
-            job.id, fence=claim.fence, codes=finished, metadata={"model": job.request.model}
+            job.id,
+            fence=claim.fence,
+            codes=finished,
+            metadata={"model": job.request.model},
+            download_name=file_name(job, "safetensors"),
         )
         outputs = [self._write_tone(claim, sample) for sample in range(samples)]
         self._store.record_outputs(claim, outputs)
@@ -97,7 +102,8 @@ class ScriptedWorker:
         tone = 0.1 * np.sin(2 * np.pi * pitch_hz * np.arange(num_samples) / self._rate_hz)
         if job.request.channels == 2:
             tone = np.stack([tone, tone / 2], axis=1)
-        with self._artifacts.new_file(job.id, name) as path:
+        called = file_name(job, "wav", sample=sample, level=level)
+        with self._artifacts.new_file(job.id, name, download_name=called) as path:
             soundfile.write(path, tone, self._rate_hz, format="WAV", subtype="PCM_16")
         content = self._artifacts.path(job.id, name).read_bytes()
         return Output(

@@ -1,12 +1,14 @@
 """The API with its files in a bucket: everything that touches a file goes there and comes back."""
 
 import hashlib
+import re
 import time
 from pathlib import Path
 
 import httpx
 import pytest
 
+from jobs.files.download_names import content_disposition
 from jukebox_core.buckets import Bucket, BucketUrl
 from tests.api.conftest import Service, assert_problem, serving, song
 from tests.api.sounds import encoded, tone
@@ -99,16 +101,43 @@ async def test_clients_are_sent_to_the_bucket_where_that_is_wanted(
 ):
     wish = {"bucket": bucket_url, "downloads": "redirect"}
     async with serving(clean_redis_url, models_dir, tmp_path, **wish) as service:
-        job = await sung(service)
-        for path in ("audio", "audio?format=flac", "codes"):
-            response = await service.client.get(f"/jobs/{job['id']}/{path}")
-            assert response.status_code == 307, path
-            async with httpx.AsyncClient() as anybody:
-                elsewhere = await anybody.get(response.headers["location"])
-                assert elsewhere.status_code == 200, path
+        job = await sung(service, title='Für "Ella"', num_samples=2)
+        for path, ending, media_type in (
+            ("audio", ".wav", "audio/wav"),
+            ("audio?sample=1&level=top", " (take 2, top).wav", "audio/wav"),
+            ("audio?format=flac", ".flac", "audio/flac"),
+            ("codes", ".safetensors", "application/octet-stream"),
+        ):
+            elsewhere = await redirected(service, f"/jobs/{job['id']}/{path}")
+            assert elsewhere.status_code == 200, path
+            assert elsewhere.headers["content-type"] == media_type
+            named = elsewhere.headers["content-disposition"]
+            assert named == content_disposition(f"Für 'Ella'{ending}")
             if path == "audio":
                 sha256 = next(o["sha256"] for o in job["outputs"] if o["level"] == "bottom")
                 assert hashlib.sha256(elsewhere.content).hexdigest() == sha256
-                assert elsewhere.headers["content-type"] in ("audio/x-wav", "audio/wav")
         head = await service.client.head(f"/jobs/{job['id']}/audio")
         assert (head.status_code, head.headers["accept-ranges"]) == (200, "bytes")
+
+
+async def test_files_that_a_bucket_got_without_a_name_are_redirected_to_all_the_same(
+    clean_redis_url, models_dir, tmp_path, bucket_url
+):
+    wish = {"bucket": bucket_url, "downloads": "redirect"}
+    async with serving(clean_redis_url, models_dir, tmp_path, **wish) as service:
+        job = await sung(service)
+        before = await redirected(service, job["urls"]["audio"])
+        bucket = Bucket(BucketUrl(bucket_url))
+        (key,) = (each.key for each in bucket.below("") if re.search(r"bottom-.*\.wav$", each.key))
+        bucket.write(key, before.content)
+        after = await redirected(service, job["urls"]["audio"])
+        assert (after.status_code, after.content) == (200, before.content)
+        assert "content-disposition" not in after.headers
+
+
+async def redirected(service: Service, url: str) -> httpx.Response:
+    """What a client without a key gets where the service sends it."""
+    response = await service.client.get(url)
+    assert response.status_code == 307, response.text
+    async with httpx.AsyncClient() as anybody:
+        return await anybody.get(response.headers["location"])

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from jobs.errors import ArtifactNotFound
 from jobs.files.artifacts import fingerprint_of, peaks_name
 from jobs.files.cleanup import MANIFEST_NAME, names_to_keep
+from jobs.files.download_names import file_name
 from jobs.record.job import Job, Output
 from jobs.store import Claim
 from jobs.version import VERSION
@@ -72,7 +73,8 @@ def _write_sample(
     sample_rate_hz = worker.catalog.get(job.request.model).config.vqvae.sample_rate_hz
     name = f"{level.label}-{sample:02d}-fence{fence:06d}.wav"
     meter = PeakMeter(num_frames=sounds[0].num_samples, sample_rate_hz=sample_rate_hz)
-    with worker.artifacts.new_file(job.id, name, fence=fence) as path:
+    called = file_name(job, "wav", sample=sample, level=level.label)
+    with worker.artifacts.new_file(job.id, name, fence=fence, download_name=called) as path:
         blocks = meter.watch(interleaved(sounds, num_channels))
         write_blocks(
             path,
@@ -141,9 +143,11 @@ def _encode(worker: WorkerParts, lease: Lease, output: Output) -> None:
     In a process of its own: libsndfile has been seen to crash, and a worker holds other songs.
     """
     job = lease.claim.job
-    name = f"{Path(output.name).stem}.{job.request.audio_format}"
+    fence, suffix = lease.claim.fence, job.request.audio_format
+    name = f"{Path(output.name).stem}.{suffix}"
+    called = file_name(job, suffix, sample=output.sample, level=output.level)
     source = worker.artifacts.path(job.id, output.name)
-    with worker.artifacts.new_file(job.id, name, fence=lease.claim.fence) as target:
+    with worker.artifacts.new_file(job.id, name, fence=fence, download_name=called) as target:
         _run_transcoder(lease, source, target)
 
 
