@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cache
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.concurrency import run_in_threadpool
+from starlette.routing import BaseRoute
 
 from api.access.auth import Authentication
 from api.access.cors import Cors
@@ -138,6 +140,21 @@ def create_app(
     return _app_over(services, keys)
 
 
+@cache
+def _routes() -> tuple[BaseRoute, ...]:
+    """The routes of every application of this process: they refer to none.
+
+    FastAPI puts them together when it first looks at them, which takes nearly all of the time of
+    making an application.
+    """
+    together = APIRouter(
+        dependencies=[Depends(refuse_repeated_parameters), Depends(refuse_unknown_parameters)]
+    )
+    for router in _ROUTERS:
+        together.include_router(router)
+    return tuple(together.routes)
+
+
 def _app_over(services: Services, keys: ApiKeyFile) -> FastAPI:
     always_locked = not is_loopback(services.settings.host)
     app = FastAPI(
@@ -149,12 +166,10 @@ def _app_over(services: Services, keys: ApiKeyFile) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        dependencies=[Depends(refuse_repeated_parameters), Depends(refuse_unknown_parameters)],
+        routes=list(_routes()),
         lifespan=_running(services),
     )
     app.state.services = services
-    for router in _ROUTERS:
-        app.include_router(router)
     app.webhooks.include_router(webhooks_routes.messages)
     install_error_handlers(app)
     _add_middleware(app, services, keys, always_locked=always_locked)

@@ -12,16 +12,13 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 def allowed_methods(scope: Scope) -> list[str]:
     """The methods of a path, none where nothing lives; HEAD comes with GET."""
-    return [
-        method
-        for method in _METHODS
-        if _has_route(scope, method) or (method == "HEAD" and _has_route(scope, "GET"))
-    ]
+    return [method for method in _METHODS if _takes(scope, method)]
 
 
 def has_endpoint(scope: Scope) -> bool:
     """Whether an endpoint will see this request; otherwise it is a 404, a 405 or a redirect."""
-    return scope["method"] in allowed_methods(scope)
+    method: str = scope["method"]
+    return method in _METHODS and _takes(scope, method)
 
 
 def path_with_other_slash(scope: Scope) -> str | None:
@@ -29,6 +26,10 @@ def path_with_other_slash(scope: Scope) -> str | None:
     path: str = scope["path"]
     other = path[:-1] if path.endswith("/") else f"{path}/"
     return other if allowed_methods({**scope, "path": other}) else None
+
+
+def _takes(scope: Scope, method: str) -> bool:
+    return _has_route(scope, method) or (method == "HEAD" and _has_route(scope, "GET"))
 
 
 def _has_route(scope: Scope, method: str) -> bool:
