@@ -26,7 +26,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def let_go(error: BaseException) -> None:
     """Free what the frames of a failed call still hold: an exception keeps all their tensors."""
-    traceback.clear_frames(error.__traceback__)
+    each: BaseException | None = error
+    while each is not None:
+        traceback.clear_frames(each.__traceback__)
+        each = each.__cause__ or each.__context__
 
 
 def return_free_memory(device: torch.device) -> None:

@@ -19,7 +19,7 @@ from tests.worker.jobs_and_processes import run_stage, sing_alone
 from tests.worker.test_engine_thread import top_window, wait
 from worker.app import build_parts
 from worker.device.engine_thread import EngineThread
-from worker.device.memory import WorkerMemory
+from worker.device.memory import NoRoomBeside, WorkerMemory
 from worker.device.models import LoadedModel, ModelShelf
 from worker.song.job_errors import to_job_error
 
@@ -227,7 +227,7 @@ def test_the_engine_unloads_idle_models_by_itself_and_sings_again(models_dir, ca
 def test_models_that_are_idle_make_room_for_one_that_does_not_fit_beside_them(models_dir):
     def load(name):
         if "a" in shelf.names():
-            raise ModelTooLarge("it takes more")
+            raise NoRoomBeside("it takes more")
         return LoadedModel(models_dir / name, device=CPU, dtype=torch.float32, max_rows=1)
 
     shelf = ModelShelf(load, max_models=3)

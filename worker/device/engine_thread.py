@@ -10,9 +10,11 @@ import torch
 
 from jukebox_core.engine import Sequence, SequenceUpdate
 from jukebox_core.units import Level
-from worker.device.models import ModelShelf
+from worker.device.memory import NoRoomBeside
+from worker.device.models import LoadedModel, ModelShelf
 from worker.device.second_thread import SecondThread
-from worker.device.works import Drawing, Peek, Pending, SlicedWork, Slices
+from worker.device.waiting import WaitingLine
+from worker.device.works import Drawing, Peek, Pending, SlicedWork, Slices, WorkInterrupted
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ class EngineThread(threading.Thread):
         self._drawings: dict[str, Drawing] = {}
         self._slices: list[SlicedWork] = []
         self._beside: list[SlicedWork] = []
+        self._waiting = WaitingLine()
         self._second = SecondThread()
         self._stopped = False
 
@@ -52,10 +55,15 @@ class EngineThread(threading.Thread):
         self._inbox.put(lambda: self._peek(peek))
         return peek
 
-    def run_slices(self, model: str, make: Slices, *, level: Level | None = None) -> SlicedWork:
-        """Do other work on a model, see `SlicedWork`; `level` names the prior that it uses."""
-        work = SlicedWork(model, make, level)
-        self._inbox.put(lambda: self._slices.append(work))
+    def run_slices(
+        self, model: str, make: Slices, *, level: Level | None = None, gives_way: bool = False
+    ) -> SlicedWork:
+        """Do other work on a model, see `SlicedWork`; `level` names the prior that it uses.
+
+        Work that `gives_way` ends with `WorkInterrupted` when there is any other.
+        """
+        work = SlicedWork(model, make, level, gives_way=gives_way)
+        self._inbox.put(lambda: self._begin_slices(work))
         return work
 
     def run_beside(self, model: str, make: Slices, *, level: Level | None = None) -> SlicedWork:
@@ -76,7 +84,11 @@ class EngineThread(threading.Thread):
     @property
     def is_idle(self) -> bool:
         """Whether nothing is generated, and no other work is done or in line."""
-        return not (self._drawings or self._slices) and self._inbox.empty()
+        return not self._has_work and self._inbox.empty()
+
+    @property
+    def _has_work(self) -> bool:
+        return bool(self._drawings or self._slices or self._waiting)
 
     def unload(self, model: str) -> None:
         """Give back the memory of a model, unless it is used meanwhile."""
@@ -104,6 +116,8 @@ class EngineThread(threading.Thread):
                     self._step(name)
                 self._advance_slices()
                 self._unload_idle()
+                if self._waiting:
+                    self._waiting.begin_due(self._models_in_use())
         except Exception:
             log.critical("the engine thread cannot go on", exc_info=True)
             self._on_broken()
@@ -132,29 +146,69 @@ class EngineThread(threading.Thread):
 
     def _patience_sec(self) -> float | None:
         """How long to wait for a command: models in use beside are looked at again, later."""
+        if self._waiting:
+            return _LOOK_AGAIN_SEC
         due_sec = self._shelf.next_unload_sec()
         return None if due_sec is None else max(due_sec, _LOOK_AGAIN_SEC)
 
     def _unload_idle(self) -> None:
+        self._shelf.unload_idle(busy=self._models_in_use())
+
+    def _models_in_use(self) -> set[str]:
         self._beside = [work for work in self._beside if not (work.has_ended or work.is_dropped)]
-        works = (*self._slices, *self._beside)
-        self._shelf.unload_idle(busy={work.model for work in works})
+        works = (*self._drawings.values(), *self._slices, *self._beside)
+        return {work.model for work in works}
+
+    def _model(self, name: str) -> LoadedModel:
+        """Raises what `ModelShelf.get` does."""
+        return self._shelf.get(name, busy=self._models_in_use())
+
+    def _wait(self, pending: Pending, begin: Callable[[], None], error: NoRoomBeside) -> None:
+        """Begin again when a model left that is in use now; fail where none is."""
+        in_the_way = self._shelf.names()
+        if not in_the_way:
+            pending.fail(error)
+            return
+        log.info("work waits for other models to end theirs: %s", error)
+        self._waiting.add(pending, begin, in_the_way)
+
+    def _interrupt(self) -> None:
+        """Stop what gives way."""
+        for work in (*self._slices, *self._waiting.of_low_rank()):
+            if work.gives_way:
+                self._drop(work)
+                work.fail(WorkInterrupted("a song came"))
+
+    def _begin_slices(self, work: SlicedWork) -> None:
+        if not work.gives_way:
+            self._interrupt()
+        elif self._has_work:
+            work.fail(WorkInterrupted("a song is there"))
+            return
+        self._slices.append(work)
 
     def _begin(self, drawing: Drawing) -> None:
+        self._interrupt()
+        if self._waiting.holds_back(drawing.model):
+            self._waiting.add(drawing, lambda: self._begin(drawing))
+            return
         try:
-            engine = self._shelf.get(drawing.model).engine
+            engine = self._model(drawing.model).engine
             for sequence in drawing.sequences:
                 engine.submit(sequence)
                 self._drawings[sequence.id] = drawing
+        except NoRoomBeside as error:
+            self._wait(drawing, lambda: self._begin(drawing), error)
         except Exception as error:
             log.exception("a window could not be submitted", extra={"model": drawing.model})
             self._give_up(drawing, error)
 
     def _unload(self, name: str) -> None:
         model = self._shelf.peek(name)
-        is_used = any(each.model == name for each in (*self._drawings.values(), *self._slices))
-        if model is not None and not is_used and not model.engine.has_work:
-            self._shelf.forget(name)
+        if model is None or name in self._models_in_use() or model.engine.has_work:
+            return
+        del model  # or it would still be there when the memory is given back
+        self._shelf.forget(name)
 
     def _peek(self, peek: Peek) -> None:
         sequences = peek.drawing.sequences
@@ -169,8 +223,9 @@ class EngineThread(threading.Thread):
             peek.fail(error)
 
     def _begin_beside(self, work: SlicedWork) -> None:
+        self._interrupt()
         try:
-            model = self._shelf.get(work.model)
+            model = self._model(work.model)
             may_be_beside = (
                 model.device.type == "cpu"
                 and not model.engine.shares_tokens
@@ -179,6 +234,9 @@ class EngineThread(threading.Thread):
             if may_be_beside and work.level is not None:
                 # Loaded here: two threads might do so twice.
                 model.priors[work.level]
+        except NoRoomBeside as error:
+            self._wait(work, lambda: self._begin_beside(work), error)
+            return
         except Exception as error:
             log.exception("a model cannot be had", extra={"model": work.model})
             work.fail(error)
@@ -219,23 +277,30 @@ class EngineThread(threading.Thread):
 
     def _advance(self, work: SlicedWork) -> None:
         try:
-            model = self._shelf.get(work.model)
-            if work.level is not None and not model.engine.is_free_for(work.level):
-                return
-            use_threads(model.product_threads)
-            if not work.advance(model):
-                self._slices.remove(work)
+            self._do_slice(work)
+        except NoRoomBeside as error:
+            self._slices.remove(work)
+            self._wait(work, lambda: self._slices.append(work), error)
         except Exception as error:
             _require_device(error)
             log.exception("work on a model failed", extra={"model": work.model})
             self._slices.remove(work)
             work.fail(error)
 
+    def _do_slice(self, work: SlicedWork) -> None:
+        model = self._model(work.model)
+        if work.level is not None and not model.engine.is_free_for(work.level):
+            return
+        use_threads(model.product_threads)
+        if not work.advance(model):
+            self._slices.remove(work)
+
     def _give_up(self, drawing: Drawing, error: Exception) -> None:
         self._drop(drawing)
         drawing.fail(error)
 
     def _drop(self, pending: Pending) -> None:
+        self._waiting.drop(pending)
         if isinstance(pending, Drawing):
             model = self._shelf.peek(pending.model)
             for sequence in pending.sequences:
@@ -245,6 +310,7 @@ class EngineThread(threading.Thread):
             pending.is_dropped = True
             if pending in self._slices:
                 self._slices.remove(pending)
+                pending.release()
 
     def _end(self) -> None:
         self._stopped = True

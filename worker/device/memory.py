@@ -22,6 +22,10 @@ def free_bytes_of(device: torch.device) -> Callable[[], int | None]:
     return free_host_bytes if device.type == "cpu" else lambda: free_memory_bytes(device)
 
 
+class NoRoomBeside(ModelTooLarge):
+    """A model fits into this worker, but not beside those that are loaded now."""
+
+
 class WorkerMemory:
     """Plans models for the memory of this worker.
 
@@ -78,13 +82,18 @@ class WorkerMemory:
         """How a model fits now, beside others that may take `planned_bytes` together.
 
         Raises:
-            ModelTooLarge: it does not.
+            NoRoomBeside: it does not, but would without the others.
+            ModelTooLarge: it does not in any case.
         """
+        self.plan(card)
         known = [self.free_bytes()]
         most = self._most_free()
         if most is not None:
             known.append(most - planned_bytes)
-        return self._plan(card, min((each for each in known if each is not None), default=None))
+        try:
+            return self._plan(card, min((each for each in known if each is not None), default=None))
+        except ModelTooLarge as error:
+            raise NoRoomBeside(str(error)) from error
 
     def _plan(self, card: ModelCard, free_bytes: int | None) -> MemoryPlan:
         try:

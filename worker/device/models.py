@@ -19,12 +19,12 @@ from jukebox_core.backends.memory import return_free_memory
 from jukebox_core.checkpoints import load_prior_of, load_vqvae_of
 from jukebox_core.config import Weights
 from jukebox_core.engine import Engine
-from jukebox_core.models.memory_plan import ModelTooLarge
 from jukebox_core.models.placed_priors import PlacedPriors
 from jukebox_core.models.placement import Placement
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.units import Level
 from jukebox_core.vqvae import JukeboxVQVAE
+from worker.device.memory import NoRoomBeside
 
 log = logging.getLogger(__name__)
 
@@ -191,26 +191,27 @@ class ModelShelf:
         self._models: OrderedDict[str, LoadedModel] = OrderedDict()
         self._used_at: dict[str, float] = {}
 
-    def get(self, name: str) -> LoadedModel:
-        """The model called `name`, loaded if need be.
+    def get(self, name: str, busy: Collection[str] = ()) -> LoadedModel:
+        """The model called `name`, loaded if need be; those of `busy` are in use and stay.
 
         Raises:
+            NoRoomBeside: it does not fit beside the models that stay.
             JukeboxError: there is no such model, it is too large, or its files are broken.
         """
         if name not in self._models:
-            self._make_room()
-            self._models[name] = self._loaded(name)
+            self._make_room(busy)
+            self._models[name] = self._loaded(name, busy)
         self._models.move_to_end(name)
         self._used_at[name] = self._clock()
         return self._models[name]
 
-    def _loaded(self, name: str) -> LoadedModel:
+    def _loaded(self, name: str, busy: Collection[str]) -> LoadedModel:
         """In the place of those that are idle, if it does not fit beside them."""
         while True:
             try:
                 return self._load(name)
-            except ModelTooLarge:
-                idle = next(iter(self._idle_names()), None)
+            except NoRoomBeside:
+                idle = next(iter(self._idle_names(busy)), None)
                 if idle is None:
                     raise
                 log.info("model forgotten", extra={"model": idle})
@@ -271,11 +272,15 @@ class ModelShelf:
             return None
         return max(min(self._used_at.values()) + self._idle_unload_sec - self._clock(), 0.0)
 
-    def _idle_names(self) -> list[str]:
+    def _idle_names(self, busy: Collection[str]) -> list[str]:
         """Models without work, the least lately used first."""
-        return [name for name, model in self._models.items() if not model.engine.has_work]
+        return [
+            name
+            for name, model in self._models.items()
+            if name not in busy and not model.engine.has_work
+        ]
 
-    def _make_room(self) -> None:
-        for name in self._idle_names()[: max(len(self._models) - self._max_models + 1, 0)]:
+    def _make_room(self, busy: Collection[str]) -> None:
+        for name in self._idle_names(busy)[: max(len(self._models) - self._max_models + 1, 0)]:
             log.info("model forgotten", extra={"model": name})
             self.forget(name)

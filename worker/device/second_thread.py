@@ -34,6 +34,7 @@ class SecondThread(threading.Thread):
             try:
                 while not (self._is_stopping or work.is_dropped) and work.advance(model):
                     continue
+                work.release()
             except Exception as error:
                 log.exception("work on a model failed", extra={"model": work.model})
                 work.fail(error)

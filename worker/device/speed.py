@@ -24,7 +24,7 @@ from jukebox_core.units import COARSE_TO_FINE, Level
 from worker.device.backend_choice import BackendChoice
 from worker.device.engine_thread import EngineThread
 from worker.device.models import LoadedModel
-from worker.device.works import Slices
+from worker.device.works import Slices, WorkInterrupted
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,8 @@ NUM_STEPS = 3
 IDLE_SEC = 15.0
 """So long nothing was generated before a model is measured."""
 _POLL_SEC = 0.5
+StepTimes = dict[Level, tuple[float, float]]
+"""Seconds for one token of each level: alone, and of several rows together."""
 
 
 def step_slices(
@@ -120,12 +122,26 @@ class SpeedMeter(threading.Thread):
         due = [card for card in self._cards() if not self._take_over(card, kept.get(card.name))]
         self._keep()
         for card in due:
-            if not self._wait_for_rest():
+            if not self._measure_in_rests(card):
                 return
+
+    def _measure_in_rests(self, card: ModelCard) -> bool:
+        """Whether there is time for the next one: False on `stop`.
+
+        A song that comes interrupts it. Afterwards it goes on with the levels that are missing.
+        """
+        timed: StepTimes = {}
+        while self._wait_for_rest():
             try:
-                self._measure(card)
+                self._measure(card, timed)
+            except WorkInterrupted:
+                continue
             except Exception:
                 log.exception("a model could not be measured", extra={"model": card.name})
+            finally:
+                self._engine.unload(card.name)
+            return True
+        return False
 
     def _cards(self) -> Iterator[ModelCard]:
         for name in self._catalog.names():
@@ -167,27 +183,36 @@ class SpeedMeter(threading.Thread):
     def _wait_for_rest(self) -> bool:
         """Wait until nothing was generated for a while; False on `stop`."""
         idle_since = time.monotonic()
-        while time.monotonic() - idle_since < self._idle_sec:
-            if self._is_stopping.wait(min(_POLL_SEC, self._idle_sec)):
-                return False
+        while not self._is_stopping.is_set():
             if not self._engine.is_idle:
                 idle_since = time.monotonic()
-        return True
+            elif time.monotonic() - idle_since >= self._idle_sec:
+                return True
+            self._is_stopping.wait(_POLL_SEC)
+        return False
 
-    def _measure(self, card: ModelCard) -> None:
-        backend, alone, together = self._backends.setup_for(card).backend, {}, {}
+    def _measure(self, card: ModelCard, timed: StepTimes) -> None:
+        """Fill in what `timed` lacks, and keep the figures.
+
+        Raises WorkInterrupted, and what stopped the steps.
+        """
         for level, num_rows in self._rows(card).items():
-            slices = step_slices(level, backend, (1, num_rows))
-            work = self._engine.run_slices(card.name, slices, level=level)
+            if level in timed:
+                continue
+            slices = step_slices(level, self._backends.setup_for(card).backend, (1, num_rows))
+            work = self._engine.run_slices(card.name, slices, level=level, gives_way=True)
             while not work.wait(_POLL_SEC):
                 if self._is_stopping.is_set():
                     self._engine.cancel(work)
                     return
             seconds = [float(piece) for piece in work.pieces()]
-            alone[level] = statistics.median(seconds[:NUM_STEPS])
-            together[level] = statistics.median(seconds[NUM_STEPS:]) / num_rows
-        self._engine.unload(card.name)
-        exact, in_parallel = seconds_of_music(card.config, alone, together)
+            alone, together = seconds[:NUM_STEPS], seconds[NUM_STEPS:]
+            timed[level] = statistics.median(alone), statistics.median(together) / num_rows
+        exact, in_parallel = seconds_of_music(
+            card.config,
+            {level: alone for level, (alone, _) in timed.items()},
+            {level: together for level, (_, together) in timed.items()},
+        )
         measured = replace(
             self._figures[card.name],
             seconds_per_second=round(exact, 3),

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from jukebox_core.backends.memory import let_go
 from jukebox_core.engine import Sequence
+from jukebox_core.errors import JukeboxError
 from jukebox_core.units import Level
 from worker.device.models import LoadedModel
 
@@ -16,8 +18,15 @@ Slices = Callable[[LoadedModel], Iterator[Tensor]]
 """Work on a model in pieces short enough for songs to wait for one of them."""
 
 
+class WorkInterrupted(JukeboxError):
+    """Work that gives way was stopped because a song came."""
+
+
 class Pending:
     """Work that the engine thread was asked to do. Others wait for it, or let go of it."""
+
+    gives_way = False
+    """It is stopped as soon as there is other work."""
 
     def __init__(self, model: str) -> None:
         self.model = model
@@ -47,6 +56,8 @@ class Pending:
 
     def fail(self, error: Exception) -> None:
         """The engine thread gives up."""
+        # Whoever hears of the error keeps it for a while: not the model, too.
+        let_go(error)
         self._error = error
         self._end()
 
@@ -103,9 +114,11 @@ class Peek(Pending):
 class SlicedWork(Pending):
     """Something else that needs the device, done a slice at a time between the steps of songs."""
 
-    def __init__(self, model: str, make: Slices, level: Level | None) -> None:
+    def __init__(
+        self, model: str, make: Slices, level: Level | None, *, gives_way: bool = False
+    ) -> None:
         super().__init__(model)
-        self.level = level
+        self.level, self.gives_way = level, gives_way
         self._make = make
         self._running: Iterator[Tensor] | None = None
         self._pieces: list[Tensor] = []
@@ -123,8 +136,18 @@ class SlicedWork(Pending):
         if piece is not None:
             self._pieces.append(piece)
             return True
+        self.release()
         self._end()
         return False
+
+    def fail(self, error: Exception) -> None:
+        """The engine thread gives up."""
+        self.release()
+        super().fail(error)
+
+    def release(self) -> None:
+        """Hold the model no longer: nothing more will be done."""
+        self._running = None
 
     def pieces(self) -> list[Tensor]:
         """What the slices gave. Raises what stopped them."""
