@@ -2,8 +2,10 @@
 
 import copy
 import ctypes
+import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from jukebox_core.backends.choose import Target, reason_against
 from jukebox_core.backends.native.backend import NativeBackend
+from jukebox_core.backends.native.kept import kept_name
 from jukebox_core.backends.native.library import (
     COMPILE,
     SOURCES,
@@ -214,6 +217,83 @@ def test_a_library_is_loaded_where_no_file_may_be_executed(monkeypatch, tmp_path
 
     monkeypatch.setattr(ctypes, "CDLL", only_from_memory)
     assert load(compiled).sample_tokens
+
+
+@pytest.fixture
+def compiled(monkeypatch, tmp_path):
+    """The commands that compile, none of which does; the home folder is an empty one."""
+    commands, run = [], subprocess.run
+
+    def compile_nothing(command, **options):
+        if "-###" in command:
+            return run(command, **options)
+        commands.append(command)
+        output = Path(command[command.index("-o") + 1])
+        return run(["cc", "-shared", "-o", output, "-x", "c", os.devnull], check=True)
+
+    monkeypatch.setattr(subprocess, "run", compile_nothing)
+    monkeypatch.setattr("jukebox_core.backends.native.library._declared", lambda each: each)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return commands
+
+
+def kept_files(home):
+    return list((home / ".cache" / "jukebox" / "native").rglob("*"))
+
+
+def test_later_processes_find_what_was_compiled(compiled, tmp_path):
+    for _ in range(2):
+        native_library.__wrapped__()
+    assert len(compiled) == 1
+    (kept,) = kept_files(tmp_path)
+    assert (kept.stat().st_mode & 0o777, kept.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+def test_other_sources_options_or_processors_are_compiled_anew(tmp_path):
+    (source := tmp_path / "source.c").write_text("int number(void) { return 1; }")
+    names = {kept_name(["cc", "-O3"], [str(source)]), kept_name(["cc", "-O2"], [str(source)])}
+    names.add(kept_name(["cc", "-O3", "-march=native"], [str(source)]))
+    source.write_text("int number(void) { return 2; }")
+    names.add(kept_name(["cc", "-O3"], [str(source)]))
+    assert len(names) == 4
+    assert kept_name(["cc", "-O3"], [str(source)]) in names
+
+
+def test_a_compiler_that_does_not_tell_what_it_does_is_asked_every_time(tmp_path):
+    (compiler := tmp_path / "cc").write_text("#!/bin/sh\nexit 1\n")
+    compiler.chmod(0o755)
+    assert kept_name([str(compiler), "-O3"], SOURCES) is None
+
+
+def test_what_others_may_have_written_is_not_loaded(compiled, tmp_path):
+    native_library.__wrapped__()
+    (kept,) = kept_files(tmp_path)
+    kept.chmod(0o620)
+    native_library.__wrapped__()
+    assert len(compiled) == 2
+    kept.parent.chmod(0o777)
+    native_library.__wrapped__()
+    assert len(compiled) == 3
+
+
+def test_a_damaged_file_is_compiled_anew(compiled, monkeypatch, tmp_path):
+    native_library.__wrapped__()
+    (kept,) = kept_files(tmp_path)
+    # Elsewhere: what this process has loaded, it does not load again.
+    monkeypatch.setenv("HOME", str(tmp_path / "other"))
+    damaged = tmp_path / "other" / kept.relative_to(tmp_path)
+    damaged.parent.mkdir(parents=True, mode=0o700)
+    damaged.write_bytes(b"\x7fELF")
+    for _ in range(2):
+        native_library.__wrapped__()
+    assert len(compiled) == 2
+
+
+def test_a_home_that_cannot_be_written_is_no_error(compiled, monkeypatch, tmp_path):
+    (tmp_path / ".cache").write_text("a file is in the way")
+    for _ in range(2):
+        native_library.__wrapped__()
+    assert len(compiled) == 2
 
 
 @pytest.mark.parametrize("what", ["ids", "positions", "slots"])

@@ -1,16 +1,19 @@
-"""The C source, compiled once for a process, for the processor at hand."""
+"""The C source, compiled for the processor at hand, once for a user."""
 
 import ctypes
 import os
 import subprocess
 import tempfile
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from jukebox_core.backends.native.kept import is_ours, keep, kept_folder, kept_name
 from jukebox_core.child_processes import child_environment
 from jukebox_core.errors import ConfigError
 
 SOURCES = tuple(sorted(str(path) for path in Path(__file__).parent.glob("*.c")))
+_HEADERS = tuple(sorted(str(path) for path in Path(__file__).parent.glob("*.h")))
 COMPILE = (
     *("cc", "-O3", "-march=native", "-mprefer-vector-width=512", "-std=gnu11"),
     # A product and a sum may be one operation, sums are never taken in another order.
@@ -27,25 +30,41 @@ def native_library() -> ctypes.CDLL:
         ConfigError: there is no working C compiler (`cc`), or what it makes cannot be loaded.
     """
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            library = Path(folder) / "native_step.so"
-            command = [*COMPILE, *SOURCES, "-o", str(library), "-lm"]
-            subprocess.run(
-                command,
-                check=True,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                cwd=folder,
-                env=child_environment(),
-            )
-            return _declared(load(library))
+        kept = _kept_place()
+        if kept is not None and is_ours(kept):
+            with suppress(OSError):
+                return _declared(load(kept))
+        return _compiled(kept)
     except FileNotFoundError:
         raise ConfigError("the native backend needs a C compiler called cc") from None
     except subprocess.CalledProcessError as error:
         raise ConfigError(f"the native backend cannot be compiled: {error.stderr}") from error
     except OSError as error:
         raise ConfigError(f"the native backend cannot be loaded: {error}") from error
+
+
+def _kept_place() -> Path | None:
+    name = kept_name(COMPILE, (*SOURCES, *_HEADERS))
+    folder = kept_folder()
+    return folder / name if folder is not None and name is not None else None
+
+
+def _compiled(kept: Path | None) -> ctypes.CDLL:
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / "native_step.so"
+        command = [*COMPILE, *SOURCES, "-o", str(library), "-lm"]
+        subprocess.run(
+            command,
+            check=True,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            cwd=folder,
+            env=child_environment(),
+        )
+        if kept is not None:
+            keep(library, kept)
+        return _declared(load(library))
 
 
 def reason_against_compiling() -> str | None:
