@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -95,12 +95,16 @@ def read_place(value: object) -> Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredObject:
-    """An object as a bucket lists it; `changed_at` in seconds since 1970, by the bucket's clock."""
+    """An object as a bucket lists it; `changed_at` in seconds since 1970, by the bucket's clock.
+
+    `sha256` is known of one that was asked about by itself, and written by this class.
+    """
 
     key: str
     num_bytes: int
     etag: str
     changed_at: float
+    sha256: str = ""
 
 
 class ObjectChanged(Exception):
@@ -135,8 +139,9 @@ class Bucket:
                     raise
 
     def head(self, key: str) -> StoredObject:
-        """Size and version of an object. Raises FileNotFoundError."""
-        return self._again(key, lambda: _stored(_obstore().head(self._store, key)))
+        """Size, version and hash of an object. Raises FileNotFoundError."""
+        noted, stored = self.metadata(key)
+        return replace(stored, sha256=noted.get(_SHA256, ""))
 
     def read(self, key: str) -> tuple[bytes, StoredObject]:
         """A small object, whole. Raises FileNotFoundError."""
@@ -154,7 +159,7 @@ class Bucket:
         """What was noted with an object when it was written. Raises FileNotFoundError."""
 
         def attempt() -> tuple[Mapping[str, str], StoredObject]:
-            found = _obstore().get(self._store, key)
+            found = _obstore().get(self._store, key, options={"head": True})
             return {str(name): text for name, text in found.attributes.items()}, _stored(found.meta)
 
         return self._again(key, attempt)
@@ -180,12 +185,34 @@ class Bucket:
 
         return self._again(key, attempt)
 
-    def read_on(self, key: str, start: int, etag: str) -> Iterator[bytes]:
-        """One version of an object from byte `start` on, a chunk at a time.
+    def read_range(self, stored: StoredObject, start: int, end: int) -> Iterator[bytes]:
+        """Bytes `start` to `end` of one version of an object, the last not included, in chunks.
+
+        A connection that breaks, or ends because whoever reads takes too long, is replaced.
+        Raises FileNotFoundError, and ObjectChanged when it is another version by now.
+        """
+        failures = 0
+        while start < end:
+            try:
+                for chunk in self.read_on(stored.key, start, stored.etag, end=end):
+                    start, failures = start + len(chunk), 0
+                    yield chunk
+                if start < end:
+                    raise BucketError(f"{self._named(stored.key)} ends early", may_pass=True)
+            except BucketError as error:
+                failures += 1
+                if not error.may_pass or failures == _ATTEMPTS:
+                    raise
+
+    def read_on(
+        self, key: str, start: int, etag: str, *, end: int | None = None
+    ) -> Iterator[bytes]:
+        """One version of an object from byte `start` on, or up to `end`, a chunk at a time.
 
         Raises FileNotFoundError, and ObjectChanged when it is another version by now.
         """
-        options: Any = {"if_match": etag, "range": {"offset": start}}
+        wanted = {"offset": start} if end is None else (start, end)
+        options: Any = {"if_match": etag, "range": wanted}
         with self._errors(key):
             found = _obstore().get(self._store, key, options=options)
             for chunk in found.stream(min_chunk_size=_SMALL_CHUNK_BYTES):

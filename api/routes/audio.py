@@ -16,7 +16,7 @@ from api.views.openapi import problems
 from api.views.tags import song_tags
 from api.web.callers import CallerDep
 from api.web.errors import ApiError
-from api.web.files import file_response, sha256_of
+from api.web.files import file_response
 from jobs.files.download_names import MEDIA_TYPES, file_name
 from jobs.record.job import Job, Output
 from jobs.record.request import LEVEL_NAMES, MAX_SAMPLES, AudioFormat, LevelName
@@ -99,10 +99,14 @@ async def download_audio(
     name = await sound_file(services, job, output, wanted, owner=caller.owner)
     if elsewhere := await run_in_threadpool(redirect, name):
         return elsewhere
-    path = await run_in_threadpool(services.artifacts.path, job_id, name)
-    sha256 = output.sha256 if name == output.name else await run_in_threadpool(sha256_of, path)
-    filename = file_name(job, wanted, sample=output.sample, level=output.level)
-    return file_response(request, path, sha256=sha256, filename=filename)
+    return await file_response(
+        request,
+        services.artifacts,
+        job_id,
+        name,
+        filename=file_name(job, wanted, sample=output.sample, level=output.level),
+        sha256=output.sha256 if name == output.name else None,
+    )
 
 
 def _bucket_redirect(
@@ -204,7 +208,7 @@ async def download_codes(job_id: JobId, request: Request, services: ServicesDep)
         _bucket_redirect, services, request, job_id, job.codes_name
     ):
         return elsewhere
-    path = await run_in_threadpool(services.artifacts.path, job_id, job.codes_name)
-    sha256 = await run_in_threadpool(sha256_of, path)
     filename = file_name(job, "safetensors")
-    return file_response(request, path, sha256=sha256, filename=filename)
+    return await file_response(
+        request, services.artifacts, job_id, job.codes_name, filename=filename
+    )

@@ -7,8 +7,9 @@
 import hashlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
@@ -59,6 +60,20 @@ def peaks_name(sound_name: str) -> str:
 def analysis_name(sound_name: str) -> str:
     """The file of a job from which spectrograms of one of its sounds are drawn."""
     return f"{sound_name.rpartition('.')[0]}.spectrum.npz"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteFile:
+    """A finished file that is read where it is, without a copy on this machine.
+
+    `read` gives the bytes from one place to another, the last not included, in chunks; it raises
+    ArtifactNotFound, and BucketError. `changed_at` is in seconds since 1970.
+    """
+
+    num_bytes: int
+    sha256: str
+    changed_at: float
+    read: Callable[[int, int], Iterator[bytes]]
 
 
 class Artifacts(ABC):
@@ -215,6 +230,10 @@ class Artifacts(ABC):
     @abstractmethod
     def path(self, job_id: str, name: str) -> Path:
         """Where a finished file is. Raises ArtifactNotFound, also for names that are none."""
+
+    def to_send(self, job_id: str, name: str) -> Path | RemoteFile:
+        """A finished file for somebody who may want a part of it. Raises ArtifactNotFound."""
+        return self.path(job_id, name)
 
     def has(self, job_id: str, name: str) -> bool:
         """Whether there is such a finished file."""

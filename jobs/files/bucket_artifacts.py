@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
@@ -18,6 +19,7 @@ from typing import IO
 from jobs.errors import ArtifactNotFound, LeaseLost
 from jobs.files.artifacts import (
     Artifacts,
+    RemoteFile,
     check_file_name,
     fence_of,
     growing_name_of,
@@ -37,6 +39,9 @@ LISTED_SEC = 0.5
 
 NUM_READERS = 8
 """Windows that are fetched at once."""
+
+COPIED_BYTES = 8 << 20
+"""Files of at most this size are sent from a copy on this machine, which later requests find."""
 
 _FENCE = "fence"
 _FOLDER = "artifacts"
@@ -158,36 +163,56 @@ class BucketArtifacts(Artifacts):
 
     def path(self, job_id: str, name: str) -> Path:
         """A copy on this machine. Raises ArtifactNotFound, also for names that are none."""
+        with self._found(job_id, name) as key:
+            return self._cache.copy_of(self._bucket, self._bucket.head(key))
+
+    def to_send(self, job_id: str, name: str) -> Path | RemoteFile:
+        """A copy on this machine, or what reads a large file of which there is none."""
+        with self._found(job_id, name) as key:
+            stored = self._bucket.head(key)
+            is_small = stored.num_bytes <= COPIED_BYTES
+            if is_small or not stored.sha256 or self._cache.find(key, stored.etag) is not None:
+                return self._cache.copy_of(self._bucket, stored)
+        return RemoteFile(
+            num_bytes=stored.num_bytes,
+            sha256=stored.sha256,
+            changed_at=stored.changed_at,
+            read=partial(self._chunks, job_id, name, stored),
+        )
+
+    def _chunks(
+        self, job_id: str, name: str, stored: StoredObject, start: int, end: int
+    ) -> Iterator[bytes]:
+        with self._found(job_id, name):
+            yield from self._bucket.read_range(stored, start, end)
+
+    def has(self, job_id: str, name: str) -> bool:
+        """Whether there is such a finished file; nothing is fetched."""
+        try:
+            with self._found(job_id, name) as key:
+                self._bucket.head(key)
+        except ArtifactNotFound:
+            return False
+        return True
+
+    def _read(self, job_id: str, name: str) -> bytes:
+        with self._lock:
+            reader = self._ahead.get(job_id)
+        with self._found(job_id, name) as key:
+            fetched = reader.take(key) if reader is not None else None
+            return fetched if fetched is not None else self._bucket.read(key)[0]
+
+    @contextmanager
+    def _found(self, job_id: str, name: str) -> Iterator[str]:
+        """The key of a finished file; ArtifactNotFound if it turns out not to be there."""
         missing = ArtifactNotFound(f"job {job_id!r} has no file {name!r}")
         if not is_job_id(job_id) or not is_name(name):
             raise missing
         key = _key(job_id, name)
         try:
-            return self._cache.copy_of(self._bucket, key)
-        except FileNotFoundError:
+            yield key
+        except (FileNotFoundError, ObjectChanged):
             self._cache.forget(key)
-            raise missing from None
-
-    def has(self, job_id: str, name: str) -> bool:
-        """Whether there is such a finished file; nothing is fetched."""
-        if not is_job_id(job_id) or not is_name(name):
-            return False
-        try:
-            self._bucket.head(_key(job_id, name))
-        except FileNotFoundError:
-            return False
-        return True
-
-    def _read(self, job_id: str, name: str) -> bytes:
-        missing = ArtifactNotFound(f"job {job_id!r} has no file {name!r}")
-        if not is_job_id(job_id) or not is_name(name):
-            raise missing
-        with self._lock:
-            reader = self._ahead.get(job_id)
-        try:
-            fetched = reader.take(_key(job_id, name)) if reader is not None else None
-            return fetched if fetched is not None else self._bucket.read(_key(job_id, name))[0]
-        except FileNotFoundError:
             raise missing from None
 
     def download_url(self, job_id: str, name: str, seconds: float) -> str | None:

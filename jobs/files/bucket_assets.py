@@ -60,7 +60,8 @@ class BucketAssets(Assets):
         names = [CONTENT_NAMES[asset.kind], *([OLD_SOUND_NAME] if asset.kind == "audio" else [])]
         for name in names:
             try:
-                return self._cache.copy_of(self._bucket, _key(asset.id, name))
+                stored = self._bucket.head(_key(asset.id, name))
+                return self._cache.copy_of(self._bucket, stored)
             except FileNotFoundError:
                 continue
         self._cache.forget(_key(asset.id))

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from jobs.files.private_folder import make_private_folder
-from jukebox_core.buckets import Bucket
+from jukebox_core.buckets import Bucket, StoredObject
 
 log = logging.getLogger(__name__)
 
@@ -62,17 +62,17 @@ class LocalCache:
             return None
         return path
 
-    def copy_of(self, bucket: Bucket, key: str) -> Path:
-        """The present version of an object as a file of this machine.
+    def copy_of(self, bucket: Bucket, stored: StoredObject) -> Path:
+        """An object as a file of this machine: in this version, or a newer one if that is gone.
 
         Raises FileNotFoundError if there is none, and BucketError.
         """
-        found = self.find(key, bucket.head(key).etag)
+        found = self.find(stored.key, stored.etag)
         if found is not None:
             return found
         with self.scratch() as folder:
-            fetched = bucket.download(key, folder / "fetched")
-            return self.take(folder / "fetched", key, fetched.etag)
+            fetched = bucket.download(stored.key, folder / "fetched")
+            return self.take(folder / "fetched", stored.key, fetched.etag)
 
     def take(self, path: Path, key: str, etag: str) -> Path:
         """Keep a finished file of this disk as a version of an object; returns where it is then."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -56,6 +57,75 @@ async def test_what_was_sung_is_downloaded_whole_in_part_and_in_other_forms(serv
     response = await service.client.delete(f"/jobs/{job['id']}", params={"permanent": True})
     assert response.status_code == 204
     assert files() == []
+
+
+@pytest.fixture
+def nothing_copied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """From the call on, files of songs are large, and the API has no copies of them."""
+
+    def forget() -> None:
+        monkeypatch.setattr("jobs.files.bucket_artifacts.COPIED_BYTES", 1000)
+        shutil.rmtree(tmp_path / "cache" / "files")
+
+    return forget
+
+
+@pytest.fixture
+def parts_read(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """First byte and end of all that is read of files in the bucket without a copy."""
+    parts, read_on = [], Bucket.read_on
+
+    def note(bucket, key, start, etag, *, end):
+        parts.append((start, end))
+        return read_on(bucket, key, start, etag, end=end)
+
+    monkeypatch.setattr(Bucket, "read_on", note)
+    return parts
+
+
+async def test_a_large_file_is_sent_from_the_bucket_and_not_copied_before(
+    service, nothing_copied, parts_read, tmp_path
+):
+    job = await sung(service)
+    get, urls = service.client.get, [job["urls"]["audio"], job["urls"]["audio"] + "?format=flac"]
+    wholes = [await get(url) for url in urls]
+    nothing_copied()
+    for url, whole in zip(urls, wholes, strict=True):
+        etag, size = whole.headers["etag"], len(whole.content)
+        part = await get(url, headers={"Range": "bytes=100-299", "If-Range": etag})
+        assert (part.status_code, part.content) == (206, whole.content[100:300])
+        assert part.headers["content-range"] == f"bytes 100-299/{size}"
+        assert part.headers["etag"] == etag
+        known = await get(url, headers={"If-None-Match": etag})
+        assert (known.status_code, known.content) == (304, b"")
+        head = await service.client.head(url, headers={"Range": "bytes=0-3"})
+        assert (head.status_code, head.headers["content-length"]) == (200, str(size))
+        beyond = await get(url, headers={"Range": "bytes=999999999-"})
+        assert_problem(beyond, 416, "range_not_satisfiable")
+        assert parts_read == [(100, 300)], "no more than the part was fetched"
+        for headers in ({}, {"Range": "bytes=0-3,-4"}, {"Range": "bytes=9-", "If-Range": '"x"'}):
+            again = await get(url, headers=headers)
+            assert (again.status_code, again.content) == (200, whole.content)
+        parts_read.clear()
+        for name in ("content-disposition", "content-type", "accept-ranges", "cache-control"):
+            assert again.headers[name] == whole.headers[name]
+    copied = [path for path in (tmp_path / "cache" / "files").rglob("*") if path.is_file()]
+    assert not [path for path in copied if path.suffix in (".wav", ".flac")]
+
+
+async def test_a_large_file_is_whole_or_refused_whatever_the_bucket_does(
+    service, s3_server: S3Server, nothing_copied
+):
+    job = await sung(service)
+    url = job["urls"]["audio"]
+    whole = await service.client.get(url)
+    nothing_copied()
+    s3_server.fail(Fault(methods="GET", path="/bottom", truncate_bytes=5000, times=2))
+    assert (await service.client.get(url)).content == whole.content
+    s3_server.fail(Fault(methods="GET", path="/bottom", status=503, code="SlowDown"))
+    assert_problem(await service.client.get(url), 503, "storage_unavailable")
+    s3_server.heal()
+    assert (await service.client.get(url)).content == whole.content
 
 
 async def test_a_song_begins_with_what_was_sent_or_sung(service, files):

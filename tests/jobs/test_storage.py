@@ -22,7 +22,7 @@ from jobs.errors import (
     AssetNotFound,
     LeaseLost,
 )
-from jobs.files.artifacts import analysis_name, peaks_name
+from jobs.files.artifacts import RemoteFile, analysis_name, peaks_name
 from jobs.files.assets import Asset, new_asset_id
 from jobs.files.bucket_artifacts import NUM_READERS, BucketArtifacts
 from jobs.files.documents import open_documents
@@ -186,6 +186,8 @@ class ReadsAtOnce:
 def test_a_name_that_is_none_opens_nothing(artifacts, name):
     with pytest.raises(ArtifactNotFound):
         artifacts.path(JOB_ID, name)
+    with pytest.raises(ArtifactNotFound):
+        artifacts.to_send(JOB_ID, name)
     with pytest.raises(ValueError, match="not the name"), artifacts.new_file(JOB_ID, name):
         pass
 
@@ -524,7 +526,30 @@ def test_a_large_file_goes_up_and_down_in_parts(s3_server, bucket_url, tmp_path)
     write(storage_in(bucket_url, tmp_path / "a").artifacts, "top-0.wav", content)
     assert s3_server.requests()["PUT"] == 3
     there = storage_in(bucket_url, tmp_path / "b").artifacts
+    part = there.to_send(JOB_ID, "top-0.wav")
+    assert isinstance(part, RemoteFile)
+    assert b"".join(part.read(1 << 20, 9 << 20)) == content[1 << 20 : 9 << 20]
+    assert b"".join(part.read(len(content) - 1, len(content))) == content[-1:]
     assert there.path(JOB_ID, "top-0.wav").read_bytes() == content
+    assert there.to_send(JOB_ID, "top-0.wav") == there.path(JOB_ID, "top-0.wav")
+
+
+def test_what_is_sent_from_a_bucket_is_one_version_of_one_file(bucket_url, tmp_path, monkeypatch):
+    monkeypatch.setattr("jobs.files.bucket_artifacts.COPIED_BYTES", 3)
+    here = storage_in(bucket_url, tmp_path / "a").artifacts
+    there = storage_in(bucket_url, tmp_path / "b").artifacts
+    write(here, "top-0.wav", b"sound")
+    parts = [there.to_send(JOB_ID, "top-0.wav") for _ in range(2)]
+    assert b"".join(parts[0].read(1, 4)) == b"oun"
+    write(here, "top-0.wav", b"other")
+    with pytest.raises(ArtifactNotFound):
+        list(parts[0].read(0, 5))
+    here.remove_job(JOB_ID)
+    with pytest.raises(ArtifactNotFound):
+        list(parts[1].read(0, 5))
+    with pytest.raises(ArtifactNotFound):
+        there.to_send(JOB_ID, "top-0.wav")
+    assert not there.has(JOB_ID, "top-0.wav")
 
 
 def test_a_signed_url_needs_no_credentials(bucket_url, tmp_path):
