@@ -13,7 +13,7 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from api.dependencies import JobId, JobIdInTrash, JobReader, JobReaderDep, Services, ServicesDep
-from api.submission.create_job import create, forget_files, publish
+from api.submission.create_job import create, forget_files, retry
 from api.views.openapi import (
     CONTINUE_REQUEST,
     DRAFT_REQUEST,
@@ -236,15 +236,10 @@ def retry_job(
     `attempt` is reset to 1, `started_at` is unchanged, and `timeout_seconds` starts again. A
     repeated request with the same `Idempotency-Key` returns the current state of the job.
     """
-    job, is_replayed = services.store.retry(
-        job_id,
-        idempotency=named_request(caller.owner or ANYONE, f"retry {job_id}", idempotency_key),
-        limits=services.settings.job_limits,
-    )
+    idempotency = named_request(caller.owner or ANYONE, f"retry {job_id}", idempotency_key)
+    job, is_replayed = retry(services, job_id, idempotency)
     if is_replayed:
         response.headers["Idempotent-Replayed"] = "true"
-    else:
-        publish(services, job)
     return reader.view(job)
 
 

@@ -103,6 +103,32 @@ def create(
     return recorded, False
 
 
+def retry(
+    services: Services, job_id: str, idempotency: IdempotencyKey | None = None
+) -> tuple[Job, bool]:
+    """Let a failed job go on. Blocking.
+
+    Returns the job, and whether it was retried before with the same idempotency key.
+
+    Raises:
+        ApiError: 409, its model is too large for every worker.
+        JobNotFound, NotRetryable, IdempotencyKeyReused, LimitReached: see `JobStore.retry`.
+        StoreUnavailable: it may have been recorded.
+    """
+    job = services.store.get(job_id)
+    earlier = services.store.replay(idempotency) if idempotency is not None else None
+    if earlier is not None:
+        return earlier, True
+    if job.error is not None and job.error.retryable:
+        check_memory(services, job)
+    job, is_replayed = services.store.retry(
+        job_id, idempotency=idempotency, limits=services.settings.job_limits
+    )
+    if not is_replayed:
+        publish(services, job)
+    return job, is_replayed
+
+
 def _prepare(
     services: Services,
     caller: Caller,

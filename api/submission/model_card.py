@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from api.dependencies import Services
 from api.web.errors import ApiError, InvalidRequest, invalid_field
-from jobs.record.job import Job, Stage
+from jobs.record.job import Job, Stage, stages_of
 from jukebox_core.errors import JukeboxError, ModelNotFound
 from jukebox_core.models.catalog import ModelCard
 
@@ -28,14 +28,16 @@ def check_memory(services: Services, job: Job) -> None:
     """Whether any worker can hold the model of a job, as far as workers have said. Blocking.
 
     Raises:
-        ApiError: 409, all that generate one of its levels cannot.
+        ApiError: 409, all that do one of the stages that are left cannot.
         StoreUnavailable: nobody can tell now.
     """
     model, workers = job.request.model, services.store.workers()
-    for level in job.request.levels:
-        refusals = [each.too_large.get(model) for each in workers if Stage(level) in each.stages]
+    stages = stages_of(job.request)
+    for stage in stages[stages.index(job.stage) :]:
+        refusals = [each.too_large.get(model) for each in workers if stage in each.stages]
         if refusals and all(refusals):
-            detail = f"No worker can generate the {level} level of this job: {refusals[0]}."
+            what = "render" if stage is Stage.RENDER else f"generate the {stage} level of"
+            detail = f"No worker can {what} this job: {refusals[0]}."
             raise ApiError(HTTPStatus.CONFLICT, "model_too_large", detail)
 
 

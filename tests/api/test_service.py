@@ -1,12 +1,17 @@
 """Models, health, the page at /docs."""
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import get_args
 
 import pytest
+from httpx import Response
 
-from jobs.record.job import Stage
+from jobs.record.bodies import AnyBody
+from jobs.record.job import JobError, Stage
 from jobs.store import ModelInMemory, WorkerInfo
 from tests.api.conftest import Service, assert_problem, serving, song
+from tests.api.sounds import encoded, sent, tone
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
 
@@ -129,8 +134,65 @@ async def test_models_tell_what_they_take_here_as_workers_and_songs_have_measure
     assert slow["model_setups"] == setups
 
 
+TOO_LARGE = "the model tiny is too large here: it takes at least 9.0 GB of memory"
+
+
+async def _at_the_door(service: Service, door: str) -> Callable[[], Awaitable[Response]]:
+    """Asks for work in one of the ways in which a client can; what that needs is there."""
+    path, body = "/jobs", song()
+    if door in ("retry", "late-retry"):
+        job = await service.post(levels=["top"])
+        stage = Stage.TOP
+        if door == "late-retry":
+            service.worker.finish_level(service.worker.claim(job["id"]))
+            stage = Stage.RENDER
+        error = JobError(code="model_too_large", message="it takes 9 GB", retryable=True)
+        service.store.fail(service.worker.claim(job["id"], stage), error)
+        path, body = f"/jobs/{job['id']}/retry", {}
+    elif door == "primed":
+        asset = await sent(service, encoded(tone(3.0), "flac"), "a.flac")
+        body = song(mode="primed", prompt={"asset_id": asset["id"]})
+    elif door != "ancestral":
+        parent = await service.post(levels=["top"])
+        service.worker.sing(parent["id"])
+        body = {"mode": door, "parent_id": parent["id"]}
+        if door == "splice":
+            body = {"mode": door, "parts": [{"source": parent["id"]}]}
+        body |= {"continue": {"duration_seconds": 2}, "redo": {"start_seconds": 4}}.get(door, {})
+    return lambda: service.client.post(path, json=body, headers={"Idempotency-Key": door})
+
+
+MODES = [get_args(body.model_fields["mode"].annotation)[0] for body in get_args(AnyBody)]
+
+
+@pytest.mark.parametrize("door", [*MODES, "retry", "late-retry"])
+async def test_no_door_lets_work_in_for_a_model_that_no_worker_can_hold(
+    service: Service, door: str
+):
+    ask = await _at_the_door(service, door)
+    announce(service, "small", tuple(Stage), too_large={"tiny": TOO_LARGE})
+    before = sorted(service.left_behind())
+    problem = assert_problem(await ask(), 409, "model_too_large")
+    assert TOO_LARGE in problem["detail"]
+    assert sorted(service.left_behind()) == before
+    statuses = {each["status"] for each in (await service.client.get("/jobs")).json()["data"]}
+    assert not statuses & {"queued", "running"}
+    announce(service, "large", tuple(Stage))
+    accepted = await ask()
+    assert accepted.is_success, accepted.text
+    # What was accepted is shown again to whoever asks once more, whatever workers are there now.
+    announce(service, "large", tuple(Stage), too_large={"tiny": TOO_LARGE})
+    assert (await ask()).json()["id"] == accepted.json()["id"]
+
+
+async def test_a_retry_needs_workers_for_the_stages_that_are_left(service: Service):
+    ask = await _at_the_door(service, "late-retry")
+    announce(service, "top", (Stage.TOP,), too_large={"tiny": TOO_LARGE})
+    assert (await ask()).status_code == 200
+
+
 async def test_a_model_that_no_worker_can_hold_is_refused_with_a_sentence(service: Service):
-    sentence = "the model tiny is too large here: it takes at least 9.0 GB of memory"
+    sentence = TOO_LARGE
     announce(service, "render", (Stage.RENDER,))
     await service.post()
     announce(service, "small", tuple(Stage), too_large={"tiny": sentence})
