@@ -9,11 +9,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from jukebox_core.atomic_folders import new_directory
 from jukebox_core.checkpoints.assemble import OpenedPart
 from jukebox_core.checkpoints.huggingface import HuggingFaceDirectory
 from jukebox_core.checkpoints.native import (
     VQVAE_FILE,
-    new_directory,
     open_native_prior,
     open_native_vqvae,
     prior_file,
@@ -21,7 +21,7 @@ from jukebox_core.checkpoints.native import (
     write_layout,
 )
 from jukebox_core.checkpoints.openai import open_openai_prior, open_openai_vqvae
-from jukebox_core.checkpoints.origin import Origin
+from jukebox_core.checkpoints.origin import Origin, require_hashes
 from jukebox_core.checkpoints.parts import prior_layout, vqvae_layout
 from jukebox_core.config import JukeboxConfig, LabelVersion, Weights
 from jukebox_core.errors import CheckpointError
@@ -168,10 +168,12 @@ def convert(
         on_part: called before each part.
 
     Raises:
-        CheckpointError: tensors are unknown, missing or misshapen, files are not there, or int8
-            weights are to become others.
+        CheckpointError: tensors are unknown, missing or misshapen, files are not there or are not
+            what was written once, or int8 weights are to become others.
         LabelError: label lists are broken, or do not fit the priors.
     """
+    if isinstance(source, NativeDirectory):
+        require_hashes(source.directory)
     origin = Origin(source=described_as)
     with new_directory(destination) as unfinished:
         kept = weights or weights_of(source)

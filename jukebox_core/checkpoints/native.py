@@ -1,17 +1,15 @@
 """Our own directories: `config.json`, one safetensors file per part, the label lists."""
 
 import json
-import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from jukebox_core.atomic_folders import new_directory
 from jukebox_core.checkpoints.assemble import OpenedPart
 from jukebox_core.checkpoints.parts import LoadedParts, build_prior, build_vqvae
 from jukebox_core.checkpoints.tensor_files import open_tensors
@@ -139,18 +137,3 @@ def load_native(
         tokenizer=JukeboxTokenizer.from_pretrained(directory) if has_labels else None,
         labels_dir=labels_dir if has_labels else None,
     )
-
-
-@contextmanager
-def new_directory(directory: Path) -> Iterator[Path]:
-    """A temporary directory beside `directory` that takes its place at the end."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{directory.name}."
-    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=prefix) as workplace:
-        unfinished = Path(workplace) / directory.name
-        unfinished.mkdir()
-        yield unfinished
-        if directory.exists():
-            # A directory cannot be renamed onto a full one; the old one goes with the workplace.
-            os.rename(directory, Path(workplace) / "replaced")
-        os.rename(unfinished, directory)

@@ -87,3 +87,19 @@ class Origin:
         unfinished = directory / f".{ORIGIN_FILE}"
         unfinished.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
         os.replace(unfinished, directory / ORIGIN_FILE)
+
+
+def require_hashes(directory: Path) -> None:
+    """Every file whose hash is recorded has it still; nothing is known of others.
+
+    Raises:
+        CheckpointError: a file is not what was written, or is not there.
+    """
+    origin = Origin.read(directory)
+    for name, record in ({} if origin is None else origin.files).items():
+        file = directory / name
+        if not file.is_file() or sha256_of(file) != record.sha256:
+            raise CheckpointError(
+                f"{file} is not what was written (SHA-256 should be {record.sha256}), and nothing "
+                "was made of it: fetch or copy the model again"
+            )

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from jukebox_core.checkpoints import load_directory, load_openai_prior, load_prior_of
 from jukebox_core.checkpoints.convert import convert, open_directory, open_openai_folder
 from jukebox_core.checkpoints.verify import verify
+from jukebox_core.config import Weights
 from jukebox_core.errors import CheckpointError
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.prior.projection import Projection
@@ -188,3 +189,23 @@ def test_models_without_recorded_hashes_are_still_compared_with_their_configurat
     findings = list(verify(tiny_model_dir))
     assert all(finding.is_fine for finding in findings)
     assert not any("hash" in finding.detail for finding in findings)
+
+
+def test_a_model_is_not_replaced_by_what_is_made_of_broken_files(model_dir):
+    file = model_dir / "prior_top.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    before = {path: path.read_bytes() for path in model_dir.rglob("*") if path.is_file()}
+    with pytest.raises(CheckpointError, match=r"prior_top\.safetensors is not what was written"):
+        convert(open_directory(model_dir), model_dir, described_as="itself", weights=Weights.INT8)
+    assert {path: path.read_bytes() for path in model_dir.rglob("*") if path.is_file()} == before
+    file.unlink()
+    with pytest.raises(CheckpointError, match="fetch or copy the model again"):
+        convert(open_directory(model_dir), model_dir, described_as="itself", weights=Weights.INT8)
+
+
+def test_a_model_is_converted_onto_itself(model_dir):
+    convert(open_directory(model_dir), model_dir, described_as="itself", weights=Weights.INT8)
+    assert all(finding.is_fine for finding in verify(model_dir))
+    assert [path.name for path in model_dir.parent.iterdir() if path.name[0] == "."] == []

@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from jukebox_core.atomic_folders import new_directory
 from jukebox_core.checkpoints.native import (
     VQVAE_FILE,
-    new_directory,
     prior_file,
     write_config,
     write_tensors,
