@@ -18,7 +18,7 @@ from api.media import Ingest
 from api.metrics import ApiMetrics
 from api.rollback import Withdrawals
 from api.settings import ApiSettings
-from api.views.schemas import EXAMPLE_ID, JobView
+from api.views.job_schemas import EXAMPLE_ID, JobView
 from api.views.views import eta_sec, job_view
 from api.web.callers import Caller, CallerDep, Proof
 from api.web.errors import ApiError

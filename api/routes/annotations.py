@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Body
 
 from api.dependencies import JobId, JobReaderDep, ServicesDep
+from api.views.job_schemas import JobView
 from api.views.openapi import ANNOTATIONS, problems
-from api.views.schemas import JobView
 from jobs.record.annotations import AnnotationChanges
 
 router = APIRouter(tags=["jobs"])

@@ -15,7 +15,7 @@ from api.media import FileRefused, IngestFailed
 from api.submission.policy import asset_expires_at
 from api.submission.storage import check_room
 from api.views.openapi import problems
-from api.views.schemas import EXAMPLE_ASSET_ID, AssetView
+from api.views.service_schemas import EXAMPLE_ASSET_ID, AssetView
 from api.views.views import asset_view
 from api.web.callers import Caller, CallerDep
 from api.web.errors import ApiError, InvalidRequest, invalid_field

@@ -8,7 +8,7 @@ from api.dependencies import ServicesDep
 from api.metrics import METRICS_TYPE
 from api.settings import ApiSettings
 from api.views.openapi import problems
-from api.views.schemas import DiskView, HealthView, SystemView
+from api.views.service_schemas import DiskView, HealthView, SystemView
 from api.views.views import worker_view
 from jobs.version import VERSION
 

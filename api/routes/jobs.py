@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 
 from api.dependencies import JobId, JobIdInTrash, JobReader, JobReaderDep, Services, ServicesDep
 from api.submission.create_job import create, forget_files, retry
+from api.views.job_schemas import JobView
 from api.views.openapi import (
     CONTINUE_REQUEST,
     DRAFT_REQUEST,
@@ -24,7 +25,6 @@ from api.views.openapi import (
     UPSAMPLE_REQUEST,
     problems,
 )
-from api.views.schemas import JobView
 from api.views.views import poll_after_sec
 from api.web.callers import CallerDep
 from api.web.disconnect import client_disconnecting

@@ -13,8 +13,8 @@ from pydantic import (
 )
 
 from api.dependencies import JobId, JobReader, JobReaderDep, ServicesDep
+from api.views.job_schemas import JobList
 from api.views.openapi import problems
-from api.views.schemas import JobList
 from api.web.callers import CallerDep
 from jobs.record.job import JobStatus
 from jobs.record.request import JobIdText

@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 from api.dependencies import JobId, Services, ServicesDep
 from api.routes.models import ModelName, card_of
 from api.submission.admission import request_field, request_sentence
+from api.views.job_schemas import LyricsView, LyricsWindowView, LyricsWordView
 from api.views.openapi import problems
-from api.views.schemas import LyricsView, LyricsWindowView, LyricsWordView
 from api.web.errors import invalid_field
 from jobs.errors import ArtifactNotFound
 from jobs.files.artifacts import alignment_name

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query
 
 from api.dependencies import Services, ServicesDep
 from api.views.openapi import problems
-from api.views.schemas import ModelList, ModelView, NameList
+from api.views.service_schemas import ModelList, ModelView, NameList
 from api.views.views import broken_view, model_view, name_view, released_view
 from api.web.errors import ApiError
 from jobs.errors import StoreUnavailable

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from api.dependencies import JobId, ServicesDep
 from api.routes.audio import SoundQuery, wanted_output
+from api.views.job_schemas import PeaksView
 from api.views.openapi import problems
-from api.views.schemas import PeaksView
 from api.web.callers import CallerDep
 from api.web.files import has_already, validators
 from jukebox_core.audio.peaks import MAX_PEAKS, Bits, Peaks

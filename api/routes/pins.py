@@ -3,8 +3,8 @@
 from fastapi import APIRouter
 
 from api.dependencies import JobId, JobReaderDep, ServicesDep
+from api.views.job_schemas import JobView
 from api.views.openapi import problems
-from api.views.schemas import JobView
 
 router = APIRouter(tags=["jobs"])
 

@@ -10,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from api.access.auth import SESSION_COOKIE, SESSION_PATH
 from api.dependencies import ServicesDep
 from api.views.openapi import problems
-from api.views.schemas import SessionView
+from api.views.service_schemas import SessionView
 from api.web.callers import Caller, CallerDep, Proof
 from api.web.errors import ApiError
 from api.web.proxy import root_path

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from api.dependencies import ServicesDep
 from api.views.openapi import problems
-from api.views.schemas import WebhookBody, WebhookSecretView
+from api.views.service_schemas import WebhookBody, WebhookSecretView
 from api.web.callers import CallerDep
 from api.web.errors import ApiError
 from jobs.webhooks.signing import WebhookSecrets

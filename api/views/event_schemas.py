@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from api.views.schemas import EXAMPLE_ID, JobView
+from api.views.job_schemas import EXAMPLE_ID, JobView
 from jobs.record.job import JobStatus, Stage
 from jobs.record.request import LevelName
 

@@ -12,8 +12,9 @@ from api.access.auth import OPEN_PATHS, SESSION_COOKIE
 from api.access.signed_urls import PARAMETER as SIGNATURE
 from api.access.signed_urls import is_signable
 from api.views.event_schemas import payload_schemas
+from api.views.job_schemas import EXAMPLE_ID
 from api.views.openapi_schemas import settle_schemas
-from api.views.schemas import EXAMPLE_ASSET_ID, EXAMPLE_ID
+from api.views.service_schemas import EXAMPLE_ASSET_ID
 from api.web.errors import PROBLEM_JSON, Problem
 
 DESCRIPTION = """

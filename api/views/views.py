@@ -8,24 +8,26 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from api.access.signed_urls import UrlSigner
-from api.views.schemas import (
-    AssetUrls,
-    AssetView,
+from api.views.job_schemas import (
     JobUrls,
     JobView,
     LevelMetricsView,
     LevelProgressView,
     MetricsView,
-    ModelLevelView,
-    ModelLimits,
-    ModelView,
-    NameView,
     OutputView,
     PartView,
     ProgressView,
     SectionView,
     SignedUrls,
     WarningView,
+)
+from api.views.service_schemas import (
+    AssetUrls,
+    AssetView,
+    ModelLevelView,
+    ModelLimits,
+    ModelView,
+    NameView,
     WorkerView,
 )
 from jobs.files.assets import Asset

@@ -12,8 +12,8 @@ from fastapi import FastAPI
 from pydantic import TypeAdapter
 
 from api.views.event_schemas import JOB_EVENTS
+from api.views.job_schemas import JobView
 from api.views.openapi import openapi_of
-from api.views.schemas import JobView
 from api.web.middleware import BYTES
 from jobs.api_keys import ApiKeyFile, Scope
 from jobs.record.bodies import MODES, JobBody

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import redis
 
-from api.views.schemas import WebhookBody
+from api.views.service_schemas import WebhookBody
 from jobs.errors import StoreUnavailable
 from jobs.record.job import TERMINAL_STATUSES, Stage
 from jobs.record.webhook_messages import ENDINGS, WEBHOOK_EVENTS, Outcome, body_of
