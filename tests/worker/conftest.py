@@ -34,7 +34,7 @@ def worker(service):
             models_dir=service.models_dir,
             device="cpu",
             worker_name="me",
-            lease_sec=3.0,
+            lease_sec=60.0,
             heartbeat_sec=0.1,
         )
     )
@@ -51,5 +51,5 @@ def served(redis_url, tmp_path_factory, models_dir):
         client.flushall()
     data_dir = tmp_path_factory.mktemp("data")
     service = Service(redis_url=redis_url, data_dir=data_dir, models_dir=models_dir)
-    with running_worker(service, JUKEBOX_LEASE_SEC="30"):
+    with running_worker(service):
         yield service

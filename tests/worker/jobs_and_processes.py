@@ -19,7 +19,7 @@ from jobs.queue import CeleryJobQueue
 from jobs.record.job import Job, JobStatus, Stage, new_job_id
 from jobs.record.request import JobRequest
 from jobs.record.songs import plan_job, plan_request
-from jobs.store import JobStore
+from jobs.store import Claim, JobStore
 from jukebox_core.audio import write_audio
 from jukebox_core.backends.choose import RENAMED
 from jukebox_core.model import JukeboxModel
@@ -31,7 +31,9 @@ from worker.tasks import run_song
 
 SHORT_SEC = 1.3
 LEASE_SEC = 3.0
-PATIENCE_SEC = 120.0
+LONG_LEASE_SEC = 60.0
+"""Of workers that no test lets die of it, however busy the machine is."""
+PATIENCE_SEC = 300.0
 """How long a test waits for what comes within seconds on a machine that has nothing else to do."""
 INJECT_DIR = Path(__file__).parent.parent / "faults" / "inject"
 
@@ -90,6 +92,13 @@ class Service:
 
     def wait_end(self, job_id, **options) -> Job:
         return self.wait(job_id, lambda job: job.is_terminal, **options)
+
+    def end_lease(self, job_id: str) -> None:
+        """What the rest of its lease would do to a job whose worker has died."""
+        job = self.store.get(job_id)
+        assert job.worker is not None
+        claim = Claim(job=job, fence=job.fence, worker=job.worker)
+        self.store.heartbeat(claim, {}, job.progress_value, lease_sec=0.0)
 
     def codes(self, job: Job) -> dict[str, np.ndarray]:
         """What the job's merged file holds."""
@@ -295,7 +304,7 @@ class WorkerProcess:
         with log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "worker"],
-                env=service.environment(**settings),
+                env=service.environment(**({"JUKEBOX_LEASE_SEC": str(LONG_LEASE_SEC)} | settings)),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -331,7 +340,7 @@ class WorkerProcess:
             self.ask_to_stop()
             self.thaw()
             try:
-                self.wait(15)
+                self.wait(60)
             except subprocess.TimeoutExpired:
                 self.kill()
 

@@ -231,6 +231,7 @@ def test_a_worker_killed_while_it_draws_ahead_costs_what_was_under_way(service, 
         job_id = service.post(duration_seconds=12.0, levels=TWO)
         first.wait_frozen()
         first.kill()
+    service.end_lease(job_id)
     killed = service.store.get(job_id, with_windows=True)
     assert (killed.stage, killed.status) == (Stage.TOP, JobStatus.RUNNING)
     assert len(killed.codes_of("middle")) == 1

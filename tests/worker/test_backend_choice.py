@@ -234,6 +234,7 @@ def test_a_worker_with_int8_weights_sings_what_the_library_sings_with_them(
         first.wait_frozen()
     finally:
         first.kill()
+    service.end_lease(job_id)
     with running_worker(service) as second:
         ended = service.wait_end(job_id)
         assert "other weights than the song was begun with" in second.log
@@ -341,6 +342,7 @@ def test_a_song_of_a_worker_that_died_is_the_same_song_on_one_with_another_wish(
         first.wait_frozen()
     finally:
         first.kill()
+    service.end_lease(job_id)
     with running_worker(service, JUKEBOX_BACKEND="native"):
         ended = service.wait_end(job_id)
     assert (ended.step, ended.attempt) == ("torch", 2)

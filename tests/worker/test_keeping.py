@@ -35,7 +35,7 @@ def test_what_is_prepared_beside_others_is_written_in_turn(keeper):
     done = []
 
     def prepare_first():
-        assert second.wait(10.0), "the second is prepared before the first is"
+        assert second.wait(60.0), "the second is prepared before the first is"
         return "first"
 
     keeper.put_in_two(prepare_first, done.append)

@@ -17,7 +17,7 @@ from worker.lease.progress import StageProgress
 pytestmark = pytest.mark.redis
 
 
-def hold_of(store, claim, *, lease_sec=2.0, heartbeat_sec=0.05, draining=None):
+def hold_of(store, claim, *, lease_sec=60.0, heartbeat_sec=0.05, draining=None):
     return Lease(
         store,
         claim,
@@ -32,7 +32,7 @@ def idle_engine():
     return EngineThread(ModelShelf(lambda name: None, max_models=1), on_broken=lambda: None)
 
 
-def claim_of(service, *, lease_sec=2.0):
+def claim_of(service, *, lease_sec=60.0):
     job = service.admit()
     claim = service.store.claim(job.id, Stage.TOP, worker="me", lease_sec=lease_sec)
     assert claim is not None

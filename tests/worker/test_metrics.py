@@ -137,7 +137,7 @@ def test_the_page_is_there_while_the_worker_runs(metrics):
     port = free_port()
     metrics.end_job("succeeded")
     with metrics_page(metrics, "127.0.0.1", port):
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as page:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as page:
             text = page.read().decode()
         assert 'jukebox_jobs_total{code="",outcome="succeeded"} 1.0' in text
         assert "process_resident_memory_bytes" in text

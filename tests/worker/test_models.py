@@ -29,7 +29,7 @@ def test_threads_that_ask_at_once_load_the_codec_once(monkeypatch, tmp_path):
     )
 
     def ask(_):
-        all_ask.wait(10)
+        all_ask.wait(60)
         return model.vqvae
 
     with ThreadPoolExecutor(8) as pool:

@@ -30,6 +30,7 @@ def test_a_worker_that_dies_leaves_windows_that_the_next_goes_on_from(
         first.wait_frozen()
     finally:
         first.kill()
+    service.end_lease(job_id)
     kept = {file.name for file in service.store.get(job_id, with_windows=True).codes_of("middle")}
     with running_worker(service):
         job = service.wait_end(job_id)

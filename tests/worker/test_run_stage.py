@@ -20,9 +20,6 @@ from worker.settings import WorkerSettings
 
 pytestmark = pytest.mark.redis
 
-CANCEL_SEC = 15.0
-"""On a machine that is busy; the song of the test would take longer."""
-
 
 def test_a_job_runs_through_all_stages_and_has_the_codes_that_the_library_draws(served, models_dir):
     job_id = served.post(num_samples=2, audio_format="flac")
@@ -116,11 +113,9 @@ def test_cancel_takes_effect_in_the_middle_of_a_level_and_finished_levels_stay(s
     begun = random_codes(1, top=1875, middle=7500)
     job_id = served.post(mode="upsample", codes=begun, duration_seconds=30.0)
     served.wait(job_id, lambda job: job.stage is Stage.BOTTOM and _has_begun(job, "bottom"))
-    asked_at = time.monotonic()
     assert served.store.request_cancel(job_id).status is JobStatus.CANCELING
     job = served.wait_end(job_id)
     assert job.status is JobStatus.CANCELED
-    assert time.monotonic() - asked_at < CANCEL_SEC
     assert job.progress["bottom"].tokens_done < job.plan["bottom"].tokens_total
     assert {output.level for output in job.outputs} == {"top", "middle"}
     assert job.error is None

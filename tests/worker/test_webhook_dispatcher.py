@@ -41,7 +41,10 @@ def outbox(clean_redis_url):
 
 
 class ScriptedSender:
-    """Answers in the given order, the last one for ever; an exception is raised."""
+    """Answers in the given order, the last one for ever.
+
+    An exception is raised; an event is waited for, and then the answer is 200.
+    """
 
     def __init__(self, *answers):
         self.answers, self.sent, self.num_at_once, self.most_at_once = list(answers), [], 0, 0
@@ -54,8 +57,8 @@ class ScriptedSender:
             answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
             if isinstance(answer, Exception):
                 raise answer
-            if isinstance(answer, float):
-                await asyncio.sleep(answer)
+            if isinstance(answer, asyncio.Event):
+                await answer.wait()
                 return Answer(status=200)
             return answer if isinstance(answer, Answer) else Answer(status=answer)
         finally:
@@ -74,7 +77,7 @@ async def dispatching(outbox, sender, tmp_path, **changes):
     options = {
         "concurrency": 4,
         "retries_after_sec": (0.05, 0.05),
-        "lease_sec": 30.0,
+        "lease_sec": 300.0,
         "health_file": tmp_path / "alive",
         **changes,
     }
@@ -178,8 +181,11 @@ async def test_waits_differ_by_chance_and_a_receiver_may_ask_for_longer(store, o
 async def test_no_more_are_on_their_way_at_once_than_was_said(store, outbox, tmp_path):
     for _ in range(12):
         tell(store)
-    sender = ScriptedSender(0.05)
+    go_on = asyncio.Event()
+    sender = ScriptedSender(go_on)
     async with dispatching(outbox, sender, tmp_path, concurrency=3):
+        await until(lambda: sender.num_at_once == 3)
+        go_on.set()
         await until(ended(outbox, Outcome.DELIVERED, 12))
     assert sender.most_at_once == 3
     assert len(sender.sent) == 12
@@ -190,7 +196,7 @@ async def test_who_is_told_to_stop_gives_back_what_takes_too_long(
 ):
     monkeypatch.setattr("jobs.webhooks.dispatcher.STOP_SEC", 0.1)
     tell(store)
-    sender = ScriptedSender(60.0)
+    sender = ScriptedSender(asyncio.Event())
     async with dispatching(outbox, sender, tmp_path):
         await until(lambda: sender.num_at_once == 1)
     [message] = outbox.claim(limit=9, lease_sec=1.0, per_owner=9, held={})
@@ -214,11 +220,14 @@ async def test_two_dispatchers_send_each_message_once(store, outbox, tmp_path, c
 async def test_a_store_that_comes_back_finds_nothing_lost(redis_server, tmp_path):
     store, outbox = JobStore(redis_server.url), RedisWebhookOutbox(redis_server.url)
     tell(store)
-    sender = ScriptedSender(1.0, 200)
+    go_on = asyncio.Event()
+    sender = ScriptedSender(go_on, 200)
     async with dispatching(outbox, sender, tmp_path):
         await until(lambda: sender.num_at_once == 1)
         await asyncio.to_thread(redis_server.kill)
-        await asyncio.sleep(1.2)
+        go_on.set()
+        await until(lambda: sender.num_at_once == 0)
+        await asyncio.sleep(0.2)  # what came of it is told to a store that is away
         await asyncio.to_thread(redis_server.start)
         await until(ended(outbox, Outcome.DELIVERED))
         tell(store)

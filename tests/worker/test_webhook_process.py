@@ -82,12 +82,12 @@ def test_a_killed_process_costs_a_message_nothing_but_time(clean_redis_url, tmp_
     """It dies between the claim and the answer; the next one sends the same message again."""
     store, outbox = JobStore(clean_redis_url), RedisWebhookOutbox(clean_redis_url)
     with receiving() as receiver:
-        receiver.lease = threading.Event()
+        receiver.hold = threading.Event()
         tell(store, receiver.url)
         with process(clean_redis_url, tmp_path, hosts=receiver.address) as first:
             receiver.wait_for(1)
             first.kill()
-        receiver.lease.set()
+        receiver.hold.set()
         assert outbox.figures().pending == 1
         the_lease_ends(clean_redis_url)
         with process(clean_redis_url, tmp_path, hosts=receiver.address) as second:
