@@ -95,15 +95,22 @@ def song(**changes: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def serving(
-    redis_url: str, models_dir: Path, data_dir: Path, *, bucket: str | None = None, **changes: Any
+    redis_url: str,
+    models_dir: Path,
+    data_dir: Path,
+    *,
+    bucket: str | None = None,
+    patience_sec: float = 60.0,
+    **changes: Any,
 ) -> AsyncIterator[Service]:
     """The service over the store at `redis_url`, with some settings changed.
 
-    Its files are in `data_dir`, or below the URL `bucket`, and then `data_dir` is for copies.
+    Its files are in `data_dir`, or below the URL `bucket`, which is tried for `patience_sec`; then
+    `data_dir` is for copies.
     """
     place = {"data_dir": bucket or data_dir, "cache_dir": data_dir / "cache"}
     settings = ApiSettings(redis_url=redis_url, models_dir=models_dir, **place, **changes)
-    storage = settings.open_storage(at_most_sec=0.5)
+    storage = settings.open_storage(at_most_sec=patience_sec)
     store, watcher = JobStore(redis_url), JobWatcher(redis_url)
     queue, artifacts = CeleryJobQueue(redis_url), storage.artifacts
     assets, catalog = storage.assets, ModelCatalog(models_dir)

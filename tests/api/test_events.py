@@ -6,7 +6,8 @@ import pytest
 
 from jobs.record.job import JobError, new_job_id
 from tests.api.conftest import Service, assert_problem
-from tests.api.sse import Event, read_events
+from tests.api.sse import Event, open_stream, read_events
+from tests.api.test_live import app_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
 
@@ -130,8 +131,6 @@ async def test_a_quiet_stream_shows_that_it_lives(
 ):
     monkeypatch.setattr("api.routes.events._WAIT_SEC", 0.1)
     job = await service.post()
-    listening = asyncio.create_task(service.client.get(job["urls"]["events"]))
-    await service.somebody_waits()
-    await asyncio.sleep(0.5)
-    await service.client.post(job["urls"]["cancel"])
-    assert ": ping" in (await listening).text
+    async with open_stream(app_of(service), job["urls"]["events"]) as stream, asyncio.timeout(60):
+        while b": ping" not in stream.body:
+            await asyncio.sleep(0.01)

@@ -14,14 +14,14 @@ def source(tmp_path):
 
 
 def test_a_sound_is_found_to_be_what_it_is(source):
-    found = Ingest(timeout_sec=30).sound(source)
+    found = Ingest(timeout_sec=120).sound(source)
     assert (found["audio_format"], found["num_channels"]) == ("wav", 1)
 
 
 def test_a_bad_file_is_refused_in_the_child_s_words(source):
     source.write_bytes(b"no sound at all")
     with pytest.raises(FileRefused, match="not sound in WAV"):
-        Ingest(timeout_sec=30).sound(source)
+        Ingest(timeout_sec=120).sound(source)
 
 
 def test_a_file_that_takes_too_long_is_refused(source):
@@ -48,4 +48,4 @@ def test_a_decoder_that_crashes_blames_the_file_and_anything_else_the_service(
     child.chmod(0o700)
     monkeypatch.setattr("sys.executable", str(child))
     with pytest.raises(error):
-        Ingest(timeout_sec=30).sound(source)
+        Ingest(timeout_sec=120).sound(source)

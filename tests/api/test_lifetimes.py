@@ -67,7 +67,7 @@ class TestDeadlines:
             assert seconds.total_seconds() == pytest.approx(300, abs=20)
             assert job["input"]["timeout_seconds"] == 300
             clock.pass_time(301)
-            failed = (await service.client.get(f"/jobs/{job['id']}?wait=10")).json()
+            failed = (await service.client.get(f"/jobs/{job['id']}?wait=60")).json()
         assert (failed["status"], failed["error"]["code"]) == ("failed", "deadline_exceeded")
         assert failed["error"]["retryable"]
 
@@ -76,7 +76,7 @@ class TestDeadlines:
             job = await service.post(timeout_seconds=300)
             service.worker.finish_level(service.worker.claim(job["id"]))
             clock.pass_time(301)
-            failed = (await service.client.get(f"/jobs/{job['id']}?wait=10")).json()
+            failed = (await service.client.get(f"/jobs/{job['id']}?wait=60")).json()
             assert failed["error"]["code"] == "deadline_exceeded"
             retried = (await service.client.post(job["urls"]["retry"])).json()
             assert (retried["status"], retried["stage"]) == ("queued", "middle")

@@ -47,11 +47,11 @@ async def test_workers_are_told_until_they_are_silent(service: Service):
     worker = WorkerInfo(
         name="w1", device="cpu", models=(), stages=(Stage.TOP,), seen_at=datetime.now(UTC)
     )
-    service.store.announce_worker(worker, ttl_sec=30)
+    service.store.announce_worker(worker, ttl_sec=300)
     told = await figures(service)
     assert told["jukebox_workers", "top"] == 1
     assert told["jukebox_workers", "render"] == 0
-    assert 0 <= told["jukebox_worker_heartbeat_age_seconds", "w1"] < 10
+    assert 0 <= told["jukebox_worker_heartbeat_age_seconds", "w1"] < 60
 
 
 async def test_requests_are_counted_by_route_and_never_by_path(service: Service):

@@ -13,8 +13,8 @@ from tests.api.test_process import running
 
 pytestmark = pytest.mark.redis
 
-SOON_SEC = 30.0
-"""Far less than a job takes that nobody works on; the service looks every two seconds."""
+SOON_SEC = 50.0
+"""Nobody works on the job, so nothing else ends a stream; the service looks every two seconds."""
 
 
 @pytest.fixture
@@ -33,13 +33,12 @@ def api(clean_redis_url, models_dir, tmp_path):
 def test_an_event_stream_ends_soon_after_its_key_is_revoked_and_others_go_on(api, path: str):
     job = api.client.post("/jobs", json=song(), headers=api.alice).json()
     path = path.format(id=job["id"])
-    has_begun, seconds = threading.Event(), []
+    has_begun = threading.Event()
 
     def listen() -> None:
         with api.client.stream("GET", path, headers=api.alice) as response:
             for _ in response.iter_lines():
                 has_begun.set()
-        seconds.append(time.monotonic())
 
     listener = threading.Thread(target=listen)
     listener.start()
@@ -48,10 +47,8 @@ def test_an_event_stream_ends_soon_after_its_key_is_revoked_and_others_go_on(api
         assert next(lines) in ("event: snapshot", "event: reset")
         assert has_begun.wait(SOON_SEC)
         api.keys.revoke("alice")
-        revoked_at = time.monotonic()
         listener.join(SOON_SEC)
         assert not listener.is_alive()
-        assert seconds[0] - revoked_at < SOON_SEC
         api.client.post(f"/jobs/{job['id']}/cancel", headers=api.bob)
         assert any("canceled" in line for line in lines)
     assert "Traceback" not in api.log.read_text()
