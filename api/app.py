@@ -46,7 +46,7 @@ from api.routes import (
     webhooks as webhooks_routes,
 )
 from api.settings import ApiSettings
-from api.views.openapi import DESCRIPTION, TAGS, openapi_of
+from api.views.openapi import DESCRIPTION, TAGS, Documents
 from api.web.error_handlers import install_error_handlers
 from api.web.middleware import BodyLimit, FilesAsBytes, SecurityHeaders
 from api.web.proxy import BehindProxy, prefix_of_url
@@ -155,6 +155,12 @@ def _routes() -> tuple[BaseRoute, ...]:
     return tuple(together.routes)
 
 
+@cache
+def _documents() -> Documents:
+    """Of every application of this process: nothing in them but the need for keys differs."""
+    return Documents()
+
+
 def _app_over(services: Services, keys: ApiKeyFile) -> FastAPI:
     always_locked = not is_loopback(services.settings.host)
     app = FastAPI(
@@ -175,8 +181,9 @@ def _app_over(services: Services, keys: ApiKeyFile) -> FastAPI:
     _add_middleware(app, services, keys, always_locked=always_locked)
     services.metrics.expect_requests(app.routes)
     services.store.on_ended = services.metrics.end_job
+    documents = _documents()
     # FastAPI's own way to do it.
-    app.openapi = openapi_of(app, lambda: always_locked or keys.exists)  # type: ignore[method-assign]
+    app.openapi = lambda: documents.of(app, needs_key=always_locked or keys.exists)  # type: ignore[method-assign]
     return app
 
 

@@ -1,7 +1,6 @@
 """What the page at /docs says beyond the signatures: problems, examples, one description."""
 
 import threading
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -97,23 +96,22 @@ def _problem_response(status: int) -> dict[str, Any]:
     return response
 
 
-def openapi_of(app: FastAPI, is_locked: Callable[[], bool]) -> Callable[[], dict[str, Any]]:
-    """The function that makes the OpenAPI document of `app`, with the problem schema in it.
+class Documents:
+    """The OpenAPI documents of applications with the same routes, with and without keys.
 
-    Once for each answer of `is_locked`, which tells whether keys are needed at this moment. Of
-    many threads that ask at first, one makes it: it takes a second, and every query needs it.
+    Of many threads that ask at first, one makes each: it takes a second, and every query needs it.
     """
-    documents: dict[bool, dict[str, Any]] = {}
-    making = threading.Lock()
 
-    def openapi() -> dict[str, Any]:
-        locked = is_locked()
-        with making:
-            if locked not in documents:
-                documents[locked] = _document(app, needs_key=locked)
-        return documents[locked]
+    def __init__(self) -> None:
+        self._made: dict[bool, dict[str, Any]] = {}
+        self._making = threading.Lock()
 
-    return openapi
+    def of(self, app: FastAPI, *, needs_key: bool) -> dict[str, Any]:
+        """That of `app`; nobody may change it."""
+        with self._making:
+            if needs_key not in self._made:
+                self._made[needs_key] = _document(app, needs_key=needs_key)
+        return self._made[needs_key]
 
 
 _SECURITY_SCHEMES = {

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from api.views.event_schemas import JOB_EVENTS
 from api.views.job_schemas import JobView
-from api.views.openapi import openapi_of
+from api.views.openapi import Documents
 from api.web.middleware import BYTES
 from jobs.api_keys import ApiKeyFile, Scope
 from jobs.record.bodies import MODES, JobBody
@@ -286,7 +286,7 @@ def test_the_document_is_made_once_however_many_ask_at_first(monkeypatch):
         return {}
 
     monkeypatch.setattr("api.views.openapi._document", make)
-    openapi = openapi_of(FastAPI(), lambda: False)
+    documents, app = Documents(), FastAPI()
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: openapi(), range(8)))
+        list(pool.map(lambda _: documents.of(app, needs_key=False), range(8)))
     assert made == [False]
