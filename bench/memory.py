@@ -18,9 +18,10 @@ from jukebox_core.backends.native.backend import NativeBackend
 from jukebox_core.checkpoints import load_prior_of, load_vqvae_of
 from jukebox_core.config import Weights
 from jukebox_core.models.catalog import locate_model, read_card
+from jukebox_core.models.device_memory import model_needs
 from jukebox_core.models.host_memory import peak_resident_bytes, resident_bytes
 from jukebox_core.models.memory_plan import MemoryKind, ModelTooLarge, plan_memory
-from jukebox_core.models.placed_priors import HOST, model_needs
+from jukebox_core.models.placed_priors import HOST
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.prior.kv_cache import PriorCache
 from jukebox_core.units import COARSE_TO_FINE, Level

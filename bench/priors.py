@@ -14,7 +14,7 @@ import torch
 
 from bench.machine import print_table, step_work, tell
 from jukebox_core.config import JukeboxPriorConfig, TransformerConfig
-from jukebox_core.models.placed_priors import prior_needs
+from jukebox_core.models.device_memory import prior_needs
 from jukebox_core.models.released import released_config
 from jukebox_core.prior import JukeboxPrior, PriorCache
 from jukebox_core.units import Level

@@ -26,7 +26,7 @@ from worker.celery_pool import WakingPool
 from worker.device.backend_choice import BackendChoice
 from worker.device.description import worker_description
 from worker.device.engine_thread import EngineThread
-from worker.device.memory import WorkerMemory, free_bytes_of
+from worker.device.memory import WorkerMemory
 from worker.device.models import LoadedModel, ModelShelf, choose_device, choose_dtype
 from worker.device.speed import SpeedMeter
 from worker.health import Presence
@@ -79,7 +79,6 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
         levels=[level_of(stage) for stage in settings.stages if stage is not Stage.RENDER],
         max_rows=settings.max_rows,
         placement=settings.placement,
-        free_bytes=free_bytes_of(device),
     )
 
     def load(name: str) -> LoadedModel:

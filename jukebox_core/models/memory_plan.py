@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from jukebox_core.errors import JukeboxError
-from jukebox_core.models.placement import AUTO, Placement, PriorNeeds
+from jukebox_core.models.placement import AUTO, Placement, parse_placement
 from jukebox_core.units import Level
 
 
@@ -23,6 +23,14 @@ class MemoryKind(StrEnum):
 
     DEVICE = "device"  # a GPU: weights that leave it wait in the host's memory
     HOST = "host"  # a CPU: weights that leave are read from disk again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriorNeeds:
+    """Memory of one prior: its weights, and the cache of one row (one window of one sample)."""
+
+    weight_bytes: int
+    row_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +90,10 @@ def plan_memory(
 
     Raises:
         ModelTooLarge: not even one window of the largest level fits.
+        ConfigError: `wanted` is no placement.
     """
     if free_bytes is None:
-        chosen = Placement.RESIDENT if wanted == AUTO else Placement(wanted)
+        chosen = parse_placement(wanted) or Placement.RESIDENT
         return _plan(needs, chosen, dict.fromkeys(needs.priors, max_rows))
     for placement, min_rows in _choices(kind, max_rows, wanted):
         rows = _rows(needs, placement, free_bytes, max_rows)
@@ -97,8 +106,9 @@ def _choices(
     kind: MemoryKind, max_rows: int, wanted: Placement | str
 ) -> Iterator[tuple[Placement, int]]:
     """Placements in the order of their speed, and with how many rows at least."""
-    if wanted != AUTO:
-        yield Placement(wanted), 1
+    chosen = parse_placement(wanted)
+    if chosen is not None:
+        yield chosen, 1
         return
     yield Placement.RESIDENT, max_rows if kind is MemoryKind.HOST else max(max_rows // 2, 1)
     yield Placement.ONE_AT_A_TIME, 1

@@ -1,121 +1,23 @@
 """Priors that are on the device when they are asked for, however small it is."""
 
 import gc
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig, JukeboxVQVAEConfig
-from jukebox_core.config.decoder_reach import decoder_reach_tokens
-from jukebox_core.meta_modules import without_weights
-from jukebox_core.models.memory_plan import ModelNeeds
-from jukebox_core.models.placement import (
-    AUTO,
-    WORKING_BYTES,
-    Placement,
-    PriorNeeds,
-    plan_placement,
-)
+from jukebox_core.config import JukeboxConfig
+from jukebox_core.models.device_memory import free_bytes_of, model_needs, num_bytes
+from jukebox_core.models.memory_plan import MemoryKind, ModelTooLarge, plan_memory
+from jukebox_core.models.placement import AUTO, Placement, parse_placement
 from jukebox_core.prior import JukeboxPrior
-from jukebox_core.prior.kv_cache import PriorCache, strip_dtype
 from jukebox_core.prior.projection import Projection
 from jukebox_core.units import COARSE_TO_FINE, Level
-from jukebox_core.vqvae import JukeboxVQVAE
-from jukebox_core.vqvae.chunks import near_chunk_tokens
 
 HOST = torch.device("cpu")
-_ACTIVATIONS = 6
-"""Copies of the widest activations that a decoder holds at once."""
 
 PriorLoader = Callable[[Level, torch.device], JukeboxPrior]
 """Loads the prior of a level to a device."""
-
-
-def prior_needs(
-    config: JukeboxPriorConfig,
-    dtype: torch.dtype,
-    *,
-    device: torch.device = HOST,
-    int8_weights: bool = False,
-) -> PriorNeeds:
-    """What a prior takes on `device` with its stacks in `dtype`.
-
-    Found on the meta device, without weights.
-    """
-    with without_weights():
-        prior = JukeboxPrior(config).set_compute_dtype(dtype)
-        if int8_weights:
-            prior.use_int8_weights()
-    strips = strip_dtype(config, dtype, device, int8_weights=int8_weights)
-    return PriorNeeds(
-        weight_bytes=_num_bytes(prior),
-        row_bytes=PriorCache(
-            config, 1, device=torch.device("meta"), dtype=dtype, strips=strips
-        ).num_bytes,
-    )
-
-
-def model_needs(
-    config: JukeboxConfig,
-    *,
-    device: torch.device,
-    dtype: torch.dtype,
-    int8_weights: bool,
-    levels: Collection[Level] = COARSE_TO_FINE,
-) -> ModelNeeds:
-    """What a model takes on `device` where those `levels` of it are generated."""
-    priors = {
-        level: prior_needs(config.prior(level), dtype, device=device, int8_weights=int8_weights)
-        for level in levels
-    }
-    with without_weights():
-        codec_bytes = _num_bytes(JukeboxVQVAE(config.vqvae))
-    passes = [_pass_bytes(config.prior(level)) for level in levels]
-    # A piece of sound is decoded beside the engine.
-    working = max(passes, default=0) + _decoding_bytes(config.vqvae)
-    if device != HOST:
-        # Pieces are longer there, and libraries keep some for themselves.
-        working = min(4 * working + WORKING_BYTES // 4, WORKING_BYTES)
-    return ModelNeeds(
-        priors=priors,
-        codec_bytes=codec_bytes,
-        working_bytes=working,
-    )
-
-
-def _num_bytes(module: nn.Module) -> int:
-    return sum(tensor.nbytes for tensor in module.state_dict().values())
-
-
-def _decoding_bytes(config: JukeboxVQVAEConfig) -> int:
-    """What decoding the largest piece of sound takes on a CPU, in float32."""
-    sizes = []
-    for level in Level:
-        piece = near_chunk_tokens(config, level) + 2 * decoder_reach_tokens(config, level)
-        channels = config.width * config.width_multipliers[level]
-        sizes.append(4 * piece * config.samples_per_token[level] * channels)
-    return _ACTIVATIONS * max(sizes)
-
-
-def _pass_bytes(config: JukeboxPriorConfig) -> int:
-    """What one layer holds while a whole window runs through it at once, in float32.
-
-    As when a backend is proven against the reference, and when lyrics are aligned.
-    """
-    stack = config.transformer
-    numbers = 4 * stack.width + 4 * stack.attention_width + 3 * stack.mlp_width
-    return 4 * stack.context_tokens * numbers
-
-
-def free_memory_bytes(device: torch.device) -> int | None:
-    """What can still be allocated on `device`; None for the CPU, see `host_memory.py`."""
-    if device.type == "cuda":
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(torch.cuda.mem_get_info(device)[0] + unused)
-    if device.type == "mps":
-        return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
-    return None
 
 
 def decide_placement(
@@ -124,23 +26,28 @@ def decide_placement(
     device: torch.device,
     dtype: torch.dtype,
     int8_weights: bool = False,
-    num_rows: int = 1,
     wanted: Placement | str = AUTO,
-    levels: Collection[Level] = COARSE_TO_FINE,
 ) -> Placement:
-    """`plan_placement` for those `levels` of a model that are drawn, on a device as it is now.
+    """The fastest placement of a whole model for which `device` has room now, or what is wanted.
+
+    Where not even that of the least memory fits, it is tried nevertheless. On a CPU, where weights
+    are mapped from their files, nothing is gained by moving them.
 
     Raises:
         ConfigError: `wanted` is no placement.
     """
-    free_bytes = free_memory_bytes(device)
-    needs = {}
-    if wanted == AUTO and free_bytes is not None:
-        needs = {
-            level: prior_needs(config.prior(level), dtype, int8_weights=int8_weights)
-            for level in levels
-        }
-    return plan_placement(needs, free_bytes=free_bytes, num_rows=num_rows, wanted=wanted)
+    chosen = parse_placement(wanted)
+    if chosen is not None:
+        return chosen
+    if device.type == "cpu":
+        return Placement.RESIDENT
+    needs = model_needs(config, device=device, dtype=dtype, int8_weights=int8_weights)
+    try:
+        return plan_memory(
+            needs, free_bytes=free_bytes_of(device), max_rows=1, kind=MemoryKind.DEVICE
+        ).placement
+    except ModelTooLarge:
+        return Placement.OFFLOADED
 
 
 def home_device(placement: Placement, device: torch.device) -> torch.device:
@@ -200,7 +107,7 @@ class PlacedPriors(Mapping[Level, JukeboxPrior]):
     @property
     def num_bytes(self) -> int:
         """Memory of the weights that are loaded now, wherever they are."""
-        return sum(_num_bytes(prior) for prior in self._priors.copy().values())
+        return sum(num_bytes(prior) for prior in self._priors.copy().values())
 
     def _drop_others(self, level: Level) -> None:
         others = [each for each in self._priors if each is not level]

@@ -3,16 +3,17 @@
 import pytest
 import torch
 
+from jukebox_core.models.device_memory import model_needs
 from jukebox_core.models.host_memory import free_host_bytes, peak_resident_bytes, resident_bytes
 from jukebox_core.models.memory_plan import (
     MemoryKind,
     ModelNeeds,
     ModelTooLarge,
+    PriorNeeds,
     least_bytes,
     plan_memory,
 )
-from jukebox_core.models.placed_priors import model_needs
-from jukebox_core.models.placement import Placement, PriorNeeds
+from jukebox_core.models.placement import Placement
 from jukebox_core.models.released import released_config
 from jukebox_core.units import COARSE_TO_FINE, Level
 

@@ -13,7 +13,7 @@ from jobs.setting_groups import InvalidSettings
 from jukebox_core.backends.choose import AUTO, Target
 from jukebox_core.config import Weights
 from jukebox_core.models.catalog import BUNDLED_MODELS, read_card
-from jukebox_core.models.placed_priors import model_needs, prior_needs
+from jukebox_core.models.device_memory import model_needs, prior_needs
 from jukebox_core.models.released import released_config
 from jukebox_core.units import Level
 from tests.backends.test_choose import scaled

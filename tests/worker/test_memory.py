@@ -55,7 +55,7 @@ def card(models_dir):
 
 
 def test_a_worker_plans_beside_what_it_may_already_hold(card, monkeypatch):
-    monkeypatch.setattr("jukebox_core.models.placed_priors.WORKING_BYTES", 100 * KB)
+    monkeypatch.setattr("jukebox_core.models.device_memory.MAX_WORKING_BYTES", 100 * KB)
     memory = Memory(10**9)
     worker = planner(memory, torch.device("cuda"))
     whole = worker.plan(card)
@@ -81,7 +81,7 @@ def test_a_model_that_did_not_fit_at_the_start_fits_when_others_gave_memory_back
 
 
 def test_a_card_of_any_pretended_size_gets_a_plan_that_fits_or_a_refusal(card, monkeypatch):
-    monkeypatch.setattr("jukebox_core.models.placed_priors.WORKING_BYTES", 100 * KB)
+    monkeypatch.setattr("jukebox_core.models.device_memory.MAX_WORKING_BYTES", 100 * KB)
     placements, memory = [], Memory(10**9)
     worker = planner(memory, torch.device("cuda"))
     for free_bytes in range(50 * KB, 30_000 * KB, 100 * KB):
@@ -238,7 +238,7 @@ def test_models_that_are_idle_make_room_for_one_that_does_not_fit_beside_them(mo
 
 @pytest.mark.redis
 def test_a_job_whose_model_is_too_large_ends_with_a_sentence(service, worker, monkeypatch):
-    monkeypatch.setattr("worker.app.free_bytes_of", lambda _device: Memory(KB))
+    monkeypatch.setattr("worker.device.memory.free_bytes_of", lambda _device: KB)
     parts = build_parts(worker.settings)
     parts.engine.start()
     job = service.admit()

@@ -231,7 +231,7 @@ def test_a_worker_sings_with_a_model_that_fits_once_the_measured_one_is_gone(
     for name in ("tiny", "other"):
         shutil.copytree(models_dir / "tiny", folder / name)
     memory = Memory(10**9)
-    monkeypatch.setattr("worker.app.free_bytes_of", lambda _device: memory)
+    monkeypatch.setattr("worker.device.memory.free_bytes_of", lambda _device: memory())
     settings = WorkerSettings(
         redis_url="redis://nowhere", models_dir=folder, device="cpu", data_dir=tmp_path / "data"
     )

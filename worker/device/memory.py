@@ -1,11 +1,12 @@
 """What this worker can hold: a plan for each model, made before anything of it is loaded."""
 
 from collections.abc import Callable, Collection
+from functools import partial
 
 import torch
 
 from jukebox_core.models.catalog import ModelCard
-from jukebox_core.models.host_memory import free_host_bytes
+from jukebox_core.models.device_memory import free_bytes_of, model_needs
 from jukebox_core.models.memory_plan import (
     MemoryKind,
     MemoryPlan,
@@ -13,13 +14,7 @@ from jukebox_core.models.memory_plan import (
     ModelTooLarge,
     plan_memory,
 )
-from jukebox_core.models.placed_priors import free_memory_bytes, model_needs
 from jukebox_core.units import Level
-
-
-def free_bytes_of(device: torch.device) -> Callable[[], int | None]:
-    """Tells what may still be taken on `device`: for a CPU, of the host or the container."""
-    return free_host_bytes if device.type == "cpu" else lambda: free_memory_bytes(device)
 
 
 class NoRoomBeside(ModelTooLarge):
@@ -36,8 +31,9 @@ class WorkerMemory:
         levels: that are generated here.
         max_rows: windows of a level side by side, at most.
         placement: of the weights, or `auto`.
-        free_bytes: what may still be taken. Asked at once, while nothing is loaded, and again
-            later: others on the machine may have given some back.
+        free_bytes: what may still be taken on `device`; by default what the system says. Asked at
+            once, while nothing is loaded, and again later: others on the machine may have given
+            some back.
     """
 
     def __init__(
@@ -49,13 +45,13 @@ class WorkerMemory:
         levels: Collection[Level],
         max_rows: int,
         placement: str,
-        free_bytes: Callable[[], int | None],
+        free_bytes: Callable[[], int | None] | None = None,
     ) -> None:
         self._device, self._dtype = device, dtype
         self._has_int8_weights, self._levels = has_int8_weights, levels
         self._max_rows, self._placement = max_rows, placement
-        self.free_bytes = free_bytes
-        self._most = free_bytes()
+        self.free_bytes = free_bytes or partial(free_bytes_of, device)
+        self._most = self.free_bytes()
         self._needs: dict[str, tuple[ModelCard, ModelNeeds]] = {}
 
     @property
