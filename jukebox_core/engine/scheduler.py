@@ -6,6 +6,7 @@ from collections.abc import Sequence as Collection
 from dataclasses import dataclass
 
 from jukebox_core.engine.sequence import Sequence, SequenceStatus
+from jukebox_core.engine.turn_order import TurnOrder
 from jukebox_core.errors import SamplingError
 from jukebox_core.units import COARSE_TO_FINE, Level
 
@@ -31,6 +32,10 @@ class _Rows:
     @property
     def has_work(self) -> bool:
         return bool(self.waiting or self.running)
+
+    @property
+    def num_sequences(self) -> int:
+        return len(self.waiting) + len(self.running)
 
     def admit(self) -> Sequence | None:
         if self.is_draining and not self.running:
@@ -72,11 +77,12 @@ class _Rows:
 
 
 class Scheduler:
-    """First come, first served, per prior; priors with work take turns.
+    """First come, first served, per prior; priors with work take turns (see `TurnOrder`).
 
-    Nobody starves: a running sequence moves in every turn of its prior and needs at most
-    `context_tokens` of them, so slots come free and the line moves on. One newcomer per turn, since
-    a prefill costs as much as many steps and those who already sing would wait for it.
+    Nobody starves: every prior with work has a share of the turns, whatever the others have,
+    a running sequence moves in every turn of its prior and needs at most `context_tokens` of them,
+    so slots come free and the line moves on. One newcomer per turn, since a prefill costs as much
+    as many steps and those who already sing would wait for it.
 
     Where memory is short, the slots of a prior are halved (`halve_slots`: those who run finish
     first, and nobody joins meanwhile), or the rows that it steps together (`limit_step_rows`).
@@ -94,7 +100,7 @@ class Scheduler:
             raise SamplingError(f"{max_rows=} must be at least 1")
         self.one_level_at_a_time = one_level_at_a_time
         self._rows = {level: _Rows(rows.get(level, 1)) for level in COARSE_TO_FINE}
-        self._order = deque(COARSE_TO_FINE)
+        self._order = TurnOrder(COARSE_TO_FINE)
 
     @property
     def has_work(self) -> bool:
@@ -116,13 +122,8 @@ class Scheduler:
                 if rows.running:
                     waited_for = any(o.waiting for o in self._rows.values() if o is not rows)
                     return Turn(level=level, admitted=None if waited_for else rows.admit())
-        for _ in range(len(self._order)):
-            level = self._order[0]
-            self._order.rotate(-1)
-            rows = self._rows[level]
-            if rows.has_work:
-                return Turn(level=level, admitted=rows.admit())
-        return None
+        due = self._order.next({each: rows.num_sequences for each, rows in self._rows.items()})
+        return None if due is None else Turn(level=due, admitted=self._rows[due].admit())
 
     def is_free_for(self, level: Level) -> bool:
         """Whether the prior of `level` may be brought to the device now."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from jukebox_core.engine.scheduler import Scheduler
 from jukebox_core.engine.sequence import Sequence, SequenceStatus
+from jukebox_core.engine.turn_order import TurnOrder, turn_shares
 from jukebox_core.errors import SamplingError
 from jukebox_core.song import SamplingParams
 from jukebox_core.units import COARSE_TO_FINE, Level
@@ -83,14 +84,50 @@ def test_everybody_ends_first_come_first_served_and_no_slot_is_shared(jobs, max_
     assert all(s.num_sampled == s.num_new for s in everybody)
 
 
-@given(st.lists(st.sampled_from(COARSE_TO_FINE), min_size=1, max_size=12))
-def test_priors_with_work_take_turns(levels):
-    scheduler = Scheduler(max_rows=12)
-    for number, level in enumerate(levels):
-        scheduler.submit(a_sequence(f"{number}", level, num_new=100))
-    served = [scheduler.next_turn().level for _ in range(3 * len(set(levels)))]
-    for level in set(levels):
-        assert served.count(level) == 3
+numbers = st.dictionaries(
+    st.sampled_from(COARSE_TO_FINE), st.integers(1, 60), min_size=1, max_size=3
+)
+
+
+@given(numbers)
+def test_a_level_gets_turns_for_its_sequences_and_never_less_than_an_eighth(num_sequences):
+    scheduler = Scheduler(max_rows=8)
+    for level, number in num_sequences.items():
+        for each in range(number):
+            scheduler.submit(a_sequence(f"{level} {each}", level, num_new=10_000))
+    served = [scheduler.next_turn().level for _ in range(200)]
+    shares = turn_shares(num_sequences)
+    assert sum(shares.values()) == pytest.approx(1.0)
+    for level, share in shares.items():
+        assert share >= 1 / 8
+        assert abs(served.count(level) - 200 * share) <= len(num_sequences)
+
+
+def test_most_turns_go_where_most_songs_are():
+    shares = turn_shares({Level.TOP: 1, Level.MIDDLE: 1, Level.BOTTOM: 54})
+    assert shares[Level.BOTTOM] > 0.7
+    assert shares[Level.TOP] == shares[Level.MIDDLE] == pytest.approx(1 / 8, abs=0.005)
+    assert turn_shares({Level.TOP: 3, Level.BOTTOM: 3}) == {Level.TOP: 0.5, Level.BOTTOM: 0.5}
+    assert turn_shares({Level.TOP: 0, Level.BOTTOM: 3}) == {Level.BOTTOM: 1.0}
+
+
+@given(
+    st.lists(
+        st.tuples(*[st.sampled_from((0, 0, 1, 7, 50)) for _ in COARSE_TO_FINE]),
+        min_size=1,
+        max_size=200,
+    )
+)
+def test_no_level_with_work_waits_long_however_the_others_come_and_go(looks):
+    order, waited = TurnOrder(COARSE_TO_FINE), dict.fromkeys(COARSE_TO_FINE, 0)
+    for look in looks:
+        num_sequences = dict(zip(COARSE_TO_FINE, look, strict=True))
+        level = order.next(num_sequences)
+        assert (level is None) == (not any(look))
+        for each, number in num_sequences.items():
+            waited[each] = waited[each] + 1 if number and each is not level else 0
+            assert waited[each] <= 24
+        assert level is None or num_sequences[level]
 
 
 def test_only_one_newcomer_joins_in_a_turn():
