@@ -74,7 +74,9 @@ def _parser() -> argparse.ArgumentParser:
         "--worker-rate", type=float, default=500.0, help="of `crowd`: tokens a second each"
     )
     parser.add_argument("--retained", type=int, default=100_000, help="of `retention`: jobs")
-    parser.add_argument("--connections", type=int, default=16, help="of `crowd`: that ask at once")
+    parser.add_argument(
+        "--connections", type=int, default=16, help="of `crowd` and `retention`: that ask at once"
+    )
     parser.add_argument("--asks", type=float, default=10.0, help="of `crowd`: a kind and second")
     parser.add_argument("--quick", action="store_true", help="small figures, for a test")
     return parser
