@@ -116,12 +116,18 @@ def examine(health_file: Path) -> tuple[bool, str]:
 
 def main() -> int:
     """Exit status for a container's health check."""
-    from jobs.settings import default_health_file
-
-    configured = os.environ.get("JUKEBOX_HEALTH_FILE")
-    is_alive, sentence = examine(Path(configured) if configured else default_health_file())
+    is_alive, sentence = examine(_health_file())
     sys.stdout.write(f"{sentence}\n")
     return 0 if is_alive else 1
+
+
+def _health_file() -> Path:
+    if configured := os.environ.get("JUKEBOX_HEALTH_FILE"):
+        return Path(configured)
+    # Half a second of a processor: not every five seconds, where containers name the file.
+    from jobs.settings import default_health_file
+
+    return default_health_file()
 
 
 if __name__ == "__main__":
