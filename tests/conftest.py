@@ -8,6 +8,9 @@ from hypothesis import HealthCheck, settings
 # One thread: two cores are shared with servers and workers that the tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Hundreds of processes are started that import the same modules; compiled once, they start sooner.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # pytest-xdist gives its processes the width of a narrow terminal, which commands would take for
 # that of a person: a pipe has none.
 os.environ.pop("COLUMNS", None)
