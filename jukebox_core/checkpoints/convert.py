@@ -23,6 +23,7 @@ from jukebox_core.checkpoints.native import (
 from jukebox_core.checkpoints.openai import open_openai_prior, open_openai_vqvae
 from jukebox_core.checkpoints.origin import Origin, require_hashes
 from jukebox_core.checkpoints.parts import prior_layout, vqvae_layout
+from jukebox_core.checkpoints.tensor_files import StoredTensor
 from jukebox_core.config import JukeboxConfig, LabelVersion, Weights
 from jukebox_core.errors import CheckpointError
 from jukebox_core.labels import JukeboxTokenizer, Vocabulary
@@ -217,12 +218,35 @@ def write_part(
     else:
         config = source.config.prior(part)
         layout = prior_layout(config, opened, dtype=dtype, weights=weights).state_dict()
+        if weights is Weights.INT8:
+            layout = _narrowed(layout, opened.tensors)
 
     def read(name: str) -> Tensor:
         return opened.tensors.pop(name).copy(layout[name].dtype)
 
     write_layout(unfinished, layout, read)
     os.replace(unfinished, file)
+
+
+def _narrowed(
+    layout: Mapping[str, Tensor], stored: Mapping[str, StoredTensor]
+) -> dict[str, Tensor]:
+    """The same layout with float16 in the place of float32 wherever that changes no number.
+
+    So it is with all that comes from weights in half precision; they are float32 again in memory.
+    """
+
+    def is_exact_in_half(name: str) -> bool:
+        weight = layout.get(f"{name.removesuffix('scale')}weight")
+        if weight is not None and weight.dtype == torch.int8:
+            return False  # a scale, which would have to be computed twice
+        numbers = stored[name].copy(torch.float32)
+        return torch.equal(numbers.half().float(), numbers)
+
+    return {
+        name: tensor.half() if tensor.dtype == torch.float32 and is_exact_in_half(name) else tensor
+        for name, tensor in layout.items()
+    }
 
 
 def part_file(part: Level | None) -> str:

@@ -4,11 +4,13 @@ import copy
 import json
 import mmap
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from jukebox_core import JukeboxModel, Level
 from jukebox_core.checkpoints import load_prior_of, native
@@ -64,6 +66,33 @@ def test_half_weights_give_the_same_int8_files_as_their_float32_values(tiny_mode
         convert(source, tmp_path / f"{name} int8", described_as="", weights=Weights.INT8)
     for file in (tmp_path / "half int8").glob("*.safetensors"):
         assert file.read_bytes() == (tmp_path / "wide int8" / file.name).read_bytes()
+
+
+def test_what_float16_can_say_is_kept_in_half_the_bytes_and_loaded_as_it_was(
+    tiny_model_dir, tmp_path
+):
+    halved = tmp_path / "halved"
+    shutil.copytree(tiny_model_dir, halved)
+    for file in halved.glob("prior_*.safetensors"):
+        tensors = {name: tensor.half().float() for name, tensor in load_file(file).items()}
+        odd = tensors["token_embedding.weight"]
+        odd[0, :4] = torch.tensor([1.0 + 2**-11, 7e4, -0.0, 2.0**-24])
+        save_file(tensors, file)
+    convert(open_directory(halved), tmp_path / "int8", described_as="", weights=Weights.INT8)
+    for level in Level:
+        file = tmp_path / "int8" / native.prior_file(level)
+        stored = load_file(file)
+        assert stored["token_embedding.weight"].dtype == torch.float32
+        kept = {name for name, tensor in stored.items() if tensor.dtype == torch.float32}
+        assert {name.rpartition(".")[2] for name in kept - {"token_embedding.weight"}} == {"scale"}
+        assert_same(
+            load_prior_of(tmp_path / "int8", level),
+            load_prior_of(halved, level, weights=Weights.INT8),
+        )
+    # Written again, they are the same files: what was narrowed is not widened.
+    convert(open_directory(tmp_path / "int8"), tmp_path / "again", described_as="")
+    for file in (tmp_path / "int8").glob("*.safetensors"):
+        assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes()
 
 
 def test_int8_weights_are_mapped_and_aligned(int8_dir):
