@@ -132,7 +132,7 @@ def test_the_program_writes_the_peaks_of_a_file(tmp_path):
     sound = noise(40_000, 2)
     soundfile.write(tmp_path / "a.wav", sound, RATE_HZ, subtype="PCM_16")
     command = [sys.executable, "-m", "jukebox_core.audio.peaks", "a.wav", "a.dat"]
-    subprocess.run(command, cwd=tmp_path, check=True, timeout=60)
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=300)
     written = Peaks.from_dat((tmp_path / "a.dat").read_bytes())
     np.testing.assert_array_equal(written.pairs, peaks_of(sound).pairs)
 
@@ -141,7 +141,7 @@ def test_the_program_says_what_is_no_sound(tmp_path):
     (tmp_path / "a.wav").write_bytes(b"no sound")
     command = [sys.executable, "-m", "jukebox_core.audio.peaks", "a.wav", "a.dat"]
     child = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+        command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
     )
     assert child.returncode == 1
     assert "cannot be read as sound" in child.stderr

@@ -52,7 +52,7 @@ def tag(source, tags=TAGS):
     target = source.with_stem("tagged")
     command = [sys.executable, "-m", "jukebox_core.audio.tags", str(source), str(target)]
     child = subprocess.run(
-        command, input=tags.to_json(), capture_output=True, text=True, check=False, timeout=60
+        command, input=tags.to_json(), capture_output=True, text=True, check=False, timeout=300
     )
     return child, target
 

@@ -12,7 +12,7 @@ from jukebox_core.audio.files import AudioFormat
 
 def transcode(*arguments):
     command = [sys.executable, "-m", "jukebox_core.audio.transcode", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_a_disk_that_is_full_at_the_last_moment_is_noticed(wav, tmp_path, suffix
     limit = f"--fsize={whole.stat().st_size - missing_bytes}"
     command = [sys.executable, "-m", "jukebox_core.audio.transcode", str(wav), str(target)]
     child = subprocess.run(
-        ["prlimit", limit, *command], capture_output=True, text=True, check=False, timeout=60
+        ["prlimit", limit, *command], capture_output=True, text=True, check=False, timeout=300
     )
     assert (child.returncode, child.stdout) == (74, "")
     assert "File too large" in child.stderr.splitlines()[-1]

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +17,11 @@ from jukebox_client import JukeboxClient
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, _NAMES)), None)
-SINGING_MS = 60_000
+SINGING_MS = 180_000
 """How long a short song of the bundled model may take on a busy machine."""
+SHOWN_MS = 60_000
+"""How long the page may take to show what has happened, there."""
+expect.set_options(timeout=SHOWN_MS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -109,7 +113,7 @@ def new_page(
             lambda route: route.abort(),
         )
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(SHOWN_MS)
         watched.append(Watched(page, stack.url))
         page.watched = watched[-1]  # type: ignore[attr-defined]
         return page
@@ -154,6 +158,14 @@ def wait_for_takes(page: Page, takes: int) -> None:
 def position(page: Page) -> float:
     """Where the player is, in seconds."""
     return float(page.get_by_role("slider", name="Position").input_value())
+
+
+def wait_for_position(page: Page, is_right: Callable[[float], bool]) -> None:
+    """Until the player is where it should be."""
+    deadline = time.monotonic() + SHOWN_MS / 1000
+    while not is_right(position(page)):
+        assert time.monotonic() < deadline, position(page)
+        page.wait_for_timeout(20)
 
 
 def wait_until_plays(page: Page) -> None:

@@ -5,7 +5,13 @@ import re
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import SINGING_MS, position, wait_for_takes, wait_until_plays
+from tests.browser.conftest import (
+    SINGING_MS,
+    position,
+    wait_for_position,
+    wait_for_takes,
+    wait_until_plays,
+)
 
 MAX_STEPS = 80
 
@@ -50,10 +56,10 @@ def hear_take_two(page: Page) -> None:
     expect(page.get_by_role("button", name="Play take 2")).to_be_visible()
     before = position(page)
     keys.press("ArrowLeft")
-    assert position(page) < max(before, 0.01)
+    wait_for_position(page, lambda now: now < max(before, 0.01))
     tab_to(page, page.get_by_role("slider", name="Position"))
     keys.press("End")
-    assert position(page) > 4
+    wait_for_position(page, lambda now: now > 4)
 
 
 def name_and_refine(page: Page) -> None:

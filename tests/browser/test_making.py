@@ -13,6 +13,7 @@ from tests.browser.conftest import (
     SINGING_MS,
     draft,
     position,
+    wait_for_position,
     wait_for_takes,
     wait_until_plays,
 )
@@ -71,7 +72,7 @@ def test_take_and_level_change_where_the_song_is(page: Page):
     assert before > 0
     page.get_by_role("button", name="Play take 3").click()
     wait_until_plays(page)
-    assert position(page) >= before - 0.3
+    wait_for_position(page, lambda now: now >= before - 0.3)
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_role("button", name="Play take 3")).to_be_visible()
     held = position(page)
@@ -127,7 +128,7 @@ def test_a_click_on_a_line_goes_there_and_the_line_is_current(page: Page):
     expect(current).to_have_count(1)
     # The song goes on meanwhile.
     expect(current).to_contain_text(re.compile("a row ten more|and then we go"))
-    assert position(page) > 1
+    wait_for_position(page, lambda now: now > 1)
 
 
 def test_a_song_starts_from_a_part_of_an_uploaded_sound(page: Page, tmp_path):

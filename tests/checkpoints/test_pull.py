@@ -270,14 +270,14 @@ def test_one_process_at_a_time_and_a_dead_one_is_in_nobody_s_way(model, server, 
     process = context.Process(target=hold_place, args=(folder, ready, end))
     process.start()
     try:
-        assert ready.wait(120)
+        assert ready.wait(300)
         assert is_pulling(folder, "1b_lyrics")
         assert not is_pulling(folder, "5b")
         with pytest.raises(DownloadError, match="another process is fetching 1b_lyrics"):
             fetch(model, folder, server)
     finally:
         end.set()
-        process.join(120)
+        process.join(300)
     assert not is_pulling(folder, "1b_lyrics")
     fetch(model, folder, server)
     assert not is_pulling(folder, "1b_lyrics")
@@ -294,7 +294,7 @@ def test_a_killed_pull_leaves_no_model_and_loses_no_finished_part(model, server,
     process = context.Process(target=pull_in_a_process, args=arguments)
     process.start()
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not server.asked(MIDDLE):
             assert process.is_alive()
             assert time.monotonic() < deadline
@@ -302,7 +302,7 @@ def test_a_killed_pull_leaves_no_model_and_loses_no_finished_part(model, server,
         assert ModelCatalog(folder).state("1b_lyrics") is ModelState.PULLING
     finally:
         process.kill()
-        process.join(120)
+        process.join(300)
         server.go_on.set()
     catalog = ModelCatalog(folder)
     assert (catalog.names(), catalog.state("1b_lyrics")) == ((), ModelState.ABSENT)

@@ -32,7 +32,7 @@ def run_without(packages, *arguments, cwd):
         text=True,
         check=False,
         cwd=cwd,
-        timeout=120,
+        timeout=300,
     )
 
 

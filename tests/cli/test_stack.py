@@ -103,7 +103,7 @@ def test_processes_end_when_the_one_that_started_them_is_killed(tmp_path):
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=300
     )
     pids = [int(pid) for pid in done.stdout.split()]
     assert done.returncode == -signal.SIGKILL

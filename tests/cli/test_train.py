@@ -147,7 +147,7 @@ build_app()(sys.argv[1:])
             text=True,
             check=False,
             cwd=tmp_path,
-            timeout=120,
+            timeout=300,
         )
         assert done.stderr.startswith("said training the top"), done.stderr
 

@@ -96,7 +96,7 @@ class Place:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             check=False,
-            timeout=120,
+            timeout=600,
         )
 
     def children(self) -> Iterator[tuple[str, dict[str, str]]]:
@@ -130,7 +130,7 @@ def place(tmp_path_factory) -> Place:
         _sing(place, f"http://127.0.0.1:{port}")
     finally:
         serve.send_signal(signal.SIGINT)
-        serve.communicate(timeout=60)
+        serve.communicate(timeout=300)
     return place
 
 

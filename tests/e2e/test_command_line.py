@@ -93,7 +93,7 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_find_it(environment, tmp_
     job_id = waiting.stdout.readline().strip()
     time.sleep(1.0)
     waiting.send_signal(signal.SIGINT)
-    _, err = waiting.communicate(timeout=120)
+    _, err = waiting.communicate(timeout=300)
     assert waiting.returncode == 130
     assert f"jukebox watch {job_id} --url {client.base_url}" in err
     assert "Traceback" not in err

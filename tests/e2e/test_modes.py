@@ -21,7 +21,7 @@ SONG = {"model": "tiny", "artist": "The Sawtooths", "genre": "drone", "lyrics": 
 
 @pytest.fixture
 def http(stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stack.url, timeout=120.0) as client:
+    with httpx.Client(base_url=stack.url, timeout=300.0) as client:
         yield client
 
 

@@ -54,7 +54,7 @@ def test_ctrl_c_ends_command_and_player_and_the_job_goes_on(listening, tmp_path,
             assert submit.poll() is None
             time.sleep(0.05)
         submit.send_signal(signal.SIGINT)
-        out, err = submit.communicate(timeout=60)
+        out, err = submit.communicate(timeout=300)
     assert submit.returncode == 130, err
     assert b"Traceback" not in err
     with pytest.raises(ProcessLookupError):

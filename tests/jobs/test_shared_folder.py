@@ -83,7 +83,7 @@ def test_a_process_with_a_folder_of_its_own_does_not_start(clean_redis_url, tmp_
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode in (1, 2)
     assert "must share one folder" in done.stderr

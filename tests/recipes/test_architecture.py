@@ -44,7 +44,7 @@ def test_every_command_of_the_recipe_script_is_there(tmp_path):
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=300,
     )
     modules = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("-m ")]
     assert set(modules) == {
@@ -58,5 +58,5 @@ def test_every_command_of_the_recipe_script_is_there(tmp_path):
             cwd=ROOT,
             check=True,
             capture_output=True,
-            timeout=60,
+            timeout=300,
         )

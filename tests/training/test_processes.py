@@ -23,6 +23,6 @@ def test_two_processes_on_a_cpu_add_up_what_each_has(tmp_path):
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
     command = [sys.executable, *launcher, str(script)]
     done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.stdout.split() == ["2", "2", "3.0"], done.stderr

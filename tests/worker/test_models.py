@@ -85,7 +85,7 @@ def test_a_worker_without_its_gpu_ends_with_a_sentence_and_no_traceback(service)
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1, done.stderr

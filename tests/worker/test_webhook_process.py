@@ -122,7 +122,7 @@ def test_impossible_settings_refuse_to_start_with_a_sentence(name, value, tmp_pa
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 2
@@ -138,6 +138,6 @@ def test_the_process_imports_neither_torch_nor_celery_nor_the_api():
         "print(sorted(found & {'torch', 'celery', 'accelerate', 'api', 'fastapi'}))"
     )
     found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True
     )
     assert found.stdout.strip() == "[]"
