@@ -6,18 +6,68 @@ Workers write it, beside the data of their songs; commands without a service rea
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from jukebox_core.atomic_files import whole_file
 from jukebox_core.config import JukeboxConfig
-from jukebox_core.sampling.step_cost import PLANNED_ROWS, token_cost
+from jukebox_core.config.prior import JukeboxPriorConfig
+from jukebox_core.sampling.step_cost import (
+    PLANNED_ROWS,
+    PRODUCTS_PER_WEIGHT,
+    ROW_SHARE,
+    StepCosts,
+    token_cost,
+)
 from jukebox_core.small_files import read_small_json
 from jukebox_core.units import Level
 
 log = logging.getLogger(__name__)
 
 FIGURES_FILE = "models-here.json"
+PRODUCTS_PER_WEIGHT_ON_GPU = 100.0
+"""Multiplications in the time in which a GPU reads one weight."""
+CODEC_SLOWNESS = 6.0
+"""How much longer a multiplication of the codec takes than one of a prior: layers are narrow."""
+_OF_CODEC = ("sound", "prompt")
+_MEASURED_SHARE = 0.5
+"""Weight of a new measurement in the mean of those before it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpeed:
+    """How fast one model is on one machine, as far as that is known.
+
+    rows             of each level, by its label, that are sampled together there
+    steps            seconds of a step of one row of each level, and of one with all its `rows`, or
+                     with `PLANNED_ROWS` where these are fewer
+    product_sec      seconds of a multiplication in each other part of a job (`jobs/forecast.py`)
+    weights_per_sec  that a step reads, as a guess; None where nobody can tell
+    is_on_gpu        where the model is computed
+    has_spare_core   other work is done beside the tokens, which do not wait for it
+    """
+
+    rows: Mapping[str, int] = field(default_factory=dict)
+    steps: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    product_sec: Mapping[str, float] = field(default_factory=dict)
+    weights_per_sec: float | None = None
+    is_on_gpu: bool = False
+    has_spare_core: bool = False
+
+    def costs_of(self, level: Level, prior: JukeboxPriorConfig) -> StepCosts:
+        """The model of costs for the rows that are sampled together here."""
+        max_rows = max(self.rows.get(level.label, PLANNED_ROWS), 1)
+        row_share = ROW_SHARE
+        measured_rows = min(max_rows, PLANNED_ROWS)
+        if level.label in self.steps and measured_rows > 1:
+            alone, together = self.steps[level.label]
+            row_share = max(together / alone - 1.0, 0.0) / (measured_rows - 1)
+        return StepCosts.of(prior, max_rows=max_rows, row_share=row_share)
+
+    def products_of(self, kind: str) -> float:
+        """Multiplications of a kind of work in the time in which a step reads one weight."""
+        products = PRODUCTS_PER_WEIGHT_ON_GPU if self.is_on_gpu else PRODUCTS_PER_WEIGHT
+        return products / CODEC_SLOWNESS if kind in _OF_CODEC else products
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +79,8 @@ class ModelFigures:
     seconds_per_second     that one second of music of one take takes
     seconds_in_parallel    the same with `speed: parallel`
     measured_as            what was measured: with another model, setup or release it is due again
+    steps                  see `ModelSpeed`
+    product_sec            the same, measured in songs
     """
 
     setup: str
@@ -36,6 +88,14 @@ class ModelFigures:
     seconds_per_second: float | None = None
     seconds_in_parallel: float | None = None
     measured_as: str | None = None
+    steps: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    product_sec: Mapping[str, float] = field(default_factory=dict)
+
+    def with_product_sec(self, part: str, seconds: float) -> "ModelFigures":
+        """The same after one more measurement of a part of a job."""
+        before = self.product_sec.get(part, seconds)
+        mean = before + _MEASURED_SHARE * (seconds - before)
+        return replace(self, product_sec={**self.product_sec, part: mean})
 
 
 def seconds_of_music(

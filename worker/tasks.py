@@ -19,11 +19,13 @@ from jobs.errors import (
     StoreUnavailable,
 )
 from jobs.files.download_names import file_name
+from jobs.forecast import PartKind, SongCosts
 from jobs.record.job import LevelMetrics, Stage, stages_of
 from jobs.record.songs import level_of
 from jobs.store import Claim
 from jukebox_core.engine.overlap import OverlapMode
 from jukebox_core.errors import LabelError
+from jukebox_core.sampling.step_cost import LevelWork
 from jukebox_core.units import Level
 from worker.lease.lease import JobCanceled, Lease, WorkerDraining
 from worker.lease.progress import StageProgress
@@ -36,7 +38,7 @@ from worker.song.job_song import JobSong
 from worker.song.level_audio import LevelSound
 from worker.song.lyric_timing import keep_lyric_times
 from worker.song.prompt import read_prompt
-from worker.song.rates import rates_of, record_rate, work_sec
+from worker.song.rates import costs_of, end_part, record_rate
 from worker.song.render import finish_song, write_sound
 
 log = logging.getLogger(__name__)
@@ -149,9 +151,12 @@ def _work(worker: WorkerParts, lease: Lease, following: frozenset[Stage]) -> Non
     """The claimed stage, and those of `following` that come next."""
     song = _song_of(worker, lease.claim)
     job = lease.claim.job
-    rates = rates_of(worker, job)
-    works = song.level_works(rates)
-    lease.progress.set_works(song.total_works(works), work_sec(worker, job, song, rates))
+    costs = costs_of(worker, job, song)
+    lease.progress.set_works(costs.tokens, costs.unit_sec, costs.parts)
+    for stage in stages_of(job.request):
+        if stage is job.stage:
+            break
+        lease.progress.parts.end_level(stage)
     if lease.claim.job.step is None:
         lease.write(
             lambda: worker.store.record_backend(
@@ -162,7 +167,7 @@ def _work(worker: WorkerParts, lease: Lease, following: frozenset[Stage]) -> Non
         worker,
         lease,
         song,
-        works=works,
+        works=costs.levels,
         ahead=[] if worker.row_budget.mode is OverlapMode.OFF else _levels_ahead(lease, following),
         read_prompt=lambda: _read_prompt(worker, lease, song),
         on_window_kept=lambda level, num_tokens: _note_window(
@@ -171,7 +176,7 @@ def _work(worker: WorkerParts, lease: Lease, following: frozenset[Stage]) -> Non
     ) as drawer:
         while lease.claim.job.stage is not Stage.RENDER:
             with _counted(worker, lease):
-                is_going_on = _draw_level(worker, drawer, lease, following)
+                is_going_on = _draw_level(worker, drawer, lease, costs, following)
             if not is_going_on:
                 return
         with _counted(worker, lease), worker.metrics.part(SongPart.RENDERING):
@@ -214,7 +219,11 @@ def _note_window(worker: WorkerParts, job_id: str, level: Level, num_tokens: int
 
 
 def _draw_level(
-    worker: WorkerParts, drawer: SongGenerator, lease: Lease, following: frozenset[Stage]
+    worker: WorkerParts,
+    drawer: SongGenerator,
+    lease: Lease,
+    costs: SongCosts,
+    following: frozenset[Stage],
 ) -> bool:
     """Draw the present level, let it be heard, and go on to the next stage: or else False.
 
@@ -230,7 +239,7 @@ def _draw_level(
         drawer.sound = None
         codes_name = drawer.draw_beside(lambda: _finish_files(worker, drawer, lease, codes, sound))
     with worker.metrics.part(SongPart.HANDING_OVER):
-        return _hand_over(worker, drawer, lease, level, codes_name, following)
+        return _hand_over(worker, drawer, lease, costs.levels[level], codes_name, following)
 
 
 def _finish_files(
@@ -252,13 +261,15 @@ def _finish_files(
     part = worker.metrics.part
     with part(SongPart.SOUND):
         audio = sound.finish(codes[level])
-    with part(SongPart.FILES):
+        end_part(worker, lease, PartKind.SOUND, level)
+    with part(SongPart.FILES), lease.progress.part(PartKind.FILES, level.label):
         outputs = write_sound(worker, lease, level, audio)
         lease.write(lambda: worker.store.record_outputs(claim, outputs))
     if level is Level.TOP:
         are_new = drawer.time_of(level).num_tokens > 0
         with part(SongPart.LYRIC_TIMES):
             keep_lyric_times(worker, lease, drawer.song, codes[level], are_codes_new=are_new)
+            end_part(worker, lease, PartKind.LYRIC_TIMES, level)
     with part(SongPart.KEEPING):
         drawer.wait_kept()
     return names[0]
@@ -284,18 +295,21 @@ def _read_prompt(
     worker: WorkerParts, lease: Lease, song: JobSong
 ) -> Mapping[Level, NDArray[np.int64]]:
     with worker.metrics.part(SongPart.PROMPT):
-        return read_prompt(worker, lease, song)
+        prompt = read_prompt(worker, lease, song)
+    end_part(worker, lease, PartKind.PROMPT, None)
+    return prompt
 
 
 def _hand_over(
     worker: WorkerParts,
     drawer: SongGenerator,
     lease: Lease,
-    level: Level,
+    work: LevelWork,
     codes_name: str,
     following: frozenset[Stage],
 ) -> bool:
     """Say that a level is done; keep the job if this worker goes on with it, or else False."""
+    level = level_of(lease.claim.job.stage)
     claim, job, spent = lease.claim, lease.claim.job, drawer.time_of(level)
     metrics = LevelMetrics(seconds=spent.seconds, tokens_per_second=spent.tokens_per_second)
     next_stage = job.next_stage() or Stage.RENDER
@@ -318,7 +332,7 @@ def _hand_over(
         )
         _publish(worker, job.id, next_stage)
     worker.metrics.finish_level(job, level.label, metrics.tokens_per_second)
-    drawer.keep(lambda: record_rate(worker, claim, drawer.song, spent))
+    drawer.keep(lambda: record_rate(worker, claim, drawer.song, work, spent))
     return is_going_on
 
 

@@ -38,6 +38,11 @@ class SegmentRun:
         return bool(self.at[1])
 
     @property
+    def has_begun(self) -> bool:
+        """Some row of its next window has a token."""
+        return any(sequence.num_sampled for sequence in self.at[1])
+
+    @property
     def is_done(self) -> bool:
         """All windows are there."""
         return self.num_taken == len(self.segment.windows)
@@ -177,8 +182,19 @@ class LevelRun:
 
     def work_done(self, work: LevelWork) -> float:
         """What has been sampled of it and what windows took to begin, in the unit of `work`."""
-        sampled = [each for segment in self.segments for each in segment.sampled()]
-        return sum(work.of_window(window, num_drawn) for window, num_drawn in sampled)
+        return sum(
+            work.of_window(window, num_drawn, segment=place)
+            for place, segment in enumerate(self.segments)
+            for window, num_drawn in segment.sampled()
+        )
+
+    def work_begun(self, work: LevelWork) -> float:
+        """What it takes until the windows that have no token yet, of those under way, have one."""
+        return sum(
+            work.of_beginning(segment.next_sampled)
+            for segment in self.segments
+            if segment.is_busy and not segment.has_begun
+        )
 
     @property
     def end(self) -> int:

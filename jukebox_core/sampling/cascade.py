@@ -65,8 +65,8 @@ class LevelPlan:
     def total_work(self, work: LevelWork) -> float:
         """What it costs to draw it, in the unit of `work`."""
         return sum(
-            work.of_window(segment.drawn(number))
-            for segment in self.segments
+            work.of_window(segment.drawn(number), segment=place)
+            for place, segment in enumerate(self.segments)
             for number in range(len(segment.windows))
         )
 

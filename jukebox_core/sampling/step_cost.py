@@ -15,7 +15,7 @@ CPU_WEIGHTS_PER_SEC: Mapping[str, float] = {"full": 5e9, "int8": 25e9}
 """Weights of a large prior that one step reads on a CPU: a guess, until a step is measured."""
 READ_SHARE = 0.2
 """Part of a step of one row that each token takes which a window reads before its new ones."""
-_PRODUCTS_PER_WEIGHT = 3.5
+PRODUCTS_PER_WEIGHT = 3.5
 """Multiplications of a conditioner in the time in which a step reads one weight."""
 
 
@@ -35,11 +35,21 @@ class StepCosts:
     max_rows: int = PLANNED_ROWS
 
     @classmethod
-    def of(cls, config: JukeboxPriorConfig) -> "StepCosts":
-        """What follows from the size of a prior."""
+    def of(
+        cls,
+        config: JukeboxPriorConfig,
+        *,
+        max_rows: int = PLANNED_ROWS,
+        row_share: float = ROW_SHARE,
+    ) -> "StepCosts":
+        """What follows from the size of a prior, for rows that are known or taken to be."""
         products = conditioner_weights(config) * config.upper_context_tokens
-        conditioning = products / step_weights(config) / _PRODUCTS_PER_WEIGHT
-        return cls(window=conditioning + READ_SHARE * config.num_prefix_tokens)
+        conditioning = products / step_weights(config) / PRODUCTS_PER_WEIGHT
+        return cls(
+            window=conditioning + READ_SHARE * config.num_prefix_tokens,
+            max_rows=max_rows,
+            row_share=row_share,
+        )
 
     def step(self, num_rows: int) -> float:
         """One step of so many rows, which may be more than are drawn together."""
@@ -69,19 +79,34 @@ class LevelWork:
     num_rows: int
     num_segments: int = 1
 
-    def of_window(self, window: Window, num_drawn: float | None = None) -> float:
+    def of_window(
+        self, window: Window, num_drawn: float | None = None, *, segment: int = 0
+    ) -> float:
         """A window as it is drawn, or its beginning and the first `num_drawn` tokens of each row.
 
-        0 before the first of them.
+        0 before the first of them. `segment` is the number of the one that it belongs to.
         """
         if num_drawn is None:
             num_drawn = window.num_new
         if num_drawn <= 0.0:
             return 0.0
-        together = min(self.num_rows * max(self.num_segments, 1), self.costs.max_rows)
-        token = self.costs.step(together) / together
-        beginning = self.costs.window + self.costs.read_token * window.num_prefix
-        return self.unit * self.num_rows * (beginning + token * num_drawn)
+        tokens = self.unit * self.num_rows * self._token(segment) * num_drawn
+        return self.of_beginning(window) + tokens
+
+    def of_beginning(self, window: Window) -> float:
+        """What every row of a window takes before its first token."""
+        reading = self.costs.read_token * window.num_prefix
+        return self.unit * self.num_rows * (self.costs.window + reading)
+
+    def _token(self, segment: int) -> float:
+        """Of one row of a segment, in steps of one row. Those of one turn share their steps."""
+        max_rows = self.costs.max_rows
+        if self.num_rows >= max_rows:
+            return self.costs.step(self.num_rows) / self.num_rows
+        turn = segment * self.num_rows // max_rows
+        of_turn = self.num_rows * max(self.num_segments, 1) - turn * max_rows
+        together = max(min(of_turn, max_rows), 1)
+        return self.costs.step(together) / together
 
 
 def step_weights(config: JukeboxPriorConfig) -> int:

@@ -19,6 +19,8 @@ from jobs.store.scripts import record_key
 from jukebox_core.audio.peaks import write_peaks_of
 from jukebox_core.units import Level
 from tests.worker.jobs_and_processes import decode_alone, run_stage, sing_alone
+from worker.device.works import SliceTime
+from worker.lease.parts_progress import PartsProgress
 from worker.song.level_audio import LevelSound
 
 pytestmark = pytest.mark.redis
@@ -261,7 +263,7 @@ def test_however_many_pieces_a_level_has_few_are_in_memory_at_a_time(tmp_path):
     made, most_alive = weakref.WeakSet(), 0
 
     class Work:
-        has_ended, error = False, None
+        has_ended, error, time = False, None, SliceTime()
 
         def pieces(self):
             return self._pieces
@@ -285,6 +287,7 @@ def test_however_many_pieces_a_level_has_few_are_in_memory_at_a_time(tmp_path):
             job=SimpleNamespace(id=new_job_id(), request=request, parent_id=None), fence=1
         ),
         wait=lambda _, work: work.make(),
+        progress=SimpleNamespace(parts=PartsProgress()),
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("worker.song.level_audio.decoder_reach_tokens", lambda *_: 0)

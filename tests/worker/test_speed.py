@@ -3,6 +3,7 @@
 import itertools
 import json
 import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -20,7 +21,7 @@ from worker.app import build_parts
 from worker.device.speed import NUM_STEPS, SpeedMeter, step_slices
 from worker.settings import WorkerSettings
 from worker.song.job_song import JobSong
-from worker.song.rates import work_sec
+from worker.song.rates import costs_of
 
 
 @pytest.fixture
@@ -35,6 +36,13 @@ def parts(models_dir, tmp_path, monkeypatch):
     yield parts
     parts.engine.stop()
     parts.engine.join(60)
+
+
+def wait_until(is_true, timeout_sec=60.0):
+    deadline = time.monotonic() + timeout_sec
+    while not is_true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def plan_of(card, rows):
@@ -75,7 +83,7 @@ def test_a_large_model_is_measured_once_and_the_figures_are_kept(parts, monkeypa
     second = meter(parts)
     second.run()
     assert second.seconds() == first.seconds()
-    assert parts.engine.is_idle
+    wait_until(lambda: parts.engine.is_idle)
 
 
 def test_another_setup_is_measured_again(parts):
@@ -108,18 +116,33 @@ def test_a_worker_of_some_levels_measures_nothing_and_loads_nothing(parts):
     assert parts.describe().loaded_models == ()
 
 
-@pytest.mark.parametrize(("speed", "seconds"), [("exact", 600.0), ("parallel", 60.0)])
-def test_the_time_of_a_song_is_told_from_the_steps_that_were_timed(parts, speed, seconds):
-    parts.speed._figures = {
-        "tiny": ModelFigures(setup="", seconds_per_second=300.0, seconds_in_parallel=30.0)
-    }
+@pytest.mark.parametrize("speed", ["exact", "parallel"])
+def test_the_time_of_a_song_is_told_from_the_steps_that_were_timed(parts, speed, monkeypatch):
+    rows = dict.fromkeys(Level, 4)
+    parts.speed._plan = lambda card: plan_of(card, rows)
+    steps = {level.label: (1.0, 1.5) for level in Level}
+    parts.speed._figures = {"tiny": ModelFigures(setup="", steps=steps)}
     job = make_job(parts.catalog, duration_seconds=2.0, speed=speed)
     card = parts.catalog.get("tiny")
     song = JobSong.from_job(job, card.config, card.tokenizer, "native", Weights.INT8)
-    work = sum(song.total_works(song.level_works({})).values())
-    told = work * work_sec(parts, job, song, {})
-    assert told == pytest.approx(seconds, rel=0.5)
-    assert work_sec(parts, job, song, dict.fromkeys(Stage, 1.0)) == 1.0, "songs tell it better"
+    told = costs_of(parts, job, song)
+    assert told.unit_sec == 1.0
+    segments = {level: len(plan.segments) for level, plan in song.plan.levels.items()}
+    for level, plan in song.plan.levels.items():
+        sampled = sum(
+            segment.drawn(number).num_new
+            for segment in plan.segments
+            for number in range(len(segment.windows))
+        )
+        turns, rest = divmod(segments[level], 4)
+        of_all = 1.5 * turns + (1.0 + 0.5 * (rest - 1) / 3 if rest else 0.0)
+        token = of_all / segments[level]
+        assert told.tokens[level.label] >= 0.99 * token * sampled
+        assert told.tokens[level.label] == pytest.approx(token * sampled, rel=0.4)
+    assert told.total_sec > sum(told.tokens.values())
+    monkeypatch.setattr(parts.store, "rates", lambda _model: dict.fromkeys(Stage, 10.0))
+    of_songs = costs_of(parts, job, song)
+    assert sum(of_songs.tokens.values()) == pytest.approx(0.1 * sum(told.tokens.values()))
 
 
 def test_figures_that_cannot_be_read_are_replaced(parts):

@@ -29,7 +29,8 @@ def test_each_stage_hands_over_to_the_next(service, worker):
         assert (now.status, now.stage) == (JobStatus.RUNNING, following)
         assert now.lease_expires_at is None
         assert service.queue.depth(following) == 1
-        assert service.store.rates("tiny")[stage] == now.metrics[stage].tokens_per_second > 0
+        # Steps of the model of costs: to begin a window is worth some of them.
+        assert service.store.rates("tiny")[stage] >= now.metrics[stage].tokens_per_second > 0
         assert now.progress[stage].tokens_done == job.plan[stage].tokens_total
     run_stage(worker, job.id, Stage.RENDER)
     assert service.store.get(job.id).status is JobStatus.SUCCEEDED

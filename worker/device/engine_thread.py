@@ -242,6 +242,7 @@ class EngineThread(threading.Thread):
             work.fail(error)
             return
         if may_be_beside:
+            work.time.is_beside = True
             self._beside.append(work)
             self._second.put(work, model)
         else:

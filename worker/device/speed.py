@@ -11,7 +11,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from jobs.model_figures import ModelFigures, read_figures, seconds_of_music, write_figures
+from jobs.model_figures import (
+    ModelFigures,
+    ModelSpeed,
+    read_figures,
+    seconds_of_music,
+    write_figures,
+)
 from jobs.version import VERSION
 from jukebox_core.backends.batch import SlotMemory
 from jukebox_core.backends.choose import backend_class, is_small
@@ -19,7 +25,7 @@ from jukebox_core.errors import JukeboxError
 from jukebox_core.models.catalog import ModelCard, ModelCatalog
 from jukebox_core.models.memory_plan import MemoryPlan
 from jukebox_core.prior import JukeboxPrior
-from jukebox_core.sampling.step_cost import PLANNED_ROWS
+from jukebox_core.sampling.step_cost import CPU_WEIGHTS_PER_SEC, PLANNED_ROWS
 from jukebox_core.units import COARSE_TO_FINE, Level
 from worker.device.backend_choice import BackendChoice
 from worker.device.engine_thread import EngineThread
@@ -103,6 +109,30 @@ class SpeedMeter(threading.Thread):
         self._idle_sec = idle_sec
         self._is_stopping = threading.Event()
         self._figures: dict[str, ModelFigures] = {}
+        self._writing = threading.Lock()
+
+    def speed_of(self, card: ModelCard) -> ModelSpeed:
+        """What is known of the speed of a model here, for forecasts; a guess included."""
+        figures = self._figures.get(card.name, ModelFigures(setup=""))
+        setup, is_large = self._backends.setup_for(card), not is_small(card.config)
+        plan, on_cpu = self._plan_of(card), self._backends.is_on_cpu
+        return ModelSpeed(
+            rows={} if plan is None else {each.label: num for each, num in plan.rows.items()},
+            steps=figures.steps,
+            product_sec=figures.product_sec,
+            weights_per_sec=CPU_WEIGHTS_PER_SEC[setup.weights] if on_cpu and is_large else None,
+            is_on_gpu=not on_cpu,
+            has_spare_core=on_cpu and not (is_large and setup.threads > 1),
+        )
+
+    def note_part(self, model: str, part: str, product_sec: float) -> None:
+        """A part of a song took so long for each multiplication."""
+        with self._writing:
+            figures = self._figures.get(model)
+            if figures is None:
+                return
+            self._figures = self._figures | {model: figures.with_product_sec(part, product_sec)}
+        self._keep()
 
     def seconds(self) -> dict[str, tuple[float, float]]:
         """For one second of music, `exact` and in parallel, of every model that is measured."""
@@ -159,8 +189,11 @@ class SpeedMeter(threading.Thread):
         )
         if plan is not None and kept is not None and kept.measured_as == self._described(card):
             figures = replace(kept, setup=figures.setup, memory_bytes=figures.memory_bytes)
-        self._figures = self._figures | {card.name: figures}
-        is_measured = figures.seconds_per_second is not None
+        elif kept is not None and kept.setup == figures.setup:
+            figures = replace(figures, product_sec=kept.product_sec)
+        with self._writing:
+            self._figures = self._figures | {card.name: figures}
+        is_measured = figures.seconds_per_second is not None and bool(figures.steps)
         is_due = self._backends.is_on_cpu and not is_small(card.config)
         return is_measured or not is_due or plan is None or set(plan.rows) != set(Level)
 
@@ -207,19 +240,22 @@ class SpeedMeter(threading.Thread):
                     return
             seconds = [float(piece) for piece in work.pieces()]
             alone, together = seconds[:NUM_STEPS], seconds[NUM_STEPS:]
-            timed[level] = statistics.median(alone), statistics.median(together) / num_rows
+            timed[level] = statistics.median(alone), statistics.median(together)
+        rows = self._rows(card)
         exact, in_parallel = seconds_of_music(
             card.config,
             {level: alone for level, (alone, _) in timed.items()},
-            {level: together for level, (_, together) in timed.items()},
+            {level: together / rows[level] for level, (_, together) in timed.items()},
         )
-        measured = replace(
-            self._figures[card.name],
-            seconds_per_second=round(exact, 3),
-            seconds_in_parallel=round(in_parallel, 3),
-            measured_as=self._described(card),
-        )
-        self._figures = self._figures | {card.name: measured}
+        with self._writing:
+            measured = replace(
+                self._figures[card.name],
+                seconds_per_second=round(exact, 3),
+                seconds_in_parallel=round(in_parallel, 3),
+                measured_as=self._described(card),
+                steps={level.label: each for level, each in timed.items()},
+            )
+            self._figures = self._figures | {card.name: measured}
         log.info(
             "model %s takes %.0f s for a second of music, %.0f s in parallel",
             *(card.name, exact, in_parallel),
@@ -228,7 +264,8 @@ class SpeedMeter(threading.Thread):
 
     def _keep(self) -> None:
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            write_figures(self._folder, self._figures)
+            with self._writing:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                write_figures(self._folder, self._figures)
         except OSError as error:
             log.warning("figures of models are not kept: %s", error)

@@ -1,6 +1,7 @@
 """What the engine thread is asked to do: the forms of work, each of which others can wait for."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Collection
 
@@ -111,6 +112,37 @@ class Peek(Pending):
         self._end()
 
 
+class SliceTime:
+    """Seconds that the slices of some work took so far; asked for by other threads.
+
+    An object of its own, so that who counts them does not keep what the slices gave.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.is_beside = False
+        self._clock = clock
+        self._spent: tuple[float, float | None] = (0.0, None)
+        """Seconds of the slices that are done, and when the present one began."""
+
+    @property
+    def spent_sec(self) -> float:
+        """The present slice included."""
+        seconds, since = self._spent
+        return seconds if since is None else seconds + self._clock() - since
+
+    @property
+    def held_up_sec(self) -> float:
+        """Of these, those that songs waited."""
+        return 0.0 if self.is_beside else self.spent_sec
+
+    def __enter__(self) -> None:
+        """A slice begins."""
+        self._spent = (self._spent[0], self._clock())
+
+    def __exit__(self, *_: object) -> None:
+        self._spent = (self.spent_sec, None)
+
+
 class SlicedWork(Pending):
     """Something else that needs the device, done a slice at a time between the steps of songs."""
 
@@ -119,6 +151,7 @@ class SlicedWork(Pending):
     ) -> None:
         super().__init__(model)
         self.level, self.gives_way = level, gives_way
+        self.time = SliceTime()
         self._make = make
         self._running: Iterator[Tensor] | None = None
         self._pieces: list[Tensor] = []
@@ -126,6 +159,10 @@ class SlicedWork(Pending):
 
     def advance(self, model: LoadedModel) -> bool:
         """Do one slice; False after the last."""
+        with self.time:
+            return self._advance(model)
+
+    def _advance(self, model: LoadedModel) -> bool:
         if self.level is not None:
             # On a small device songs may have taken its place since the slice before.
             model.engine.make_way_for(self.level)

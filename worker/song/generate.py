@@ -39,7 +39,8 @@ Codes = NDArray[np.int64]
 class SamplingTime:
     """What this worker has sampled of one level; windows kept by others do not count.
 
-    While several levels of a song are sampled, each has its share of every second.
+    While several levels of a song are sampled, each has its share of every second. Seconds in which
+    tokens wait for other parts of the song are none of theirs.
     """
 
     seconds: float = 0.0
@@ -100,7 +101,7 @@ class SongGenerator:
         lease: Lease,
         song: JobSong,
         *,
-        works: Mapping[Level, LevelWork] | None = None,
+        works: Mapping[Level, LevelWork],
         ahead: Collection[Level] = (),
         read_prompt: Callable[[], Mapping[Level, Codes]],
         on_window_kept: Callable[[Level, int], None] = lambda _level, _num_tokens: None,
@@ -111,7 +112,7 @@ class SongGenerator:
         these are joined last."""
         self._worker, self._lease = worker, lease
         self._ahead, self._read_prompt, self._on_kept = ahead, read_prompt, on_window_kept
-        self._works = song.level_works({}) if works is None else works
+        self._works = works
         self._prompt: Mapping[Level, Codes] | None = None
         self._run = SongRun(song.inputs(f"{lease.claim.job.id}:{lease.claim.fence}"))
         self._levels: dict[Level, _KeptLevel] = {}
@@ -121,7 +122,7 @@ class SongGenerator:
         self._wake = threading.Event()
         self._writer = OrderedWriter(lease.claim.job.id, self._wake)
         self._beside = ThreadPoolExecutor(1, thread_name_prefix=f"beside {lease.claim.job.id}")
-        self._ticked_at = time.monotonic()
+        self._ticked_at, self._held_up_sec = time.monotonic(), 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -203,11 +204,12 @@ class SongGenerator:
             self._wake.wait(POLL_SEC)
 
     def _share_out_time(self) -> None:
-        now = time.monotonic()
+        now, held_up_sec = time.monotonic(), self._lease.progress.parts.held_up_sec
+        waited_sec = held_up_sec - self._held_up_sec
         busy = [level for level in self._levels.values() if level.run.is_busy]
         for level in busy:
-            level.time.seconds += (now - self._ticked_at) / len(busy)
-        self._ticked_at = now
+            level.time.seconds += max(now - self._ticked_at - waited_sec, 0.0) / len(busy)
+        self._ticked_at, self._held_up_sec = now, held_up_sec
 
     def _take_what_ended(self) -> list[_Taken]:
         ended = [(window, drawing) for window, drawing in self._under_way if drawing.has_ended]
@@ -313,8 +315,13 @@ class SongGenerator:
                 self._prompt = self._read_prompt()
             opened = _KeptLevel(self._run.open(level, self._prompt.get(level)))
             self._read_kept(opened)
-            work_done = partial(opened.run.work_done, self._works[level])
-            self._lease.progress.watch(level.label, opened.progress, work_done)
+            work = self._works[level]
+            self._lease.progress.watch(
+                level.label,
+                opened.progress,
+                partial(opened.run.work_done, work),
+                partial(opened.run.work_begun, work),
+            )
             self._levels[level] = opened
         return self._levels[level]
 

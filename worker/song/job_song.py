@@ -6,17 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.record.job import Job, JobSection, SongSpan, Stage
+from jobs.record.job import Job, JobSection, SongSpan
 from jobs.record.songs import PlannedSong, plan_job
 from jobs.record.spans import request_span
-from jukebox_core.channels import rows_of_level
 from jukebox_core.config import JukeboxConfig, Weights
 from jukebox_core.engine.song_run import SongInputs
 from jukebox_core.labels import JukeboxTokenizer, Labels, SongLabels
 from jukebox_core.sampling.cascade import SongPlan
 from jukebox_core.sampling.label_spans import LabelSpan, make_span
 from jukebox_core.sampling.noise import CounterNoise, NoiseSource, SectionNoise
-from jukebox_core.sampling.step_cost import LevelWork, StepCosts, step_weights
 from jukebox_core.song import Song
 from jukebox_core.units import Level
 
@@ -77,37 +75,6 @@ class JobSong:
     def prompt_tokens(self) -> Mapping[Level, int]:
         """Codes of each level that it begins with."""
         return self.planned.prompt_tokens
-
-    def is_measured(self, rates: Mapping[Stage, float]) -> bool:
-        """Whether the speeds of all levels are known; then works are in seconds."""
-        return all(rates.get(Stage(level.label)) for level in self.song.levels)
-
-    def level_works(self, rates: Mapping[Stage, float]) -> dict[Level, LevelWork]:
-        """By what the windows of each level are weighed: in seconds, or in weights that are read.
-
-        `rates` are measured tokens per second; the sizes of the priors tell where one is missing.
-        """
-        levels, song = self.song.levels, self.song
-        priors = [self.config.prior(level) for level in levels]
-        measured = [rates.get(Stage(level.label), 0.0) for level in levels]
-        if self.is_measured(rates):
-            units = [1.0 / rate for rate in measured]
-        else:
-            units = [float(step_weights(prior)) for prior in priors]
-        return {
-            level: LevelWork(
-                costs=StepCosts.of(prior),
-                unit=unit,
-                num_rows=rows_of_level(level, song.num_samples, song.channels),
-                num_segments=len(self.plan.levels[level].segments),
-            )
-            for level, prior, unit in zip(levels, priors, units, strict=True)
-        }
-
-    def total_works(self, works: Mapping[Level, LevelWork]) -> dict[str, float]:
-        """What drawing each level takes by `works`."""
-        levels = self.plan.levels
-        return {level.label: levels[level].total_work(work) for level, work in works.items()}
 
     def inputs(self, song_id: str) -> SongInputs:
         """The song for the engine, with sequences whose ids begin with `song_id`."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jobs.files.growing_sound import GrowingSound
+from jobs.forecast import PartKind
 from jukebox_core.audio.files import PcmBlock, to_pcm
 from jukebox_core.config.decoder_reach import decoder_reach_tokens
 from jukebox_core.errors import AudioError
@@ -246,4 +247,6 @@ class LevelSound:
             codes = row.to(model.device)[None]
             yield model.vqvae.decode_between(codes, level, start, end)[0].cpu()
 
-        return self._worker.engine.run_beside(self._lease.claim.job.request.model, slices)
+        work = self._worker.engine.run_beside(self._lease.claim.job.request.model, slices)
+        self._lease.progress.parts.watch(PartKind.SOUND, level.label, work.time)
+        return work

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from jobs.errors import ArtifactNotFound
 from jobs.files.artifacts import alignment_name
+from jobs.forecast import PartKind
 from jobs.record.job import Job
 from jukebox_core.alignment.attention import iter_alignment
 from jukebox_core.alignment.formats import to_json
@@ -167,6 +168,7 @@ def _attention(
             yield torch.from_numpy(frames)
 
     work = worker.engine.run_beside(lease.claim.job.request.model, slices, level=Level.TOP)
+    lease.progress.parts.watch(PartKind.LYRIC_TIMES, Level.TOP.label, work.time)
     lease.wait(worker.engine, work)
     return torch.cat(work.pieces()).numpy()
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
+from jobs.forecast import PartKind
 from jukebox_core.audio import read_audio
 from jukebox_core.channels import rows_of_level, spread_rows
 from jukebox_core.errors import AudioError
@@ -134,5 +135,6 @@ def _encode(worker: WorkerParts, lease: Lease, level: Level, audio: Tensor) -> N
             yield piece.cpu()
 
     work = worker.engine.run_slices(lease.claim.job.request.model, slices)
+    lease.progress.parts.watch(PartKind.PROMPT, None, work.time)
     lease.wait(worker.engine, work)
     return torch.cat(work.pieces(), dim=1).numpy()

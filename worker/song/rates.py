@@ -1,18 +1,18 @@
-"""How fast the levels of a model are drawn here: what is on record, guessed, and recorded."""
+"""How fast a model generates here: what is on record, what a job will take, what it took."""
 
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
 from jobs.errors import StoreUnavailable
-from jobs.model_figures import seconds_of_music
+from jobs.forecast import PartKind, SongCosts, song_costs
 from jobs.record.job import Job, Stage
 from jobs.record.songs import level_of
 from jobs.store import Claim
-from jukebox_core.backends.choose import is_small
-from jukebox_core.sampling.step_cost import CPU_WEIGHTS_PER_SEC, step_weights, token_cost
+from jukebox_core.sampling.step_cost import LevelWork
 from jukebox_core.song import Speed
 from jukebox_core.units import Level
+from worker.lease.lease import Lease
 from worker.parts import WorkerParts
 from worker.song.generate import SamplingTime
 from worker.song.job_song import JobSong
@@ -28,54 +28,45 @@ def rates_of(worker: WorkerParts, job: Job) -> Mapping[Stage, float]:
         return {}
 
 
-def work_sec(
-    worker: WorkerParts, job: Job, song: JobSong, rates: Mapping[Stage, float]
-) -> float | None:
-    """Seconds of one unit of work (`JobSong.level_works`) before any is done; None where nobody
-    can tell.
+def costs_of(worker: WorkerParts, job: Job, song: JobSong) -> SongCosts:
+    """What the song will take here.
 
     By songs of the model, else by the steps that were timed while the worker was idle, else by a
     guess.
     """
-    if song.is_measured(rates):
-        return 1.0
-    timed = worker.speed.seconds().get(job.request.model)
-    if timed is not None:
-        return _timed_work_sec(song, *timed)
-    if worker.device_name != "cpu" or is_small(song.config):
-        return None
-    return 1.0 / CPU_WEIGHTS_PER_SEC[song.weights]
+    card = worker.catalog.get(job.request.model)
+    return song_costs(song.planned, job, rates_of(worker, job), worker.speed.speed_of(card))
 
 
-def _timed_work_sec(song: JobSong, exact_sec: float, parallel_sec: float) -> float:
-    """The same where a second of music is known to take so long."""
-    works = {level: float(step_weights(song.config.prior(level))) for level in Level}
-    exact, in_parallel = seconds_of_music(song.config, works)
-    is_exact = song.song.speed is Speed.EXACT
-    return exact_sec / exact if is_exact else parallel_sec / in_parallel
+def end_part(worker: WorkerParts, lease: Lease, kind: PartKind, level: Level | None) -> None:
+    """A part of the song is there; what it took is kept for songs to come."""
+    parts, job = lease.progress.parts, lease.claim.job
+    label = None if level is None else level.label
+    parts.end(kind, label)
+    measured = parts.measured(kind, label)
+    # What the parent's files had was not made.
+    if measured is not None and job.parent_id is None:
+        worker.speed.note_part(job.request.model, *measured)
 
 
-def record_rate(worker: WorkerParts, claim: Claim, song: JobSong, spent: SamplingTime) -> None:
-    """What the level of a claim was drawn at, as the speed of a song of one take.
+def record_rate(
+    worker: WorkerParts, claim: Claim, song: JobSong, work: LevelWork, spent: SamplingTime
+) -> None:
+    """The steps per second, of one row, that the level of a claim was sampled at.
 
-    What waiting jobs will take is told from it. That of songs whose segments are drawn side by
-    side follows from the model of costs, and serves until an ordinary one is measured.
+    What waiting jobs will take is told from it. It follows from the model of costs, by which `work`
+    weighs windows. That of songs whose segments are sampled side by side serves until an ordinary
+    one is measured.
     """
+    stage = claim.job.stage
     if spent.tokens_per_second <= 0.0:
         return
-    stage, num_rows = claim.job.stage, song.song.num_samples
-    if song.song.speed is Speed.EXACT:
-        rate = spent.tokens_per_second / num_rows
-        rate *= token_cost(1.0, num_rows=num_rows, num_segments=1)
-    elif rates_of(worker, claim.job).get(stage):
+    if song.song.speed is not Speed.EXACT and rates_of(worker, claim.job).get(stage):
         return
-    else:
-        level = level_of(stage)
-        work, plan = song.level_works({})[level], song.plan.levels[level]
-        missing_tokens = (plan.total_tokens - plan.kept_tokens) * work.num_rows
-        drawn_share = spent.num_tokens / missing_tokens
-        rate = plan.total_work(replace(work, unit=1.0)) * drawn_share / spent.seconds
+    plan = song.plan.levels[level_of(stage)]
+    missing_tokens = (plan.total_tokens - plan.kept_tokens) * work.num_rows
+    steps = plan.total_work(replace(work, unit=1.0)) * spent.num_tokens / missing_tokens
     try:
-        worker.store.record_rate(claim.job.request.model, stage, rate)
+        worker.store.record_rate(claim.job.request.model, stage, steps / spent.seconds)
     except StoreUnavailable as error:
         log.warning("a speed is not recorded: %s", error, extra={"job_id": claim.job.id})
