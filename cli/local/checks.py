@@ -24,12 +24,15 @@ from jukebox_core.child_processes import TORCH_VARIABLES, child_environment
 from jukebox_core.config import Weights
 from jukebox_core.errors import JukeboxError
 from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCard, ModelCatalog
+from jukebox_core.models.memory_plan import MemoryKind, ModelTooLarge, plan_memory
+from jukebox_core.sampling.step_cost import PLANNED_ROWS
 
 _OLDEST_PYTHON = (3, 11)
 _WANTED_FORMATS = ("WAV", "FLAC", "OGG", "MP3")
 _WANTED_FREE_BYTES = 1_000_000_000
 _ON_THE_CPU = "no GPU, using the CPU"
 _ONLY_TO_GENERATE = frozenset({"torch", "server"})
+_FREE_MEMORY = "end other programs, or give the container more"
 _CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 
@@ -212,20 +215,20 @@ def check_models(place: Surroundings) -> Finding:
     return Finding("models", Verdict.FINE, f"{', '.join(names)} (folder: {place.models_dir})")
 
 
-def _native_threads() -> int:
-    """Cores that a worker would use, as far as its settings can be read."""
+def _tuned(name: str, default: int) -> int:
+    """A number that a worker would take, as far as its settings can be read."""
     try:
         tuning = read_group("JUKEBOX_TUNING", os.environ.get("JUKEBOX_TUNING", ""))
     except InvalidSettings:
-        return usable_cores()
-    asked = tuning.get("native_threads") or os.environ.get("JUKEBOX_NATIVE_THREADS") or ""
-    return int(asked) if asked.isdigit() and int(asked) else usable_cores()
+        return default
+    asked = tuning.get(name) or os.environ.get(f"JUKEBOX_{name.upper()}") or ""
+    return int(asked) if asked.isdigit() and int(asked) else default
 
 
 def check_large_models(place: Surroundings) -> Finding:
     """How would a worker without a GPU compute the models here?"""
     catalog = ModelCatalog(place.models_dir, BUNDLED_MODELS)
-    cores = _native_threads()
+    cores = _tuned("native_threads", usable_cores())
     found, remedies = [], []
     for name in catalog.names():
         try:
@@ -235,7 +238,13 @@ def check_large_models(place: Surroundings) -> Finding:
         if is_small(card.config):
             continue
         weights = _weights_on_a_cpu(card)
-        found.append(f"{name} with {weights} weights")
+        try:
+            num_bytes = _memory_on_a_cpu(card, weights)
+        except ModelTooLarge as error:
+            found.append(f"{name} is too large here: {error}")
+            remedies.append(f"{name} needs more free memory: {_FREE_MEMORY}")
+            continue
+        found.append(f"{name} with {weights} weights in {num_bytes / 1e9:.1f} GB of memory")
         if weights is not card.weights:
             folder = shlex.quote(str(card.directory))
             convert = command(f"models convert {folder} {folder} --dtype int8 --overwrite")
@@ -243,6 +252,25 @@ def check_large_models(place: Surroundings) -> Finding:
     models = ", ".join(found) or "small models with full weights"
     verdict = Verdict.NOTE if remedies else Verdict.FINE
     return Finding("without GPU", verdict, f"{models}, on {cores} cores", "; ".join(remedies))
+
+
+def _memory_on_a_cpu(card: ModelCard, weights: Weights) -> int:
+    """What a worker of all levels would plan. Imports torch. Raises ModelTooLarge."""
+    import torch
+
+    from jukebox_core.models.device_memory import free_bytes_of, model_needs
+
+    host = torch.device("cpu")
+    needs = model_needs(
+        card.config,
+        device=host,
+        dtype=torch.float32,
+        int8_weights=weights is Weights.INT8,
+    )
+    rows = _tuned("max_rows", PLANNED_ROWS)
+    free_bytes = free_bytes_of(host)
+    plan = plan_memory(needs, free_bytes=free_bytes, max_rows=rows, kind=MemoryKind.HOST)
+    return plan.total_bytes
 
 
 def _weights_on_a_cpu(card: ModelCard) -> Weights:

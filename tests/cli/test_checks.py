@@ -42,6 +42,8 @@ def test_a_models_folder_that_cannot_be_read_is_said(place, tmp_path):
 
 def test_how_large_models_are_computed_without_a_gpu_is_said(place, tmp_path, monkeypatch):
     monkeypatch.setattr(checks, "usable_cores", lambda: 6)
+    free = [24 * 10**9]
+    monkeypatch.setattr("jukebox_core.models.device_memory.free_host_bytes", lambda: free[0])
     small = checks.check_large_models(place)
     assert (small.verdict, small.found) == (
         Verdict.FINE,
@@ -53,7 +55,7 @@ def test_how_large_models_are_computed_without_a_gpu_is_said(place, tmp_path, mo
     finding = checks.check_large_models(place)
     assert (finding.verdict, finding.found) == (
         Verdict.NOTE,
-        "large one with int8 weights, on 6 cores",
+        "large one with int8 weights in 15.2 GB of memory, on 6 cores",
     )
     assert f"models convert '{large}' '{large}' --dtype int8 --overwrite" in finding.remedy
     write_config(large, released_config("1b_lyrics"), Weights.INT8)
@@ -63,8 +65,13 @@ def test_how_large_models_are_computed_without_a_gpu_is_said(place, tmp_path, mo
     wanted = checks.check_large_models(place)
     assert (wanted.verdict, wanted.found) == (
         Verdict.FINE,
-        "large one with full weights, on 6 cores",
+        "large one with full weights in 11.4 GB of memory, on 6 cores",
     )
+    free[0] = 10**9
+    refused = checks.check_large_models(place)
+    assert refused.verdict is Verdict.NOTE
+    assert "large one is too large here: it takes at least" in refused.found
+    assert "more free memory" in refused.remedy
 
 
 def test_a_machine_without_a_server_is_told_three_ways_to_get_one(place, monkeypatch):
