@@ -12,7 +12,7 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 cd "$HERE/../.."
 WORK=${CONTAINERS_WORK:-/var/tmp/jukebox-containers}
 STEPS=(clean first_start healthy_in_time images rights no_egress song kills down_up two_workers models webhooks
-    monitoring tls backup private_models no_gpu layers upgrade clean)
+    monitoring tls backup private_models no_gpu layers bucket upgrade clean)
 # Before the first tag there is no release; this is one from before settings were put together.
 FROM=${CONTAINERS_FROM:-$(git describe --tags --abbrev=0 --match 'v[0-9]*' 2>/dev/null || echo 9f5893c)}
 

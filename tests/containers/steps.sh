@@ -34,15 +34,21 @@ overlays() {
     setting "COMPOSE_FILE=$files"
 }
 
-up() { docker compose up --detach --wait "$@" >/w/up.log 2>&1 || { tail -5 /w/up.log; docker compose ps --all; return 1; }; }
+up() {
+    docker compose up --detach --wait "$@" >/w/up.log 2>&1 && return
+    tail -5 /w/up.log
+    docker compose ps --all
+    docker ps --quiet --filter health=unhealthy | xargs --no-run-if-empty \
+        docker inspect -f '{{.Name}}{{range .State.Health.Log}} {{.Start}} {{.ExitCode}} {{.Output}}{{end}}'
+    return 1
+}
 
 ask() { curl -fsS -H "Authorization: Bearer $(cat /w/key)" "$@"; }
 
 # Posts a song and prints its id; more fields as JSON.
 post() {
-    local more=${1:-}
-    ask $URL/jobs -H 'Content-Type: application/json' -d '{"model": "mini", "artist": "orlavane", "genre": "tidedub",
-        "lyrics": "Is anybody there?", "duration_seconds": 20, "seed": 7 '"${more:+, $more}"'}' | jq -r .id
+    jq -n '{model: "mini", artist: "orlavane", genre: "tidedub", lyrics: "Is anybody there?", duration_seconds: 20, seed: 7}
+        + {'"${1:-}"'}' | ask $URL/jobs -H 'Content-Type: application/json' -d @- | jq -r .id
 }
 
 ended() {
@@ -302,6 +308,83 @@ step_backup() {
     same_song "$done_before"
     same_song "$running"
     echo "backup and restore: old and running song, keys, all there"
+}
+
+# The stack from nothing with the overlay for object storage: keys, songs and a model are in buckets.
+step_bucket() {
+    local job
+    docker compose down --volumes >/dev/null 2>&1
+    overlays cpu
+    sed -i '/^COMPOSE_FILE=/s|$|:tests/containers/docker-compose.s3.yml|' .env
+    setting COMPOSE_PROFILES=webhooks
+    up s3
+    docker compose exec --no-TTY s3 python -c 'import boto3
+boto3.client("s3", endpoint_url="http://127.0.0.1:9000", region_name="us-east-1",
+    aws_access_key_id="key", aws_secret_access_key="secret").create_bucket(Bucket="my-bucket")'
+    page "Object storage" 1 | sed -e 's|KEY_ID=.*|KEY_ID=key|; s|ACCESS_KEY=.*|ACCESS_KEY=secret|' \
+        -e 's|https://minio.example.com|http://s3:9000|' >/w/bucket.sh
+    bash -euo pipefail /w/bucket.sh >/w/bucket.log 2>&1 || { tail -20 /w/bucket.log; fail "object storage"; }
+    grep -oE 'jbx_[A-Za-z0-9_.-]+' /w/bucket.log | head -1 >/w/key
+    docker compose run --rm --no-deps --env JUKEBOX_DATA_DIR=s3://none/x api jukebox keys list >/w/bucket.log 2>&1 &&
+        fail "keys without a bucket"
+    grep -q 'there is no bucket for s3://none/x' /w/bucket.log || { tail /w/bucket.log; fail "no sentence"; }
+    job=$(post)
+    begun "$job"
+    kill_container worker
+    same_song "$job"
+    [ "$(docker exec jukebox-worker-1 ls /data)" = cache ] || fail "/data holds more than the cache"
+    echo "same song after kill -9 of a worker that keeps it in a bucket"
+    docker compose rm --force --stop api worker webhooks >/dev/null 2>&1
+    docker volume rm jukebox_data >/dev/null
+    up
+    same_song "$job"
+    echo "song and key are there after the loss of the cache"
+    bucket_redirects "$job"
+    bucket_models
+    docker compose down --volumes >/dev/null 2>&1
+    sed -i '/AWS_/d; /COMPOSE_PROFILES/d; /JUKEBOX_DATA_DIR/d; /JUKEBOX_MODELS_DIR/d' .env
+    overlays cpu
+}
+
+bucket_redirects() {
+    local address
+    setting JUKEBOX_TUNING=downloads=redirect
+    up
+    address=$(docker inspect -f '{{.NetworkSettings.Networks.jukebox_web.IPAddress}}' jukebox-s3-1)
+    ask --location --connect-to "s3:9000:$address:9000" --dump-header /w/headers "$URL/jobs/$1/audio" >/w/redirected
+    grep -q '^HTTP/1.1 307' /w/headers || fail "the API does not send to the bucket"
+    [ "$(sha256sum </w/redirected | cut -c1-16)" = "$(cat /w/song)" ] || fail "the bucket sends another song"
+    grep -qi '^content-disposition: attachment; filename="orlavane' /w/headers || { cat /w/headers; fail "no name"; }
+    echo "the bucket itself sends the song, under its name"
+    sed -i '/JUKEBOX_TUNING/d' .env
+}
+
+# A copy of the bundled model, put into the bucket as the guide has it.
+bucket_models() {
+    local tries job
+    docker compose run --rm --no-deps --no-TTY --entrypoint python worker - >/w/bucket.log 2>&1 <<'PYTHON' || { tail /w/bucket.log; fail "no model sent"; }
+import hashlib, pathlib
+from jukebox_core.buckets import Bucket, BucketUrl
+from jukebox_core.models.catalog import BUNDLED_MODELS
+
+bucket, sums = Bucket(BucketUrl("s3://my-bucket/models")), ""
+for path in (BUNDLED_MODELS / "mini").rglob("*"):
+    if path.is_file():
+        bucket.upload(f"copied/{path.relative_to(BUNDLED_MODELS / 'mini')}", path)
+        if path.suffix == ".safetensors":
+            sums += f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+bucket.write("copied/SHA256SUMS", sums.encode())
+PYTHON
+    setting JUKEBOX_MODELS_DIR=s3://my-bucket/models
+    up
+    for tries in $(seq 90); do
+        ask $URL/models | jq -e '[.. | objects | select(.name? == "copied") | .state] == ["ready"]' >/dev/null && break
+        sleep 1
+    done
+    job=$(post '"model": "copied"')
+    same_song "$job"
+    docker exec jukebox-worker-1 ls /data/cache/jukebox >/w/bucket.log
+    echo "same song by a model from the bucket ($(tr '\n' ' ' </w/bucket.log)in the cache)"
 }
 
 # From the images of the release before, in the middle of a song.
