@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 
@@ -12,6 +13,7 @@ from jukebox_core.config import JukeboxConfig
 from jukebox_core.engine.drive import LevelOrder, drive
 from jukebox_core.engine.engine import Engine
 from jukebox_core.engine.song_run import SongRun, WindowRun
+from jukebox_core.models.device_memory import free_bytes_of
 from jukebox_core.models.placed_priors import PlacedPriors
 from jukebox_core.models.placement import Placement
 from jukebox_core.prior.projection import MIN_CPU_ROWS
@@ -60,15 +62,18 @@ def local_engine(
     """Captures graphs where the device has them, as a worker does.
 
     On the CPU it has as many slots at least as a step computes rows: a song of one take is computed
-    as it is among others in a worker, and so is the same to the bit.
+    as it is among others in a worker, and so is the same to the bit. Windows wait there as long as
+    the host has no memory for them.
     """
-    if device.type == "cpu":
+    is_on_cpu = device.type == "cpu"
+    if is_on_cpu:
         max_rows = max(max_rows, MIN_CPU_ROWS)
     return Engine(
         priors,
         max_rows=max_rows,
         device=device,
         backend=backend,
+        free_bytes=partial(free_bytes_of, device) if is_on_cpu else lambda: None,
         one_level_at_a_time=priors.placement is Placement.ONE_AT_A_TIME,
         make_capturer=capturer_maker(
             device,

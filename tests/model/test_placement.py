@@ -61,3 +61,9 @@ def test_a_copy_has_priors_of_its_own(tiny_model_dir):
 def test_an_unknown_placement_is_refused(tiny_model_dir):
     with pytest.raises(ConfigError, match="'everywhere' is not known"):
         JukeboxModel.from_pretrained(tiny_model_dir, placement="everywhere")
+
+
+def test_a_song_for_which_the_host_has_no_memory_ends_with_a_sentence(tiny_model_dir, monkeypatch):
+    monkeypatch.setattr("jukebox_core.models.device_memory.free_host_bytes", lambda: 1)
+    with pytest.raises(torch.OutOfMemoryError, match="of the top prior alone does not fit"):
+        sing(JukeboxModel.from_pretrained(tiny_model_dir))
