@@ -23,7 +23,7 @@ def test_the_first_paint_needs_few_files_and_no_songs(page: Page, capsys):
         sys.stdout.write(f"\nfirst paint after {paint_ms:.0f} ms\n")
     assert paint_ms > 0
     assert len(page.watched.requests) <= 120
-    assert not [url for url in page.watched.requests if "/audio" in url or "/peaks" in url]
+    assert not [url for url in page.watched.requests if "/jobs/" in url]
 
 
 def test_the_first_song_is_two_buttons_away_and_is_heard_while_it_is_sung(page: Page, capsys):
