@@ -3,7 +3,9 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from jobs.errors import RecordUnreadable, StoreUnavailable
 from jobs.files.artifacts import Artifacts
@@ -15,7 +17,11 @@ from jobs.store.sweeps import BATCH_SIZE
 
 log = logging.getLogger(__name__)
 
+ItemT = TypeVar("ItemT")
+
 ASSETS_EVERY_SEC = 60.0
+_AT_ONCE = 4
+"""Jobs that are ended or tidied at the same time: most of it is waiting for the server's disk."""
 
 
 class Sweeper(threading.Thread):
@@ -71,7 +77,7 @@ class Sweeper(threading.Thread):
             self._end("deadline exceeded", store.overdue(), store.end_overdue),
             self._end("codes expired", store.expired_codes(), store.expire_codes),
             self._end("expired", store.expired(), store.expire),
-            sum(self._tidy(job_id, seen) for job_id, seen in store.untidy()),
+            sum(_each(store.untidy(), lambda job: self._tidy(*job))),
         ]
         self._sweep_assets()
         # What could not be done is looked at again after a pause.
@@ -79,10 +85,14 @@ class Sweeper(threading.Thread):
 
     def _end(self, what: str, job_ids: list[str], end: Callable[[str], bool]) -> int:
         """Returns how many were ended."""
-        ended = [job_id for job_id in job_ids if end(job_id)]
-        for job_id in ended:
-            log.info(what, extra={"job_id": job_id})
-        return len(ended)
+
+        def end_one(job_id: str) -> bool:
+            has_ended = end(job_id)
+            if has_ended:
+                log.info(what, extra={"job_id": job_id})
+            return has_ended
+
+        return sum(_each(job_ids, end_one))
 
     def _tidy(self, job_id: str, seen: str) -> bool:
         """Whether the files are as they should be now."""
@@ -103,3 +113,14 @@ class Sweeper(threading.Thread):
         self._assets_swept_at = now
         for asset_id in self._assets.delete_older(self._kept_assets_sec):
             log.info("asset expired", extra={"asset_id": asset_id})
+
+
+def _each(items: Sequence[ItemT], do: Callable[[ItemT], bool]) -> list[bool]:
+    """What `do` says of each, some at a time. The first error stops those that have not begun."""
+    if len(items) < 2:
+        return [do(item) for item in items]
+    pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="sweeper")
+    try:
+        return list(pool.map(do, items))
+    finally:
+        pool.shutdown(cancel_futures=True)
