@@ -1,5 +1,6 @@
 """The scheduler alone: plain Python, checked by property."""
 
+import random
 from collections import deque
 
 import numpy as np
@@ -128,6 +129,50 @@ def test_no_level_with_work_waits_long_however_the_others_come_and_go(looks):
             waited[each] = waited[each] + 1 if number and each is not level else 0
             assert waited[each] <= 24
         assert level is None or num_sequences[level]
+
+
+class RoundRobin:
+    """Equal turns for all levels with work."""
+
+    def __init__(self, levels):
+        self.levels = deque(levels)
+
+    def next(self, num_sequences):
+        self.levels.rotate(-1)
+        while not num_sequences[self.levels[0]]:
+            self.levels.rotate(-1)
+        return self.levels[0]
+
+
+def turns_for_songs(num_songs, *, songs_at_once, max_rows):
+    """Turns until songs of three levels and random lengths are done, each window after the last."""
+    scheduler, lengths = Scheduler(max_rows), random.Random(1)
+    to_come: dict[str, deque[Sequence]] = {}
+    turns = begun = 0
+    while begun < num_songs or scheduler.has_work:
+        while begun < num_songs and len(to_come) < songs_at_once:
+            name, seconds = f"{begun}", lengths.choice((1, 1, 1, 2, 2, 6))
+            to_come[name] = deque(
+                a_sequence(name, level, num_new=16)
+                for level, windows in zip(COARSE_TO_FINE, (1, 4, 16), strict=True)
+                for _ in range(windows * seconds)
+            )
+            scheduler.submit(to_come[name].popleft())
+            begun += 1
+        _, moved = run_turn(scheduler)
+        turns += 1
+        for ended in (each for each in moved if each.is_complete):
+            if to_come[ended.id]:
+                scheduler.submit(to_come[ended.id].popleft())
+            else:
+                del to_come[ended.id]
+    return turns
+
+
+def test_rows_fill_up_where_more_songs_are_in_hand_than_there_are_rows(monkeypatch):
+    by_songs = turns_for_songs(150, songs_at_once=16, max_rows=8)
+    monkeypatch.setattr("jukebox_core.engine.scheduler.TurnOrder", RoundRobin)
+    assert by_songs < 0.85 * turns_for_songs(150, songs_at_once=16, max_rows=8)
 
 
 def test_only_one_newcomer_joins_in_a_turn():
