@@ -1,7 +1,8 @@
 """How well the simulation predicts a real service on this machine: workers of `mini` on its cores.
 
-First one worker tells how long its steps and all the rest take; then the same songs arrive at the
-service and at the simulation.
+First one worker tells how long its steps and all the rest take, then several how much longer beside
+each other: they share the cores of the host. Then the same songs arrive, at the same moments, at
+the service and at the simulation.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from typing import Any
 
 from bench.fleet.inputs import Operation
 from bench.fleet.planner import LEVELS, LevelSpeed, LevelWork
-from bench.fleet.simulation import Fleet, PoolPlan, SimulatedSong
+from bench.fleet.simulation import Fleet, HostPlan, PoolPlan, SimulatedSong
 from bench.serve.service import Figures
 from cli.local.embedded_redis import EmbeddedRedis
 from cli.local.processes import ChildProcess
@@ -31,8 +32,9 @@ from jukebox_core.models.catalog import BUNDLED_MODELS
 
 MODEL = "mini"
 SONGS_AT_ONCE = 2
-"""Rows of a worker; each worker has one core."""
+"""Rows of a worker; each worker samples on one core, and decodes sound on another."""
 _START_SEC = 60.0
+_FULL_ROUNDS = 2
 _WORKER = {
     "JUKEBOX_CONCURRENCY": str(SONGS_AT_ONCE),
     "JUKEBOX_MAX_ROWS": str(SONGS_AT_ONCE),
@@ -128,22 +130,27 @@ def running_service() -> Iterator[Service]:
 
 def calibrate(options: argparse.Namespace) -> Figures:
     """Waiting times of the service beside those that the simulation predicts."""
+    slowdowns: list[float] = []
     with running_service() as service:
-        service.add_worker()
-        service.sing([Arrival(0.0, options.seconds)] * SONGS_AT_ONCE)  # loads the model
-        measured = measure_worker(service, options.seconds)
-        alone_sec, host_workers, rows = saturated_sec(service, options.seconds), 1.0, []
-        for number in options.workers:
-            while service.num_workers < number:
-                service.add_worker()
-                # Every worker has loaded the model before it counts.
-                service.sing([Arrival(0.0, options.seconds / 2)] * (3 * SONGS_AT_ONCE))
-            together_sec = saturated_sec(service, options.seconds) if number > 1 else alone_sec
-            host_workers = max(number * alone_sec / together_sec, host_workers)
-            arrivals = burst(measured, min(number, host_workers), options, seed=number)
-            found = [_waited_sec(job) for job in service.sing(arrivals)]
-            expected = predicted(measured, number, host_workers, arrivals)
-            rows.append(compared(number, found, expected))
+        rows = []
+        for number in range(1, max(options.workers) + 1):
+            service.add_worker()
+            # Every worker has loaded the model before it counts.
+            service.sing([Arrival(0.0, options.seconds / 2)] * (3 * SONGS_AT_ONCE))
+            if number == 1:
+                measured = measure_worker(service, options.seconds)
+                alone_sec = full_sec(service, options.seconds)
+            full = [full_sec(service, options.seconds)]
+            jobs = []
+            if number in options.workers:
+                song_sec = full[0] / (number * SONGS_AT_ONCE)
+                jobs = service.sing(burst(options, song_sec=song_sec, seed=number))
+                # Before and after: the machine is not as fast in every minute.
+                full.append(full_sec(service, options.seconds))
+            slowdowns.append(max(statistics.mean(full) / alone_sec, 1.0))
+            if jobs:
+                expected = predicted(measured, number, HostPlan(tuple(slowdowns)), arrived(jobs))
+                rows.append(compared(number, [_waited_sec(job) for job in jobs], expected))
     return {
         "songs": options.songs,
         "step_ms": {
@@ -151,7 +158,7 @@ def calibrate(options: argparse.Namespace) -> Figures:
             for level, speed in measured.speeds.items()
         },
         "render_seconds": round(measured.render_sec, 3),
-        "workers_that_the_host_is_worth": round(host_workers, 2),
+        "slowdowns": [round(each, 2) for each in slowdowns],
         "waits": rows,
     }
 
@@ -177,33 +184,35 @@ def measure_worker(service: Service, seconds: float) -> Measured:
     )
 
 
-def saturated_sec(service: Service, seconds: float) -> float:
-    """Seconds that all workers take for twice as many songs as they hold."""
-    began = time.monotonic()
-    service.sing([Arrival(0.0, seconds)] * (2 * SONGS_AT_ONCE * service.num_workers))
-    return time.monotonic() - began
+def full_sec(service: Service, seconds: float) -> float:
+    """Mean time of a song, from its start to its end, while all workers have all their songs."""
+    jobs = []
+    for _ in range(_FULL_ROUNDS):
+        jobs += service.sing([Arrival(0.0, seconds)] * (SONGS_AT_ONCE * service.num_workers))
+    return statistics.mean(_seconds_between(job, "started_at", "completed_at") for job in jobs)
 
 
-def burst(
-    measured: Measured, num_workers: float, options: argparse.Namespace, *, seed: int
-) -> list[Arrival]:
-    """Songs that come faster than the workers sing them, so that a queue grows."""
+def burst(options: argparse.Namespace, *, song_sec: float, seed: int) -> list[Arrival]:
+    """Songs that come twice as fast as they are sung, so that a queue grows.
+
+    One of mean length takes `song_sec` of all workers together.
+    """
     rng = random.Random(seed)
-    lengths = [rng.choice((0.5, 1.0, 1.5)) * options.seconds for _ in range(options.songs)]
-    song_sec = sum(
-        measured.tokens_per_sec[level] * options.seconds * speed.step_sec[-1] / speed.max_rows
-        for level, speed in measured.speeds.items()
-    )
-    mean_gap_sec = (song_sec + measured.render_sec / SONGS_AT_ONCE) / num_workers / 2.0
     at_sec, arrivals = 0.0, []
-    for seconds in lengths:
-        arrivals.append(Arrival(at_sec, seconds))
-        at_sec += rng.expovariate(1.0 / mean_gap_sec)
+    for _ in range(options.songs):
+        arrivals.append(Arrival(at_sec, rng.choice((0.5, 1.0, 1.5)) * options.seconds))
+        at_sec += rng.expovariate(2.0 / song_sec)
     return arrivals
 
 
+def arrived(jobs: Sequence[Figures]) -> list[Arrival]:
+    """When songs were really posted, after the first of them."""
+    moments = sorted((_moment(job, "created_at"), job["duration_seconds"]) for job in jobs)
+    return [Arrival(at_sec - moments[0][0], seconds) for at_sec, seconds in moments]
+
+
 def predicted(
-    measured: Measured, num_workers: int, host_workers: float, arrivals: Sequence[Arrival]
+    measured: Measured, num_workers: int, host: HostPlan, arrivals: Sequence[Arrival]
 ) -> list[float]:
     """Seconds that each song waits in the simulation, in the order of their arrival."""
     plan = PoolPlan(
@@ -214,7 +223,8 @@ def predicted(
         render_sec=measured.render_sec,
         # What is computed is what is needed: the native backend pads nothing.
         operation=Operation(min_cards=num_workers, max_cards=num_workers, is_deterministic=False),
-        host_workers=host_workers,
+        host=host,
+        has_equal_turns=True,
     )
     fleet = Fleet([plan])
     songs = [
@@ -274,5 +284,8 @@ def _beside_sec(job: Mapping[str, Any]) -> float:
 
 
 def _seconds_between(job: Mapping[str, Any], first: str, last: str) -> float:
-    begin, end = (datetime.fromisoformat(job[name]) for name in (first, last))
-    return (end - begin).total_seconds()
+    return _moment(job, last) - _moment(job, first)
+
+
+def _moment(job: Mapping[str, Any], name: str) -> float:
+    return datetime.fromisoformat(job[name]).timestamp()

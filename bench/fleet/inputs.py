@@ -154,7 +154,9 @@ class Operation:
     Every `look_sec` the pool is given a card for each `songs_per_card` songs that wait or run; one
     that is not needed goes after `cooldown_sec`. A new one serves after `start_sec`: machine,
     image, weights. A spot card is taken away after `spot_mean_sec` on average, and its songs wait
-    again from their last whole window.
+    again from their last whole window. A card that serves several levels holds `songs_per_row`
+    songs for each row of a level (`JUKEBOX_CONCURRENCY` over `JUKEBOX_MAX_ROWS`), since each song
+    is at one level only.
     """
 
     look_sec: float = 30.0
@@ -164,3 +166,4 @@ class Operation:
     min_cards: int = 1
     max_cards: int = 10_000
     is_deterministic: bool = True
+    songs_per_row: float = 2.0

@@ -32,6 +32,7 @@ _MAX_SIMULATED_SONGS = 120_000
 """Of more, the busiest hour is simulated, and the day follows from the cost of a song."""
 _SPOT_MEAN_SEC = 4 * 3600.0
 _DAY_SEC = 86_400.0
+_NEARLY = 1.05
 
 
 def predict(options: argparse.Namespace) -> Figures:
@@ -52,10 +53,10 @@ def predict(options: argparse.Namespace) -> Figures:
 
 
 def _volume(question: "_Question", number: float) -> Figures:
-    """Each split of the cards; of the cheapest, rows as needed and spot cards as well."""
+    """Each split of the cards; of the best, rows as needed and spot cards as well."""
     demand = Demand(songs_per_day=number, lengths=LENGTHS)
     splits = {name: _answer(replace(question, split=name), demand) for name in SPLITS}
-    best = min(splits, key=lambda name: float(splits[name]["usd_per_song"]))
+    best = best_split(splits)
     asked = replace(question, split=best)
     as_needed = replace(asked, operation=Operation(is_deterministic=False))
     spot = replace(asked, operation=Operation(spot_mean_sec=_SPOT_MEAN_SEC))
@@ -66,6 +67,17 @@ def _volume(question: "_Question", number: float) -> Figures:
         "not_deterministic": _answer(as_needed, demand),
         "spot": _answer(spot, demand),
     }
+
+
+def best_split(splits: Mapping[str, Figures]) -> str:
+    """The cheapest; of those that cost nearly as little, the one whose songs are done soonest."""
+    least_usd = min(float(each["usd_per_song"]) for each in splits.values())
+    cheap = {
+        name: each["song_sec"].get("p50", 0.0)
+        for name, each in splits.items()
+        if float(each["usd_per_song"]) <= _NEARLY * least_usd
+    }
+    return min(cheap, key=cheap.__getitem__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +111,8 @@ def _answer(question: _Question, demand: Demand) -> Figures:
     return {
         "simulated_hours": span_sec / 3600.0,
         "songs": fleet.num_arrived,
-        "rows": [plan.max_songs for plan in plans],
+        "rows": [next(iter(plan.speeds.values())).max_rows for plan in plans],
+        "songs_at_once": [plan.max_songs for plan in plans],
         "mean_cards": [_rounded(p.figures.card_seconds / span_sec) for p in fleet.pools],
         "most_cards": [pool.figures.most_cards for pool in fleet.pools],
         "preempted": sum(pool.figures.num_preempted for pool in fleet.pools),
@@ -120,6 +133,7 @@ def _plans(question: _Question, demand: Demand, begin_sec: float) -> Iterator[Po
                 f"the levels {', '.join(levels)} of {question.model} do not fit into the memory of "
                 f"one {question.card.name}"
             )
+        operation = replace(question.operation, min_cards=1)
         speeds = {
             level: speed_of(question.card, question.model, level, num_rows, efficiency)
             for level in levels
@@ -130,9 +144,9 @@ def _plans(question: _Question, demand: Demand, begin_sec: float) -> Iterator[Po
             name="+".join(levels),
             levels=levels,
             speeds=speeds,
-            max_songs=num_rows,
+            max_songs=round(num_rows * (operation.songs_per_row if len(levels) > 1 else 1.0)),
             render_sec=efficiency.render_sec if "bottom" in levels else 0.0,
-            operation=replace(question.operation, min_cards=1),
+            operation=operation,
             first_cards=max(math.ceil(1.05 * at_once), 1),
         )
 

@@ -16,10 +16,12 @@ import simpy
 
 from bench.fleet.inputs import Demand, Operation
 from bench.fleet.planner import LevelSpeed, LevelWork, rows_computed, song_work, songs_per_sec
+from jukebox_core.engine.turn_order import turn_shares
 
 Process = Generator[simpy.Event, Any, None]
 
 _EPSILON_TOKENS = 1e-6
+_EPSILON_SEC = 1e-9
 
 
 @dataclass(slots=True, eq=False)
@@ -43,8 +45,9 @@ class SimulatedSong:
 class PoolPlan:
     """Workers alike: which levels they serve, how fast, for how many songs at once.
 
-    `render_sec` a song keeps its place after the last level. Workers on one host are together at
-    most `host_workers` times as fast as one of them alone; None where each has a device alone.
+    `render_sec` a song keeps its place after the last level. Workers with a device each have None
+    for `host`. Levels have turns for their songs (`turn_shares`), or, where a CPU computes them all
+    in one call, turns of equal length.
     """
 
     name: str
@@ -53,9 +56,30 @@ class PoolPlan:
     max_songs: int
     render_sec: float
     operation: Operation
-    host_workers: float | None = None
+    host: "HostPlan | None" = None
+    has_equal_turns: bool = False
     first_cards: int = 1
     """That serve when the simulation begins, if that is more than `operation.min_cards`."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostPlan:
+    """Workers that share the cores of a machine.
+
+    `slowdowns[n - 1]` is how many times as long everything takes on a worker while n of the host
+    have songs; of more, all take as much longer as there are more. 1 at first. None for
+    `num_workers`: all of the pool are on one host.
+    """
+
+    slowdowns: tuple[float, ...]
+    num_workers: int | None = None
+
+    def slowdown(self, num_busy: int) -> float:
+        """Of each worker while so many have songs."""
+        measured = len(self.slowdowns)
+        if num_busy <= measured:
+            return self.slowdowns[max(num_busy, 1) - 1]
+        return self.slowdowns[-1] * num_busy / measured
 
 
 @dataclass(slots=True)
@@ -65,7 +89,6 @@ class PoolFigures:
     card_seconds: float = 0.0
     most_cards: int = 0
     num_preempted: int = 0
-    busy_seconds: float = 0.0
 
 
 class Fleet:
@@ -121,6 +144,7 @@ class Pool:
         self.fleet, self.env, self.plan = fleet, fleet.env, plan
         self.waiting: deque[SimulatedSong] = deque()
         self.workers: list[Worker] = []
+        self._hosts: list[Host] = []
         self.figures = PoolFigures()
         self._num_starting = 0
         self._needed_at = 0.0
@@ -129,15 +153,6 @@ class Pool:
     def num_songs(self) -> int:
         """That wait for this pool or are in it."""
         return len(self.waiting) + sum(worker.num_songs for worker in self.workers)
-
-    @property
-    def slowdown(self) -> float:
-        """How much slower a worker is for those beside it on its host."""
-        workers = self.plan.host_workers
-        if workers is None:
-            return 1.0
-        num_busy = sum(worker.is_sampling for worker in self.workers)
-        return max(num_busy / workers, 1.0)
 
     def start(self) -> None:
         """The first workers serve from the beginning."""
@@ -157,12 +172,6 @@ class Pool:
         yield self.env.timeout(0.0)
         self.wake_one()
 
-    def wake_sampling(self) -> None:
-        """The pace of workers that share cores has changed."""
-        if self.plan.host_workers is not None:
-            for worker in self.workers:
-                worker.wake()
-
     def remove(self, worker: "Worker") -> None:
         """It serves no more."""
         self.workers.remove(worker)
@@ -174,8 +183,19 @@ class Pool:
             self.figures.card_seconds += self.env.now - worker.began_at
 
     def _add(self) -> None:
-        self.workers.append(Worker(self))
+        self.workers.append(Worker(self, self._host()))
         self.figures.most_cards = max(self.figures.most_cards, len(self.workers))
+
+    def _host(self) -> "Host | None":
+        """With room for one more worker."""
+        plan = self.plan.host
+        if plan is None:
+            return None
+        for host in self._hosts:
+            if plan.num_workers is None or len(host.workers) < plan.num_workers:
+                return host
+        self._hosts.append(Host(plan))
+        return self._hosts[-1]
 
     def _add_later(self) -> Process:
         self._num_starting += 1
@@ -200,14 +220,35 @@ class Pool:
                     worker.stop()
 
 
+class Host:
+    """A machine whose cores some workers share."""
+
+    def __init__(self, plan: HostPlan) -> None:
+        self._plan = plan
+        self.workers: list[Worker] = []
+
+    @property
+    def slowdown(self) -> float:
+        """Of each worker now."""
+        return self._plan.slowdown(sum(bool(worker.num_songs) for worker in self.workers))
+
+    def wake(self) -> None:
+        """Another number of workers is busy, so all go at another pace from now on."""
+        for worker in self.workers:
+            worker.wake()
+
+
 class Worker:
     """One worker: songs of several levels, which take turns on its device."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, host: Host | None) -> None:
         self._pool, self._env, self._plan = pool, pool.env, pool.plan
         self.began_at = pool.env.now
         self._levels = {level: _LevelRows() for level in pool.plan.levels}
-        self._num_rendering = 0
+        self._rendering: list[_Rendering] = []
+        self._host = host
+        if host is not None:
+            host.workers.append(self)
         self._updated_at = pool.env.now
         self._pace = 1.0
         self._wakes: simpy.Event = pool.env.event()
@@ -219,12 +260,7 @@ class Worker:
     @property
     def num_songs(self) -> int:
         """That it holds, those that it renders included."""
-        return self._num_rendering + sum(len(rows.songs) for rows in self._levels.values())
-
-    @property
-    def is_sampling(self) -> bool:
-        """Whether it keeps a core, or its device, busy."""
-        return any(rows.songs for rows in self._levels.values())
+        return len(self._rendering) + sum(len(rows.songs) for rows in self._levels.values())
 
     def wake(self) -> None:
         """Something has changed."""
@@ -235,18 +271,23 @@ class Worker:
         """Serve no more; it holds no song."""
         self._is_stopped = True
         self._pool.remove(self)
+        if self._host is not None:
+            self._host.workers.remove(self)
+            self._host.wake()
         self.wake()
 
     def _run(self) -> Process:
         while not self._is_stopped:
-            was_sampling = self.is_sampling
+            was_busy = bool(self.num_songs)
             self._advance()
+            self._end_renders()
             self._end_levels()
             self._take_song()
-            self._pace = self._pool.slowdown
-            if self.is_sampling != was_sampling:
-                self._pool.wake_sampling()
             self._wakes = self._env.event()
+            if self._host is not None:
+                self._pace = self._host.slowdown
+                if bool(self.num_songs) != was_busy:
+                    self._host.wake()
             next_end = self._next_end_sec()
             if next_end is None:
                 yield self._wakes
@@ -271,32 +312,45 @@ class Worker:
         level, work = song.levels[0]
         self._levels[level].add(song, work, self._plan.speeds[level])
 
-    def _token_sec(self, level: str) -> float:
-        """Seconds in which each row of the level gets a token; levels share the device."""
-        rows, speed = self._levels[level], self._plan.speeds[level]
-        number = rows_computed(
-            len(rows.songs),
-            speed.max_rows,
-            is_deterministic=self._plan.operation.is_deterministic,
-        )
-        num_busy = sum(bool(each.songs) for each in self._levels.values())
-        return self._pace * num_busy * (speed.step_sec[number - 1] + rows.prefix_sec_per_token)
+    def _token_sec(self) -> dict[str, float]:
+        """Seconds in which each song of a level gets a token, of levels with songs.
+
+        Levels share the device. Songs without a row wait for one, window by window, so all of the
+        level are slower.
+        """
+        num_songs = {level: len(rows.songs) for level, rows in self._levels.items() if rows.songs}
+        if self._plan.has_equal_turns:
+            shares = dict.fromkeys(num_songs, 1.0 / max(len(num_songs), 1))
+        else:
+            shares = turn_shares(num_songs)
+        found = {}
+        for level, number in num_songs.items():
+            speed = self._plan.speeds[level]
+            num_rows = min(number, speed.max_rows)
+            computed = rows_computed(
+                num_rows, speed.max_rows, is_deterministic=self._plan.operation.is_deterministic
+            )
+            prefix_sec = self._levels[level].prefix_sec_per_token * num_rows / number
+            step_sec = speed.step_sec[computed - 1] + prefix_sec
+            found[level] = self._pace * step_sec / shares[level] * number / num_rows
+        return found
 
     def _advance(self) -> None:
         """Count the tokens since the last change."""
         spent, self._updated_at = self._env.now - self._updated_at, self._env.now
-        for level, rows in self._levels.items():
-            if rows.songs and spent > 0.0:
-                rows.tokens += spent / self._token_sec(level)
-        if self.is_sampling:
-            self._pool.figures.busy_seconds += spent
+        if spent <= 0.0:
+            return
+        for level, token_sec in self._token_sec().items():
+            self._levels[level].tokens += spent / token_sec
+        for rendering in self._rendering:
+            rendering.seconds -= spent / self._pace
 
     def _next_end_sec(self) -> float | None:
         ends = [
-            max(rows.songs[0][0] - rows.tokens, 0.0) * self._token_sec(level)
-            for level, rows in self._levels.items()
-            if rows.songs
+            max(self._levels[level].songs[0][0] - self._levels[level].tokens, 0.0) * token_sec
+            for level, token_sec in self._token_sec().items()
         ]
+        ends += [max(rendering.seconds, 0.0) * self._pace for rendering in self._rendering]
         return min(ends, default=None)
 
     def _end_levels(self) -> None:
@@ -309,18 +363,17 @@ class Worker:
     def _go_on(self, song: SimulatedSong) -> None:
         """With the next level where this worker serves it; else the song is somebody else's."""
         if not song.levels:
-            self._num_rendering += 1
-            self._env.process(self._render(song))
+            self._rendering.append(_Rendering(self._plan.render_sec, song))
         elif song.levels[0][0] in self._plan.levels:
             self._begin_level(song)
         else:
             self._pool.fleet.submit(song)
 
-    def _render(self, song: SimulatedSong) -> Process:
-        yield self._env.timeout(self._plan.render_sec)
-        self._num_rendering -= 1
-        self._pool.fleet.submit(song)
-        self.wake()
+    def _end_renders(self) -> None:
+        ended = [each for each in self._rendering if each.seconds <= _EPSILON_SEC]
+        for rendering in ended:
+            self._rendering.remove(rendering)
+            self._pool.fleet.submit(rendering.song)
 
     def _be_preempted(self, mean_sec: float) -> Process:
         """The card is taken away; another one comes, and windows that were not whole are lost."""
@@ -330,10 +383,19 @@ class Worker:
         self._advance()
         self._pool.figures.num_preempted += 1
         songs = [song for rows in self._levels.values() for song in rows.give_up()]
+        songs += [rendering.song for rendering in self._rendering]  # seconds: taken as done
         self.stop()
         self._env.process(self._pool._add_later())
         for song in songs:
             self._pool.fleet.submit(song)
+
+
+@dataclass(slots=True, eq=False)
+class _Rendering:
+    """A song that keeps its place, for so many seconds more of a worker that is alone."""
+
+    seconds: float
+    song: SimulatedSong
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from collections import deque
 
 import pytest
 
-from bench.fleet.calibrate import Arrival, Measured, predicted
+from bench.fleet.calibrate import Arrival, Measured, arrived, predicted
 from bench.fleet.inputs import CARDS, LENGTHS, Demand, Efficiency, Operation
 from bench.fleet.planner import (
     LEVELS,
@@ -19,7 +19,8 @@ from bench.fleet.planner import (
     songs_per_sec,
     speed_of,
 )
-from bench.fleet.simulation import Fleet, PoolPlan, SimulatedSong, arrivals
+from bench.fleet.predict import best_split
+from bench.fleet.simulation import Fleet, HostPlan, PoolPlan, SimulatedSong, arrivals
 
 ONE_TOKEN_A_SECOND = LevelSpeed(step_sec=(1.0, 1.0, 1.0, 1.0), prefix_sec=0.0)
 
@@ -80,6 +81,24 @@ def test_levels_of_a_worker_take_turns():
     assert ends(queue) == [20, 20]
 
 
+@pytest.mark.parametrize(
+    ("has_equal_turns", "expected"),
+    # Three of four turns are for the three, or every second one.
+    [(False, [30, 26.666667, 26.666667, 26.666667]), (True, [20, 30, 30, 30])],
+)
+def test_levels_have_turns_for_their_songs_or_of_equal_length(has_equal_turns, expected):
+    queue = [*songs(10, level="top"), *songs(*[20] * 3, level="middle")]
+    run(plan(levels=("top", "middle"), has_equal_turns=has_equal_turns), queue)
+    assert ends(queue) == expected
+
+
+def test_songs_without_a_row_wait_for_those_that_have_one():
+    queue = songs(10, 10, 10, 10)
+    run(plan(LevelSpeed(step_sec=(1.0, 1.0), prefix_sec=0.0), max_songs=4), queue)
+    assert ends(queue) == [20, 20, 20, 20]
+    assert [song.waited_sec for song in queue] == [0, 0, 0, 0]
+
+
 def test_a_song_goes_from_pool_to_pool():
     work = LevelWork(num_tokens=10, num_prefix=0, num_windows=1)
     song = SimulatedSong(arrived_at=0.0, levels=deque([("top", work), ("bottom", work)]))
@@ -106,8 +125,28 @@ def test_songs_are_dealt_out_to_the_workers():
 def test_workers_that_share_a_core_are_slower_only_while_they_do():
     queue = songs(10, 20)
     one_song = LevelSpeed(step_sec=(1.0,), prefix_sec=0.0)
-    run(plan(one_song, cards=2, host_workers=1.0), queue)
+    run(plan(one_song, cards=2, host=HostPlan((1.0, 2.0))), queue)
     assert ends(queue) == [20, 30]
+
+
+def test_workers_that_share_cores_wait_for_each_other_while_they_render_too():
+    queue = songs(10, 30)
+    one_song = LevelSpeed(step_sec=(1.0,), prefix_sec=0.0)
+    run(plan(one_song, cards=2, host=HostPlan((1.0, 1.5)), render_sec=4.0), queue)
+    # 10 tokens and 4 s at the slower pace; then 16 tokens and 4 s are left, at the faster one.
+    assert ends(queue) == [21, 21 + 16 + 4]
+
+
+def test_workers_of_different_hosts_do_not_hold_each_other_up():
+    queue = songs(10, 10, 10)
+    one_song = LevelSpeed(step_sec=(1.0,), prefix_sec=0.0)
+    run(plan(one_song, cards=3, host=HostPlan((1.0, 2.0), num_workers=2)), queue)
+    assert ends(queue) == [20, 20, 10]
+
+
+def test_more_workers_than_were_measured_share_what_the_host_is_worth():
+    host = HostPlan((1.0, 1.6))
+    assert [host.slowdown(number) for number in (0, 1, 2, 4)] == [1.0, 1.0, 1.6, 3.2]
 
 
 def test_a_pool_grows_after_a_delay_and_shrinks_when_it_is_idle():
@@ -191,6 +230,15 @@ def test_rows_are_computed_as_needed_or_all():
     assert rows_computed(1, 55, is_deterministic=True) == 55
 
 
+def test_the_best_split_is_the_fastest_of_those_that_cost_nearly_as_little():
+    splits = {
+        "dear": {"usd_per_song": 0.02, "song_sec": {"p50": 100.0}},
+        "slow": {"usd_per_song": 0.0100, "song_sec": {"p50": 900.0}},
+        "fast": {"usd_per_song": 0.0102, "song_sec": {"p50": 500.0}},
+    }
+    assert best_split(splits) == "fast"
+
+
 def test_fewer_levels_leave_room_for_more_songs():
     card, efficiency = CARDS["h200"], Efficiency()
     together = rows_that_fit(card, "5b_lyrics", LEVELS, efficiency)
@@ -209,5 +257,13 @@ def test_a_burst_is_predicted_from_what_one_worker_takes():
         tokens_per_sec=dict.fromkeys(LEVELS, 100.0),
         render_sec=1.0,
     )
-    waits = predicted(measured, 1, 1.0, [Arrival(0.0, 1.0)] * 4)
+    waits = predicted(measured, 1, HostPlan((1.0,)), [Arrival(0.0, 1.0)] * 4)
     assert waits == pytest.approx([0.0, 0.0, 4.0, 4.0])
+
+
+def test_songs_arrive_in_the_simulation_when_they_were_posted():
+    jobs = [
+        {"created_at": f"2026-01-01T00:00:0{second}+00:00", "duration_seconds": 4.0 + second}
+        for second in (3, 1)
+    ]
+    assert arrived(jobs) == [Arrival(0.0, 5.0), Arrival(2.0, 7.0)]
