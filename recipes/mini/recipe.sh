@@ -2,20 +2,31 @@
 # The recipe of `mini`, from nothing: songs, codec, gate, priors, post-filter, the packed model,
 # evaluation.
 #
-#   bash recipes/mini/recipe.sh [FOLDER]
+#   bash recipes/mini/recipe.sh [FOLDER] [SIZE]
 #
-# FOLDER (default build/mini) keeps songs, states, logs and the model. `tensorboard --logdir
-# FOLDER/runs` draws the curves while it trains.
+# FOLDER (default build/mini) keeps songs, states, logs and the model. SIZE: full, or `trial`:
+# every step in a few minutes, for a model that cannot sing. `tensorboard --logdir FOLDER/runs` draws
+# the curves while it trains.
 # Every step goes on where it was stopped, so the same command resumes after an interruption.
 # Sized for two CPU cores: what stands side by side takes one each. FOLDER/core-hours.txt adds up the
 # processor time of all runs.
 set -euo pipefail
 here="$(cd "$(dirname "$0")/../.." && pwd)"
-work="${1:-$here/build/mini}"
+work="${1:-$here/build/mini}" size="${2:-full}"
 jukebox="${JUKEBOX:-$here/.venv/bin/jukebox}" python="${PYTHON:-$here/.venv/bin/python}"
 data="$work/data" top_data="$work/top-data" model="$work/model" architecture="$work/architecture"
 seed=1
 export OMP_NUM_THREADS=1 PYTHONPATH="$here"
+
+case "$size" in
+full) quick=() ;;
+trial) quick=(--quick) ;;
+*) echo "SIZE is $size; wanted full or trial" >&2 && exit 2 ;;
+esac
+
+sized() { # FULL TRIAL
+    if [ "$size" = full ]; then echo "$1"; else echo "$2"; fi
+}
 
 # What this shell and its programs took, added to what earlier runs took.
 core_hours() {
@@ -46,33 +57,35 @@ both() {
     wait $second
 }
 
-top_prior() { prior "$top_data" top 7900 0.6 --bar-position-weight 1; }
-lower_codecs() { vqvae bottom 6000 && vqvae middle 3000; }
+top_prior() { prior "$top_data" top "$(sized 7900 2)" 0.6 --bar-position-weight 1; }
+lower_codecs() { vqvae bottom "$(sized 6000 2)" && vqvae middle "$(sized 3000 2)"; }
 upsamplers() {
-    prior "$data" middle 4000 0.02 && prior "$data" bottom 7000 0.02
+    prior "$data" middle "$(sized 4000 2)" 0.02 && prior "$data" bottom "$(sized 7000 2)" 0.02
 }
 
 mkdir -p "$work"
 trap core_hours EXIT
-[ -f "$data/songs.json" ] || "$python" -m recipes.mini.synth "$data" --songs 2000 --seed $seed
+[ -f "$data/songs.json" ] ||
+    "$python" -m recipes.mini.synth "$data" --songs "$(sized 2000 8)" --seed $seed \
+        --seconds "$(sized 8-24 8-9)"
 # The top prior learns six times as many songs: it knew 2,000 by heart before it could play in time.
 # Half of them have verses and choruses.
 [ -f "$top_data/songs.json" ] ||
-    "$python" -m recipes.mini.synth "$top_data" --songs 12000 --seed $((seed + 1)) \
-        --seconds 8-30 --sections 0.5
+    "$python" -m recipes.mini.synth "$top_data" --songs "$(sized 12000 8)" --seed $((seed + 1)) \
+        --seconds "$(sized 8-30 8-9)" --sections 0.5
 [ -f "$architecture/config.json" ] || "$python" -m recipes.mini.architecture "$architecture"
 [ -f "$model/config.json" ] || "$jukebox" train new "$data" "$model" --like "$architecture" --seed $seed \
     --license Apache-2.0 \
     --description "Trained by this project on music that it makes itself: it sings vowels, not words."
 
-both "vqvae top 2600" lower_codecs
-"$python" -m recipes.mini.evaluate codec "$model" "$data"
+both "vqvae top $(sized 2600 2)" lower_codecs
+"$python" -m recipes.mini.evaluate codec "$model" "$data" "${quick[@]}"
 "$jukebox" train encode "$data" "$model"
 # What a genre is shows in the first bars, before the music itself tells: hence many beginnings.
 both top_prior upsamplers
 # Last: it goes by how the bottom prior errs.
 "$jukebox" train post-filter "$data" "$model" --run-dir "$work/runs/post-filter" \
-    --steps 600 --threads 1 --seed $seed --log-every 20
+    --steps "$(sized 600 2)" --pieces "$(sized 48 2)" --threads 1 --seed $seed --log-every 20
 rm -rf "$work/mini"
 "$jukebox" train pack "$model" "$work/mini"
-"$python" -m recipes.mini.evaluate mini "$work/mini" -o "$work/evaluation"
+"$python" -m recipes.mini.evaluate mini "$work/mini" -o "$work/evaluation" "${quick[@]}"
