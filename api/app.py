@@ -47,6 +47,7 @@ from api.routes import (
 )
 from api.settings import ApiSettings
 from api.views.openapi import DESCRIPTION, TAGS, Documents
+from api.views.queue_forecast import QueueForecast
 from api.web.error_handlers import install_error_handlers
 from api.web.middleware import BodyLimit, FilesAsBytes, SecurityHeaders
 from api.web.proxy import BehindProxy, prefix_of_url
@@ -134,6 +135,7 @@ def create_app(
         withdrawals=Withdrawals(store, artifacts.remove_job),
         streams=Streams(max_all=settings.max_streams, max_per_owner=settings.max_streams_per_key),
         feed=JobFeed(watcher, stopping),
+        forecast=QueueForecast(store, catalog),
         metrics=ApiMetrics(store, queue, settings.local_dir),
         stopping=stopping,
     )

@@ -19,6 +19,7 @@ from api.metrics import ApiMetrics
 from api.rollback import Withdrawals
 from api.settings import ApiSettings
 from api.views.job_schemas import EXAMPLE_ID, JobView
+from api.views.queue_forecast import QueueForecast
 from api.views.views import eta_sec, job_view
 from api.web.callers import Caller, CallerDep, Proof
 from api.web.errors import ApiError
@@ -33,7 +34,7 @@ from jobs.files.assets import Assets
 from jobs.files.shared_folder import SharedFolder
 from jobs.files.stored_bytes import StoredBytes
 from jobs.queue import JobQueue
-from jobs.record.job import Job, Stage, is_job_id
+from jobs.record.job import Job, JobStatus, Stage, is_job_id
 from jobs.record.request import MAX_LYRICS_CHARACTERS
 from jobs.store import JobStore, JobWatcher
 from jukebox_core.config import LabelVersion
@@ -69,6 +70,7 @@ class Services:
     withdrawals: Withdrawals
     streams: Streams
     feed: JobFeed
+    forecast: QueueForecast
     snapshots: MadeOnce[tuple[Job, str]] = field(
         default_factory=lambda: MadeOnce(_MAX_SHOWN_EVENTS)
     )
@@ -161,6 +163,7 @@ class JobReader:
 
     def __init__(self, services: Services, request: Request, caller: Caller) -> None:
         self._store, self._catalog, self._caller = services.store, services.catalog, caller
+        self._forecast = services.forecast
         self._tokenizers: dict[str, JukeboxTokenizer | None] = {}
         self._rates: dict[str, Mapping[Stage, float]] = {}
         self._url_secret: bytes | None = None
@@ -179,15 +182,23 @@ class JobReader:
         return [self._view(job, positions.get(job.id)) for job in jobs]
 
     def _view(self, job: Job, position: int | None) -> JobView:
-        rates = {} if job.is_terminal else self._rates_of(job.request.model)
         return job_view(
             job,
             queue_position=position,
-            eta_sec=eta_sec(job, rates, position),
+            eta_sec=self._eta_sec(job, position),
             root=self._root,
             lyrics_as_read=self._lyrics_as_read(job),
             signer=self._signer(),
         )
+
+    def _eta_sec(self, job: Job, position: int | None) -> float | None:
+        if job.is_terminal:
+            return None
+        if job.status is JobStatus.QUEUED or job.seconds_left is None:
+            told = self._forecast.eta_sec(job, position)
+            if told is not None:
+                return round(told, 1)
+        return eta_sec(job, self._rates_of(job.request.model), position)
 
     def _signer(self) -> UrlSigner | None:
         if self._signing_key is None:

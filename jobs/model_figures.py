@@ -7,7 +7,9 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from dataclasses import fields as dataclass_fields
 from pathlib import Path
+from typing import Any
 
 from jukebox_core.atomic_files import whole_file
 from jukebox_core.config import JukeboxConfig
@@ -53,6 +55,12 @@ class ModelSpeed:
     weights_per_sec: float | None = None
     is_on_gpu: bool = False
     has_spare_core: bool = False
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> "ModelSpeed":
+        """From what `asdict` gave; fields of a newer release are passed over."""
+        known = {each.name for each in dataclass_fields(cls)}
+        return cls(**{name: value for name, value in fields.items() if name in known})
 
     def costs_of(self, level: Level, prior: JukeboxPriorConfig) -> StepCosts:
         """The model of costs for the rows that are sampled together here."""

@@ -137,6 +137,7 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
             settings.worker_name,
             _describe_device(device),
             settings.stages,
+            num_jobs=settings.concurrency,
             catalog=catalog,
             memory=memory,
             shelf=shelf,

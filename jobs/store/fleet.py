@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import cast
 
 import redis
 
+from jobs.model_figures import ModelSpeed
 from jobs.record.codec import (
     from_microseconds,
     to_json,
@@ -77,13 +79,15 @@ def _worker_to_json(worker: WorkerInfo) -> str:
     """What a worker tells of itself. When it was seen is not its to tell."""
     names = (
         *("device", "models", "stages"),
-        *("model_memory", "too_large", "model_setups", "model_seconds"),
+        *("model_memory", "too_large", "model_setups", "model_seconds", "num_jobs"),
     )
     loaded = [
         (each.name, each.memory_bytes, each.idle_since and each.idle_since.isoformat())
         for each in worker.loaded_models
     ]
-    return to_json({name: getattr(worker, name) for name in names} | {"loaded_models": loaded})
+    speeds = {model: asdict(speed) for model, speed in worker.model_speeds.items()}
+    told = {name: getattr(worker, name) for name in names}
+    return to_json(told | {"loaded_models": loaded, "model_speeds": speeds})
 
 
 def _worker_from_fields(name: str, seen_us: str, description: str) -> WorkerInfo:
@@ -103,6 +107,11 @@ def _worker_from_fields(name: str, seen_us: str, description: str) -> WorkerInfo
             name: (float(exact), float(in_parallel))
             for name, (exact, in_parallel) in content.get("model_seconds", {}).items()
         },
+        model_speeds={
+            name: ModelSpeed.from_fields(fields)
+            for name, fields in content.get("model_speeds", {}).items()
+        },
+        num_jobs=int(content.get("num_jobs", 1)),
         loaded_models=tuple(_loaded_model(*each) for each in content.get("loaded_models", ())),
     )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from jobs.model_figures import ModelSpeed
 from jobs.record.job import (
     Job,
     JobStatus,
@@ -106,7 +107,8 @@ class WorkerInfo:
 
     `model_memory` are the bytes that a model takes there at most; `too_large` says why one does not
     fit; `model_setups` how each is computed, in words. All leave out models that cannot be read.
-    `model_seconds` are seconds for one second of music, `exact` and in parallel, where measured.
+    `model_seconds` are seconds for one second of music, `exact` and in parallel, where measured;
+    `model_speeds` what forecasts are made from. It works on up to `num_jobs` at the same time.
     """
 
     name: str
@@ -119,3 +121,5 @@ class WorkerInfo:
     loaded_models: tuple[ModelInMemory, ...] = ()
     model_setups: Mapping[str, str] = field(default_factory=dict)
     model_seconds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    model_speeds: Mapping[str, ModelSpeed] = field(default_factory=dict)
+    num_jobs: int = 1

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from jobs.model_figures import ModelSpeed
 from jobs.record.job import Stage
 from jobs.store import WorkerInfo
 from jukebox_core.errors import JukeboxError
@@ -20,6 +21,7 @@ def worker_description(
     device: str,
     stages: tuple[Stage, ...],
     *,
+    num_jobs: int,
     catalog: ModelCatalog,
     memory: WorkerMemory,
     shelf: ModelShelf,
@@ -32,9 +34,12 @@ def worker_description(
         names = catalog.names()
         sizes: dict[str, int] = {}
         too_large: dict[str, str] = {}
+        speeds: dict[str, ModelSpeed] = {}
         for model in names:
             try:
-                sizes[model] = memory.plan(catalog.get(model)).total_bytes
+                card = catalog.get(model)
+                sizes[model] = memory.plan(card).total_bytes
+                speeds[model] = speed.speed_of(card)
             except ModelTooLarge as error:
                 too_large[model] = str(error)
             except JukeboxError:  # `GET /models` says what is wrong with it
@@ -46,6 +51,8 @@ def worker_description(
             loaded_models=shelf.in_memory(),
             model_setups=backends.setups(catalog),
             model_seconds=speed.seconds(),
+            model_speeds=speeds,
+            num_jobs=num_jobs,
         )
 
     return describe
