@@ -3,7 +3,7 @@
 import { html, useEffect, useId, useRef, useState } from "../../lib/html.js";
 import { Problem, call } from "../../lib/client.js";
 import { counted, duration } from "../../lib/format.js";
-import { form } from "../../lib/new_song.js";
+import { form, mistakesIn } from "../../lib/new_song.js";
 import { change } from "../new_song.js";
 
 const TYPING_MS = 300;
@@ -20,7 +20,9 @@ export function LyricsEditor({ model, error = null }) {
   const id = useId();
   const back = useRef(/** @type {HTMLElement | null} */ (null));
   const { lyrics, lengthSec } = form.value;
-  const fit = useFit(model?.name ?? "", lyrics, lengthSec);
+  // The service would refuse a length that no song has.
+  const isLength = mistakesIn(form.value, model?.limits).every(({ pointer }) => pointer !== "/duration_seconds");
+  const fit = useFit(model?.name ?? "", lyrics, isLength ? lengthSec : "");
   const numWords = lyrics.match(WORD)?.length ?? 0;
   const isSilent = model !== null && !model.reads_lyrics;
   return html`<div class="field lyrics-field">
