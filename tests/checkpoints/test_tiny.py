@@ -111,9 +111,9 @@ def test_what_is_half_there_is_written_again(tmp_path):
 
 
 def test_many_may_write_it_at_once(tmp_path):
-    commands = [[sys.executable, "-m", "jukebox_core.tiny", str(tmp_path / "tiny")]] * 3
+    commands = [[sys.executable, "-m", "jukebox_core.tiny", str(tmp_path / "tiny")]] * 2
     with ThreadPoolExecutor(len(commands)) as pool:
         done = list(pool.map(lambda command: subprocess.run(command, check=False), commands))
-    assert [each.returncode for each in done] == [0, 0, 0]
+    assert [each.returncode for each in done] == [0, 0]
     load_directory(tmp_path / "tiny")
     assert [path.name for path in tmp_path.iterdir()] == ["tiny"]

@@ -81,23 +81,37 @@ def test_a_pipe_gets_whole_ids_on_wide_lines(run, monkeypatch, listed):
     assert "The Sawtooths, slow waltz: Put a coin in the jukebox, pick a row," in lines[0]
 
 
-@pytest.mark.parametrize("command", ["list", "tree", "show", "models", "doctor"])
 @pytest.mark.parametrize("setting", [{"NO_COLOR": "1"}, {"TERM": "dumb"}, {}])
-def test_a_terminal_gets_colors_unless_they_are_not_wanted(
-    service, listed, tmp_path, command, setting
-):
-    arguments = [command, *([IDS["a"]] if command in ("tree", "show") else [])]
+def test_a_terminal_gets_colors_unless_they_are_not_wanted(service, listed, tmp_path, setting):
+    commands = [["list"], ["tree", IDS["a"]], ["show", IDS["a"]], ["models"], ["doctor"]]
     environment = {"TERM": "xterm-256color", "COLUMNS": "80", "JUKEBOX_URL": service.url, **setting}
     environment |= {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    shown = in_a_terminal(arguments, environment, tmp_path)
-    assert ("\x1b[" in shown) is not bool(setting)
-    assert max(cell_len(re.sub(r"\x1b\[[0-9;]*m", "", line)) for line in shown.splitlines()) <= 80
+    *told, rest = in_a_terminal(commands, environment, tmp_path).split(END)
+    assert rest.strip() == ""
+    for _, shown in zip(commands, told, strict=True):
+        assert ("\x1b[" in shown) is not bool(setting)
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+        assert max(cell_len(line) for line in plain.splitlines()) <= 80
 
 
-def in_a_terminal(arguments, environment, folder):
-    """What a command writes to a terminal of its own."""
+END = "---- end of a command"
+IN_ONE_PROCESS = f"""
+import json, sys
+from cli.main import main
+for sys.argv[1:] in json.loads(sys.argv[1]):
+    try:
+        main()
+    except SystemExit:
+        pass
+    print({END!r}, flush=True)
+"""
+"""Most of the time of a command goes into imports."""
+
+
+def in_a_terminal(commands, environment, folder):
+    """What commands write to a terminal of their own, one after the other."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-c", "from cli.main import main; main()", *arguments]
+    command = [sys.executable, "-c", IN_ONE_PROCESS, json.dumps(commands)]
     with subprocess.Popen(
         command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=folder
     ) as child:
