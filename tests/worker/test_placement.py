@@ -14,9 +14,9 @@ def test_songs_at_different_levels_share_a_device_too_small_for_the_model(
     service, models_dir, placement
 ):
     wishes = [
-        {"seed": 1, "duration_seconds": 2.5, "lyrics": "the first to come"},
-        {"seed": 2, "duration_seconds": 1.5, "num_samples": 2},
-        {"seed": 3, "duration_seconds": 4.0, "levels": ("top",), "lyrics": "the last to come"},
+        {"seed": 1, "duration_seconds": 1.3, "lyrics": "the first to come"},
+        {"seed": 2, "duration_seconds": 1.0, "num_samples": 2},
+        {"seed": 3, "duration_seconds": 2.5, "levels": ("top",), "lyrics": "the last to come"},
     ]
     with running_worker(service, JUKEBOX_PLACEMENT=placement) as worker:
         job_ids = [service.post(**wish) for wish in wishes]
