@@ -18,6 +18,8 @@ LOADING_SEC = 5.0
 """Where tokens wait longer for the first of a level, the beginning of its window takes the rest."""
 GUESS_SEC = 10.0
 """What a guess at the speed counts as, in seconds of measuring it."""
+GUESS_UNTIL_SEC = 30.0
+"""Once so much was measured a guess counts as nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +75,7 @@ class StageProgress:
     ) -> None:
         """What sampling each level takes, in any unit; `work_sec` is a guess at one, in seconds.
 
-        It serves until the speed is measured for a minute, less and less. `parts` are what the job
+        It serves until the speed is measured for half a minute, less and less. `parts` are what the job
         takes besides, in the same unit; by default the last stage takes a share of the whole.
         """
         self._works = {level: works[level] for level in self._missing}
@@ -215,8 +217,8 @@ class StageProgress:
         if self._work_sec is None:
             return None if seconds < MIN_MEASURED_SEC or work <= 0.0 else work / seconds
         # The first steps say little: weights are read from the disk meanwhile. So a guess counts
-        # as some seconds of measuring, and as none once a minute was measured.
-        guessed_sec = GUESS_SEC * max(1.0 - seconds / SPEED_WINDOW_SEC, 0.0)
+        # as some seconds of measuring, and as none after half a minute.
+        guessed_sec = GUESS_SEC * max(1.0 - seconds / GUESS_UNTIL_SEC, 0.0)
         if work <= 0.0 or seconds <= 0.0:
             return 1.0 / self._work_sec
         return (work + guessed_sec / self._work_sec) / (seconds + guessed_sec)
