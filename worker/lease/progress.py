@@ -75,8 +75,8 @@ class StageProgress:
     ) -> None:
         """What sampling each level takes, in any unit; `work_sec` is a guess at one, in seconds.
 
-        It serves until the speed is measured for half a minute, less and less. `parts` are what the job
-        takes besides, in the same unit; by default the last stage takes a share of the whole.
+        It serves until the speed is measured for half a minute, less and less. `parts` are what the
+        job takes besides, in the same unit; by default the last stage takes a share of the whole.
         """
         self._works = {level: works[level] for level in self._missing}
         self._work_sec = work_sec
