@@ -5,7 +5,7 @@ from collections import deque
 
 import pytest
 
-from bench.fleet.calibrate import Arrival, Measured, arrived, predicted
+from bench.fleet.calibrate import Arrival, Measured, arrived, at_the_pace_of, predicted
 from bench.fleet.inputs import CARDS, LENGTHS, Demand, Efficiency, Operation
 from bench.fleet.planner import (
     LEVELS,
@@ -257,8 +257,11 @@ def test_a_burst_is_predicted_from_what_one_worker_takes():
         tokens_per_sec=dict.fromkeys(LEVELS, 100.0),
         render_sec=1.0,
     )
-    waits = predicted(measured, 1, HostPlan((1.0,)), [Arrival(0.0, 1.0)] * 4)
+    host, burst = HostPlan((1.0,)), [Arrival(0.0, 1.0)] * 4
+    waits = [song.waited_sec for song in predicted(measured, 1, host, burst)]
     assert waits == pytest.approx([0.0, 0.0, 4.0, 4.0])
+    slower = at_the_pace_of(6.0, measured, 1, host, burst)
+    assert slower.slowdowns == pytest.approx((1.5,))
 
 
 def test_songs_arrive_in_the_simulation_when_they_were_posted():

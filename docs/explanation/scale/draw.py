@@ -77,9 +77,9 @@ def _waits(axis: Any, told: Mapping[str, Any]) -> None:  # noqa: ANN401
     for number, (name, label) in enumerate(
         (
             ("measured_mean_sec", "measured, mean"),
-            ("predicted_mean_sec", "predicted, mean"),
+            ("fitted_mean_sec", "predicted, mean"),
             ("measured_p90_sec", "measured, 90 %"),
-            ("predicted_p90_sec", "predicted, 90 %"),
+            ("fitted_p90_sec", "predicted, 90 %"),
         )
     ):
         left = [at + 0.2 * number - 0.3 for at in range(len(rows))]
