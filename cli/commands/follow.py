@@ -4,6 +4,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import typer
@@ -13,6 +14,7 @@ from cli.commands.downloads import SoundTarget, download_all
 from cli.errors import CliError
 from cli.figures import end_line, figures_table, total_line
 from cli.local.stack import LOGS_FOLDER
+from cli.player import Player, playing
 from cli.program import command
 from cli.progress import LevelDisplay, level_display, states_of_job
 from cli.terminal.console import escape, notes, print_json, results
@@ -64,8 +66,11 @@ def follow_new_job(
     *,
     no_wait: bool,
     as_json: bool,
+    player: Callable[[], Player] | None = None,
 ) -> None:
     """Print the id of a job that was posted, and see it to its end; with `as_json` the job itself.
+
+    A player begins after that, so that who stops it knows which job goes on.
 
     Raises:
         typer.Exit: it did not succeed.
@@ -74,7 +79,9 @@ def follow_new_job(
         results().print(job.id)
     elif no_wait:
         print_json(job)
-    if not no_wait:
+    if no_wait:
+        return
+    with nullcontext() if player is None else playing(client.base_url, job.id, player):
         wait_for_end(client, job.id, target, as_json=as_json)
 
 

@@ -1,6 +1,5 @@
 """`jukebox submit`, `watch`, `list`, `show`, `cancel`, `retry`, `download`."""
 
-from contextlib import nullcontext
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -13,7 +12,7 @@ from cli.commands.song_request import audio_asset, default_model_of, present, sh
 from cli.errors import UsageError
 from cli.job_lines import job_details, jobs_table
 from cli.outputs import Overwrite
-from cli.player import find_player, playing
+from cli.player import find_player
 from cli.service.job_ids import for_job
 from cli.terminal.console import notes, print_fitted, print_json, results
 from jukebox_client import Job, JukeboxClient
@@ -118,8 +117,7 @@ def submit(
             }
         job = client.create_job(present(request))
         show_what_is_sung(job, request)
-        with nullcontext() if player is None else playing(url, job.id, player):
-            follow_new_job(client, job, target, no_wait=no_wait, as_json=as_json)
+        follow_new_job(client, job, target, no_wait=no_wait, as_json=as_json, player=player)
 
 
 def watch(
