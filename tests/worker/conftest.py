@@ -8,6 +8,7 @@ import redis
 from jukebox_core.tiny import write_tiny
 from tests.worker.jobs_and_processes import Service, running_worker
 from worker.app import build_parts
+from worker.device.engine_thread import EngineThread
 from worker.settings import WorkerSettings
 
 
@@ -42,6 +43,17 @@ def worker(service):
     yield parts
     parts.engine.stop()
     parts.engine.join(60)
+
+
+@pytest.fixture
+def engine(shelf):
+    """A running engine thread with the models of a test file's own shelf."""
+    thread = EngineThread(shelf, on_broken=lambda: None)
+    thread.start()
+    yield thread
+    thread.stop()
+    thread.join(60)
+    assert not thread.is_alive()
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ from jukebox_core.model import JukeboxModel
 from jukebox_core.models.catalog import ModelCatalog
 from jukebox_core.sampling.cascade import default_song_duration_sec
 from jukebox_core.units import Level
+from tests.fixtures.logged_process import LoggedProcess
 from worker.parts import WorkerParts
 from worker.tasks import run_song
 
@@ -296,23 +297,12 @@ def freezing(name: str, *, after: int, then_sec: float = 0.0) -> dict[str, str]:
     return {"FAULT": json.dumps(fault), "PYTHONPATH": str(INJECT_DIR)}
 
 
-class WorkerProcess:
+class WorkerProcess(LoggedProcess):
     """`python -m worker`, with its log in a file."""
 
     def __init__(self, service: Service, log_path: Path, **settings: str) -> None:
-        self.log_path = log_path
-        with log_path.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "worker"],
-                env=service.environment(**({"JUKEBOX_LEASE_SEC": str(LONG_LEASE_SEC)} | settings)),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
+        environment = service.environment(**({"JUKEBOX_LEASE_SEC": str(LONG_LEASE_SEC)} | settings))
+        super().__init__("worker", [sys.executable, "-m", "worker"], environment, log_path)
 
     def kill(self) -> None:
         self._process.send_signal(signal.SIGKILL)
@@ -322,7 +312,7 @@ class WorkerProcess:
         """Until the process has stopped itself, see `freezing`."""
         stat, deadline = Path(f"/proc/{self.pid}/stat"), time.monotonic() + PATIENCE_SEC
         while stat.read_text().rpartition(")")[2].split()[0] != "T":
-            assert self._process.poll() is None, self.log
+            assert self.is_alive, self.log
             assert time.monotonic() < deadline, self.log
             time.sleep(0.02)
 
@@ -332,21 +322,14 @@ class WorkerProcess:
     def ask_to_stop(self) -> None:
         self._process.send_signal(signal.SIGTERM)
 
-    def wait(self, timeout_sec: float) -> int:
-        return self._process.wait(timeout_sec)
-
     def end(self) -> None:
-        if self._process.poll() is None:
+        if self.is_alive:
             self.ask_to_stop()
             self.thaw()
             try:
                 self.wait(60)
             except subprocess.TimeoutExpired:
                 self.kill()
-
-    @property
-    def log(self) -> str:
-        return self.log_path.read_text(errors="replace")
 
 
 @contextmanager

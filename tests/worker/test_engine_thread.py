@@ -29,16 +29,6 @@ def shelf(models_dir):
 
 
 @pytest.fixture
-def engine(shelf):
-    thread = EngineThread(shelf, on_broken=lambda: None)
-    thread.start()
-    yield thread
-    thread.stop()
-    thread.join(60)
-    assert not thread.is_alive()
-
-
-@pytest.fixture
 def catalog(models_dir):
     from jukebox_core.models.catalog import ModelCatalog
 

@@ -54,16 +54,6 @@ def shelf(models_dir, loads):
 
 
 @pytest.fixture
-def engine(shelf):
-    thread = EngineThread(shelf, on_broken=lambda: None)
-    thread.start()
-    yield thread
-    thread.stop()
-    thread.join(60)
-    assert not thread.is_alive()
-
-
-@pytest.fixture
 def window(models_dir):
     """Makes the first window of a song, and the codes that it has by itself."""
     catalog = ModelCatalog(models_dir)
