@@ -146,8 +146,10 @@ def figures_of(
         "speed": options.speed,
         "status": job.status,
         "seconds": round(watched.seconds, 1),
-        "first_token_seconds": watched.first_token_sec,
-        "first_eta_seconds": next((e.at_sec for e in watched.looks if e.eta_sec is not None), None),
+        "first_token_seconds": _rounded(watched.first_token_sec),
+        "first_eta_seconds": _rounded(
+            next((look.at_sec for look in watched.looks if look.eta_sec is not None), None)
+        ),
         "levels": rows,
         "peak_resident_gb": _gb(max(peak.get("VmHWM", 0), last.get("VmHWM", 0))),
         "of_its_own_gb": _gb(peak.get("RssAnon", 0)),
@@ -275,6 +277,10 @@ def _line_of(look: Look) -> str:
         f"{look.at_sec:6.1f} s  {100 * look.value:5.1f} %  {look.level or '-':<7}"
         f" eta {look.eta_sec}  {resident} GB"
     )
+
+
+def _rounded(sec: float | None) -> float | None:
+    return None if sec is None else round(sec, 1)
 
 
 def _gb(num_bytes: int) -> float:

@@ -19,7 +19,8 @@ def test_a_song_is_watched_from_its_request_to_its_files(tmp_path):
     assert told["status"] == "succeeded"
     assert [row["level"] for row in told["levels"]] == ["top", "middle", "bottom"]
     assert told["files"] == ["top", "middle", "bottom"]
-    assert 0 < told["first_token_seconds"] <= told["seconds"]
+    # Rounded alike: a tiny song may end within the tenth of a second in which it began.
+    assert 0 <= told["first_token_seconds"] <= told["seconds"]
     assert told["peak_resident_gb"] > 0
     assert told["predicted_seconds_of_20_s"] > 0
 
