@@ -56,10 +56,10 @@ class Bucket:
             try:
                 with bucket_errors(self.url):
                     for batch in obstore_library().list(self._store, prefix, offset=last):
-                        until = time.monotonic() + self._patience_sec
                         for meta in batch:
                             last = meta["path"]
                             yield _stored(meta)
+                        until = time.monotonic() + self._patience_sec
                     return
             except BucketError as error:
                 failures += 1
@@ -119,19 +119,20 @@ class Bucket:
         A connection that breaks, or ends because whoever reads takes too long, is replaced.
         Raises FileNotFoundError, and ObjectChanged when it is another version by now.
         """
-        failures = 0
+        failures, until = 0, time.monotonic() + self._patience_sec
         while start < end:
             try:
                 for chunk in self.read_on(stored.key, start, stored.etag, end=end):
                     start, failures = start + len(chunk), 0
                     yield chunk
+                    until = time.monotonic() + self._patience_sec
                 if start < end:
                     raise BucketError(
                         f"{object_name(self.url, stored.key)} ends early", may_pass=True
                     )
             except BucketError as error:
                 failures += 1
-                if not error.may_pass or failures == _ATTEMPTS:
+                if not error.may_pass or failures == _ATTEMPTS or time.monotonic() > until:
                     raise
 
     def read_on(

@@ -113,7 +113,7 @@ async def test_a_large_file_is_sent_from_the_bucket_and_not_copied_before(
 
 
 async def test_a_large_file_is_whole_or_refused_whatever_the_bucket_does(
-    service, s3_server: S3Server, nothing_copied
+    clean_redis_url, models_dir, tmp_path, bucket_url, service, s3_server: S3Server, nothing_copied
 ):
     job = await sung(service)
     url = job["urls"]["audio"]
@@ -122,7 +122,9 @@ async def test_a_large_file_is_whole_or_refused_whatever_the_bucket_does(
     s3_server.fail(Fault(methods="GET", path="/bottom", truncate_bytes=5000, times=2))
     assert (await service.client.get(url)).content == whole.content
     s3_server.fail(Fault(methods="GET", path="/bottom", status=503, code="SlowDown"))
-    assert_problem(await service.client.get(url), 503, "storage_unavailable")
+    wish = {"bucket": bucket_url, "patience_sec": 0.5}
+    async with serving(clean_redis_url, models_dir, tmp_path, **wish) as hasty:
+        assert_problem(await hasty.client.get(url), 503, "storage_unavailable")
     s3_server.heal()
     assert (await service.client.get(url)).content == whole.content
 
