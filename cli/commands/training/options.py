@@ -3,22 +3,21 @@
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Self, TypeVar
 
 import typer
 
-from cli.commands.training.presets import LEAST_FITTED_STEPS
+from cli.commands.training.presets import LEAST_FITTED_STEPS, PresetName, preset_values
 from cli.errors import CliError, UsageError
 from cli.terminal.console import escape, notes, results
 from cli.terminal.training_display import TrainingDisplay, duration
-from jukebox_core.training.settings import Decay, Precision
+from jukebox_core.training.settings import Decay, Precision, TrainingSettings
 from jukebox_core.units import Level
 
 if TYPE_CHECKING:
-    from jukebox_core.training.settings import TrainingSettings
     from jukebox_core.training.task import TrainingTask
 
     MakeTask = Callable[[TrainingSettings], TrainingTask]
@@ -28,11 +27,30 @@ Settings = TypeVar("Settings")
 _PATIENCE = 1.5
 """A run whose steps were fitted into some minutes is stopped after so many times these minutes."""
 
-Steps = Annotated[int, typer.Option(min=1, help="Total number of training steps.")]
-RunDir = Annotated[
-    Path, typer.Option("--run-dir", help="Directory for checkpoints, log and samples.")
+LevelName = Annotated[str, typer.Option("--level", help="Level to train: top, middle or bottom.")]
+Preset = Annotated[
+    PresetName,
+    typer.Option(
+        "--preset",
+        help="quick: about 20 minutes for all six runs. full: hours.",
+    ),
 ]
-RunDirOrDefault = Annotated[
+StepsOfPreset = Annotated[
+    int | None,
+    typer.Option(
+        "--steps", min=1, help="Total number of training steps (default: from the preset)."
+    ),
+]
+Minutes = Annotated[
+    float | None,
+    typer.Option(
+        "--minutes",
+        min=0.05,
+        help="Train for about this long: measure the time per step and choose the number of steps, "
+        "at most --steps.",
+    ),
+]
+RunDir = Annotated[
     Path | None,
     typer.Option(
         "--run-dir",
@@ -42,18 +60,23 @@ RunDirOrDefault = Annotated[
 Batch = Annotated[int, typer.Option("--batch", min=1, help="Batch size per process.")]
 Accumulate = Annotated[int, typer.Option(min=1, help="Gradient accumulation: batches per step.")]
 LearningRate = Annotated[float, typer.Option("--lr", help="Peak learning rate.")]
-Warmup = Annotated[int, typer.Option(min=0, help="Warmup steps of the learning rate.")]
+Warmup = Annotated[int, typer.Option("--warmup", min=0, help="Warmup steps of the learning rate.")]
 DecayOption = Annotated[Decay, typer.Option("--decay", help="Learning rate decay to 0.")]
 Hold = Annotated[
-    float, typer.Option(min=0, max=1, help="Fraction of the steps before the decay starts.")
+    float,
+    typer.Option("--hold", min=0, max=1, help="Fraction of the steps before the decay starts."),
 ]
 WeightDecay = Annotated[
     float, typer.Option(min=0, help="AdamW weight decay of matrices and kernels.")
 ]
-Clip = Annotated[float, typer.Option(min=0, help="Gradient clipping norm; 0 disables it.")]
+Clip = Annotated[
+    float, typer.Option("--clip", min=0, help="Gradient clipping norm; 0 disables it.")
+]
 Ema = Annotated[
     float,
-    typer.Option(min=0, max=1, help="Decay of the moving average of the weights; 0 disables it."),
+    typer.Option(
+        "--ema", min=0, max=1, help="Decay of the moving average of the weights; 0 disables it."
+    ),
 ]
 PrecisionOption = Annotated[
     Precision, typer.Option("--precision", help="Precision of most matrix products.")
@@ -80,6 +103,51 @@ MaxMinutes = Annotated[
     typer.Option(help="Stop after this time and save; the same command resumes."),
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Start over instead of resuming.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What any run can be told; commands subclass it for defaults of their own.
+
+    The fields have the names that they have in `TrainingSettings` and in the presets.
+    """
+
+    preset: Preset = PresetName.FULL
+    steps: StepsOfPreset = None
+    minutes: Minutes = None
+    run_dir: RunDir = None
+    batch_size: Batch = 8
+    accumulate: Accumulate = 1
+    learning_rate: LearningRate = 1e-3
+    warmup_steps: Warmup = 100
+    decay: DecayOption = Decay.LINEAR
+    hold_fraction: Hold = 0.3
+    weight_decay: WeightDecay = 0.0
+    clip_norm: Clip = 1.0
+    ema_decay: Ema = 0.0
+    precision: PrecisionOption = Precision.FP32
+    seed: Seed = 0
+    gradient_checkpointing: Checkpointing = False
+    threads: Threads = 0
+    log_every: LogEvery = 50
+    evaluate_every: EvaluateEvery = 1000
+    sample_every: SampleEvery = 0
+    save_every: SaveEvery = 250
+    max_minutes: MaxMinutes = None
+    fresh: Fresh = False
+
+    def with_preset(self, context: typer.Context, part: str, level: str) -> Self:
+        """With the values of the preset in place of those that nobody typed."""
+        return replace(self, **preset_values(context, self.preset, part, level))
+
+    def folder(self, model: Path, part: str) -> Path:
+        """The folder of the run: that of `--run-dir`, or `runs/MODEL/PART`."""
+        return self.run_dir or Path("runs") / model.absolute().name / part
+
+    def settings(self) -> TrainingSettings:
+        """The options that are settings of the run. Raises TrainingError: they make no sense."""
+        names = {each.name for each in fields(TrainingSettings)}
+        return TrainingSettings(**{n: v for n, v in vars(self).items() if n in names})
 
 
 def begin(what: str) -> None:
@@ -118,19 +186,8 @@ def report_once() -> Callable[[str], None]:
     return report_new
 
 
-def run_dir_of(run_dir: Path | None, model: Path, part: str) -> Path:
-    """The folder of a run: that of `--run-dir`, or `runs/MODEL/PART`."""
-    return run_dir or Path("runs") / model.absolute().name / part
-
-
 def run_training(
-    make_task: "MakeTask",
-    settings: "TrainingSettings",
-    run_dir: Path,
-    *,
-    fresh: bool,
-    max_minutes: float | None,
-    minutes: float | None = None,
+    make_task: "MakeTask", settings: TrainingSettings, run_dir: Path, run: RunOptions
 ) -> None:
     """Train with lines about it on the screen.
 
@@ -140,16 +197,16 @@ def run_training(
         make_task: makes the task with some settings; called twice if its steps are measured first.
         settings: of the run. On a CPU `threads` 0 means the number that is fastest.
         run_dir: the folder of the run.
-        fresh: begin anew.
-        max_minutes: stop after that time.
-        minutes: do as many steps as fit into that time, at most `settings.steps`.
+        run: how long it may take, and whether it begins anew. As many steps are done as fit into
+            `run.minutes`, at most `settings.steps`.
     """
     # Imported here: torch takes seconds to load, and most commands do not need it.
     from jukebox_core.training.loop import train
 
-    if max_minutes is None and minutes is not None:
-        max_minutes = _PATIENCE * minutes
-    settings = _measured(make_task, settings, run_dir, fresh=fresh, minutes=minutes)
+    max_minutes = run.max_minutes
+    if max_minutes is None and run.minutes is not None:
+        max_minutes = _PATIENCE * run.minutes
+    settings = _measured(make_task, settings, run_dir, run)
     with stop_wish() as stop_wished:
         display = TrainingDisplay(notes(), settings.steps)
         task = make_task(settings)
@@ -158,7 +215,7 @@ def run_training(
                 task,
                 settings,
                 run_dir,
-                resume=not fresh,
+                resume=not run.fresh,
                 max_seconds=None if max_minutes is None else 60 * max_minutes,
                 watch=display.log_line,
                 on_step=display.step,
@@ -173,13 +230,8 @@ def run_training(
 
 
 def _measured(
-    make_task: "MakeTask",
-    settings: "TrainingSettings",
-    run_dir: Path,
-    *,
-    fresh: bool,
-    minutes: float | None,
-) -> "TrainingSettings":
+    make_task: "MakeTask", settings: TrainingSettings, run_dir: Path, run: RunOptions
+) -> TrainingSettings:
     """`settings` with the number of threads, and of steps where `minutes` tell it."""
     import torch
 
@@ -187,8 +239,8 @@ def _measured(
     from jukebox_core.training.processes import process_state
     from jukebox_core.training.run_files import RunFiles
 
-    files = RunFiles(run_dir)
-    planned = None if fresh or minutes is None else files.planned_steps()
+    files, minutes = RunFiles(run_dir), run.minutes
+    planned = None if run.fresh or minutes is None else files.planned_steps()
     if planned is not None:
         settings, minutes = replace(settings, steps=planned), None
     if minutes is not None and process_state().num_processes > 1:

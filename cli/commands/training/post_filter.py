@@ -1,5 +1,6 @@
 """`jukebox train post-filter`: what takes haze from the sound of a model."""
 
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -7,13 +8,63 @@ import typer
 
 from cli.commands.training import options
 from cli.commands.training.new import ModelFolder
+from cli.commands.training.presets import PresetName
 from cli.local_model import Device, device_and_dtype
-from jukebox_core.training.settings import Decay, TrainingSettings
+from cli.option_groups import grouped
+from jukebox_core.training.settings import Precision
 
 Weight = Annotated[float | None, typer.Option(min=0, help="Weight of this loss.")]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _FilterRun(options.RunOptions):
+    """A filter is small: one run, the same for all models, and without what large networks need."""
+
+    preset: PresetName = field(default=PresetName.FULL, init=False)
+    steps: Annotated[int, typer.Option(min=1, help="Total number of training steps.")] = 400
+    minutes: float | None = field(default=None, init=False)
+    batch_size: options.Batch = 4
+    accumulate: int = field(default=1, init=False)
+    learning_rate: options.LearningRate = 2e-3
+    warmup_steps: options.Warmup = 20
+    weight_decay: float = field(default=0.0, init=False)
+    clip_norm: float = field(default=1.0, init=False)
+    ema_decay: float = field(default=0.0, init=False)
+    precision: Precision = field(default=Precision.FP32, init=False)
+    gradient_checkpointing: bool = field(default=False, init=False)
+    log_every: options.LogEvery = 20
+    evaluate_every: options.EvaluateEvery = 200
+    save_every: options.SaveEvery = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Material:
+    """Options named as the fields of `PostFilterSettings`; None is the default."""
+
+    pieces: Annotated[
+        int | None, typer.Option(min=2, help="Number of excerpts for training and evaluation.")
+    ] = None
+    piece_sec: Annotated[
+        float | None, typer.Option(min=0.1, help="Length of an excerpt, in seconds.")
+    ] = None
+    drawn_share: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Share of examples sampled from the bottom prior; 0 for none."
+        ),
+    ] = None
+    crop_samples: Annotated[int | None, typer.Option(min=1, help="Audio samples per example.")] = (
+        None
+    )
+    waveform_weight: Weight = None
+    convergence_weight: Weight = None
+    log_magnitude_weight: Weight = None
+    mel_weight: Weight = None
+
+
+@grouped
 def post_filter(
+    *,
     data: Annotated[
         Path,
         typer.Argument(
@@ -21,40 +72,8 @@ def post_filter(
         ),
     ],
     model: ModelFolder,
-    steps: options.Steps = 400,
-    run_dir: options.RunDirOrDefault = None,
-    batch: options.Batch = 4,
-    lr: options.LearningRate = 2e-3,
-    warmup: options.Warmup = 20,
-    decay: options.DecayOption = Decay.LINEAR,
-    hold: options.Hold = 0.3,
-    seed: options.Seed = 0,
-    threads: options.Threads = 0,
-    log_every: options.LogEvery = 20,
-    evaluate_every: options.EvaluateEvery = 200,
-    sample_every: options.SampleEvery = 0,
-    save_every: options.SaveEvery = 50,
-    max_minutes: options.MaxMinutes = None,
-    fresh: options.Fresh = False,
-    pieces: Annotated[
-        int | None, typer.Option(min=2, help="Number of excerpts for training and evaluation.")
-    ] = None,
-    piece_sec: Annotated[
-        float | None, typer.Option(min=0.1, help="Length of an excerpt, in seconds.")
-    ] = None,
-    drawn_share: Annotated[
-        float | None,
-        typer.Option(
-            min=0, max=1, help="Share of examples sampled from the bottom prior; 0 for none."
-        ),
-    ] = None,
-    crop_samples: Annotated[
-        int | None, typer.Option(min=1, help="Audio samples per example.")
-    ] = None,
-    waveform_weight: Weight = None,
-    convergence_weight: Weight = None,
-    log_magnitude_weight: Weight = None,
-    mel_weight: Weight = None,
+    run: _FilterRun,
+    material: _Material,
     device: Device = "auto",
 ) -> None:
     """Train a post-filter that reduces noise in the output.
@@ -71,43 +90,18 @@ def post_filter(
     from jukebox_core.training.post_filter.settings import PostFilterSettings
     from jukebox_core.training.post_filter.task import PostFilterTask
 
-    settings = TrainingSettings(
-        steps=steps,
-        batch_size=batch,
-        learning_rate=lr,
-        warmup_steps=warmup,
-        decay=decay,
-        hold_fraction=hold,
-        weight_decay=0.0,
-        seed=seed,
-        threads=threads,
-        log_every=log_every,
-        evaluate_every=evaluate_every,
-        sample_every=sample_every,
-        save_every=save_every,
-    )
-    asked = {
-        "pieces": pieces,
-        "piece_sec": piece_sec,
-        "drawn_share": drawn_share,
-        "crop_samples": crop_samples,
-        "waveform_weight": waveform_weight,
-        "convergence_weight": convergence_weight,
-        "log_magnitude_weight": log_magnitude_weight,
-        "mel_weight": mel_weight,
-    }
-    filter_settings = options.with_given(PostFilterSettings(), asked)
+    settings = run.settings()
+    filter_settings = options.with_given(PostFilterSettings(), asdict(material))
     chosen, dtype = device_and_dtype(device)
     sounding = JukeboxModel.from_pretrained(model, device=chosen, dtype=dtype)
     songs = folder_songs(data, sounding.config.vqvae.sample_rate_hz, report=options.report)
-    folder = options.run_dir_of(run_dir, model, "post-filter")
+    folder = run.folder(model, "post-filter")
     made = make_pieces(
-        sounding, songs, filter_settings, folder / "pieces", seed=seed, report=options.report
+        sounding, songs, filter_settings, folder / "pieces", seed=run.seed, report=options.report
     )
     options.run_training(
         lambda settings: PostFilterTask(PostFilterConfig(), made, model, settings, filter_settings),
         settings,
         folder,
-        fresh=fresh,
-        max_minutes=max_minutes,
+        run,
     )

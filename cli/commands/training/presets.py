@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -17,31 +17,14 @@ class PresetName(StrEnum):
     FULL = "full"
 
 
-Preset = Annotated[
-    PresetName,
-    typer.Option(
-        "--preset",
-        help="quick: about 20 minutes for all six runs. full: hours.",
-    ),
-]
-StepsOfPreset = Annotated[
-    int | None,
-    typer.Option(
-        "--steps", min=1, help="Total number of training steps (default: from the preset)."
-    ),
-]
-Minutes = Annotated[
-    float | None,
-    typer.Option(
-        "--minutes",
-        min=0.05,
-        help="Train for about this long: measure the time per step and choose the number of steps, "
-        "at most --steps.",
-    ),
-]
-
-_QUICK = {"batch": 4, "warmup": 20, "evaluate_every": 0, "log_every": 25, "save_every": 100}
-_QUICK_PRIOR = _QUICK | {"lr": 2e-3}
+_QUICK = {
+    "batch_size": 4,
+    "warmup_steps": 20,
+    "evaluate_every": 0,
+    "log_every": 25,
+    "save_every": 100,
+}
+_QUICK_PRIOR = _QUICK | {"learning_rate": 2e-3}
 
 _PRESETS: Mapping[tuple[PresetName, str, str], Mapping[str, Any]] = {
     (PresetName.QUICK, "vqvae", "top"): _QUICK | {"steps": 4_000, "minutes": 2.5},
@@ -59,19 +42,17 @@ _PRESETS: Mapping[tuple[PresetName, str, str], Mapping[str, Any]] = {
 }
 
 
-def with_preset(
-    context: typer.Context, preset: PresetName, part: str, level: str, options: Mapping[str, Any]
+def preset_values(
+    context: typer.Context, preset: PresetName, part: str, level: str
 ) -> dict[str, Any]:
-    """`options` by name, with the preset's values in place of those that nobody typed.
+    """The values of a preset by the names of options, without those that were typed.
 
     Where `--steps` was typed they are not fitted into the preset's minutes.
     """
-    chosen = dict(options)
     values = dict(_PRESETS[preset, part, level])
     if _is_typed(context, "steps"):
         values.pop("minutes", None)
-    chosen |= {name: each for name, each in values.items() if not _is_typed(context, name)}
-    return chosen
+    return {name: each for name, each in values.items() if not _is_typed(context, name)}
 
 
 def _is_typed(context: typer.Context, name: str) -> bool:
