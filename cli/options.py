@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from cli.outputs import OutputPath, output_path
-from jukebox_core.buckets import Place, read_place
+from jukebox_core.buckets import BucketUrl, Place, read_place
 from jukebox_core.errors import LabelError
 from jukebox_core.labels import decode_text, normalize_line_breaks
 
@@ -24,7 +24,7 @@ def _local_folder(text: str | Path) -> Path:
     if "://" in str(text):
         raise typer.BadParameter(
             f"{text} is no folder of this machine, which this command needs: name one with "
-            "--data-dir or --models-dir"
+            "--data-dir"
         )
     return Path(text)
 
@@ -64,8 +64,11 @@ ModelsDir = Annotated[
         "--models-dir",
         envvar="JUKEBOX_MODELS_DIR",
         help="Directory with one folder per model (default: DATA_DIR/models).",
+        parser=_place,
+        metavar="DIRECTORY|URL",
     ),
 ]
+"""A `Place`, or None."""
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="Job id, or a unique prefix of it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 LevelOption = Annotated[
@@ -199,9 +202,20 @@ def stereo_fields(channels: int | None, left: str | None, right: str | None) -> 
     return {"channels": wanted_channels(channels, left, right), "stereo_genres": genres}
 
 
-def models_folder(data_dir: Path, models_dir: Path | None) -> Path:
-    """The folder with the models."""
+def models_place(data_dir: Place, models_dir: Place | None) -> Place:
+    """The folder with the models, or its URL in a bucket."""
     return models_dir if models_dir is not None else data_dir / "models"
+
+
+def models_folder(data_dir: Place, models_dir: Place | None) -> Path:
+    """The folder with the models. Raises typer.BadParameter where they are in a bucket."""
+    place = models_place(data_dir, models_dir)
+    if isinstance(place, BucketUrl):
+        raise typer.BadParameter(
+            f"{place} is no folder of this machine, which this command needs: name one with "
+            "--models-dir"
+        )
+    return place
 
 
 def lyrics_text(argument: str) -> str:

@@ -22,7 +22,7 @@ _STYLES = {Verdict.FINE: "green", Verdict.NOTE: "yellow", Verdict.MISSING: "bold
 
 
 def doctor(
-    data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
+    data_dir: options.DataPlace = options.DEFAULT_DATA_DIR,
     models_dir: options.ModelsDir = None,
     host: Annotated[str, typer.Option(envvar="JUKEBOX_HOST", help="Address of the service.")] = (
         "127.0.0.1"
@@ -42,7 +42,7 @@ def doctor(
     """
     place = Surroundings(
         data_dir=data_dir,
-        models_dir=options.models_folder(data_dir, models_dir),
+        models_dir=options.models_place(data_dir, models_dir),
         host=host,
         port=port,
         url=url or local_url(host, port),

@@ -78,7 +78,7 @@ def features(
         float, typer.Option(help="Hop between windows, as a fraction of a window.")
     ] = 0.5,
     device: Device = "auto",
-    data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
+    data_dir: options.DataPlace = options.DEFAULT_DATA_DIR,
     models_dir: options.ModelsDir = None,
 ) -> None:
     """Extract features from audio files with the top prior.

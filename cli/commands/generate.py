@@ -123,7 +123,7 @@ def generate(
     fused_step: FusedStep = None,
     weights: WeightsKind = "auto",
     device: Device = "auto",
-    data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
+    data_dir: options.DataPlace = options.DEFAULT_DATA_DIR,
     models_dir: options.ModelsDir = None,
 ) -> None:
     """Generate a song on this machine, without a service."""

@@ -66,7 +66,7 @@ def pull(
         Precision | None,
         typer.Option(help="Precision on disk: original (default), or int8: a quarter of the size."),
     ] = None,
-    data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
+    data_dir: options.DataPlace = options.DEFAULT_DATA_DIR,
     models_dir: options.ModelsDir = None,
 ) -> None:
     """Download a released model.
@@ -216,7 +216,7 @@ def verify(
         typer.Argument(metavar="[NAME]...", help="Model names or directories (default: all)."),
     ] = None,
     as_json: options.AsJson = False,
-    data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
+    data_dir: options.DataPlace = options.DEFAULT_DATA_DIR,
     models_dir: options.ModelsDir = None,
 ) -> None:
     """Verify that model files are complete and unmodified."""

@@ -9,15 +9,16 @@ import typer
 from cli import options
 from cli.commands import model_files
 from cli.errors import CliError
+from cli.local.model_places import known_figures, known_models
 from cli.optional_packages import require_packages
 from cli.outputs import Overwrite, check_new_folder
 from cli.terminal.console import escape, notes, print_fitted, print_json, results
 from cli.terminal.tables import Column, fitted_table
-from jobs.model_figures import ModelFigures, read_figures
+from jobs.model_figures import ModelFigures
 from jukebox_core.child_processes import TORCH_VARIABLES, child_environment, python_command
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import JukeboxError
-from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
+from jukebox_core.models.catalog import ModelCatalog
 from jukebox_core.models.released import ReleasedModel
 
 TINY_IS_NOISE = "tiny is a small model with random weights: its songs are noise."
@@ -45,7 +46,7 @@ models_app.command("verify")(model_files.verify)
 def models(
     context: typer.Context,
     as_json: options.AsJson = False,
-    data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
+    data_dir: options.DataPlace = options.DEFAULT_DATA_DIR,
     models_dir: options.ModelsDir = None,
 ) -> None:
     """List, download, convert and verify models (default: list)."""
@@ -56,12 +57,12 @@ def models(
 @models_app.command("list")
 def list_models(
     as_json: options.AsJson = False,
-    data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
+    data_dir: options.DataPlace = options.DEFAULT_DATA_DIR,
     models_dir: options.ModelsDir = None,
 ) -> None:
     """List local models and released models available to pull."""
-    catalog = ModelCatalog(options.models_folder(data_dir, models_dir), BUNDLED_MODELS)
-    figures = read_figures(data_dir)
+    catalog = known_models(options.models_place(data_dir, models_dir))
+    figures = known_figures(data_dir)
     found = [_present(catalog, name, figures.get(name)) for name in catalog.names()]
     found += [_released(catalog, model) for model in catalog.absent()]
     if as_json:

@@ -9,11 +9,12 @@ import typer
 from cli import options
 from cli.commands.song_request import ready_models
 from cli.errors import UsageError
+from cli.local.model_places import known_models
 from cli.local_model import default_model
 from cli.terminal.console import notes, print_fitted, print_json, results
 from cli.terminal.tables import Column, fitted_table
 from jukebox_client import JukeboxClient
-from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
+from jukebox_core.buckets import Place
 
 _COLUMNS = (Column(heading="name", is_flexible=True), Column(heading="known at"))
 
@@ -36,12 +37,12 @@ def artists(
     limit: Limit = 20,
     as_json: AsJson = False,
     url: Url = None,
-    data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
+    data_dir: options.DataPlace = options.DEFAULT_DATA_DIR,
     models_dir: options.ModelsDir = None,
 ) -> None:
     """Search the artists of a model."""
-    catalog = ModelCatalog(options.models_folder(data_dir, models_dir), BUNDLED_MODELS)
-    _show(_found("artists", text, model, limit, url, catalog), as_json=as_json)
+    place = options.models_place(data_dir, models_dir)
+    _show(_found("artists", text, model, limit, url, place), as_json=as_json)
 
 
 def genres(
@@ -50,16 +51,16 @@ def genres(
     limit: Limit = 20,
     as_json: AsJson = False,
     url: Url = None,
-    data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
+    data_dir: options.DataPlace = options.DEFAULT_DATA_DIR,
     models_dir: options.ModelsDir = None,
 ) -> None:
     """Search the genres of a model."""
-    catalog = ModelCatalog(options.models_folder(data_dir, models_dir), BUNDLED_MODELS)
-    _show(_found("genres", text, model, limit, url, catalog), as_json=as_json)
+    place = options.models_place(data_dir, models_dir)
+    _show(_found("genres", text, model, limit, url, place), as_json=as_json)
 
 
 def _found(
-    kind: str, text: str, model: str | None, limit: int, url: str | None, catalog: ModelCatalog
+    kind: str, text: str, model: str | None, limit: int, url: str | None, models: Place
 ) -> list[dict[str, Any]]:
     """Names with their ids and scores, as the service tells them."""
     if url is not None:
@@ -67,6 +68,7 @@ def _found(
             name = _chosen(model, ready_models(client))
             ask = client.search_artists if kind == "artists" else client.search_genres
             return [each.to_dict() for each in ask(name, text, limit=limit).data]
+    catalog = known_models(models)
     search = catalog.search(_chosen(model, catalog.names()))
     find = search.artists if kind == "artists" else search.genres
     return [asdict(match) for match in find(text, limit)]

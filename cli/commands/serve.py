@@ -9,6 +9,7 @@ import typer
 
 from cli import options
 from cli.local.checks import redis_url_of_environment
+from cli.local.model_places import known_models
 from cli.local.signals import Interrupted, StopSignals
 from cli.local.stack import LOGS_FOLDER, StackSettings, running_stack
 from cli.local_model import default_model
@@ -17,7 +18,7 @@ from cli.terminal.browser import has_screen, open_page
 from cli.terminal.console import escape, notes, results
 from jobs.api_keys import ApiKeyFile
 from jukebox_core.errors import JukeboxError
-from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
+from jukebox_core.models.catalog import BUNDLED_MODEL, ModelCatalog
 
 _CHECK_SEC = 0.5
 
@@ -54,17 +55,18 @@ def serve(
     require_packages(STACK_PACKAGES)
     settings = StackSettings(
         data_dir=data_dir,
-        models_dir=options.models_folder(data_dir, models_dir),
+        models_dir=options.models_place(data_dir, models_dir),
         host=host,
         port=port,
         redis_url=redis_url_of_environment(),
         webhooks=webhooks,
     )
+    models = known_models(settings.models_dir)
     with StopSignals().listening() as signals:
         notes().print("starting ...")
         try:
             with running_stack(settings, signals) as stack:
-                _show_addresses(settings)
+                _show_addresses(settings, models)
                 if browser and has_screen():
                     open_page(settings.url)
                 while True:
@@ -74,8 +76,7 @@ def serve(
             notes().print("stopped")
 
 
-def _show_addresses(settings: StackSettings) -> None:
-    catalog = ModelCatalog(settings.models_dir, BUNDLED_MODELS)
+def _show_addresses(settings: StackSettings, catalog: ModelCatalog) -> None:
     names = catalog.names()
     body = json.dumps(_example_song(catalog), ensure_ascii=False)
     results().print(f"studio   {settings.url}/")
@@ -100,7 +101,7 @@ def _show_addresses(settings: StackSettings) -> None:
 def _example_song(catalog: ModelCatalog) -> dict[str, object]:
     """A request that works: with names that the model knows."""
     names = catalog.names()
-    model = default_model(names) or names[0]
+    model = default_model(names) or (BUNDLED_MODEL if BUNDLED_MODEL in names else names[0])
     song: dict[str, object] = {"model": model, "artist": "", "genre": "", "duration_seconds": 10}
     try:
         tokenizer = catalog.get(model).tokenizer

@@ -14,16 +14,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from cli.errors import UsageError
+from cli.local.model_places import known_models
 from cli.local.stack import LOGS_FOLDER, require_free_port
 from cli.program import command
 from jobs.setting_groups import InvalidSettings, read_group
 from jukebox_client import JukeboxClient, JukeboxClientError, ProblemError
 from jukebox_core.backends.choose import AUTO, choose_weights, is_small
 from jukebox_core.backends.cores import usable_cores
+from jukebox_core.buckets import BucketUrl, Place
 from jukebox_core.child_processes import TORCH_VARIABLES, child_environment
 from jukebox_core.config import Weights
-from jukebox_core.errors import JukeboxError
-from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCard, ModelCatalog
+from jukebox_core.errors import BucketError, JukeboxError
+from jukebox_core.models.catalog import ModelCard
 from jukebox_core.models.memory_plan import MemoryKind, ModelTooLarge, plan_memory
 from jukebox_core.sampling.step_cost import PLANNED_ROWS
 
@@ -58,8 +60,8 @@ class Finding:
 class Surroundings:
     """What is examined."""
 
-    data_dir: Path
-    models_dir: Path
+    data_dir: Place
+    models_dir: Place
     host: str
     port: int
     url: str
@@ -175,6 +177,8 @@ def check_server(place: Surroundings) -> Finding:
 
 def check_data_folder(place: Surroundings) -> Finding:
     """Can files be written, and is there room?"""
+    if isinstance(place.data_dir, BucketUrl):
+        return _check_bucket(place.data_dir)
     folder = place.data_dir
     while not folder.exists():
         folder = folder.parent
@@ -190,8 +194,24 @@ def check_data_folder(place: Surroundings) -> Finding:
     return Finding("data folder", Verdict.FINE, found)
 
 
+def _check_bucket(url: BucketUrl) -> Finding:
+    """Does it answer? Nothing is written."""
+    # Imported here: a machine that keeps its files in a folder may lack the library of buckets.
+    from jobs.files.documents import open_documents
+    from jobs.files.shared_folder import TOKEN_FILE_NAME
+
+    try:
+        open_documents(url).read(TOKEN_FILE_NAME)
+    except BucketError as error:
+        remedy = 'see docs/guides/object-storage.md, "When it fails"'
+        return Finding("data folder", Verdict.MISSING, str(error), remedy)
+    return Finding("data folder", Verdict.FINE, f"{url} answers")
+
+
 def check_logs(place: Surroundings) -> Finding:
     """Where are the logs of `jukebox serve`?"""
+    if isinstance(place.data_dir, BucketUrl):
+        return Finding("logs", Verdict.FINE, "each process writes to its standard error")
     folder = place.data_dir / LOGS_FOLDER
     if not folder.is_dir():
         return Finding("logs", Verdict.FINE, f"`{command('serve')}` will write them to {folder}")
@@ -201,8 +221,8 @@ def check_logs(place: Surroundings) -> Finding:
 
 def check_models(place: Surroundings) -> Finding:
     """Is there a model to sing with?"""
-    catalog = ModelCatalog(place.models_dir, BUNDLED_MODELS)
     try:
+        catalog = known_models(place.models_dir)
         names = catalog.names()
     except JukeboxError as error:
         return Finding("models", Verdict.MISSING, str(error), "see docs/guides/models.md")
@@ -227,10 +247,14 @@ def _tuned(name: str, default: int) -> int:
 
 def check_large_models(place: Surroundings) -> Finding:
     """How would a worker without a GPU compute the models here?"""
-    catalog = ModelCatalog(place.models_dir, BUNDLED_MODELS)
+    try:
+        catalog = known_models(place.models_dir)
+        names = catalog.names()
+    except JukeboxError as error:
+        return Finding("without GPU", Verdict.NOTE, str(error), "see the line `models`")
     cores = _tuned("native_threads", usable_cores())
     found, remedies = [], []
-    for name in catalog.names():
+    for name in names:
         try:
             card = catalog.get(name)
         except JukeboxError:  # `jukebox models` says what is wrong with it
@@ -245,7 +269,7 @@ def check_large_models(place: Surroundings) -> Finding:
             remedies.append(f"{name} needs more free memory: {_FREE_MEMORY}")
             continue
         found.append(f"{name} with {weights} weights in {num_bytes / 1e9:.1f} GB of memory")
-        if weights is not card.weights:
+        if weights is not card.weights and isinstance(place.models_dir, Path):
             folder = shlex.quote(str(card.directory))
             convert = command(f"models convert {folder} {folder} --dtype int8 --overwrite")
             remedies.append(f"`{convert}` keeps int8 on disk: {name} then loads in seconds")

@@ -1,6 +1,7 @@
 """The local stack: an embedded server, a worker and the API, each a process of its own."""
 
 import errno
+import os
 import random
 import signal
 import socket
@@ -19,6 +20,7 @@ from cli.local.signals import StopSignals
 from cli.program import serve_on
 from jobs.setting_groups import PREFIX, read_group
 from jukebox_client import JukeboxClient, ProblemError, ServiceUnreachable
+from jukebox_core.buckets import OF_BUCKETS, BucketUrl, Place
 from jukebox_core.child_processes import child_environment, python_command
 
 if TYPE_CHECKING:
@@ -39,13 +41,14 @@ _POLL_SEC = 0.1
 class StackSettings:
     """Where the stack keeps its files and listens.
 
+    `models_dir` may be in a bucket, whose credentials API and worker then inherit.
     `redis_url` names a server that runs already; None starts an embedded one in `data_dir`.
     `webhooks` lets jobs name a `webhook_url`, and starts the process that sends to it.
     `isolated` hides settings in the environment from the children, except the choice of device.
     """
 
     data_dir: Path
-    models_dir: Path
+    models_dir: Place
     host: str = "127.0.0.1"
     port: int = 8000
     redis_url: str | None = None
@@ -60,11 +63,14 @@ class StackSettings:
     def environment(self, module: str, redis_url: str) -> dict[str, str]:
         """The environment of a child: its settings by name, and where it finds everything."""
         data_dir = self.data_dir.absolute()
+        models_dir = self.models_dir
+        if isinstance(models_dir, Path):
+            models_dir = models_dir.absolute()
         name = "webhooks" if module == "jobs.webhooks" else "worker"
         set_here = {
             "REDIS_URL": redis_url,
             "JUKEBOX_DATA_DIR": str(data_dir),
-            "JUKEBOX_MODELS_DIR": str(self.models_dir.absolute()),
+            "JUKEBOX_MODELS_DIR": str(models_dir),
             "JUKEBOX_HOST": self.host,
             "JUKEBOX_PORT": str(self.port),
             "JUKEBOX_WEBHOOKS": "on" if self.webhooks else "off",
@@ -74,6 +80,8 @@ class StackSettings:
             "JUKEBOX_HEALTH_FILE": str(data_dir / f"{name}.alive"),
         }
         inherited = [each for each in INHERITED[module] if self._inherits(each)]
+        if isinstance(models_dir, BucketUrl):
+            inherited += [each for each in os.environ if each.startswith(OF_BUCKETS)]
         environment = defaults | child_environment(*inherited, **set_here)
         _keep_for_ever(environment)
         return environment

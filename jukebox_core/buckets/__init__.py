@@ -7,6 +7,14 @@ with 429 or 5xx, and connections that break. No torch.
 
 from jukebox_core.buckets.bucket import Bucket, StoredObject
 from jukebox_core.buckets.errors import ObjectChanged
-from jukebox_core.buckets.place import BucketUrl, Place, read_place
+from jukebox_core.buckets.place import OF_BUCKETS, BucketUrl, Place, read_place
 
-__all__ = ["Bucket", "BucketUrl", "ObjectChanged", "Place", "StoredObject", "read_place"]
+__all__ = [
+    "OF_BUCKETS",
+    "Bucket",
+    "BucketUrl",
+    "ObjectChanged",
+    "Place",
+    "StoredObject",
+    "read_place",
+]

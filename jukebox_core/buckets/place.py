@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SCHEMES = ("s3://", "gs://", "az://")
+OF_BUCKETS = ("AWS_", "GOOGLE_", "AZURE_", "XDG_CACHE_HOME")
+"""What the names of variables begin with that tell how a bucket is reached, and where copies go."""
 
 _URL = re.compile(r"(s3|gs|az)://[A-Za-z0-9][\w.-]*(/[^/\\]+)*/*", re.ASCII)
 _MEANT_AS_URL = re.compile(r"[a-z][a-z0-9+.-]*://|(s3|gs|az):", re.IGNORECASE)

@@ -15,13 +15,16 @@ import pytest
 from cli import program
 from cli.commands.serve import _show_addresses
 from cli.errors import CliError, UsageError, system_sentence
+from cli.local.model_places import known_models
 from cli.local.stack import StackSettings, free_port, require_free_port
 from cli.main import _sentence, main
 from cli.option_names import in_options, option_of_pointer
 from jobs.api_keys import ApiKeyFile, Scope
 from jobs.record.request import JobRequest
+from jukebox_core.checkpoints.native import write_config
 from jukebox_core.disk_errors import disk_reason
 from jukebox_core.errors import AudioError, SongError
+from jukebox_core.models.released import released_config
 from tests.fixtures.scripted_service import problem, script_a_song
 
 ROOT = Path(__file__).parents[2]
@@ -148,7 +151,7 @@ def test_an_address_of_another_machine_is_no_question_of_the_port():
 
 
 def shown(settings, capsys):
-    _show_addresses(settings)
+    _show_addresses(settings, known_models(settings.models_dir))
     return capsys.readouterr().out
 
 
@@ -163,6 +166,15 @@ def test_serve_prints_a_request_with_names_that_the_model_knows(tmp_path, capsys
     assert song["artist"] in next(artists).read_text(encoding="utf-8")
     assert song["genre"]
     assert "Authorization" not in out
+
+
+def test_of_several_models_serve_shows_the_one_that_is_quick(tmp_path, capsys):
+    for name in ("large", "larger"):
+        (tmp_path / "models" / name).mkdir(parents=True)
+        write_config(tmp_path / "models" / name, released_config("1b_lyrics"))
+    out = shown(StackSettings(data_dir=tmp_path, models_dir=tmp_path / "models"), capsys)
+    assert "large, larger, mini" in out
+    assert '"model": "mini"' in out
 
 
 def test_serve_with_keys_prints_a_request_with_a_key(tmp_path, capsys):

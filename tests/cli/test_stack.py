@@ -13,6 +13,7 @@ from cli.local.processes import ChildProcess
 from cli.local.signals import Interrupted, StopSignals
 from cli.local.stack import MAX_RESTARTS, Stack, StackSettings, free_port, require_free_port
 from cli.local.watchdog import read_watched
+from jukebox_core.buckets import BucketUrl
 
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
 # A leader that ignores SIGTERM and has a child of its own.
@@ -130,6 +131,17 @@ def test_children_of_an_isolated_stack_see_no_settings_but_the_device(monkeypatc
     assert isolated["JUKEBOX_DEVICE"] == "cpu"
     assert isolated["REDIS_URL"] == "unix:///r.sock"
     assert StackSettings(**place).environment("worker", "x")["JUKEBOX_STAGES"] == "render"
+
+
+def test_models_in_a_bucket_are_those_of_the_children_with_its_credentials(monkeypatch, tmp_path):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    folder = StackSettings(data_dir=tmp_path, models_dir=tmp_path / "m")
+    bucket = StackSettings(data_dir=tmp_path, models_dir=BucketUrl("s3://music/models"))
+    for module in ("api", "worker"):
+        assert "AWS_SECRET_ACCESS_KEY" not in folder.environment(module, "unix:///r.sock")
+        environment = bucket.environment(module, "unix:///r.sock")
+        assert environment["JUKEBOX_MODELS_DIR"] == "s3://music/models"
+        assert environment["AWS_SECRET_ACCESS_KEY"] == "secret"
 
 
 @pytest.mark.parametrize(

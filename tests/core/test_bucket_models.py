@@ -2,18 +2,29 @@
 
 import errno
 import hashlib
+import json
 import shutil
 import threading
 from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from api.settings import ApiSettings
+from cli.local.checks import (
+    Surroundings,
+    Verdict,
+    check_data_folder,
+    check_large_models,
+    check_models,
+)
+from cli.local.stack import free_port
+from cli.main import build_app
 from jobs.setting_groups import InvalidSettings
 from jukebox_core.buckets import Bucket, BucketUrl
 from jukebox_core.checkpoints import load_prior_of, load_vqvae_of
-from jukebox_core.errors import DownloadError, ModelNotFound
+from jukebox_core.errors import BucketError, DownloadError, ModelNotFound
 from jukebox_core.models.bucket_models import SUMS_FILE, BucketModels
 from jukebox_core.models.catalog import ModelCatalog
 from jukebox_core.units import Level
@@ -186,3 +197,56 @@ def test_a_cache_folder_that_cannot_be_written_is_told_at_the_start(remote, buck
     )
     with pytest.raises(InvalidSettings, match=r"cannot be written.*cache_dir="):
         settings.open_models()
+
+
+def test_commands_list_and_check_models_of_a_bucket(remote, bucket_url, tmp_path, monkeypatch):
+    """As an operator calls them where the service has all its files in buckets."""
+    remote.put("song")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JUKEBOX_DATA_DIR", bucket_url)
+    monkeypatch.setenv("JUKEBOX_MODELS_DIR", bucket_url)
+    monkeypatch.setenv("JUKEBOX_TUNING", f"cache_dir={tmp_path / 'cache'}")
+    listed = CliRunner().invoke(build_app(), ["models", "list", "--json"])
+    found = {model["name"]: model["state"] for model in json.loads(listed.stdout)}
+    assert (found["song"], found["mini"]) == ("ready", "ready")
+    named = CliRunner().invoke(build_app(), ["artists", "--model", "song", "modulo"])
+    assert "aunt modulo" in named.stdout
+    checked = CliRunner().invoke(build_app(), ["doctor", "--json"])
+    findings = {each["what"]: each for each in json.loads(checked.stdout)}
+    assert findings["data folder"]["found"] == f"{bucket_url} answers"
+    assert "song" in findings["models"]["found"]
+    pulled = CliRunner().invoke(build_app(), ["models", "pull", "5b", "--accept-license"])
+    assert (pulled.exit_code, "no folder of this machine" in pulled.output) == (2, True)
+    assert [path.name for path in tmp_path.iterdir() if path.name not in ("cache", "song")] == []
+    assert weights_below(tmp_path / "cache") == []
+
+
+def test_a_folder_of_models_needs_no_other_folder(bucket_url, tmp_path, monkeypatch, models_dir):
+    """The container that pulls models has the settings of the service, files in a bucket or not."""
+    monkeypatch.setenv("JUKEBOX_DATA_DIR", bucket_url)
+    monkeypatch.setenv("JUKEBOX_MODELS_DIR", str(models_dir))
+    for words in (["models"], ["models", "verify"], ["artists", "--model", "tiny"]):
+        done = CliRunner().invoke(build_app(), words)
+        assert (done.exit_code, "tiny" in done.output or "modulo" in done.output) == (0, True), (
+            words
+        )
+
+
+def test_a_bucket_that_is_not_there_is_told_by_every_command(bucket_url, tmp_path, monkeypatch):
+    away = bucket_url.replace("s3://", "s3://no-")
+    monkeypatch.setenv("JUKEBOX_DATA_DIR", away)
+    monkeypatch.setenv("JUKEBOX_MODELS_DIR", away)
+    url, port = BucketUrl(away), free_port()
+    place = Surroundings(
+        data_dir=url, models_dir=url, host="127.0.0.1", port=port, url="", redis_url=None
+    )
+    for check in (check_data_folder, check_models, check_large_models):
+        finding = check(place)
+        assert finding.verdict is not Verdict.FINE
+        assert "there is no bucket for" in finding.found
+    with pytest.raises(BucketError, match="there is no bucket for"):
+        CliRunner().invoke(build_app(), ["models"], catch_exceptions=False)
+    words = ["serve", "--data-dir", str(tmp_path / "data"), "--port", str(port)]
+    with pytest.raises(BucketError, match="there is no bucket for"):
+        CliRunner().invoke(build_app(), words, catch_exceptions=False)
+    assert not (tmp_path / "data").exists()
