@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 import threading
 import time
 from dataclasses import replace
@@ -67,7 +68,7 @@ def test_a_large_model_is_measured_once_and_the_figures_are_kept(parts, monkeypa
         lambda *words: step_slices(*words, clock=lambda: float(next(ticks))),
     )
     first = meter(parts)
-    first.run()
+    first.measure_new()
     (name,) = first.seconds()
     kept = read_figures(parts.settings.local_dir)[name]
     assert (name, kept.setup) == ("tiny", parts.backends.setups(parts.catalog)["tiny"])
@@ -81,19 +82,61 @@ def test_a_large_model_is_measured_once_and_the_figures_are_kept(parts, monkeypa
     assert first.seconds()[name] == (kept.seconds_per_second, kept.seconds_in_parallel)
     monkeypatch.setattr(parts.engine, "run_slices", None)  # nothing is measured again
     second = meter(parts)
-    second.run()
+    second.measure_new()
     assert second.seconds() == first.seconds()
     wait_until(lambda: parts.engine.is_idle)
 
 
+def test_a_model_that_comes_or_is_replaced_later_is_measured_without_a_restart(
+    parts, tmp_path, monkeypatch
+):
+    folder = tmp_path / "later"
+    folder.mkdir()
+    measured = []
+
+    def put(name, *, more=""):
+        """Whole at once, as `pull` and `convert` do."""
+        draft = shutil.copytree(
+            parts.settings.models_dir / "tiny", tmp_path / f"draft{more}-{name}"
+        )
+        (draft / "config.json").write_text((draft / "config.json").read_text() + more)
+        if (folder / name).exists():
+            (folder / name).rename(tmp_path / "replaced")
+        draft.rename(folder / name)
+
+    monkeypatch.setattr(
+        SpeedMeter, "_measure", lambda _self, card, _timed: measured.append(card.name)
+    )
+    later = SpeedMeter(
+        parts.engine,
+        ModelCatalog(folder),
+        parts.backends,
+        folder=parts.settings.local_dir,
+        plan=lambda card: plan_of(card, dict.fromkeys(Level, 3)),
+        idle_sec=0.0,
+    )
+    monkeypatch.setattr("worker.device.speed.LOOK_SEC", 0.01)
+    later.start()
+    put("pulled")
+    wait_until(lambda: measured == ["pulled"])
+    put("another")
+    wait_until(lambda: measured == ["pulled", "another"])
+    put("pulled", more=" ")
+    wait_until(lambda: measured == ["pulled", "another", "pulled"])
+    later.stop()
+    later.join(60)
+    assert not later.is_alive()
+    assert set(read_figures(parts.settings.local_dir)) == {"another", "pulled"}
+
+
 def test_another_setup_is_measured_again(parts):
-    meter(parts).run()
+    meter(parts).measure_new()
     file = parts.settings.local_dir / FIGURES_FILE
     values = json.loads(file.read_text())
     values["tiny"] |= {"seconds_per_second": 1e9, "measured_as": "of another release"}
     file.write_text(json.dumps(values))
     again = meter(parts)
-    again.run()
+    again.measure_new()
     assert again.seconds()["tiny"][0] < 1e9
 
 
@@ -105,13 +148,13 @@ def test_a_worker_measures_with_the_rows_that_fit_and_again_when_others_do(parts
     )
     small, large = ({level: rows for level in Level} for rows in (2, 99))
     for rows in (small, small, large):
-        meter(parts, plan=lambda card, rows=rows: plan_of(card, rows)).run()
+        meter(parts, plan=lambda card, rows=rows: plan_of(card, rows)).measure_new()
     assert counts == [(1, 2)] * 3 + [(1, PLANNED_ROWS)] * 3
 
 
 def test_a_worker_of_some_levels_measures_nothing_and_loads_nothing(parts):
     of_top = meter(parts, plan=lambda card: plan_of(card, {Level.TOP: 3}))
-    of_top.run()
+    of_top.measure_new()
     assert of_top.seconds() == {}
     assert parts.describe().loaded_models == ()
 
@@ -149,14 +192,14 @@ def test_figures_that_cannot_be_read_are_replaced(parts):
     (parts.settings.local_dir).mkdir(exist_ok=True)
     (parts.settings.local_dir / FIGURES_FILE).write_text("[1]")
     assert read_figures(parts.settings.local_dir) == {}
-    meter(parts).run()
+    meter(parts).measure_new()
     assert set(read_figures(parts.settings.local_dir)) == {"tiny"}
 
 
 def test_small_models_are_not_measured_and_stay_unknown(parts, monkeypatch):
     monkeypatch.setattr("jukebox_core.config.transformer.MAX_SMALL_WIDTH", 1024)
     small = meter(parts)
-    small.run()
+    small.measure_new()
     assert small.seconds() == {}
     assert read_figures(parts.settings.local_dir)["tiny"].memory_bytes > 0
 

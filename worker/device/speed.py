@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 NUM_STEPS = 3
 IDLE_SEC = 15.0
 """So long nothing was generated before a model is measured."""
+LOOK_SEC = 10.0
+"""How often a worker looks for models that it has not measured: they come without a restart."""
 _POLL_SEC = 0.5
 StepTimes = dict[Level, tuple[float, float]]
 """Seconds for one token of each level: alone, and of several rows together."""
@@ -109,6 +111,8 @@ class SpeedMeter(threading.Thread):
         self._idle_sec = idle_sec
         self._is_stopping = threading.Event()
         self._figures: dict[str, ModelFigures] = {}
+        self._seen: dict[str, ModelCard] = {}
+        """The models as they were when they were last looked at; a replaced one is another card."""
         self._writing = threading.Lock()
 
     def speed_of(self, card: ModelCard) -> ModelSpeed:
@@ -147,9 +151,19 @@ class SpeedMeter(threading.Thread):
         self._is_stopping.set()
 
     def run(self) -> None:
-        """Until every model is measured, or `stop`."""
+        """Until `stop`: measure the models that there are, and those that come."""
+        while not self._is_stopping.is_set():
+            self.measure_new()
+            self._is_stopping.wait(LOOK_SEC)
+
+    def measure_new(self) -> None:
+        """Until every model that is new here, or was replaced, is measured, or `stop`."""
+        new = [card for card in self._cards() if self._seen.get(card.name) is not card]
+        if not new:
+            return
+        self._seen |= {card.name: card for card in new}
         kept = read_figures(self._folder)
-        due = [card for card in self._cards() if not self._take_over(card, kept.get(card.name))]
+        due = [card for card in new if not self._take_over(card, kept.get(card.name))]
         self._keep()
         for card in due:
             if not self._measure_in_rests(card):
