@@ -86,6 +86,14 @@ class ServiceSettings(BaseSettings):
             )
         except BucketError as error:
             raise InvalidSettings(f"{self.refusal} {PREFIX}DATA_DIR: {error}") from error
+        except OSError as error:
+            raise self._no_cache(f"Files of {self.data_dir}", error) from error
+
+    def _no_cache(self, what: str, error: OSError) -> InvalidSettings:
+        return InvalidSettings(
+            f"{self.refusal} {what} are copied to {self.cache_dir}, and that folder cannot be "
+            f"written ({error.strerror}): name another one with cache_dir=... in {PREFIX}TUNING"
+        )
 
     @classmethod
     def settings_customise_sources(
@@ -160,11 +168,7 @@ class ModelSettings(ServiceSettings):
         except BucketError as error:
             raise InvalidSettings(f"{self.refusal} {PREFIX}MODELS_DIR: {error}") from error
         except OSError as error:
-            raise InvalidSettings(
-                f"{self.refusal} Models of {self.models_dir} are copied to {self.cache_dir}, and "
-                f"that folder cannot be written ({error.strerror}): name another one with "
-                f"cache_dir=... in {PREFIX}TUNING"
-            ) from error
+            raise self._no_cache(f"Models of {self.models_dir}", error) from error
 
 
 def _warn_of_earlier_names(settings_class: type[ServiceSettings]) -> None:

@@ -16,7 +16,7 @@ from api.views.openapi import problems
 from api.views.tags import song_tags
 from api.web.callers import CallerDep
 from api.web.errors import ApiError
-from api.web.files import file_response
+from api.web.files import file_response, has_already, validators
 from jobs.files.download_names import MEDIA_TYPES, file_name
 from jobs.record.job import Job, Output
 from jobs.record.request import LEVEL_NAMES, MAX_SAMPLES, AudioFormat, LevelName
@@ -114,15 +114,18 @@ def _bucket_redirect(
 ) -> Response | None:
     """A redirect to a file of a job where its bucket serves it, if that is wanted. Blocking.
 
-    Raises BucketError.
+    304 where the client has it. Raises ArtifactNotFound and BucketError.
     """
     if services.settings.downloads != "redirect" or request.method != "GET":
         return None
-    url = services.artifacts.download_url(job_id, name, REDIRECTED_SEC)
-    if url is None:
+    signed = services.artifacts.download_url(job_id, name, REDIRECTED_SEC)
+    if signed is None:
         return None
+    etag = f'"{signed.sha256}"'
+    if signed.sha256 and has_already(request, etag):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=validators(etag))
     headers = {"Cache-Control": "no-store"}
-    return RedirectResponse(url, HTTPStatus.TEMPORARY_REDIRECT, headers=headers)
+    return RedirectResponse(signed.url, HTTPStatus.TEMPORARY_REDIRECT, headers=headers)
 
 
 async def sound_file(

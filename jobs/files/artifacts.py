@@ -76,6 +76,14 @@ class RemoteFile:
     read: Callable[[int, int], Iterator[bytes]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedUrl:
+    """Where a client finds a finished file without credentials; `sha256` is empty if unknown."""
+
+    url: str
+    sha256: str
+
+
 class Artifacts(ABC):
     """The files of all jobs, which the API and the workers share.
 
@@ -243,8 +251,11 @@ class Artifacts(ABC):
             return False
         return True
 
-    def download_url(self, job_id: str, name: str, seconds: float) -> str | None:
-        """A URL of a finished file that clients may be sent to; None where there is none."""
+    def download_url(self, job_id: str, name: str, seconds: float) -> SignedUrl | None:
+        """A URL of a finished file that clients may be sent to; None where files have none.
+
+        Raises ArtifactNotFound where there could be one, and the file is gone.
+        """
         del job_id, name, seconds
         return None
 

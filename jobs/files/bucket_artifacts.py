@@ -20,6 +20,7 @@ from jobs.errors import ArtifactNotFound, LeaseLost
 from jobs.files.artifacts import (
     Artifacts,
     RemoteFile,
+    SignedUrl,
     check_file_name,
     fence_of,
     growing_name_of,
@@ -215,10 +216,11 @@ class BucketArtifacts(Artifacts):
             self._cache.forget(key)
             raise missing from None
 
-    def download_url(self, job_id: str, name: str, seconds: float) -> str | None:
-        """A signed URL of a finished file, which needs no credentials for so long."""
-        check_file_name(job_id, name)
-        return self._bucket.signed_url(_key(job_id, name), seconds)
+    def download_url(self, job_id: str, name: str, seconds: float) -> SignedUrl:
+        """A signed URL of a finished file, for so long. Raises ArtifactNotFound."""
+        with self._found(job_id, name) as key:
+            stored = self._bucket.head(key)
+            return SignedUrl(url=self._bucket.signed_url(key, seconds), sha256=stored.sha256 or "")
 
     def discard(self, job_id: str, name: str) -> None:
         """Delete one finished file, if it is there."""

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from jobs.files.private_folder import make_private_folder
 from jukebox_core.buckets import Bucket, StoredObject
@@ -37,6 +38,11 @@ class LocalCache:
         self._lock = threading.Lock()
         self._added_bytes: int | None = None
         """Since the last look through the cache; None before the first."""
+
+    def check(self) -> None:
+        """Raises OSError where nothing can be written."""
+        with TemporaryFile(dir=self.scratch_folder()):
+            pass
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

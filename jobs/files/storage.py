@@ -32,9 +32,11 @@ def open_storage(
 
     Raises:
         BucketError: the URL or the environment is of no use. Nothing is asked of the bucket yet.
+        OSError: `cache_dir` cannot be written, which a bucket needs.
     """
     if not isinstance(place, BucketUrl):
         return Storage(LocalArtifacts(place / "artifacts"), LocalAssets(place / "assets"))
     bucket = Bucket(place, patience_sec=patience_sec)
     cache = LocalCache(cache_dir, max_bytes=cache_bytes)
+    cache.check()
     return Storage(BucketArtifacts(bucket, cache), BucketAssets(bucket, cache))

@@ -192,6 +192,26 @@ async def test_clients_are_sent_to_the_bucket_where_that_is_wanted(
                 assert hashlib.sha256(elsewhere.content).hexdigest() == sha256
         head = await service.client.head(f"/jobs/{job['id']}/audio")
         assert (head.status_code, head.headers["accept-ranges"]) == (200, "bytes")
+        known = {"If-None-Match": head.headers["etag"]}
+        again = await service.client.get(f"/jobs/{job['id']}/audio", headers=known)
+        assert (again.status_code, again.headers["etag"]) == (304, head.headers["etag"])
+
+
+async def test_nobody_is_sent_to_a_file_that_the_bucket_lost_or_while_it_is_away(
+    clean_redis_url, models_dir, tmp_path, bucket_url, s3_server: S3Server
+):
+    wish = {"bucket": bucket_url, "downloads": "redirect", "patience_sec": 0.5}
+    async with serving(clean_redis_url, models_dir, tmp_path, **wish) as service:
+        job = await sung(service)
+        urls = (job["urls"]["audio"], job["urls"]["codes"])
+        s3_server.fail(Fault(status=503, code="SlowDown"))
+        for url in urls:
+            assert_problem(await service.client.get(url), 503, "storage_unavailable")
+        s3_server.heal()
+        bucket = Bucket(BucketUrl(bucket_url))
+        bucket.delete([each.key for each in bucket.below("artifacts")])
+        for url in urls:
+            assert_problem(await service.client.get(url), 410, "file_gone")
 
 
 async def test_files_that_a_bucket_got_without_a_name_are_redirected_to_all_the_same(

@@ -193,10 +193,14 @@ def test_a_cache_folder_that_cannot_be_written_is_told_at_the_start(remote, buck
     file = tmp_path / "file"
     file.touch()
     settings = ApiSettings(
-        redis_url="redis://127.0.0.1:1", models_dir=bucket_url, cache_dir=file / "cache"
+        redis_url="redis://127.0.0.1:1",
+        data_dir=bucket_url,
+        models_dir=bucket_url,
+        cache_dir=file / "cache",
     )
-    with pytest.raises(InvalidSettings, match=r"cannot be written.*cache_dir="):
-        settings.open_models()
+    for opens, what in ((settings.open_models, "Models"), (settings.open_storage, "Files")):
+        with pytest.raises(InvalidSettings, match=rf"{what} of .*cannot be written.*cache_dir="):
+            opens()
 
 
 def test_commands_list_and_check_models_of_a_bucket(remote, bucket_url, tmp_path, monkeypatch):

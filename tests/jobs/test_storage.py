@@ -556,7 +556,7 @@ def test_a_signed_url_needs_no_credentials(bucket_url, tmp_path):
     artifacts = storage_in(bucket_url, tmp_path).artifacts
     write(artifacts, "top-0.wav", b"sound")
     assert isinstance(artifacts, BucketArtifacts)
-    with urllib.request.urlopen(artifacts.download_url(JOB_ID, "top-0.wav", 60.0)) as response:
+    with urllib.request.urlopen(artifacts.download_url(JOB_ID, "top-0.wav", 60.0).url) as response:
         assert response.read() == b"sound"
 
 
