@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from jukebox_core.checkpoints.tensor_files import StoredTensor, quantized
 from jukebox_core.errors import CheckpointError
 from jukebox_core.meta_modules import without_weights
+from jukebox_core.prior.int8_weights import Int8Convolution, Int8Projection
 
 Module = TypeVar("Module", bound=nn.Module)
 Rename = Callable[[str], str | None]
@@ -60,7 +61,7 @@ def lay_out(build: Callable[[], Module], part: OpenedPart) -> Module:
     with without_weights():
         module = build()
     wanted = module.state_dict()
-    _quantize_on_reading(part.tensors, wanted)
+    _quantize_on_reading(part.tensors, module)
     _check_fit(wanted, part)
     return module
 
@@ -89,15 +90,16 @@ def assemble(
     return module.eval()
 
 
-def _quantize_on_reading(stored: dict[str, StoredTensor], wanted: Mapping[str, Tensor]) -> None:
+def _quantize_on_reading(stored: dict[str, StoredTensor], module: nn.Module) -> None:
     """Put int8 weights and their scales in the place of weights that are wanted as int8."""
-    for name, tensor in wanted.items():
-        if tensor.dtype != torch.int8 or name not in stored or not stored[name].is_float:
+    for name, layer in module.named_modules():
+        weight, scale = f"{name}.weight", f"{name}.scale"
+        if not isinstance(layer, Int8Projection | Int8Convolution) or weight not in stored:
             continue
-        module = name.rpartition(".")[0]
-        scale, computed_in = f"{module}.scale", wanted[f"{module}.bias"].dtype
-        if wanted[scale].shape == stored[name].shape[-1:]:
-            stored[name], stored[scale] = quantized(stored[name], computed_in)
+        source = stored[weight]
+        if source.is_float and source.shape == tuple(layer.weight.shape):
+            made = quantized(source, layer.bias.dtype, layer.channel_axis)
+            stored[weight], stored[scale] = made
 
 
 def _check_fit(wanted: Mapping[str, Tensor], part: OpenedPart) -> None:

@@ -12,8 +12,10 @@ from jukebox_core.labels import JukeboxTokenizer
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.vqvae import JukeboxVQVAE
 
-# Every prior has this tensor; its type stands for all projections of the stack.
+# Every prior has the first of these tensors, and every upsampler the second; their types stand for
+# all projections of the stacks and all convolutions of the conditioner.
 _A_PROJECTION = "transformer.layers.0.mlp.input.weight"
+_A_CONVOLUTION = "conditioner.input.weight"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +51,10 @@ def build_prior(
     """A prior from a part, which is used up.
 
     `dtype` is that of the transformer stacks, None the one they are stored in. Embeddings, norms,
-    conditioner and logits are float32 always, as in the original.
+    conditioner and logits are computed in float32 always, as in the original.
 
-    Weights that are stored as int8 stay so. With `Weights.INT8` others become int8 one by one, on
-    the host: no device ever holds the whole ones.
+    Weights that are stored as int8 stay so. With `Weights.INT8` those of a file without any become
+    int8 one by one, on the host: no device ever holds the whole ones.
     """
     stored_as = _stored_dtype(part)
     computed_in = dtype or (torch.float32 if stored_as is torch.int8 else stored_as)
@@ -60,7 +62,7 @@ def build_prior(
 
     def build() -> JukeboxPrior:
         prior = JukeboxPrior(config).set_compute_dtype(computed_in)
-        return prior.use_int8_weights() if is_int8 else prior
+        return _in_int8(prior, part) if is_int8 else prior
 
     return assemble(build, part, device=device)
 
@@ -80,7 +82,7 @@ def prior_layout(
     """The names, shapes and types in which a file keeps a prior, on the meta device.
 
     `dtype` is that of the weights of the stacks, None the one they are stored in; their biases are
-    float32, as all else is. With `Weights.INT8` they are int8.
+    float32, as all else is. With `Weights.INT8` they are int8, and those of the conditioner too.
 
     Raises:
         CheckpointError: int8 weights are to become others, which would give nothing back.
@@ -94,9 +96,20 @@ def prior_layout(
 
     def build() -> JukeboxPrior:
         prior = JukeboxPrior(config)
-        return prior.use_int8_weights() if is_int8 else prior.set_weight_dtype(dtype or stored_as)
+        return _in_int8(prior, part) if is_int8 else prior.set_weight_dtype(dtype or stored_as)
 
     return lay_out(build, part)
+
+
+def _in_int8(prior: JukeboxPrior, part: OpenedPart) -> JukeboxPrior:
+    """Files of format version 2 keep the conditioner in float32, and give the same songs still."""
+    if _stored_dtype(part) is torch.int8 and not _has_int8(part, _A_CONVOLUTION):
+        return prior.use_int8_stacks()
+    return prior.use_int8_weights()
+
+
+def _has_int8(part: OpenedPart, name: str) -> bool:
+    return name in part.tensors and part.tensors[name].dtype is torch.int8
 
 
 def _stored_dtype(part: OpenedPart) -> torch.dtype:

@@ -69,17 +69,20 @@ class StoredTensor:
         )
 
 
-def quantized(weight: StoredTensor, computed_in: torch.dtype) -> tuple[StoredTensor, StoredTensor]:
-    """The int8 weight and the scale of a projection's weight, computed when one of them is read.
+def quantized(
+    weight: StoredTensor, computed_in: torch.dtype, channel_axis: int
+) -> tuple[StoredTensor, StoredTensor]:
+    """The int8 weight and the scale of a layer's weight, computed when one of them is read.
 
-    They are those of the weight as it would be in the type that is `computed_in`.
+    They are those of the weight as it would be in the type that is `computed_in`. `channel_axis`
+    is that of its output channels, see `quantize`.
     """
     is_exact = computed_in == torch.float32 and weight.dtype.itemsize < torch.float32.itemsize
     source = weight if is_exact else weight.rounded(computed_in)
     made: list[Tensor] = []
 
     def levels() -> Tensor:
-        whole, scale = quantize(source.read_in_passing())
+        whole, scale = quantize(source.read_in_passing(), channel_axis)
         made[:] = [scale]
         return whole
 
@@ -88,10 +91,10 @@ def quantized(weight: StoredTensor, computed_in: torch.dtype) -> tuple[StoredTen
             levels()
         return made.pop()
 
-    columns = weight.shape[-1:]
+    channels = (weight.shape[channel_axis],)
     return (
         StoredTensor(weight.shape, torch.int8, levels, levels),
-        StoredTensor(columns, torch.float32, scale, scale),
+        StoredTensor(channels, torch.float32, scale, scale),
     )
 
 

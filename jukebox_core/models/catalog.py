@@ -25,8 +25,10 @@ from jukebox_core.small_files import read_small_json, require_regular
 
 FORMAT = "jukebox"
 FORMAT_VERSION = 1
-INT8_FORMAT_VERSION = 2
-"""Of a model whose priors have int8 weights: releases that know version 1 alone cannot read it."""
+INT8_FORMAT_VERSION = 3
+"""Of a model whose priors have int8 weights: releases that know lower versions cannot read it."""
+_READ_VERSIONS = (FORMAT_VERSION, 2, INT8_FORMAT_VERSION)
+"""In version 2 the stacks alone are int8, and the conditioners are not."""
 CONFIG_FILE = "config.json"
 LABELS_FOLDER = "labels"
 REMOTE_WEIGHTS_FILE = "remote-weights.json"
@@ -248,10 +250,10 @@ def read_config_and_weights(directory: Path) -> tuple[JukeboxConfig, Weights]:
     values = read_config_values(file)
     if values.get("format") != FORMAT:
         raise ConfigError(f'{file} is not a model of this library: it lacks "format": "{FORMAT}"')
-    if values.get("format_version") not in (FORMAT_VERSION, INT8_FORMAT_VERSION):
+    if values.get("format_version") not in _READ_VERSIONS:
         raise ConfigError(
             f"{file} has format_version {values.get('format_version')!r}, and this library reads "
-            f"{FORMAT_VERSION} and {INT8_FORMAT_VERSION}"
+            f"{', '.join(map(str, _READ_VERSIONS))}"
         )
     weights = values.get("weights", Weights.FULL)
     if weights not in list(Weights):

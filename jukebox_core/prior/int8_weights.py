@@ -1,4 +1,4 @@
-"""Int8 weight-only quantization: the projections of a stack in a quarter of the bytes of fp32.
+"""Int8 weight-only quantization: projections and convolutions in a quarter of the bytes of fp32.
 
 One scale per output channel, symmetric, rounded to nearest. Activations, cache and sums stay in the
 compute dtype. No calibration data is needed.
@@ -23,6 +23,8 @@ class Int8Projection(Projection):
     costs time. What computes in another way may read the int8 weight as it is.
     """
 
+    channel_axis = 1
+
     def __init__(self, source: Projection) -> None:
         nn.Module.__init__(self)
         levels, scale = quantize(source.weight.detach())
@@ -45,25 +47,64 @@ class Int8Projection(Projection):
         return (self.weight * self.scale).to(self.compute_dtype)
 
 
-def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """int8 [in, out] and scale float32 [out] whose product is nearest to weight [in, out].
+class Int8Convolution(nn.Module):
+    """A convolution over time whose weight is int8, as torch lays it out, times a scale float32
+    [out]. Inputs, bias and sums are float32.
 
-    A channel of zeros has the scale 0. On the meta device there is nothing to compute.
+    The weight is multiplied out for every call, which is little beside the convolution itself.
+    """
+
+    def __init__(self, source: nn.Conv1d | nn.ConvTranspose1d) -> None:
+        super().__init__()
+        if isinstance(source.padding, str) or source.bias is None or source.groups != 1:
+            raise ValueError(f"{source} is no convolution of a conditioner")
+        self._is_transposed = isinstance(source, nn.ConvTranspose1d)
+        self._stride, self._padding = source.stride, source.padding
+        self._dilation = source.dilation
+        self.channel_axis = 1 if self._is_transposed else 0
+        levels, scale = quantize(source.weight.detach(), self.channel_axis)
+        self.weight = nn.Parameter(levels, requires_grad=False)
+        self.scale = nn.Parameter(scale, requires_grad=False)
+        self.bias = nn.Parameter(source.bias.detach(), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the convolution makes of x float32 [B, in, T]."""
+        scale = self.scale[:, None] if self._is_transposed else self.scale[:, None, None]
+        return torch.convolution(
+            x,
+            self.weight * scale,
+            self.bias,
+            stride=self._stride,
+            padding=self._padding,
+            dilation=self._dilation,
+            transposed=self._is_transposed,
+            output_padding=(0,),
+            groups=1,
+        )
+
+
+def quantize(weight: Tensor, channel_axis: int = 1) -> tuple[Tensor, Tensor]:
+    """int8 levels, shaped as weight, and scale float32 [out] whose product is nearest to weight.
+
+    `channel_axis` is the axis of the output channels: 1 for a projection [in, out] and for a
+    transposed convolution [in, out, k], 0 for a convolution [out, in, k]. A channel of zeros has
+    the scale 0. On the meta device there is nothing to compute.
     """
     levels = torch.empty(weight.shape, dtype=torch.int8, device=weight.device)
     if weight.is_meta:
-        return levels, torch.empty(weight.shape[1:], device=weight.device)
-    lowest, highest = weight.aminmax(dim=0)
-    scale = torch.maximum(lowest.abs(), highest.abs()).float() / LARGEST
+        return levels, torch.empty(weight.shape[channel_axis], device=weight.device)
+    rows, rounded = (each.movedim(channel_axis, -1) for each in (weight, levels))
+    others = tuple(range(weight.ndim - 1))
+    scale = torch.maximum(rows.amin(others).abs(), rows.amax(others).abs()).float() / LARGEST
     divisor = scale.masked_fill(scale == 0, 1.0)
-    for start in range(0, len(weight), _ROWS_AT_ONCE):
-        rows = slice(start, start + _ROWS_AT_ONCE)
-        levels[rows] = (weight[rows].float() / divisor).round()
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        part = slice(start, start + _ROWS_AT_ONCE)
+        rounded[part] = (rows[part].float() / divisor).round()
     return levels, scale
 
 
 def use_int8_weights(stack: nn.Module) -> None:
-    """Replace every `Projection` in `stack`, one after another; those in int8 stay as they are.
+    """Replace every `Projection` and convolution in `stack`, one after another; those in int8 stay.
 
     The fp32 or half weights are gone then, unless somebody else holds them.
     """
@@ -71,3 +112,5 @@ def use_int8_weights(stack: nn.Module) -> None:
         for name, child in list(parent.named_children()):
             if isinstance(child, Projection) and not isinstance(child, Int8Projection):
                 setattr(parent, name, Int8Projection(child))
+            elif isinstance(child, nn.Conv1d | nn.ConvTranspose1d):
+                setattr(parent, name, Int8Convolution(child))

@@ -98,11 +98,18 @@ class JukeboxPrior(nn.Module):
         return self.set_compute_dtype(dtype) if is_half and dtype is not None else self
 
     def use_int8_weights(self) -> Self:
-        """Keep the weights of the transformer stacks as int8, for good (see `int8_weights.py`).
+        """Keep the weights of stacks and conditioner as int8, for good (see `int8_weights.py`).
 
-        The compute dtype stays what it is. Such a prior is for sampling: it cannot be trained, and
-        is not to be saved. Also works on the meta device.
+        The compute dtype stays what it is. Such a prior is for sampling: it cannot be trained.
+        Also works on the meta device.
         """
+        self.use_int8_stacks()
+        if self.conditioner is not None:
+            use_int8_weights(self.conditioner)
+        return self
+
+    def use_int8_stacks(self) -> Self:
+        """Keep the weights of the stacks alone as int8, as files of format version 2 do."""
         for stack in self._stacks():
             use_int8_weights(stack)
         return self

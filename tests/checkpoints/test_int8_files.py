@@ -56,6 +56,28 @@ def test_a_song_is_the_same_from_int8_files_and_from_weights_made_int8_in_memory
         assert all(one.equal(other) for one, other in zip(first, codes, strict=True))
 
 
+def test_int8_files_without_an_int8_conditioner_give_the_songs_that_they_gave(
+    tiny_model_dir, tmp_path
+):
+    older = tmp_path / "tiny"
+    shutil.copytree(tiny_model_dir, older)
+    values = json.loads((older / "config.json").read_text())
+    (older / "config.json").write_text(
+        json.dumps(values | {"format_version": 2, "weights": "int8"})
+    )
+    wanted = [load_prior_of(tiny_model_dir, level).use_int8_stacks() for level in Level]
+    for prior in wanted:
+        native.write_tensors(older / native.prior_file(prior.config.level), prior.state_dict())
+    assert all(finding.is_fine for finding in verify(older))
+    for prior in wanted:
+        for weights in Weights:
+            assert_same(load_prior_of(older, prior.config.level, weights=weights), prior)
+    # Written again, their conditioners stay as they are.
+    convert(open_directory(older), tmp_path / "again", described_as="")
+    for prior in wanted:
+        assert_same(load_prior_of(tmp_path / "again", prior.config.level), prior)
+
+
 def test_half_weights_give_the_same_int8_files_as_their_float32_values(tiny_model_dir, tmp_path):
     convert(open_directory(tiny_model_dir), tmp_path / "half", described_as="", dtype=torch.float16)
     convert(
@@ -108,7 +130,7 @@ def test_int8_weights_are_mapped_and_aligned(int8_dir):
 
 def test_the_configuration_and_the_catalog_name_int8_weights(tiny_model_dir, int8_dir):
     values = json.loads((int8_dir / "config.json").read_text())
-    assert (values["format_version"], values["weights"]) == (2, "int8")
+    assert (values["format_version"], values["weights"]) == (3, "int8")
     assert read_config(int8_dir) == read_config(tiny_model_dir)
     card = ModelCatalog(int8_dir.parent).get("tiny")
     assert card.weights is Weights.INT8

@@ -165,7 +165,7 @@ def test_a_missing_part_is_named(copy):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"format_version": 3}, ConfigError, "format_version 3, and this library reads 1 and 2"),
+        ({"format_version": 4}, ConfigError, "format_version 4, and this library reads 1, 2, 3"),
         ({"format": "bert"}, CheckpointError, "neither ours"),
         ({"config": {"name": "x"}}, ConfigError, "not a Jukebox configuration"),
     ],

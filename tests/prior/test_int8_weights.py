@@ -9,7 +9,7 @@ import torch
 from jukebox_core.engine import Engine
 from jukebox_core.models.released import released_config
 from jukebox_core.prior import JukeboxPrior
-from jukebox_core.prior.int8_weights import Int8Projection, quantize
+from jukebox_core.prior.int8_weights import Int8Convolution, Int8Projection, quantize
 from jukebox_core.prior.projection import Projection
 from jukebox_core.units import Level
 from tests.backends.test_native_step import logits_alone_and_in_company, native, odd_prior
@@ -38,13 +38,34 @@ def test_a_weight_between_two_levels_goes_to_the_nearer_one():
     assert levels.flatten().tolist() == [127, 2, 3, -3, -127]
 
 
+@pytest.mark.parametrize(
+    "convolution",
+    [
+        torch.nn.Conv1d(5, 7, kernel_size=3, padding=3, dilation=3),
+        torch.nn.ConvTranspose1d(5, 7, kernel_size=4, stride=2, padding=1),
+    ],
+)
+def test_a_convolution_in_int8_is_that_of_its_weight_multiplied_out(convolution):
+    convolution.weight.data[:, 0] *= 50.0
+    small = Int8Convolution(convolution)
+    axis = small.channel_axis
+    assert small.scale.shape == (7,)
+    scale = small.scale.view([-1 if dim == axis else 1 for dim in range(3)])
+    assert ((small.weight * scale - convolution.weight).abs() <= 0.5001 * scale).all()
+    x = torch.randn(2, 5, 12, generator=torch.Generator().manual_seed(3))
+    near = small(x)
+    assert not torch.equal(near, convolution(x))
+    convolution.weight.data = small.weight * scale
+    assert torch.equal(near, convolution(x))
+
+
 @pytest.mark.parametrize("name", PRIORS)
-def test_only_the_projections_of_the_stacks_are_int8_and_four_times_smaller(name):
+def test_the_projections_of_stacks_and_the_convolutions_are_int8_and_four_times_smaller(name):
     before = golden_prior(name).state_dict()
     after = int8_prior(name).state_dict()
     for key, weight in after.items():
-        in_projection = ".attention." in key or ".mlp." in key
-        is_int8 = in_projection and key.endswith("weight")
+        places = (".attention.", ".mlp.", "conditioner.input.", "conditioner.stages.")
+        is_int8 = key.endswith("weight") and any(place in key for place in places)
         assert weight.dtype == (torch.int8 if is_int8 else torch.float32), key
         if is_int8:
             assert 4 * weight.nbytes == before[key].nbytes
