@@ -1,6 +1,7 @@
 """A model on this machine and the device it should run on, for commands without a service."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -26,45 +27,44 @@ ModelName = Annotated[
 Device = Annotated[str, typer.Option("--device", help="Device: auto, cpu, cuda, cuda:1, ...")]
 
 
-Backend = Annotated[
-    str,
-    typer.Option(
-        "--backend",
-        envvar="JUKEBOX_BACKEND",
-        help="Sampling backend: auto, torch, native (CPU) or triton (CUDA).",
-    ),
-]
+@dataclass(frozen=True, kw_only=True)
+class Computing:
+    """How a song is computed here."""
 
-NativeStep = Annotated[
-    Literal["auto", "on", "off"] | None,
-    typer.Option("--native-step", envvar="JUKEBOX_NATIVE_STEP", hidden=True),
-]
+    backend: Annotated[
+        str,
+        typer.Option(
+            envvar="JUKEBOX_BACKEND",
+            help="Sampling backend: auto, torch, native (CPU) or triton (CUDA).",
+        ),
+    ] = AUTO
+    native_step: Annotated[
+        Literal["auto", "on", "off"] | None,
+        typer.Option(envvar="JUKEBOX_NATIVE_STEP", hidden=True),
+    ] = None
+    fused_step: Annotated[
+        Literal["on", "off"] | None, typer.Option(envvar="JUKEBOX_FUSED_STEP", hidden=True)
+    ] = None
+    weights: Annotated[
+        Literal["auto", "full", "int8"],
+        typer.Option(
+            envvar="JUKEBOX_WEIGHTS",
+            help="Weight format. int8 takes a quarter of the memory of float32; the same seed "
+            "gives a different song. auto is int8 for large models without a GPU, as in a worker.",
+        ),
+    ] = "auto"
+    device: Device = "auto"
 
-FusedStep = Annotated[
-    Literal["on", "off"] | None,
-    typer.Option("--fused-step", envvar="JUKEBOX_FUSED_STEP", hidden=True),
-]
-
-WeightsKind = Annotated[
-    Literal["auto", "full", "int8"],
-    typer.Option(
-        "--weights",
-        envvar="JUKEBOX_WEIGHTS",
-        help="Weight format. int8 takes a quarter of the memory of float32; the same seed gives a "
-        "different song. auto is int8 for large models without a GPU, as in a worker.",
-    ),
-]
-
-
-def wanted_backend(backend: str, native_step: str | None, fused_step: str | None) -> str:
-    """The backend that is asked for, with the options of earlier releases as well."""
-    earlier = backend_of_steps(native_step, fused_step)
-    if earlier is None or backend != AUTO:
-        return backend
-    notes().print(
-        f"[yellow]--native-step and --fused-step are deprecated: use --backend {earlier}[/yellow]"
-    )
-    return earlier
+    def wanted_backend(self) -> str:
+        """The backend that is asked for, with the options of earlier releases as well."""
+        earlier = backend_of_steps(self.native_step, self.fused_step)
+        if earlier is None or self.backend != AUTO:
+            return self.backend
+        notes().print(
+            "[yellow]--native-step and --fused-step are deprecated: "
+            f"use --backend {earlier}[/yellow]"
+        )
+        return earlier
 
 
 def default_model(names: Sequence[str]) -> str | None:

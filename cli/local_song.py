@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Annotated, Unpack
 
+import typer
+
+from cli import options
 from cli.errors import UsageError
 from jukebox_core.units import COARSE_TO_FINE, Level
 
@@ -26,14 +29,34 @@ class Beginning:
         UsageError: the options do not go together.
     """
 
-    seconds: float | None = None
-    prompt: Path | None = None
-    prompt_start: float = 0.0
-    prompt_seconds: float | None = None
-    continue_codes: Path | None = None
-    upsample_codes: Path | None = None
-    cut: float | None = None
-    sample: int | None = None
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            "--seconds",
+            min=0.01,
+            help="Length of the audio (default: 10); with --continue, seconds to add.",
+        ),
+    ] = None
+    prompt: Annotated[
+        Path | None,
+        typer.Option(
+            "--prompt", metavar="FILE", help="Audio to continue from; counts toward --seconds."
+        ),
+    ] = None
+    prompt_start: options.PromptStart = 0.0
+    prompt_seconds: options.PromptSeconds = None
+    continue_codes: Annotated[
+        Path | None,
+        typer.Option("--continue", metavar="CODES", help="Continue from codes (.safetensors)."),
+    ] = None
+    upsample_codes: Annotated[
+        Path | None,
+        typer.Option(
+            "--upsample", metavar="CODES", help="Generate the lower levels of these codes."
+        ),
+    ] = None
+    cut: options.Cut = None
+    sample: options.Sample = None
 
     def __post_init__(self) -> None:
         begun = [self.prompt, self.continue_codes, self.upsample_codes]

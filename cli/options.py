@@ -1,7 +1,8 @@
 """Options that several commands share."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -69,6 +70,39 @@ ModelsDir = Annotated[
     ),
 ]
 """A `Place`, or None."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where a service keeps things: folders of this machine, or their URLs in a bucket."""
+
+    data_dir: DataPlace = DEFAULT_DATA_DIR
+    models_dir: ModelsDir = None
+
+    @property
+    def models(self) -> Place:
+        """The folder with the models, or its URL in a bucket."""
+        return self.data_dir / "models" if self.models_dir is None else self.models_dir
+
+    @property
+    def models_folder(self) -> Path:
+        """The folder with the models. Raises typer.BadParameter where they are in a bucket."""
+        place = self.models
+        if isinstance(place, BucketUrl):
+            raise typer.BadParameter(
+                f"{place} is no folder of this machine, which this command needs: name one with "
+                "--models-dir"
+            )
+        return place
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacesHere(Places):
+    """The same of a command that needs the data folder on this machine."""
+
+    data_dir: DataDir = DEFAULT_DATA_DIR
+
+
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="Job id, or a unique prefix of it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 LevelOption = Annotated[
@@ -122,28 +156,12 @@ Takes = Annotated[int, typer.Option("--takes", min=1, help="Number of takes.")]
 Seed = Annotated[
     int | None, typer.Option("--seed", min=0, help="Random seed (default: chosen at random).")
 ]
-LastLevel = Annotated[
-    str,
-    typer.Option(
-        "--stop-after", help="Last level to generate: top for a draft, bottom for the full song."
-    ),
-]
 Temperature = Annotated[
     float | None,
     typer.Option(
         "--temperature", help="Sampling temperature of all levels; lower is more predictable."
     ),
 ]
-
-Speed = Annotated[
-    SpeedName | None,
-    typer.Option(
-        "--speed",
-        help="exact (default), or parallel: generate segments concurrently. parallel is faster; "
-        "the same seed gives a different song.",
-    ),
-]
-
 Channels = Annotated[
     int | None,
     typer.Option(
@@ -154,15 +172,6 @@ Channels = Annotated[
         "(default: 1, or those of the song to start from).",
     ),
 ]
-LeftGenre = Annotated[
-    str | None,
-    typer.Option("--left-genre", help="Genre of the left channel (implies --channels 2)."),
-]
-RightGenre = Annotated[
-    str | None,
-    typer.Option("--right-genre", help="Genre of the right channel (implies --channels 2)."),
-]
-
 Prompt = Annotated[
     str | None,
     typer.Option("--prompt", metavar="FILE", help="Audio file, or asset id, to continue from."),
@@ -191,33 +200,6 @@ Sample = Annotated[
 ]
 
 
-def wanted_channels(channels: int | None, *genres: str | None) -> int | None:
-    """A genre for one channel asks for stereo."""
-    return 2 if channels is None and any(genre is not None for genre in genres) else channels
-
-
-def stereo_fields(channels: int | None, left: str | None, right: str | None) -> dict[str, Any]:
-    """The fields of a request for `--channels` and its genres; None for what was not said."""
-    genres = None if left is None and right is None else {"left": left, "right": right}
-    return {"channels": wanted_channels(channels, left, right), "stereo_genres": genres}
-
-
-def models_place(data_dir: Place, models_dir: Place | None) -> Place:
-    """The folder with the models, or its URL in a bucket."""
-    return models_dir if models_dir is not None else data_dir / "models"
-
-
-def models_folder(data_dir: Place, models_dir: Place | None) -> Path:
-    """The folder with the models. Raises typer.BadParameter where they are in a bucket."""
-    place = models_place(data_dir, models_dir)
-    if isinstance(place, BucketUrl):
-        raise typer.BadParameter(
-            f"{place} is no folder of this machine, which this command needs: name one with "
-            "--models-dir"
-        )
-    return place
-
-
 def lyrics_text(argument: str) -> str:
     """The lyrics themselves, or those of the file that `@FILE` names, with `\n` between lines.
 
@@ -232,17 +214,3 @@ def lyrics_text(argument: str) -> str:
     except (OSError, LabelError) as error:
         sentence = f"cannot read lyrics from {argument[1:]!r}: {error}"
         raise typer.BadParameter(sentence, param_hint="--lyrics") from error
-
-
-def levels_down_to(last: str) -> list[str]:
-    """The levels to draw, from the top down to `last`.
-
-    Raises:
-        typer.BadParameter: there is no such level.
-    """
-    names = ["top", "middle", "bottom"]
-    if last not in names:
-        raise typer.BadParameter(
-            f"unknown level {last!r}; use top, middle or bottom", param_hint="--stop-after"
-        )
-    return names[: names.index(last) + 1]

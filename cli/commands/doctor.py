@@ -16,14 +16,16 @@ from cli.local.checks import (
     redis_url_of_environment,
 )
 from cli.local.stack import local_url
+from cli.option_groups import grouped
 from cli.terminal.console import escape, print_fitted, print_json
 
 _STYLES = {Verdict.FINE: "green", Verdict.NOTE: "yellow", Verdict.MISSING: "bold red"}
 
 
+@grouped
 def doctor(
-    data_dir: options.DataPlace = options.DEFAULT_DATA_DIR,
-    models_dir: options.ModelsDir = None,
+    *,
+    places: options.Places,
     host: Annotated[str, typer.Option(envvar="JUKEBOX_HOST", help="Address of the service.")] = (
         "127.0.0.1"
     ),
@@ -41,8 +43,8 @@ def doctor(
     Exits with status 1 if something is missing.
     """
     place = Surroundings(
-        data_dir=data_dir,
-        models_dir=options.models_place(data_dir, models_dir),
+        data_dir=places.data_dir,
+        models_dir=places.models,
         host=host,
         port=port,
         url=url or local_url(host, port),

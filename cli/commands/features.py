@@ -12,6 +12,7 @@ from cli import options
 from cli.errors import CliError, UsageError
 from cli.feature_files import FeatureFolder, feature_file, suffix_for
 from cli.local_model import Device, ModelName, device_and_dtype, model_directory
+from cli.option_groups import grouped
 from cli.outputs import OutputPath, Overwrite, output_path
 from cli.sound_files import SoundFiles, find_sound_files
 from cli.terminal.console import escape, notes, results
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 DEFAULT_FOLDER = "features"
 
 
+@grouped
 def features(
+    *,
     files: Annotated[
         list[str],
         typer.Argument(
@@ -78,8 +81,7 @@ def features(
         float, typer.Option(help="Hop between windows, as a fraction of a window.")
     ] = 0.5,
     device: Device = "auto",
-    data_dir: options.DataPlace = options.DEFAULT_DATA_DIR,
-    models_dir: options.ModelsDir = None,
+    places: options.Places,
 ) -> None:
     """Extract features from audio files with the top prior.
 
@@ -88,7 +90,7 @@ def features(
     after an interruption. Unreadable files are reported and the rest are processed; the exit
     status is then 1.
     """
-    directory = model_directory(model, options.models_folder(data_dir, models_dir))
+    directory = model_directory(model, places.models_folder)
     sounds = find_sound_files(files)
     # Imported here: torch takes seconds to load, and most commands do not need it.
     from jukebox_core.features import FeatureParams, check_features

@@ -5,25 +5,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
-from cli import options, raw_ids
+from cli import options
+from cli.commands.song_options import Labels, Sampling, levels_down_to
 from cli.commands.song_request import show_warnings
 from cli.errors import UsageError
 from cli.local_model import (
-    Backend,
-    Device,
-    FusedStep,
+    Computing,
     ModelName,
-    NativeStep,
-    WeightsKind,
     device_and_dtype,
     model_directory,
-    wanted_backend,
 )
 from cli.local_song import Beginning, draw, write_codes
+from cli.option_groups import grouped
 from cli.outputs import (
     CODES_FORMATS,
     SOUND_FORMATS,
@@ -36,8 +33,8 @@ from cli.outputs import (
 from cli.progress import LevelDisplay, LevelState, level_display
 from cli.terminal.console import escape, notes
 from jukebox_core.backends.choose import choose_weights
-from jukebox_core.labels import JukeboxTokenizer, Labels, LyricsFormat, read_lyrics
-from jukebox_core.labels.raw_ids import ArtistId, GenreIds
+from jukebox_core.labels import JukeboxTokenizer, read_lyrics
+from jukebox_core.labels import Labels as JukeboxLabels
 from jukebox_core.labels.search import LabelSearch
 from jukebox_core.labels.warnings import lyrics_warnings, name_warnings
 from jukebox_core.song import SamplingParams
@@ -53,7 +50,9 @@ if TYPE_CHECKING:
     from jukebox_core.sampling.options import SongOptions
 
 
+@grouped
 def generate(
+    *,
     model: ModelName = None,
     output: Annotated[
         OutputPath | None,
@@ -66,40 +65,8 @@ def generate(
         ),
     ] = None,
     overwrite: Overwrite = False,
-    artist: options.Artist = "",
-    genre: options.Genre = "",
-    artist_ids: raw_ids.ArtistIdOption = None,
-    genre_numbers: raw_ids.GenreIdsOption = None,
-    lyrics: options.Lyrics = "",
-    lyrics_format: options.LyricsFormatOption = None,
-    seconds: Annotated[
-        float | None,
-        typer.Option(
-            "--seconds",
-            min=0.01,
-            help="Length of the audio (default: 10); with --continue, seconds to add.",
-        ),
-    ] = None,
-    prompt: Annotated[
-        Path | None,
-        typer.Option(
-            "--prompt", metavar="FILE", help="Audio to continue from; counts toward --seconds."
-        ),
-    ] = None,
-    prompt_start: options.PromptStart = 0.0,
-    prompt_seconds: options.PromptSeconds = None,
-    continue_codes: Annotated[
-        Path | None,
-        typer.Option("--continue", metavar="CODES", help="Continue from codes (.safetensors)."),
-    ] = None,
-    upsample_codes: Annotated[
-        Path | None,
-        typer.Option(
-            "--upsample", metavar="CODES", help="Generate the lower levels of these codes."
-        ),
-    ] = None,
-    cut: options.Cut = None,
-    sample: options.Sample = None,
+    labels: Labels,
+    beginning: Beginning,
     save_codes: Annotated[
         OutputPath | None,
         typer.Option(
@@ -111,36 +78,14 @@ def generate(
     song_seconds: options.SongSeconds = None,
     offset: options.Offset = 0.0,
     takes: options.Takes = 1,
-    seed: options.Seed = None,
-    temperature: options.Temperature = None,
-    stop_after: options.LastLevel = "bottom",
-    speed: options.Speed = None,
-    channels: options.Channels = None,
-    left_genre: options.LeftGenre = None,
-    right_genre: options.RightGenre = None,
-    backend: Backend = "auto",
-    native_step: NativeStep = None,
-    fused_step: FusedStep = None,
-    weights: WeightsKind = "auto",
-    device: Device = "auto",
-    data_dir: options.DataPlace = options.DEFAULT_DATA_DIR,
-    models_dir: options.ModelsDir = None,
+    sampling: Sampling,
+    computing: Computing,
+    places: options.Places,
 ) -> None:
     """Generate a song on this machine, without a service."""
-    beginning = Beginning(
-        seconds=seconds,
-        prompt=prompt,
-        prompt_start=prompt_start,
-        prompt_seconds=prompt_seconds,
-        continue_codes=continue_codes,
-        upsample_codes=upsample_codes,
-        cut=cut,
-        sample=sample,
-    )
-    directory = model_directory(model, options.models_folder(data_dir, models_dir))
-    levels = [Level.from_label(name) for name in options.levels_down_to(stop_after)]
-    params = SamplingParams() if temperature is None else SamplingParams(temperature=temperature)
-    seed = secrets.randbelow(2**53) if seed is None else seed
+    directory = model_directory(model, places.models_folder)
+    levels = [Level.from_label(name) for name in levels_down_to(sampling.stop_after)]
+    seed = secrets.randbelow(2**53) if sampling.seed is None else sampling.seed
     files = _SongFiles.of(
         output or _DEFAULT_OUTPUT,
         save_codes,
@@ -148,71 +93,51 @@ def generate(
         takes=beginning.num_takes(takes),
         overwrite=overwrite,
     )
-    words = options.lyrics_text(lyrics)
-    artist_id, genre_ids = raw_ids.artist_id(artist_ids), raw_ids.genre_ids(genre_numbers)
-    jukebox, loaded = _load(directory, device, weights)
-    chosen = jukebox.use_backend(wanted_backend(backend, native_step, fused_step))
-    labels = _read_labels(
-        jukebox.tokenizer,
-        artist,
-        genre,
-        words,
-        lyrics_format or "auto",
-        artist_id=artist_id,
-        genre_ids=genre_ids,
-    )
-    stereo = _stereo(
-        jukebox.tokenizer,
-        artist,
-        words,
-        lyrics_format or "auto",
-        artist_id,
-        options.wanted_channels(channels, left_genre, right_genre),
-        (left_genre, right_genre),
-    )
+    asked = _asked_of_tokenizer(labels)
+    jukebox, loaded = _load(directory, computing)
+    chosen = jukebox.use_backend(computing.wanted_backend())
+    read = _read_labels(jukebox.tokenizer, asked)
+    stereo = _stereo(jukebox.tokenizer, asked, sampling)
     with level_display(notes()) as display:
         how: SongOptions = {
             "song_duration_sec": song_seconds,
             "offset_sec": offset,
-            "sampling": dict.fromkeys(levels, params),
+            "sampling": dict.fromkeys(levels, _params(sampling)),
             "levels": levels,
             "seed": seed,
-            "speed": speed or "exact",
+            "speed": sampling.speed or "exact",
             "progress": _Reporter(display),
         }
-        codes = draw(jukebox, labels, takes, beginning, **(how | stereo))
+        codes = draw(jukebox, read, takes, beginning, **(how | stereo))
     notes().print(f"seed {seed}, {chosen} backend, {loaded} weights")
     files.write(jukebox, codes, seed=seed)
 
 
-def _read_labels(
-    tokenizer: JukeboxTokenizer,
-    artist: str,
-    genre: str,
-    lyrics: str,
-    lyrics_format: LyricsFormat,
-    *,
-    artist_id: ArtistId | None,
-    genre_ids: GenreIds | None,
-) -> Labels:
+def _params(sampling: Sampling) -> SamplingParams:
+    if sampling.temperature is None:
+        return SamplingParams()
+    return SamplingParams(temperature=sampling.temperature)
+
+
+def _asked_of_tokenizer(labels: Labels) -> dict[str, Any]:
+    """What a tokenizer is called with. Raises as `Labels.fields`."""
+    asked = labels.fields()
+    genres = asked.pop("genre")
+    return asked | {"genres": genres, "lyrics_format": labels.lyrics_format or "auto"}
+
+
+def _read_labels(tokenizer: JukeboxTokenizer, asked: dict[str, Any]) -> JukeboxLabels:
     """The labels of the song, after writing what may not have been meant.
 
     Raises:
         LabelError: an id, the genre or the lyrics cannot be read.
     """
-    labels = tokenizer(
-        artist,
-        genre,
-        lyrics,
-        artist_id=artist_id,
-        genre_ids=genre_ids,
-        lyrics_format=lyrics_format,
-    )
+    labels = tokenizer(**asked)
+    lyrics, lyrics_format = asked["lyrics"], asked["lyrics_format"]
+    found = labels.resolution[0][Level.TOP.label]
     warnings = (
         *lyrics_warnings(tokenizer, lyrics, lyrics_format),
-        *name_warnings(
-            labels.resolution[0][Level.TOP.label], artist, genre, lambda: LabelSearch(tokenizer)
-        ),
+        *name_warnings(found, asked["artist"], asked["genres"], lambda: LabelSearch(tokenizer)),
     )
     as_read = tokenizer.lyrics_as_read(read_lyrics(lyrics, lyrics_format).text)
     show_warnings((warning.message for warning in warnings), lyrics, as_read)
@@ -220,13 +145,7 @@ def _read_labels(
 
 
 def _stereo(
-    tokenizer: JukeboxTokenizer,
-    artist: str,
-    lyrics: str,
-    lyrics_format: LyricsFormat,
-    artist_id: ArtistId | None,
-    channels: int | None,
-    genres: Sequence[str | None],
+    tokenizer: JukeboxTokenizer, asked: dict[str, Any], sampling: Sampling
 ) -> "SongOptions":
     """The options of the library for `--channels` and its genres.
 
@@ -234,19 +153,18 @@ def _stereo(
         LabelError: a genre cannot be read.
         UsageError: mono has no genres of channels.
     """
+    channels = sampling.num_channels
     if channels is None:
         return {}
-    if all(genre is None for genre in genres):
+    if sampling.genres is None:
         return {"channels": channels}
     if channels == 1:
         raise UsageError("--left-genre and --right-genre require --channels 2")
     return {
         "channels": channels,
         "channel_labels": [
-            None
-            if genre is None
-            else tokenizer(artist, genre, lyrics, artist_id=artist_id, lyrics_format=lyrics_format)
-            for genre in genres
+            None if genre is None else tokenizer(**asked | {"genres": genre, "genre_ids": None})
+            for genre in sampling.genres
         ],
     }
 
@@ -333,19 +251,19 @@ class _Reporter:
         )
 
 
-def _load(directory: Path, device: str, wanted: str) -> "tuple[JukeboxModel, Weights]":
+def _load(directory: Path, computing: Computing) -> "tuple[JukeboxModel, Weights]":
     """The model, and how its weights are kept in memory."""
     # Imported here: torch takes seconds to load, and most commands do not need it.
     from jukebox_core.checkpoints.load import read_directory_config, stored_weights
     from jukebox_core.model import JukeboxModel
 
-    chosen, dtype = device_and_dtype(device)
+    chosen, dtype = device_and_dtype(computing.device)
     notes().print(f"loading {escape(str(directory))} on {chosen}")
     weights = choose_weights(
         read_directory_config(directory),
         device_type=chosen.type,
         stored=stored_weights(directory),
-        wanted=wanted,
+        wanted=computing.weights,
     )
     model = JukeboxModel.from_pretrained(directory, device=chosen, dtype=dtype, weights=weights)
     return model, weights

@@ -1,16 +1,18 @@
 """`jukebox submit`, `watch`, `list`, `show`, `cancel`, `retry`, `download`."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from cli import options, raw_ids
+from cli import options
 from cli.commands.downloads import ArchiveTarget, SoundTarget, download_all, download_archive
 from cli.commands.follow import follow_new_job, show_figures, wait_for_end
+from cli.commands.song_options import Labels, NewJob, Sampling
 from cli.commands.song_request import audio_asset, default_model_of, present, show_what_is_sung
 from cli.errors import UsageError
 from cli.job_lines import job_details, jobs_table
+from cli.option_groups import grouped
 from cli.outputs import Overwrite
 from cli.player import find_player
 from cli.service.job_ids import for_job
@@ -19,16 +21,13 @@ from jukebox_client import Job, JukeboxClient
 from jukebox_client.models import ListJobsQuery
 
 
+@grouped
 def submit(
+    *,
     model: Annotated[
         str | None, typer.Option("--model", help="Model (default: the only one of the service).")
     ] = None,
-    artist: options.Artist = "",
-    genre: options.Genre = "",
-    artist_ids: raw_ids.ArtistIdOption = None,
-    genre_numbers: raw_ids.GenreIdsOption = None,
-    lyrics: options.Lyrics = "",
-    lyrics_format: options.LyricsFormatOption = None,
+    labels: Labels,
     seconds: options.Seconds = 10.0,
     mode: Annotated[
         Literal["ancestral", "primed"] | None,
@@ -42,33 +41,8 @@ def submit(
     song_seconds: options.SongSeconds = None,
     offset: options.Offset = 0.0,
     takes: options.Takes = 1,
-    seed: options.Seed = None,
-    temperature: options.Temperature = None,
-    stop_after: options.LastLevel = "bottom",
-    speed: options.Speed = None,
-    channels: options.Channels = None,
-    left_genre: options.LeftGenre = None,
-    right_genre: options.RightGenre = None,
-    audio_format: Annotated[
-        options.SoundFormat | None,
-        typer.Option("--format", help="Audio format (default: from the -o suffix, else wav)."),
-    ] = None,
-    webhook: Annotated[
-        str | None,
-        typer.Option("--webhook", metavar="URL", help="URL to notify when the job ends."),
-    ] = None,
-    timeout: Annotated[
-        float | None,
-        typer.Option("--timeout", metavar="SECONDS", help="Fail the job after this time."),
-    ] = None,
-    title: options.Title = None,
-    tags: options.Tags = None,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Print the job id and exit.")] = False,
-    play: options.Play = False,
-    output: options.Output = None,
-    overwrite: Overwrite = False,
-    as_json: options.AsJson = False,
-    url: options.Url = options.DEFAULT_URL,
+    sampling: Sampling,
+    new_job: NewJob,
 ) -> None:
     """Submit a song and wait until it is done.
 
@@ -78,36 +52,20 @@ def submit(
         raise UsageError("--mode primed and --prompt must be used together")
     if prompt is None and (prompt_start or prompt_seconds):
         raise UsageError("--prompt-start and --prompt-seconds require --prompt")
-    if play and no_wait:
+    if new_job.play and new_job.no_wait:
         raise UsageError("--no-wait cannot be combined with --play")
-    player = find_player() if play else None
-    target = SoundTarget.of_new_job(
-        output, audio_format, overwrite=overwrite, takes=takes, no_wait=no_wait
-    )
-    request: dict[str, Any] = {
-        "artist": artist,
-        "genre": genre,
-        "artist_id": raw_ids.artist_id(artist_ids),
-        "genre_ids": raw_ids.genre_ids(genre_numbers),
-        "lyrics": options.lyrics_text(lyrics),
-        "lyrics_format": lyrics_format,
+    player = find_player() if new_job.play else None
+    target = new_job.target(takes)
+    request = {
+        **labels.fields(),
         "duration_seconds": seconds,
         "song_duration_seconds": song_seconds,
         "offset_seconds": offset,
         "num_samples": takes,
-        "seed": seed,
-        "levels": options.levels_down_to(stop_after),
-        "speed": speed,
-        **options.stereo_fields(channels, left_genre, right_genre),
-        "audio_format": audio_format if target is None else target.audio_format,
-        "webhook_url": webhook,
-        "timeout_seconds": timeout,
-        "title": title,
-        "tags": tags or None,
+        **sampling.fields(),
+        **new_job.fields(target),
     }
-    if temperature is not None:
-        request["sampling"] = {level: {"temperature": temperature} for level in request["levels"]}
-    with JukeboxClient(url) as client:
+    with JukeboxClient(new_job.url) as client:
         request["model"] = model if model is not None else default_model_of(client)
         if prompt is not None:
             part = {"start_seconds": prompt_start, "seconds": prompt_seconds}
@@ -117,7 +75,9 @@ def submit(
             }
         job = client.create_job(present(request))
         show_what_is_sung(job, request)
-        follow_new_job(client, job, target, no_wait=no_wait, as_json=as_json, player=player)
+        follow_new_job(
+            client, job, target, no_wait=new_job.no_wait, as_json=new_job.as_json, player=player
+        )
 
 
 def watch(

@@ -8,6 +8,7 @@ import typer
 
 from cli import options
 from cli.errors import CliError, UsageError
+from cli.option_groups import grouped
 from cli.outputs import Overwrite, check_new_folder
 from cli.service.transfer import TransferLines, transfer_display
 from cli.terminal.console import escape, notes, print_json, results
@@ -33,7 +34,9 @@ Precision = Literal["original", "int8"]
 _WEIGHTS = {"original": Weights.FULL, "int8": Weights.INT8}
 
 
+@grouped
 def pull(
+    *,
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="Released model: 5b_lyrics, 5b or 1b_lyrics.")
     ],
@@ -66,8 +69,7 @@ def pull(
         Precision | None,
         typer.Option(help="Precision on disk: original (default), or int8: a quarter of the size."),
     ] = None,
-    data_dir: options.DataPlace = options.DEFAULT_DATA_DIR,
-    models_dir: options.ModelsDir = None,
+    places: options.Places,
 ) -> None:
     """Download a released model.
 
@@ -86,7 +88,7 @@ def pull(
     origin = _origin(model, place, weights_url, labels_url, hub_url, revision)
     notes().print(escape(f"fetching {name} from {origin} (about {model.num_bytes / 1e9:.1f} GB)"))
     weights = None if precision is None else _WEIGHTS[precision]
-    directory = _pull(model, options.models_folder(data_dir, models_dir), origin, weights)
+    directory = _pull(model, places.models_folder, origin, weights)
     results().print(escape(str(directory)))
 
 
@@ -210,19 +212,20 @@ def _read_json(file: Path) -> Any:  # noqa: ANN401 (whatever the file holds)
         raise UsageError(f"cannot read {file}: {error}") from error
 
 
+@grouped
 def verify(
+    *,
     models: Annotated[
         list[str] | None,
         typer.Argument(metavar="[NAME]...", help="Model names or directories (default: all)."),
     ] = None,
     as_json: options.AsJson = False,
-    data_dir: options.DataPlace = options.DEFAULT_DATA_DIR,
-    models_dir: options.ModelsDir = None,
+    places: options.Places,
 ) -> None:
     """Verify that model files are complete and unmodified."""
     from jukebox_core.checkpoints.verify import verify as findings_of
 
-    folder = options.models_folder(data_dir, models_dir)
+    folder = places.models_folder
     directories = [_directory(model, folder) for model in models or ModelCatalog(folder).names()]
     broken, parts = set(), []
     for directory in directories:

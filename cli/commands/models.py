@@ -10,6 +10,7 @@ from cli import options
 from cli.commands import model_files
 from cli.errors import CliError
 from cli.local.model_places import known_figures, known_models
+from cli.option_groups import grouped
 from cli.optional_packages import require_packages
 from cli.outputs import Overwrite, check_new_folder
 from cli.terminal.console import escape, notes, print_fitted, print_json, results
@@ -43,26 +44,28 @@ models_app.command("verify")(model_files.verify)
 
 
 @models_app.callback()
+@grouped
 def models(
+    *,
     context: typer.Context,
     as_json: options.AsJson = False,
-    data_dir: options.DataPlace = options.DEFAULT_DATA_DIR,
-    models_dir: options.ModelsDir = None,
+    places: options.Places,
 ) -> None:
     """List, download, convert and verify models (default: list)."""
     if context.invoked_subcommand is None:
-        list_models(as_json, data_dir, models_dir)
+        list_models(as_json=as_json, **vars(places))
 
 
 @models_app.command("list")
+@grouped
 def list_models(
+    *,
     as_json: options.AsJson = False,
-    data_dir: options.DataPlace = options.DEFAULT_DATA_DIR,
-    models_dir: options.ModelsDir = None,
+    places: options.Places,
 ) -> None:
     """List local models and released models available to pull."""
-    catalog = known_models(options.models_place(data_dir, models_dir))
-    figures = known_figures(data_dir)
+    catalog = known_models(places.models)
+    figures = known_figures(places.data_dir)
     found = [_present(catalog, name, figures.get(name)) for name in catalog.names()]
     found += [_released(catalog, model) for model in catalog.absent()]
     if as_json:

@@ -11,6 +11,7 @@ from cli.commands.song_request import ready_models
 from cli.errors import UsageError
 from cli.local.model_places import known_models
 from cli.local_model import default_model
+from cli.option_groups import grouped
 from cli.terminal.console import notes, print_fitted, print_json, results
 from cli.terminal.tables import Column, fitted_table
 from jukebox_client import JukeboxClient
@@ -31,32 +32,32 @@ Url = Annotated[
 ]
 
 
+@grouped
 def artists(
+    *,
     text: Text = "",
     model: Model = None,
     limit: Limit = 20,
     as_json: AsJson = False,
     url: Url = None,
-    data_dir: options.DataPlace = options.DEFAULT_DATA_DIR,
-    models_dir: options.ModelsDir = None,
+    places: options.Places,
 ) -> None:
     """Search the artists of a model."""
-    place = options.models_place(data_dir, models_dir)
-    _show(_found("artists", text, model, limit, url, place), as_json=as_json)
+    _show(_found("artists", text, model, limit, url, places.models), as_json=as_json)
 
 
+@grouped
 def genres(
+    *,
     text: Text = "",
     model: Model = None,
     limit: Limit = 20,
     as_json: AsJson = False,
     url: Url = None,
-    data_dir: options.DataPlace = options.DEFAULT_DATA_DIR,
-    models_dir: options.ModelsDir = None,
+    places: options.Places,
 ) -> None:
     """Search the genres of a model."""
-    place = options.models_place(data_dir, models_dir)
-    _show(_found("genres", text, model, limit, url, place), as_json=as_json)
+    _show(_found("genres", text, model, limit, url, places.models), as_json=as_json)
 
 
 def _found(

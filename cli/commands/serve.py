@@ -13,6 +13,7 @@ from cli.local.model_places import known_models
 from cli.local.signals import Interrupted, StopSignals
 from cli.local.stack import LOGS_FOLDER, StackSettings, running_stack
 from cli.local_model import default_model
+from cli.option_groups import grouped
 from cli.optional_packages import STACK_PACKAGES, require_packages
 from cli.terminal.browser import has_screen, open_page
 from cli.terminal.console import escape, notes, results
@@ -23,15 +24,16 @@ from jukebox_core.models.catalog import BUNDLED_MODEL, ModelCatalog
 _CHECK_SEC = 0.5
 
 
+@grouped
 def serve(
+    *,
     host: Annotated[str, typer.Option(envvar="JUKEBOX_HOST", help="Address to listen on.")] = (
         "127.0.0.1"
     ),
     port: Annotated[
         int, typer.Option(envvar="JUKEBOX_PORT", min=1, max=65535, help="Port to listen on.")
     ] = options.DEFAULT_PORT,
-    data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
-    models_dir: options.ModelsDir = None,
+    places: options.PlacesHere,
     webhooks: Annotated[
         bool,
         typer.Option(
@@ -54,8 +56,8 @@ def serve(
     """
     require_packages(STACK_PACKAGES)
     settings = StackSettings(
-        data_dir=data_dir,
-        models_dir=options.models_place(data_dir, models_dir),
+        data_dir=places.data_dir,
+        models_dir=places.models,
         host=host,
         port=port,
         redis_url=redis_url_of_environment(),

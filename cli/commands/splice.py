@@ -1,15 +1,14 @@
 """`jukebox splice`: one song from parts of others."""
 
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import typer
 
-from cli import options
-from cli.commands.downloads import SoundTarget
 from cli.commands.follow import follow_new_job
-from cli.commands.modes import AudioFormat, NoWait
+from cli.commands.song_options import LabelsOfJob, NewJobOfJob, SamplingOfJob
 from cli.commands.song_request import origin, present, show_what_is_sung
-from cli.outputs import Overwrite
+from cli.option_groups import grouped
 from cli.parts import PartText, parse_part
 from cli.terminal.console import notes
 from jukebox_client import Job, JukeboxClient
@@ -24,7 +23,38 @@ Parts = Annotated[
 ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _LabelsOfParts(LabelsOfJob):
+    model: Annotated[
+        str | None, typer.Option("--model", help="Model, if no part tells it (default: theirs).")
+    ] = None
+    artist: Annotated[
+        str | None, typer.Option("--artist", help="Artist of all parts (default: each its own).")
+    ] = None
+    genre: Annotated[
+        str | None, typer.Option("--genre", help="Genre of all parts (default: each its own).")
+    ] = None
+    lyrics: Annotated[
+        str | None,
+        typer.Option(
+            "--lyrics",
+            help="Lyrics of the song, or @FILE to read them (default: those of the parts).",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SamplingOfJoins(SamplingOfJob):
+    temperature: float | None = field(default=None, init=False)
+    stop_after: Annotated[
+        str | None,
+        typer.Option("--stop-after", help="Last level (default: the last that all parts have)."),
+    ] = None
+
+
+@grouped
 def splice(
+    *,
     parts: Parts,
     mend: Annotated[
         float | None,
@@ -36,40 +66,9 @@ def splice(
             "all codes stay as they are).",
         ),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", help="Model, if no part tells it (default: theirs).")
-    ] = None,
-    artist: Annotated[
-        str | None, typer.Option("--artist", help="Artist of all parts (default: each its own).")
-    ] = None,
-    genre: Annotated[
-        str | None, typer.Option("--genre", help="Genre of all parts (default: each its own).")
-    ] = None,
-    lyrics: Annotated[
-        str | None,
-        typer.Option(
-            "--lyrics",
-            help="Lyrics of the song, or @FILE to read them (default: those of the parts).",
-        ),
-    ] = None,
-    lyrics_format: options.LyricsFormatOption = None,
-    seed: options.Seed = None,
-    stop_after: Annotated[
-        str | None,
-        typer.Option("--stop-after", help="Last level (default: the last that all parts have)."),
-    ] = None,
-    speed: options.Speed = None,
-    channels: options.Channels = None,
-    left_genre: options.LeftGenre = None,
-    right_genre: options.RightGenre = None,
-    audio_format: AudioFormat = None,
-    title: options.Title = None,
-    tags: options.Tags = None,
-    no_wait: NoWait = False,
-    output: options.Output = None,
-    overwrite: Overwrite = False,
-    as_json: options.AsJson = False,
-    url: options.Url = options.DEFAULT_URL,
+    labels: _LabelsOfParts,
+    sampling: _SamplingOfJoins,
+    new_job: NewJobOfJob,
 ) -> None:
     """Join parts of songs: trim, delete, insert, repeat, reorder.
 
@@ -78,31 +77,19 @@ def splice(
     they are; parts are cut at the nearest token of the top level.
     """
     wanted = [parse_part(part) for part in parts]
-    target = SoundTarget.of_new_job(
-        output, audio_format, overwrite=overwrite, takes=None, no_wait=no_wait
-    )
+    target = new_job.target(None)
     request = {
         "mode": "splice",
         "mend_seconds": mend,
-        "model": model,
-        "artist": artist,
-        "genre": genre,
-        "lyrics": None if lyrics is None else options.lyrics_text(lyrics),
-        "lyrics_format": lyrics_format,
-        "seed": seed,
-        "levels": None if stop_after is None else options.levels_down_to(stop_after),
-        "speed": speed,
-        **options.stereo_fields(channels, left_genre, right_genre),
-        "audio_format": audio_format if target is None else target.audio_format,
-        "title": title,
-        "tags": tags or None,
+        **labels.fields(),
+        **sampling.fields(),
+        **new_job.fields(target),
     }
-    with JukeboxClient(url) as client:
-        body = {**present(request), "parts": _parts_of(client, wanted)}
-        job = client.create_job(body)
+    with JukeboxClient(new_job.url) as client:
+        job = client.create_job({**present(request), "parts": _parts_of(client, wanted)})
         show_what_is_sung(job, request)
         _show_parts(job)
-        follow_new_job(client, job, target, no_wait=no_wait, as_json=as_json)
+        follow_new_job(client, job, target, no_wait=new_job.no_wait, as_json=new_job.as_json)
 
 
 def _parts_of(client: JukeboxClient, wanted: list[PartText]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from rich.table import Table
 from cli import options
 from cli.local_model import Device, device_and_dtype, model_directory
 from cli.main import run as run_app
+from cli.option_groups import grouped
 from cli.terminal.console import escape, notes, results
 from jukebox_core.units import Level
 from recipes.mini.pictures import write_alignment, write_confusion, write_sounds
@@ -36,7 +37,9 @@ Output = Annotated[
 
 
 @app.command("codec")
+@grouped
 def eval_codec(
+    *,
     model: Model,
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder with a list of songs.")],
     levels: Annotated[
@@ -57,8 +60,7 @@ def eval_codec(
     quick: Quick = False,
     output: Output = None,
     device: Device = "auto",
-    data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
-    models_dir: options.ModelsDir = None,
+    places: options.PlacesHere,
 ) -> None:
     """The gate of a codec: sound, use of the codes, and what a probe finds in the top codes.
 
@@ -73,9 +75,7 @@ def eval_codec(
     from recipes.mini.evaluation.ground_truth import known_song
 
     chosen, _ = device_and_dtype(device)
-    vqvae = load_vqvae_of(
-        model_directory(model, options.models_folder(data_dir, models_dir)), device=chosen
-    ).eval()
+    vqvae = load_vqvae_of(model_directory(model, places.models_folder), device=chosen).eval()
     _take_runs(vqvae, run or [])
     settings = codec.QUICK if quick else codec.CodecSettings()
     settings = replace(
@@ -171,7 +171,9 @@ def _table(*headings: str) -> Table:
 
 
 @app.command("mini")
+@grouped
 def eval_mini(
+    *,
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="A folder, or a model's name.")
     ] = "mini",
@@ -195,8 +197,7 @@ def eval_mini(
     ] = None,
     quick: Quick = False,
     device: Device = "auto",
-    data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
-    models_dir: options.ModelsDir = None,
+    places: options.PlacesHere,
 ) -> None:
     """All that a model of synthetic music can do: codec, bits, alignment, obedience, lyrics.
 
@@ -223,7 +224,7 @@ def eval_mini(
     )
     if chosen.type != "cpu":
         processes = 1
-    directory = model_directory(model, options.models_folder(data_dir, models_dir))
+    directory = model_directory(model, places.models_folder)
     with process_pool(processes or default_processes()) as pool:
         evaluation = evaluate_mini(directory.resolve(), settings, pool, _tell)
     if folder is not None:
