@@ -11,7 +11,9 @@ from cli.errors import UsageError
 from cli.program import command
 from cli.terminal.console import notes
 from jukebox_core.backends.choose import AUTO, backend_of_steps
+from jukebox_core.config import JukeboxConfig, Weights
 from jukebox_core.models.catalog import BUNDLED_MODEL, BUNDLED_MODELS, ModelCatalog
+from jukebox_core.models.memory_plan import ModelTooLarge
 
 if TYPE_CHECKING:
     import torch
@@ -118,3 +120,18 @@ def device_and_dtype(device: str) -> "tuple[torch.device, torch.dtype]":
     except RuntimeError as error:
         raise UsageError(f"unknown device {device!r}; use auto, cpu, cuda, cuda:1, ...") from error
     return chosen, torch.float16 if chosen.type == "cuda" else torch.float32
+
+
+def check_memory(config: JukeboxConfig, dtype: "torch.dtype", weights: Weights) -> None:
+    """Refuse what the kernel would kill: a model of which not even one level fits. Imports torch.
+
+    Raises:
+        UsageError: it takes more memory than is free here.
+    """
+    from jukebox_core.models.device_memory import plan_on_host
+
+    try:
+        plan_on_host(config, dtype=dtype, int8_weights=weights is Weights.INT8, max_rows=1)
+    except ModelTooLarge as error:
+        name = config.name or "this model"
+        raise UsageError(f"{name} with {weights} weights is too large here: {error}") from error

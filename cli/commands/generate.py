@@ -16,6 +16,7 @@ from cli.errors import UsageError
 from cli.local_model import (
     Computing,
     ModelName,
+    check_memory,
     device_and_dtype,
     model_directory,
 )
@@ -259,11 +260,14 @@ def _load(directory: Path, computing: Computing) -> "tuple[JukeboxModel, Weights
 
     chosen, dtype = device_and_dtype(computing.device)
     notes().print(f"loading {escape(str(directory))} on {chosen}")
+    config = read_directory_config(directory)
     weights = choose_weights(
-        read_directory_config(directory),
+        config,
         device_type=chosen.type,
         stored=stored_weights(directory),
         wanted=computing.weights,
     )
+    if chosen.type == "cpu":
+        check_memory(config, dtype, weights)
     model = JukeboxModel.from_pretrained(directory, device=chosen, dtype=dtype, weights=weights)
     return model, weights

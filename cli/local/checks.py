@@ -3,6 +3,7 @@
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,7 @@ from jukebox_core.child_processes import TORCH_VARIABLES, child_environment
 from jukebox_core.config import Weights
 from jukebox_core.errors import BucketError, JukeboxError
 from jukebox_core.models.catalog import ModelCard
-from jukebox_core.models.memory_plan import MemoryKind, ModelTooLarge, plan_memory
+from jukebox_core.models.memory_plan import ModelTooLarge
 from jukebox_core.sampling.step_cost import PLANNED_ROWS
 
 _OLDEST_PYTHON = (3, 11)
@@ -137,6 +138,9 @@ def check_torch(_: Surroundings) -> Finding:
         check=False,
         env=child_environment(*TORCH_VARIABLES),
     )
+    if asked.returncode == -signal.SIGKILL:
+        killed = f"{found}: it was killed while it was loaded (short of memory?)"
+        return Finding("torch", Verdict.MISSING, killed, _FREE_MEMORY)
     if asked.returncode:
         last = (asked.stderr.strip() or "no word").splitlines()[-1]
         return Finding("torch", Verdict.MISSING, f"{found}: {last}", "install torch again")
@@ -282,18 +286,14 @@ def _memory_on_a_cpu(card: ModelCard, weights: Weights) -> int:
     """What a worker of all levels would plan. Imports torch. Raises ModelTooLarge."""
     import torch
 
-    from jukebox_core.models.device_memory import free_bytes_of, model_needs
+    from jukebox_core.models.device_memory import plan_on_host
 
-    host = torch.device("cpu")
-    needs = model_needs(
+    plan = plan_on_host(
         card.config,
-        device=host,
         dtype=torch.float32,
         int8_weights=weights is Weights.INT8,
+        max_rows=_tuned("max_rows", PLANNED_ROWS),
     )
-    rows = _tuned("max_rows", PLANNED_ROWS)
-    free_bytes = free_bytes_of(host)
-    plan = plan_memory(needs, free_bytes=free_bytes, max_rows=rows, kind=MemoryKind.HOST)
     return plan.total_bytes
 
 

@@ -12,7 +12,13 @@ from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig, JukeboxVQVAEC
 from jukebox_core.config.decoder_reach import decoder_reach_tokens
 from jukebox_core.meta_modules import without_weights
 from jukebox_core.models.host_memory import free_host_bytes
-from jukebox_core.models.memory_plan import ModelNeeds, PriorNeeds
+from jukebox_core.models.memory_plan import (
+    MemoryKind,
+    MemoryPlan,
+    ModelNeeds,
+    PriorNeeds,
+    plan_memory,
+)
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.prior.kv_cache import PriorCache, strip_dtype
 from jukebox_core.units import COARSE_TO_FINE, Level
@@ -76,6 +82,15 @@ def model_needs(
         codec_bytes=codec_bytes,
         working_bytes=working,
     )
+
+
+def plan_on_host(
+    config: JukeboxConfig, *, dtype: torch.dtype, int8_weights: bool, max_rows: int
+) -> MemoryPlan:
+    """How all levels of a model fit into what is free on a CPU now. Raises ModelTooLarge."""
+    needs = model_needs(config, device=_HOST, dtype=dtype, int8_weights=int8_weights)
+    free_bytes = free_bytes_of(_HOST)
+    return plan_memory(needs, free_bytes=free_bytes, max_rows=max_rows, kind=MemoryKind.HOST)
 
 
 def num_bytes(module: nn.Module) -> int:

@@ -1,14 +1,17 @@
-"""How much memory of the host a process may still take: of the machine, and of its container.
+"""How much memory of the host a process may still take: of the machine, its container, its limits.
 
-Linux tells both in files; elsewhere nothing is known, and nothing is refused. No torch.
+Linux tells them in files; elsewhere nothing is known, and nothing is refused. No torch.
 """
 
+import resource
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
+LIMITS = {"VmSize:": resource.RLIMIT_AS, "VmData:": resource.RLIMIT_DATA}
+"""What `ulimit -v` and `ulimit -d` bound, by the names of what is counted against each."""
 _NO_LIMIT = 2**60
 """Limits above are none: version 1 writes the largest number of pages there can be."""
 
@@ -27,6 +30,7 @@ def free_host_bytes(proc: Path = PROC, cgroups: Path = CGROUPS) -> int | None:
     available = _table(proc / "meminfo").get("MemAvailable:")
     rooms = [] if available is None else [available * 1024]
     rooms += _rooms_in_cgroups(proc, cgroups)
+    rooms += _rooms_in_limits(proc)
     return max(min(rooms), 0) if rooms else None
 
 
@@ -40,6 +44,15 @@ def peak_resident_bytes(proc: Path = PROC) -> int | None:
     """The most that this process has held so far; None where the system does not say."""
     size = _table(proc / "self" / "status").get("VmHWM:")
     return None if size is None else size * 1024
+
+
+def _rooms_in_limits(proc: Path) -> Iterator[int]:
+    """What the limits of this process leave: beyond them the kernel refuses, and kills nobody."""
+    sizes = _table(proc / "self" / "status")
+    for name, number in LIMITS.items():
+        limit, _ = resource.getrlimit(number)
+        if limit != resource.RLIM_INFINITY and name in sizes:
+            yield limit - sizes[name] * 1024
 
 
 def _rooms_in_cgroups(proc: Path, cgroups: Path) -> Iterator[int]:

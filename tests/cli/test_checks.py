@@ -1,5 +1,7 @@
 import dataclasses
+import signal
 import socket
+import subprocess
 
 import pytest
 
@@ -95,6 +97,15 @@ def test_a_package_without_torch_is_missing_only_what_needs_it(place, monkeypatc
     finding = checks.check_torch(place)
     assert finding.verdict is Verdict.MISSING
     assert "generate" in finding.remedy
+
+
+def test_torch_that_is_killed_for_memory_is_not_called_broken(place, monkeypatch):
+    killed = subprocess.CompletedProcess([], -signal.SIGKILL, stdout="", stderr="")
+    monkeypatch.setattr(checks.subprocess, "run", lambda *_, **__: killed)
+    finding = checks.check_torch(place)
+    assert finding.verdict is Verdict.MISSING
+    assert "short of memory" in finding.found
+    assert "give the container more" in finding.remedy
 
 
 @pytest.fixture

@@ -114,3 +114,10 @@ def test_without_a_gpu_a_large_model_has_int8_weights_by_itself(generate, monkey
     assert "int8 weights" in generate("--seconds", "1", "-o", "large.wav").stderr
     monkeypatch.setenv("JUKEBOX_WEIGHTS", "full")
     assert "full weights" in generate("--seconds", "1", "-o", "full.wav").stderr
+
+
+def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(generate, monkeypatch, tmp_path):
+    monkeypatch.setattr("jukebox_core.models.device_memory.free_host_bytes", lambda: 1_000_000)
+    with pytest.raises(UsageError, match=r"tiny with full weights is too large here: it takes at"):
+        generate("--seconds", "1", "-o", "song.wav")
+    assert not (tmp_path / "song.wav").exists()

@@ -1,5 +1,7 @@
 """A model fits into the memory there is, or is refused with a sentence; no plan takes more."""
 
+import resource
+
 import pytest
 import torch
 
@@ -186,6 +188,18 @@ NO_LIMIT_V1 = "9223372036854771712\n"
 def test_a_container_may_take_what_its_groups_leave(tmp_path, texts, free):
     files(tmp_path, {"meminfo": MEMINFO, **texts})
     assert free_host_bytes(tmp_path, tmp_path / "fs") == free
+
+
+def test_a_process_may_take_what_its_limits_leave(tmp_path, monkeypatch):
+    sizes = {"self/status": "VmSize: 3000000 kB\nVmData: 1000000 kB\n"}
+    files(tmp_path, {"meminfo": MEMINFO, **sizes})
+    limits = {resource.RLIMIT_AS: resource.RLIM_INFINITY, resource.RLIMIT_DATA: 2 * GB}
+    monkeypatch.setattr(resource, "getrlimit", lambda number: (limits[number], limits[number]))
+    assert free_host_bytes(tmp_path, tmp_path / "fs") == 2 * GB - 1_024_000_000
+    limits[resource.RLIMIT_AS] = 3_072_000_100
+    assert free_host_bytes(tmp_path, tmp_path / "fs") == 100
+    limits[resource.RLIMIT_AS] = 1 * GB  # less than it has already
+    assert free_host_bytes(tmp_path, tmp_path / "fs") == 0
 
 
 def test_where_the_kernel_tells_nothing_nothing_is_known(tmp_path):
