@@ -122,7 +122,7 @@ def device_and_dtype(device: str) -> "tuple[torch.device, torch.dtype]":
     return chosen, torch.float16 if chosen.type == "cuda" else torch.float32
 
 
-def check_memory(config: JukeboxConfig, dtype: "torch.dtype", weights: Weights) -> None:
+def check_memory(name: str, config: JukeboxConfig, dtype: "torch.dtype", weights: Weights) -> None:
     """Refuse what the kernel would kill: a model of which not even one level fits. Imports torch.
 
     Raises:
@@ -133,5 +133,4 @@ def check_memory(config: JukeboxConfig, dtype: "torch.dtype", weights: Weights) 
     try:
         plan_on_host(config, dtype=dtype, int8_weights=weights is Weights.INT8, max_rows=1)
     except ModelTooLarge as error:
-        name = config.name or "this model"
         raise UsageError(f"{name} with {weights} weights is too large here: {error}") from error

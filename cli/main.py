@@ -158,11 +158,20 @@ def _sentence(error: Exception) -> str | None:
         return sentence_of(error)
     if isinstance(error, OSError):  # no such folder, a full disk ...
         return system_sentence(error)
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return (
-            f"there is not enough memory for this: {error or 'try fewer takes or a smaller model'}"
-        )
+    if _is_out_of_memory(error):
+        words = str(error).partition("\n")[0] or "try fewer takes or a smaller model"
+        return f"there is not enough memory for this: {words}"
     return str(error) if isinstance(error, CliError | JukeboxError) else None
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    if "torch" not in sys.modules:  # which takes seconds to load
+        return False
+    from jukebox_core.backends.memory import is_out_of_memory
+
+    return is_out_of_memory(error)
 
 
 if __name__ == "__main__":

@@ -268,6 +268,6 @@ def _load(directory: Path, computing: Computing) -> "tuple[JukeboxModel, Weights
         wanted=computing.weights,
     )
     if chosen.type == "cpu":
-        check_memory(config, dtype, weights)
+        check_memory(directory.name, config, dtype, weights)
     model = JukeboxModel.from_pretrained(directory, device=chosen, dtype=dtype, weights=weights)
     return model, weights

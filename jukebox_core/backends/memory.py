@@ -13,6 +13,8 @@ _FULL = (
     "MPS backend out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
+    "(Cannot allocate memory)",
+    "Cannot allocate memory (12)",  # a file that is mapped
 )
 """What allocators say that raise no exception of their own for it."""
 

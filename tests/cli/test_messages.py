@@ -79,6 +79,11 @@ def test_errors_of_the_library_name_the_option_too():
     assert _sentence(SongError("keep_sec=9 is too much", field="keep_sec")) == "--cut 9 is too much"
     assert _sentence(RuntimeError("a fault of this program")) is None
     assert "not enough memory" in str(_sentence(MemoryError()))
+    import torch  # noqa: F401
+
+    unmapped = RuntimeError("unable to mmap 9 bytes: Cannot allocate memory (12)\nException ...")
+    assert str(_sentence(unmapped)).endswith("(12)")
+    assert _sentence(RuntimeError("a fault of this program")) is None
 
 
 def full_disk(number=errno.ENOSPC, path="x.wav"):

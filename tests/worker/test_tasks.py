@@ -202,7 +202,14 @@ def test_what_was_not_foreseen_is_told_in_the_log_only(service, worker, monkeypa
 def test_a_full_device_is_told_as_such():
     import torch
 
-    for error in (MemoryError(), torch.OutOfMemoryError("CUDA out of memory")):
+    full = (
+        "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+    )
+    unmapped = "unable to mmap 9 bytes from file <x.safetensors>: Cannot allocate memory (12)"
+    for error in (
+        *(MemoryError(), torch.OutOfMemoryError("CUDA out of memory")),
+        *(RuntimeError(full), RuntimeError(unmapped)),
+    ):
         assert to_job_error(error).code == "out_of_memory"
         assert to_job_error(error).retryable
 

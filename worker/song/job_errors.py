@@ -1,9 +1,8 @@
 """Why a job failed, in the words of its record."""
 
-import torch
-
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
 from jobs.record.job import FailureCode, JobError
+from jukebox_core.backends.memory import is_out_of_memory
 from jukebox_core.disk_errors import disk_reason
 from jukebox_core.errors import (
     AudioError,
@@ -38,7 +37,7 @@ _SYSTEM_ERROR = 2
 
 def to_job_error(error: Exception) -> JobError:
     """Why a job failed, for its owner. What was not foreseen is told in the log and not here."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+    if is_out_of_memory(error):
         message = "The worker's memory is too small for this song next to the others it sings."
         return JobError(code=FailureCode.OUT_OF_MEMORY, message=message, retryable=True)
     if _is_refused_by_disk(error):
