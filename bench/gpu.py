@@ -39,7 +39,8 @@ from bench.sample import engine_run, label_rows, summary, upper_code_rows, ways_
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.models.released import released_config
 from jukebox_core.prior import JukeboxPrior
-from jukebox_core.sampling.cascade import SongPlan, default_song_duration_sec, plan_song
+from jukebox_core.sampling.cascade import default_song_duration_sec, plan_song
+from jukebox_core.sampling.song_plan import SongPlan
 from jukebox_core.song import Song, Speed
 from jukebox_core.tiny import tiny_config
 from jukebox_core.units import Level

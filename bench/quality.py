@@ -19,7 +19,7 @@ from jukebox_core.backends.batch import SlotMemory
 from jukebox_core.backends.native.backend import NativeBackend
 from jukebox_core.model import JukeboxModel
 from jukebox_core.prior import JukeboxPrior
-from jukebox_core.sampling.cascade import SongTiming
+from jukebox_core.sampling.song_plan import SongTiming
 from jukebox_core.sampling.window_inputs import window_label_rows, window_upper_codes
 from jukebox_core.units import COARSE_TO_FINE, Level
 from jukebox_core.vqvae.long_audio import encode_chunked

@@ -21,7 +21,8 @@ from cli.local.stack import StackSettings, free_port, running_stack
 from jukebox_client import Job, JukeboxClient
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.models.catalog import locate_model, read_config
-from jukebox_core.sampling.cascade import SongPlan, default_song_duration_sec, plan_song
+from jukebox_core.sampling.cascade import default_song_duration_sec, plan_song
+from jukebox_core.sampling.song_plan import SongPlan
 from jukebox_core.sampling.step_cost import LevelWork, StepCosts
 from jukebox_core.song import Song, Speed
 from jukebox_core.units import COARSE_TO_FINE, Level

@@ -29,7 +29,7 @@ from jobs.record.songs import level_of, plan_job
 from jobs.store import Claim, JobStore, WorkerInfo
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.models.catalog import ModelCatalog
-from jukebox_core.sampling.cascade import LevelPlan
+from jukebox_core.sampling.song_plan import LevelPlan
 from worker.health import ANNOUNCE_TTL_SEC, BEAT_SEC
 from worker.lease.lease import Lease, StageInterrupted
 from worker.lease.progress import StageProgress

@@ -12,9 +12,10 @@ from jobs.record.job import Job, LevelPlan, Stage
 from jobs.record.request import MAX_SEED, JobRequest
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import SongError
-from jukebox_core.sampling.cascade import SongPlan, default_song_duration_sec, plan_song
+from jukebox_core.sampling.cascade import default_song_duration_sec, plan_song
 from jukebox_core.sampling.infill import Infill
 from jukebox_core.sampling.segments import Cut
+from jukebox_core.sampling.song_plan import SongPlan
 from jukebox_core.song import SamplingParams, Song, Speed
 from jukebox_core.units import Level
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from jukebox_core.errors import SamplingError
 from jukebox_core.labels import SongLabels, relevant_lyrics
 from jukebox_core.prior import JukeboxPrior
-from jukebox_core.sampling.cascade import SongTiming
+from jukebox_core.sampling.song_plan import SongTiming
 from jukebox_core.sampling.window_inputs import window_label_rows
 from jukebox_core.sampling.windows import Window, plan_windows
 

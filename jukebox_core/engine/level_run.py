@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jukebox_core.engine.sequence import Sequence
-from jukebox_core.sampling.cascade import LevelPlan
 from jukebox_core.sampling.segments import Segment, join_segments
+from jukebox_core.sampling.song_plan import LevelPlan
 from jukebox_core.sampling.step_cost import LevelWork
 from jukebox_core.sampling.windows import Window
 from jukebox_core.units import Level

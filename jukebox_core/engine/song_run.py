@@ -18,8 +18,8 @@ from jukebox_core.engine.level_run import LevelRun, SegmentRun
 from jukebox_core.engine.overlap import LevelState, upper_tokens_needed
 from jukebox_core.engine.sequence import Sequence
 from jukebox_core.labels import SongLabels, window_labels
-from jukebox_core.sampling.cascade import SongPlan, SongTiming
 from jukebox_core.sampling.label_spans import LabelSpan, span_at
+from jukebox_core.sampling.song_plan import SongPlan, SongTiming
 from jukebox_core.sampling.windows import Window
 from jukebox_core.song import SamplingParams
 from jukebox_core.units import COARSE_TO_FINE, Level

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig
 from jukebox_core.labels import SongLabels
-from jukebox_core.sampling.cascade import SongTiming, whole_song_samples
+from jukebox_core.sampling.limits import whole_song_samples
+from jukebox_core.sampling.song_plan import SongTiming
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,9 @@ from torch import Tensor
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import AudioError, SongError
 from jukebox_core.labels import Labels, SongLabels
-from jukebox_core.sampling.cascade import SongTiming, default_song_duration_sec, plan_song
+from jukebox_core.sampling.cascade import default_song_duration_sec, plan_song
 from jukebox_core.sampling.noise import NoiseSource
+from jukebox_core.sampling.song_plan import SongTiming
 from jukebox_core.song import SamplingParams, Song, Speed, default_sampling
 from jukebox_core.units import COARSE_TO_FINE, Level, TimeBase
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from jukebox_core.labels import SongLabels, window_labels
 from jukebox_core.prior import JukeboxPrior
-from jukebox_core.sampling.cascade import SongTiming
+from jukebox_core.sampling.song_plan import SongTiming
 
 
 def window_upper_codes(

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from jukebox_core.labels import JukeboxTokenizer
 from jukebox_core.labels.lyrics import LyricAlphabet, lyric_window
-from jukebox_core.sampling.cascade import SongPlan
 from jukebox_core.sampling.label_spans import LabelSpan, span_at
+from jukebox_core.sampling.song_plan import SongPlan
 
 MAX_CHARACTERS_PER_SEC = 12.0
 """About 120 words a minute: fast singing. A ballad has half of it."""

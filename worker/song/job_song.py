@@ -12,9 +12,9 @@ from jobs.record.spans import request_span
 from jukebox_core.config import JukeboxConfig, Weights
 from jukebox_core.engine.song_run import SongInputs
 from jukebox_core.labels import JukeboxTokenizer, Labels, SongLabels
-from jukebox_core.sampling.cascade import SongPlan
 from jukebox_core.sampling.label_spans import LabelSpan, make_span
 from jukebox_core.sampling.noise import CounterNoise, NoiseSource, SectionNoise
+from jukebox_core.sampling.song_plan import SongPlan
 from jukebox_core.song import Song
 from jukebox_core.units import Level
 

@@ -22,7 +22,7 @@ from jukebox_core.backends.memory import is_out_of_memory
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.errors import JukeboxError
 from jukebox_core.labels import LyricAlphabet, SongLabels
-from jukebox_core.sampling.cascade import SongTiming
+from jukebox_core.sampling.song_plan import SongTiming
 from jukebox_core.sampling.windows import hop_tokens
 from jukebox_core.units import Level
 from worker.device.models import LoadedModel

@@ -13,7 +13,7 @@ from torch.nn import functional
 from jukebox_core.labels import SongLabels
 from jukebox_core.model import JukeboxModel
 from jukebox_core.prior import JukeboxPrior
-from jukebox_core.sampling.cascade import SongTiming
+from jukebox_core.sampling.song_plan import SongTiming
 from jukebox_core.sampling.window_inputs import window_label_rows, window_upper_codes
 from jukebox_core.training.dataset.data import Report
 from jukebox_core.units import COARSE_TO_FINE, Level
