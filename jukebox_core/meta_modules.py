@@ -16,9 +16,10 @@ def without_weights() -> Iterator[None]:
 
 
 class _WithoutInit(TorchFunctionMode):
-    """Leave tensors as they are where `torch.nn.init` would fill them.
+    """Leave tensors as they are where `torch.nn.init` or `torch.randn` would fill them.
 
-    There is nothing to fill on the meta device, and the first try imports torch's compiler (0.8 s).
+    There is nothing to fill on the meta device, and the first try imports torch's compiler and
+    sympy (1.5 s).
     """
 
     def __torch_function__(
@@ -31,4 +32,6 @@ class _WithoutInit(TorchFunctionMode):
         kwargs = kwargs or {}
         if getattr(func, "__module__", None) == "torch.nn.init":
             return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        if func is torch.randn:
+            func = torch.empty
         return func(*args, **kwargs)
