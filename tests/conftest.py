@@ -1,9 +1,13 @@
 """Fixtures of all tests live in `tests/fixtures`, one file for each kind of part."""
 
+import gc
 import os
 import signal
 
 from hypothesis import HealthCheck, settings
+
+# Until the tests begin (`at_once.py`): what is imported stays, and there is much of it.
+gc.disable()
 
 # One thread: two cores are shared with servers and workers that the tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -1,5 +1,6 @@
 """`python -m worker`: one worker process."""
 
+import gc
 import logging
 import signal
 import sys
@@ -18,12 +19,16 @@ def main() -> int:
         return 2
     # Until Celery takes the signal over, there is no job to give back.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    # Imported only now: torch takes seconds, and a wrong setting should show at once.
+    # Imported only now: torch takes seconds, and a wrong setting should show at once. What is
+    # imported stays: looking through it for garbage is an eighth of those seconds.
+    gc.disable()
     from celery.platforms import SecurityWarning
 
     from jobs.logs import configure_logging
     from worker.app import build_parts, run_worker
 
+    gc.freeze()
+    gc.enable()
     configure_logging(settings.log_format, settings.log_level)
     # Celery fears root because of pickled messages, and takes only JSON here.
     warnings.simplefilter("ignore", SecurityWarning)
