@@ -1,5 +1,7 @@
 """The command `jukebox`: every command, put together."""
 
+import atexit
+import gc
 import io
 import sys
 from collections.abc import Callable
@@ -125,6 +127,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a title may have letters the terminal has not
+    # The interpreter would look through all of torch for garbage before it ends (half a second).
+    atexit.register(gc.freeze)
     run(build_app())
 
 
