@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 from rapidfuzz import fuzz, process
@@ -49,10 +50,15 @@ class NameIndex:
         }
 
     def search(self, text: str, limit: int) -> list[tuple[str, float]]:
-        """The names most like `text` with their scores, best first; all names if it is empty."""
+        """The names most like `text` with their scores, best first; all names if it is empty.
+
+        A text without letters and digits (an emoji, say) is like no name but itself.
+        """
         wanted = _words(text)
         if not wanted:
-            return [(name, 1.0) for name in self.names[:limit]]
+            asked = text.strip()
+            alike = (name for name in self.names if not asked or name == asked)
+            return [(name, 1.0) for name in islice(alike, limit)]
         scores = _likenesses(wanted, self._words)
         for place, ratio in _likenesses(wanted, self._without_article).items():
             scores[place] = max(scores.get(place, 0.0), 0.98 * ratio)

@@ -82,7 +82,7 @@ def test_accents_and_dots_are_no_mistakes():
 
 def test_nothing_alike_is_no_answer_and_no_text_is_all_of_them():
     assert INDEX.search("zzzzqqqq", 10) == []
-    assert [name for name, _ in INDEX.search(" .", 5)] == NAMES[:5]
+    assert [name for name, _ in INDEX.search("  ", 5)] == NAMES[:5]
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +99,19 @@ def search():
         {"unknown": 0, "hard rock": 70, "slow drone": 90, words: 91},
     )
     return LabelSearch(JukeboxTokenizer({"v2": v2, "v3": v3}, released_config("1b_lyrics")))
+
+
+@pytest.mark.parametrize("text", ["🎵", " ...", "&", "!"])
+def test_a_text_without_letters_is_like_no_name(text):
+    assert NameIndex(["ab", "!!!"]).search(text, 5) == []
+
+
+def test_a_name_without_letters_is_found_by_itself():
+    assert NameIndex(["ab", "!!!"]).search(" !!! ", 5) == [("!!!", 1.0)]
+
+
+def test_a_sign_between_words_is_no_word_of_a_genre(search):
+    assert not search.genres("xqzt & 🎵", 5)
 
 
 def test_a_name_of_both_versions_is_told_once_with_the_id_of_each_level(search):
