@@ -8,6 +8,7 @@ import { followEvents } from "./lib/events.js";
 import { forgetJobs } from "./lib/jobs.js";
 import { listenToKeys } from "./lib/keys.js";
 import { forgetSongs } from "./lib/library.js";
+import { followNames } from "./lib/names.js";
 import { eject } from "./lib/player.js";
 import { route } from "./lib/router.js";
 import { loadSession, session } from "./lib/session.js";
@@ -66,5 +67,6 @@ if (root) {
 }
 forgetOthers();
 followEvents();
+followNames();
 listenToKeys();
 void begin();

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from jobs.api_keys import ApiKeyFile, Scope
-from studio.files import static_files, version
+from studio.files import STATIC, static_files, version
 from tests.api.conftest import Service, serving
 from tests.api.test_docs_page import References
 
@@ -103,9 +103,13 @@ async def test_behind_a_proxy_every_address_has_its_prefix(clean_redis_url, mode
             assert (await service.client.get(own[0], headers=forwarded)).status_code == 200
 
 
-def test_scripts_are_small_and_lose_only_comments():
+def test_scripts_are_small_and_lose_only_comments_and_indentation():
     total = sum(len(file.content) for name, file in static_files().items() if name.endswith(".js"))
     assert total < 250_000
     script = static_files()["lib/router.js"].content.decode()
     assert "export const route = signal(read());" in script
     assert "@typedef" not in script
+    on_disk = (STATIC / "lib/router.js").read_text(encoding="utf-8").splitlines()
+    lines = script.splitlines()
+    assert len(lines) == len(on_disk)
+    assert all(line in ("", there.lstrip()) for line, there in zip(lines, on_disk, strict=True))

@@ -165,8 +165,7 @@ def test_a_draft_becomes_stereo(page: Page, client: JukeboxClient, songs, tmp_pa
     assert not np.array_equal(sound[:, 0], sound[:, 1])
 
 
-@pytest.mark.allowed_errors("422")
-def test_an_edit_that_the_service_refuses_is_told(page: Page, songs):
+def test_an_edit_that_the_service_would_refuse_is_told(page: Page, songs):
     open_song(page, songs["Rain"])
     choose_section(page, 2, 4)
     page.get_by_role("group", name="Section").get_by_label("From").fill("4")

@@ -3,6 +3,7 @@
 // does not know as unknown, and the field says so.
 import { html, useEffect, useId, useRef, useState } from "../lib/html.js";
 import { call, Problem } from "../lib/client.js";
+import { quoted } from "../lib/format.js";
 
 const TYPING_MS = 120;
 const LIMIT = 12;
@@ -41,7 +42,7 @@ export function NameCombobox({ label, operation, model, value, onValue, error = 
   useEffect(() => {
     list.current?.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" });
   }, [active]);
-  const note = isUnknown ? `“${value.trim()}” will be sung as unknown.` : "";
+  const note = isUnknown ? `${quoted(value.trim())} will be sung as unknown.` : "";
   const isShown = isOpen && options.length > 0;
   return html`<div class="field combobox">
     <label for=${id}>${label}</label>

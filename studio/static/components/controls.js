@@ -45,6 +45,13 @@ export function NumberField({
   <//>`;
 }
 
+/** Put the focus into a field that says what is wrong with it; whether there is one. @param {string} within selector */
+export function goToMistake(within) {
+  const field = document.querySelector(/** @type {"input"} */ (`${within} [aria-invalid=true]`));
+  field?.focus();
+  return field !== null;
+}
+
 /**
  * Radio buttons that look like one switch.
  *

@@ -11,6 +11,10 @@ export function SignIn() {
   const [error, setError] = useState("");
   const submit = async (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
+    if (!key.trim()) {
+      setError("Enter your key.");
+      return;
+    }
     try {
       await signIn(key);
       setKey("");

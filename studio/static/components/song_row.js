@@ -1,7 +1,7 @@
 // @ts-check
 // One song in a list.
 import { html } from "../lib/html.js";
-import { bylineOf, clock, counted, titleOf, when } from "../lib/format.js";
+import { bylineOf, clock, counted, quoted, titleOf, when } from "../lib/format.js";
 import { ENDED, annotate, deleteJob, jobSignal, restoreJob } from "../lib/jobs.js";
 import { removeFromList } from "../lib/library.js";
 import { QUALITY, bestLevel, canBeHeard, isActive } from "../lib/outputs.js";
@@ -86,7 +86,7 @@ function TrashActions({ job, title }) {
   const bringBack = () => attempt(async () => {
     await restoreJob(job.id);
     removeFromList(job.id);
-    say(`“${title}” is back.`);
+    say(`${quoted(title)} is back.`);
   });
   const remove = () => attempt(async () => {
     await deleteJob(job.id, true);
@@ -103,5 +103,5 @@ export async function trash(job, title) {
   await deleteJob(job.id);
   removeFromList(job.id);
   if (track.value?.jobId === job.id) eject();
-  say(`“${title}” is in the trash.`, { label: "Undo", run: () => attempt(() => restoreJob(job.id)) });
+  say(`${quoted(title)} is in the trash.`, { label: "Undo", run: () => attempt(() => restoreJob(job.id)) });
 }

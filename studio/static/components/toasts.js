@@ -1,6 +1,7 @@
 // @ts-check
 // Short messages about something that just happened, sometimes with a way back.
 import { html, signal } from "../lib/html.js";
+import { Problem } from "../lib/client.js";
 
 const SHOWN_MS = 8000;
 
@@ -27,7 +28,7 @@ export async function attempt(run) {
   try {
     await run();
   } catch (error) {
-    say(/** @type {Error} */ (error).message);
+    say(error instanceof Problem ? error.words : /** @type {Error} */ (error).message);
   }
 }
 

@@ -24,6 +24,11 @@ export class Problem extends Error {
     this.retryAfterSec = retryAfterSec;
   }
 
+  /** In words for people: of one field without its name, because the field is in sight. */
+  get words() {
+    return this.fields[0]?.detail ?? this.message;
+  }
+
   /** What is wrong with the field of this name, or null. @param {string} name */
   of(name) {
     const at = this.fields.find(
@@ -99,9 +104,16 @@ export async function send(operation, parts = {}) {
     headers["Content-Type"] = "application/json";
     body = /** @type {any} */ (JSON.stringify(parts.json));
   }
+  const url = urlOf(operation, parts);
+  try {
+    // A header with other letters is no request: the service would seem to be away.
+    new Headers(headers);
+  } catch {
+    throw new Problem(422, "header_invalid", "Letters that no key has: check it for typing errors.");
+  }
   let response;
   try {
-    response = await fetch(urlOf(operation, parts), {
+    response = await fetch(url, {
       method: OPERATIONS[operation][0],
       headers,
       body,

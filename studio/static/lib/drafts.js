@@ -1,6 +1,6 @@
 // @ts-check
 // What is typed into forms survives a reload, a crash and a lost connection. Each tab has its own
-// draft; a new tab begins with the last one of any tab.
+// draft; a new tab begins with the last one of any tab, unless only the tab keeps it.
 import { effect, signal } from "./html.js";
 import { session } from "./session.js";
 import { recall, remember } from "./storage.js";
@@ -11,8 +11,9 @@ import { recall, remember } from "./storage.js";
  * @template T
  * @param {string} name
  * @param {() => T} initial an object; fields that a stored draft lacks are taken from it
+ * @param {{isOfTab?: boolean}} [where]
  */
-export function draft(name, initial) {
+export function draft(name, initial, { isOfTab = false } = {}) {
   const value = signal(initial());
   let key = "";
   effect(() => {
@@ -20,11 +21,11 @@ export function draft(name, initial) {
     const present = value.value;
     if (wanted === key) {
       remember(key, present, sessionStorage);
-      remember(key, present);
+      if (!isOfTab) remember(key, present);
       return;
     }
     key = wanted;
-    const stored = recall(key, sessionStorage) ?? recall(key);
+    const stored = recall(key, sessionStorage) ?? (isOfTab ? null : recall(key));
     const isUsable = stored !== null && typeof stored === "object";
     value.value = isUsable ? { ...initial(), ...stored } : initial();
   });

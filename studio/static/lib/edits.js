@@ -1,5 +1,6 @@
 // @ts-check
 // Edits of the codes of a song, as bodies of `POST /jobs`. Nothing here asks the service.
+import { hundredths } from "./format.js";
 import { bestLevel } from "./outputs.js";
 
 /** @typedef {import("../../types").Job} Job */
@@ -10,6 +11,20 @@ import { bestLevel } from "./outputs.js";
 export const MEND_SEC = 0.5;
 /** Shorter pieces may vanish when their ends move to the nearest token. */
 const MIN_PIECE_SEC = 0.05;
+
+/** Lengths are shown in hundredths of a second. */
+const ROUNDING_SEC = 0.05;
+
+/**
+ * What is wrong with a stretch of a sound, in words for people; null if nothing is.
+ *
+ * @param {Section} part
+ * @param {number} durationSec
+ */
+export function mistakeIn({ startSec, endSec }, durationSec) {
+  if (startSec < 0 || endSec > durationSec + ROUNDING_SEC) return `From 0 to ${hundredths(durationSec)} seconds.`;
+  return endSec - startSec < MIN_PIECE_SEC ? "The end must be after the beginning." : null;
+}
 
 /**
  * A stretch of a take.
@@ -90,7 +105,7 @@ export function spliceBody(parts, sources) {
 export function redoBody(job, sample, section, takes, lyrics) {
   return {
     mode: "redo", parent_id: job.id, sample, start_seconds: section.startSec,
-    end_seconds: section.endSec, num_samples: takes, ...(lyrics.trim() ? { lyrics } : {}),
+    end_seconds: Math.min(section.endSec, job.duration_seconds), num_samples: takes, ...(lyrics.trim() ? { lyrics } : {}),
   };
 }
 

@@ -63,7 +63,8 @@ export function titleOf(job) {
   const { title } = job;
   if (title) return title;
   const line = lyricsOf(job).split("\n").find((each) => each.trim());
-  if (line) return line.trim().replace(/[,;:.\s]+$/, "").slice(0, 60);
+  // Letters, not halves of them.
+  if (line) return [...line.trim().replace(/[,;:.\s]+$/, "")].slice(0, 60).join("");
   return job.input.artist ? `Song by ${job.input.artist}` : "Untitled song";
 }
 
@@ -75,6 +76,11 @@ export function bylineOf(job) {
 /** "1 take", "3 takes". @param {number} count @param {string} word */
 export function counted(count, word) {
   return `${count} ${word}${count === 1 ? "" : "s"}`;
+}
+
+/** What somebody typed within a sentence, whatever its direction. @param {string} text */
+export function quoted(text) {
+  return `“\u2068${text}\u2069”`;
 }
 
 /** As fields show it. @param {number} seconds */

@@ -68,7 +68,7 @@ function run(key, target) {
   // Before those of the screen: the one that is left may not have taken back its own yet.
   else if (key === "/" && route.value.screen !== "songs") go(hrefOf("songs", "", { search: "1" }));
   else if (own) own(key);
-  else if (key === "n") go(hrefOf("new"));
+  else if (key.toLowerCase() === "n") go(hrefOf("new"));
   else return false;
   return true;
 }

@@ -2,6 +2,7 @@
 // The list of songs on the screen "Songs": what is asked for, and as much of it as was scrolled to.
 import { signal } from "./html.js";
 import { call, Problem } from "./client.js";
+import { draft } from "./drafts.js";
 import { jobSignal, onGone, onJob, takeJob } from "./jobs.js";
 
 const PAGE_SIZE = 100;
@@ -19,8 +20,8 @@ const PAGE_SIZE = 100;
 
 /** @type {Filters} */
 export const NO_FILTERS = { q: "", view: "all", sort: "-created_at", tag: "", model: "", artist: "", genre: "" };
-/** @type {{value: Filters}} */
-export const filters = signal(NO_FILTERS);
+/** Kept over reloads of the tab. @type {{value: Filters}} */
+export const filters = draft("filters", () => NO_FILTERS, { isOfTab: true });
 /** @type {{value: string[]}} */
 export const songIds = signal([]);
 /** How many there are in all; null if the service did not count. @type {{value: number | null}} */

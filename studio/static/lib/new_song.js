@@ -2,6 +2,7 @@
 // The form "New song" as plain values, and the request that it makes.
 import { call } from "./client.js";
 import { draft } from "./drafts.js";
+import { mistakeIn } from "./edits.js";
 import { lyricsOf } from "./format.js";
 import { LEVELS } from "./outputs.js";
 
@@ -43,6 +44,8 @@ export const STARTERS = [
 ];
 const DEFAULT_LENGTH_SEC = 10;
 export const MAX_TAKES = 16;
+export const MAX_SEED = 2 ** 53 - 1;
+export const MAX_TOP_K = 1_000_000;
 
 /** @returns {Form} */
 export function emptyForm() {
@@ -140,11 +143,34 @@ export function mistakesIn(values, limits) {
     const least = Math.ceil(shortest * 100) / 100;
     mistakes.push({ pointer: "/duration_seconds", detail: `From ${least} to ${longest} seconds.` });
   }
-  const takes = values.takes === "" ? 1 : values.takes;
-  if (!Number.isInteger(takes) || takes < 1 || takes > MAX_TAKES) {
-    mistakes.push({ pointer: "/num_samples", detail: `From 1 to ${MAX_TAKES} takes.` });
+  const add = (/** @type {string} */ pointer, /** @type {string | null} */ detail) => {
+    if (detail) mistakes.push({ pointer, detail });
+  };
+  add("/num_samples", values.takes === "" ? null : mistakeInTakes(values.takes));
+  if (values.isSeedLocked) add("/seed", outside(values.seed, 0, MAX_SEED, { isWhole: true }));
+  for (const level of LEVELS) {
+    const { temperature, top_k, top_p } = values.sampling[level];
+    add(`/sampling/${level}/temperature`, outside(temperature, 0.01, 10));
+    add(`/sampling/${level}/top_k`, outside(top_k, 0, MAX_TOP_K, { isWhole: true }));
+    add(`/sampling/${level}/top_p`, outside(top_p, 0, 1));
   }
+  if (values.start) add("/prompt", mistakeIn(values.start, values.start.durationSec) && "Choose a part of the sound.");
   return mistakes;
+}
+
+/** @param {number | ""} takes */
+export function mistakeInTakes(takes) {
+  return takes === "" ? `From 1 to ${MAX_TAKES} takes.` : outside(takes, 1, MAX_TAKES, { isWhole: true, unit: " takes" });
+}
+
+/**
+ * @param {number | ""} value empty is the model's own
+ * @param {number} least
+ * @param {number} most
+ */
+function outside(value, least, most, { isWhole = false, unit = "" } = {}) {
+  if (value === "" || (value >= least && value <= most && (!isWhole || Number.isInteger(value)))) return null;
+  return `${isWhole && !unit ? "A whole number from" : "From"} ${least} to ${most}${unit}.`;
 }
 
 /** @param {Record<string, Sampling>} sampling */

@@ -15,6 +15,7 @@ export const OPERATIONS = {
   getLyrics: ["GET", "/jobs/{job_id}/lyrics"],
   downloadAlignment: ["GET", "/jobs/{job_id}/alignment"],
   createAsset: ["POST", "/assets"],
+  deleteAsset: ["DELETE", "/assets/{asset_id}"],
   listModels: ["GET", "/models"],
   searchArtists: ["GET", "/models/{name}/artists"],
   searchGenres: ["GET", "/models/{name}/genres"],

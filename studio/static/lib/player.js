@@ -28,8 +28,6 @@ export const positionSec = signal(0);
 export const lengthSec = signal(0);
 export const volume = signal(recall("volume") ?? 1);
 export const playerError = signal("");
-/** What plays next, and when it stops on its own. @type {{value: {startSec: number, endSec: number} | null}} */
-export const loop = signal(null);
 
 export const trackJob = computed(() => (track.value ? jobSignal(track.value.jobId).value : null));
 
@@ -197,8 +195,6 @@ function tick() {
     if (now - last > FRAME_MS) {
       last = now;
       positionSec.value = audio.currentTime;
-      const part = loop.value;
-      if (part && audio.currentTime >= part.endSec) audio.currentTime = part.startSec;
     }
     frame = requestAnimationFrame(step);
   };

@@ -1,9 +1,10 @@
 // @ts-check
-// What the screen of a song shows of it: which take, which level, which section. Kept while the page
-// is open, so that it is the same after a look elsewhere.
-import { signal } from "./html.js";
+// What the screen of a song shows of it: which take, which level, which section. Kept while the tab
+// is open, so that it is the same after a look elsewhere and after a reload.
+import { effect, signal } from "./html.js";
 import { bestLevel, outputOf } from "./outputs.js";
 import { switchTo } from "./player.js";
+import { recall, remember } from "./storage.js";
 
 /** @typedef {import("../../types").Job} Job */
 /** @typedef {{startSec: number, endSec: number}} Section */
@@ -14,6 +15,7 @@ import { switchTo } from "./player.js";
  * @property {{value: string | null}} level the chosen level; null: the finest
  * @property {{value: Section | null}} section the chosen section of the waveform
  * @property {{value: boolean}} isSelecting whether dragging on the waveform chooses a section
+ * @property {{value: string}} lyrics other words for the section
  */
 
 /** @type {Map<string, SongView>} */
@@ -23,9 +25,24 @@ const views = new Map();
 export function songView(id) {
   let view = views.get(id);
   if (!view) {
-    view = { sample: signal(0), level: signal(null), section: signal(null), isSelecting: signal(false) };
+    view = keptView(`view.${id}`);
     views.set(id, view);
   }
+  return view;
+}
+
+/** @param {string} key @returns {SongView} */
+function keptView(key) {
+  const kept = recall(key, sessionStorage) ?? {};
+  const view = {
+    sample: signal(kept.sample ?? 0), level: signal(kept.level ?? null), section: signal(kept.section ?? null),
+    isSelecting: signal(Boolean(kept.section)), lyrics: signal(kept.lyrics ?? ""),
+  };
+  effect(() => {
+    const [sample, level, section, lyrics] = [view.sample.value, view.level.value, view.section.value, view.lyrics.value];
+    const isUntouched = !sample && !level && !section && !lyrics;
+    remember(key, isUntouched ? null : { sample, level, section, lyrics }, sessionStorage);
+  });
   return view;
 }
 

@@ -10,7 +10,7 @@ import { playWhenReady } from "../lib/autoplay.js";
 import { go, hrefOf } from "../lib/router.js";
 import { maySubmit } from "../lib/session.js";
 import { NameCombobox } from "../components/combobox.js";
-import { Field, Notice, NumberField } from "../components/controls.js";
+import { Field, Notice, NumberField, goToMistake } from "../components/controls.js";
 import { Icon } from "../components/icon.js";
 import { attempt, say } from "../components/toasts.js";
 import { Advanced } from "./new/advanced.js";
@@ -31,6 +31,10 @@ export function NewSong() {
     document.title = "New song – Jukebox";
     void attempt(loadModels).finally(() => setAsked(true));
   }, []);
+  useEffect(() => {
+    // The first field that is wrong, which may be out of sight.
+    if (problem) goToMistake(".new-form");
+  }, [problem]);
   const model = modelNamed(form.value.model);
   const isSuggested = useSuggestion(model?.name ?? "");
   const isReady = isSuggested || (isAsked && !model);

@@ -1,6 +1,6 @@
 // @ts-check
 // What is being sung, what waits, and what failed lately.
-import { html, useEffect } from "../lib/html.js";
+import { html, useEffect, useState } from "../lib/html.js";
 import { Problem, call } from "../lib/client.js";
 import { reloads } from "../lib/events.js";
 import { bylineOf, counted, timeLeft, titleOf } from "../lib/format.js";
@@ -19,6 +19,9 @@ import { activityOf } from "./song/standing.js";
 /** @typedef {import("../../types").Job} Job */
 
 const ROW_PX = 132;
+const PAGE_SIZE = 100;
+const MAX_PAGES = 20;
+const MAX_FAILED = 5;
 
 /** The screen. */
 export function Queue() {
@@ -27,8 +30,10 @@ export function Queue() {
   useEffect(() => {
     document.title = "Queue – Jukebox";
   }, []);
+  const [error, setError] = useState("");
+  const [isAsked, setAsked] = useState(false);
   useEffect(() => {
-    void loadActive();
+    void loadActive().then(setError).finally(() => setAsked(true));
   }, [count]);
   const ids = [...activeIds.value].map((id) => jobSignal(id).value).filter((job) => job !== null && job !== undefined)
     .sort(inTurn).map(({ id }) => id);
@@ -36,7 +41,8 @@ export function Queue() {
     <div class="screen-head"><h1>Queue</h1><p class="count" aria-live="polite">${ids.length > 0 ? counted(ids.length, "song") : ""}</p></div>
     ${workers !== null && workers.length === 0 ? html`<${Notice} title="No worker is running" kind="bad">
       <p>Songs wait until one starts. On this machine <code>jukebox serve</code> starts one.</p><//>` : null}
-    ${ids.length === 0 ? html`<${Empty} title="Nothing is being sung">
+    ${error ? html`<${Notice} title="The queue could not be loaded" kind="bad" role="alert"><p>${error}</p><//>` : null}
+    ${ids.length === 0 && (error || !isAsked) ? null : ids.length === 0 ? html`<${Empty} title="Nothing is being sung">
       ${maySubmit() ? html`<button type="button" onClick=${() => go(hrefOf("new"))}>New song</button>` : null}<//>`
     : html`<${VirtualList} label="Queue" ids=${ids} total=${ids.length} rowPx=${ROW_PX} onNearEnd=${() => {}}
       renderRow=${(/** @type {string} */ id) => html`<${QueueRow} id=${id} />`} />`}
@@ -99,14 +105,30 @@ function failedIds() {
     .map((job) => /** @type {Job} */ (job));
 }
 
+/** Everything that is sung or waits, in its order; returns what went wrong. */
 async function loadActive() {
   try {
-    const lists = await Promise.all(["running", "queued", "failed"].map(
-      (status) => call("listJobs", { query: { status, limit: status === "failed" ? 5 : 100 } }),
-    ));
-    for (const job of lists[2].data) seenFailed.add(job.id);
-    for (const { data } of lists) data.forEach(takeJob);
+    for (const job of (await call("listJobs", { query: { status: "failed", limit: MAX_FAILED } })).data) {
+      seenFailed.add(job.id);
+      takeJob(job);
+    }
+    for (const status of ["running", "canceling", "queued"]) await loadAll(status);
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
+    // A lost connection and a missing key are told elsewhere.
+    if (error.status !== 0 && error.status !== 401) return error.message;
   }
+  return "";
+}
+
+/** Oldest first, which is the order of the queue. @param {string} status */
+async function loadAll(status) {
+  let cursor = null;
+  let numPages = 0;
+  do {
+    const page = await call("listJobs", { query: { status, sort: "created_at", limit: PAGE_SIZE, cursor } });
+    page.data.forEach(takeJob);
+    cursor = page.next_cursor;
+    numPages += 1;
+  } while (cursor && numPages < MAX_PAGES);
 }

@@ -1,17 +1,20 @@
 // @ts-check
 // What few people change: seed, sampling of each level, speed, file format.
-import { html } from "../../lib/html.js";
-import { form } from "../../lib/new_song.js";
+import { html, useEffect, useRef } from "../../lib/html.js";
+import { MAX_SEED, MAX_TOP_K, form } from "../../lib/new_song.js";
 import { LEVELS, QUALITY } from "../../lib/outputs.js";
 import { IconButton, NumberField, RadioGroup } from "../../components/controls.js";
 import { change } from "../new_song.js";
 
-const MAX_SEED = 2 ** 53 - 1;
-
 /** @param {{model: import("../../../types").Model | null, problem: import("../../lib/client.js").Problem | null}} props */
 export function Advanced({ problem }) {
   const { seed, isSeedLocked, speed, format, channels } = form.value;
-  return html`<details class="advanced">
+  const details = useRef(/** @type {HTMLDetailsElement | null} */ (null));
+  useEffect(() => {
+    // What is wrong is not hidden.
+    if (details.current && (problem?.of("seed") || problem?.of("sampling"))) details.current.open = true;
+  }, [problem]);
+  return html`<details class="advanced" ref=${details}>
     <summary>Advanced</summary>
     <div class="advanced-body">
       <div class="seed-row">
@@ -22,7 +25,7 @@ export function Advanced({ problem }) {
           onClick=${() => change({ isSeedLocked: !isSeedLocked })} />
       </div>
       ${LEVELS.map((level) => html`<${Sampling} key=${level} level=${level}
-        error=${problem?.of(`sampling/${level}`) ?? null} />`)}
+        problem=${problem} />`)}
       <${RadioGroup} label="Speed" value=${speed} onValue=${(/** @type {string} */ value) => change({ speed: value })}
         options=${[{ value: "exact", label: "Exact" }, { value: "parallel", label: "Faster" }]} />
       <${RadioGroup} label="Channels" value=${channels} onValue=${(/** @type {string} */ value) => change({ channels: value })}
@@ -33,8 +36,8 @@ export function Advanced({ problem }) {
   </details>`;
 }
 
-/** @param {{level: "top" | "middle" | "bottom", error: string | null}} props */
-function Sampling({ level, error }) {
+/** @param {{level: "top" | "middle" | "bottom", problem: import("../../lib/client.js").Problem | null}} props */
+function Sampling({ level, problem }) {
   const values = form.value.sampling[level];
   const set = (/** @type {Partial<import("../../lib/new_song.js").Sampling>} */ part) => {
     change({ sampling: { ...form.value.sampling, [level]: { ...values, ...part } } });
@@ -42,11 +45,13 @@ function Sampling({ level, error }) {
   return html`<fieldset class="sampling">
     <legend>${QUALITY[level]} sound</legend>
     <${NumberField} label="Temperature" min=${0.01} max=${10} step=${0.01} value=${values.temperature}
+      error=${problem?.of(`sampling/${level}/temperature`)}
       onValue=${(/** @type {number} */ temperature) => set({ temperature })} />
-    <${NumberField} label="Top k" min=${0} max=${1000000} value=${values.top_k}
+    <${NumberField} label="Top k" min=${0} max=${MAX_TOP_K} value=${values.top_k}
+      error=${problem?.of(`sampling/${level}/top_k`)}
       onValue=${(/** @type {number} */ top_k) => set({ top_k })} />
     <${NumberField} label="Top p" min=${0} max=${1} step=${0.01} value=${values.top_p}
+      error=${problem?.of(`sampling/${level}/top_p`)}
       onValue=${(/** @type {number} */ top_p) => set({ top_p })} />
-    ${error ? html`<p class="error" role="alert">${error}</p>` : null}
   </fieldset>`;
 }

@@ -11,6 +11,9 @@ const TYPING_MS = 300;
 const MAX_PREVIEW = 8000;
 const MAX_ADDRESS = 30000;
 const WORD = /\S+/g;
+/** Lines that the service leaves out, and signs that no model reads. */
+const MARK = /^[ \t]*\[[^\]\n]*\][ \t]*$/gm;
+const PICTURES = /[\p{Extended_Pictographic}\p{Emoji_Modifier}\p{Regional_Indicator}\u200d\ufe0f]/gu;
 
 /** @typedef {{fits: boolean[], secondsNeeded: number | null}} Fit */
 const MAX_CHARACTERS = 20000;
@@ -23,12 +26,13 @@ export function LyricsEditor({ model, error = null }) {
   // The service would refuse a length that no song has.
   const isLength = mistakesIn(form.value, model?.limits).every(({ pointer }) => pointer !== "/duration_seconds");
   const fit = useFit(model?.name ?? "", lyrics, isLength ? lengthSec : "");
-  const numWords = lyrics.match(WORD)?.length ?? 0;
+  const words = wordsOf(lyrics);
+  const numWords = fit?.fits.length ?? words.length;
   const isSilent = model !== null && !model.reads_lyrics;
   return html`<div class="field lyrics-field">
     <label for=${id}>Lyrics</label>
     <div class="lyrics-editor">
-      <div class="lyrics-back" ref=${back} aria-hidden="true" dir="auto">${marked(lyrics, fit?.fits ?? null)}</div>
+      <div class="lyrics-back" ref=${back} aria-hidden="true" dir="auto">${marked(lyrics, words, fit?.fits ?? null)}</div>
       <textarea id=${id} rows="9" dir="auto" maxlength=${MAX_CHARACTERS} value=${lyrics}
         placeholder="One line for each line that is sung" spellcheck=${false}
         aria-describedby=${`${id}-fit`} aria-invalid=${error ? "true" : undefined}
@@ -38,28 +42,41 @@ export function LyricsEditor({ model, error = null }) {
         }}></textarea>
     </div>
     <p id=${`${id}-fit`} class=${error ? "error" : "hint"} aria-live="polite">
-      ${error ?? fitText({ numWords, fit, lengthSec, isSilent, model: model?.name ?? "" })}</p>
+      ${error ?? fitText({ numWords, isMarked: words.length === numWords, fit, lengthSec, isSilent, model: model?.name ?? "" })}</p>
   </div>`;
 }
 
-/** @param {{numWords: number, fit: Fit | null, lengthSec: number | "", isSilent: boolean, model: string}} facts */
-function fitText({ numWords, fit, lengthSec, isSilent, model }) {
+/** @param {{numWords: number, isMarked: boolean, fit: Fit | null, lengthSec: number | "", isSilent: boolean, model: string}} facts */
+function fitText({ numWords, isMarked, fit, lengthSec, isSilent, model }) {
   if (isSilent) return `${model} does not read lyrics.`;
   if (numWords === 0) return "Without lyrics the voice hums.";
   if (fit === null) return counted(numWords, "word");
   const numFitting = fit.fits.filter(Boolean).length;
-  if (numFitting >= fit.fits.length) return `All ${counted(numWords, "word")} fit into ${lengthSec} seconds.`;
+  if (numFitting >= fit.fits.length) return `All ${counted(numWords, "word")} fit into ${counted(Number(lengthSec), "second")}.`;
   const needed = fit.secondsNeeded === null ? "" : ` All of them need about ${duration(Math.ceil(fit.secondsNeeded))}.`;
-  return `${numFitting} of ${counted(numWords, "word")} fit into ${lengthSec} seconds; they are marked.${needed}`;
+  const how = isMarked ? "; they are marked" : "";
+  return `${numFitting} of ${counted(numWords, "word")} fit into ${counted(Number(lengthSec), "second")}${how}.${needed}`;
 }
 
-/** The text with the words marked that are sung; unmarked if all are. @param {string} text @param {boolean[] | null} sung */
-function marked(text, sung) {
-  if (sung === null || sung.every(Boolean)) return `${text}\n`;
+/** The words that a model may read, and where they are. @param {string} text */
+function wordsOf(text) {
+  const rest = text.replace(MARK, (mark) => " ".repeat(mark.length)).replace(PICTURES, (sign) => " ".repeat(sign.length));
+  return [...rest.matchAll(WORD)];
+}
+
+/**
+ * The text with the words marked that are sung; unmarked if all are, or if the service reads other words.
+ *
+ * @param {string} text
+ * @param {RegExpExecArray[]} words
+ * @param {boolean[] | null} sung
+ */
+function marked(text, words, sung) {
+  if (sung === null || sung.length !== words.length || sung.every(Boolean)) return `${text}\n`;
   const parts = [];
   let from = 0;
   let isSung = false;
-  [...text.matchAll(WORD)].forEach((word, place) => {
+  words.forEach((word, place) => {
     const isNext = sung[place] ?? false;
     if (isNext === isSung) return;
     parts.push(part(text.slice(from, word.index), isSung));
@@ -108,7 +125,7 @@ async function ask(model, lyrics, lengthSec, signal) {
   if (!model || !lyrics.trim() || lengthSec === "") return null;
   if (lyrics.length > MAX_PREVIEW || encodeURIComponent(lyrics).length > MAX_ADDRESS) return null;
   try {
-    const query = { lyrics, lyrics_format: "plain", duration_seconds: lengthSec };
+    const query = { lyrics, duration_seconds: lengthSec };
     const answer = await call("previewLyrics", { path: { name: model }, query, signal });
     if (answer.text === null) return null;
     const fits = answer.words.map((/** @type {{fits: boolean}} */ word) => word.fits);

@@ -1,8 +1,8 @@
 // @ts-check
 // A recording that the song begins with: a file or the microphone, and which part of it.
 import { html, signal, useEffect, useRef, useState } from "../../lib/html.js";
-import { call, idempotencyKey } from "../../lib/client.js";
-import { duration } from "../../lib/format.js";
+import { Problem, call, idempotencyKey } from "../../lib/client.js";
+import { bytes, duration } from "../../lib/format.js";
 import { form } from "../../lib/new_song.js";
 import { pause } from "../../lib/player.js";
 import { decoded, peaksOf, record } from "../../lib/recording.js";
@@ -13,6 +13,8 @@ import { change } from "../new_song.js";
 
 const POINTS = 600;
 const SUGGESTED_SEC = 5;
+/** What the service takes. */
+const MAX_BYTES = 64 * 2 ** 20;
 
 /** The sound in the memory of this tab; after a reload only the name and the part are known.
  * @type {{value: {assetId: string, peaks: Float32Array, url: string} | null}} */
@@ -29,7 +31,7 @@ export function StartFromSound({ error = null }) {
     try {
       await run();
     } catch (problem) {
-      setFailure(/** @type {Error} */ (problem).message);
+      setFailure(problem instanceof Problem ? problem.words : /** @type {Error} */ (problem).message);
       setState("idle");
     }
   };
@@ -77,11 +79,17 @@ export function StartFromSound({ error = null }) {
 
 /** @param {File} file */
 async function upload(file) {
+  // Told before it is sent: that would take long.
+  if (file.size > MAX_BYTES) throw new Error(`The file has ${bytes(file.size)}, and at most ${bytes(MAX_BYTES)} are taken.`);
   const sound = await decoded(file);
   const data = new FormData();
   data.append("file", file, file.name);
   const headers = { "Idempotency-Key": idempotencyKey() };
   const asset = await call("createAsset", { form: data, headers });
+  if (asset.kind !== "audio") {
+    await call("deleteAsset", { path: { asset_id: asset.id } });
+    throw new Error("This file holds codes, not a sound.");
+  }
   const durationSec = asset.duration_seconds ?? sound?.duration ?? 0;
   const peaks = sound ? peaksOf(sound, POINTS) : new Float32Array(0);
   if (heard.value) URL.revokeObjectURL(heard.value.url);

@@ -1,27 +1,27 @@
 // @ts-check
 // The names of a song: title, tags, notes. They are saved while they are typed.
 import { html, useEffect, useRef, useState } from "../../lib/html.js";
-import { urlOf } from "../../lib/client.js";
-import { annotate } from "../../lib/jobs.js";
+import { saveNow, saveProblems, saveSoon, unsaved } from "../../lib/names.js";
 import { maySubmit } from "../../lib/session.js";
 import { Field } from "../../components/controls.js";
 
-const TYPING_MS = 350;
-
 /** @param {{job: import("../../../types").Job}} props */
 export function About({ job }) {
-  const [title, setTitle] = useState(job.title ?? "");
-  const [tags, setTags] = useState(job.tags.join(", "));
-  const [notes, setNotes] = useState(job.notes ?? "");
-  const { save, problem } = useSaving(job.id);
+  const typed = unsaved.value[job.id] ?? {};
+  const [title, setTitle] = useState(typed.title ?? job.title ?? "");
+  const [tags, setTags] = useState((typed.tags ?? job.tags).join(", "));
+  const [notes, setNotes] = useState(typed.notes ?? job.notes ?? "");
   const place = useRef(/** @type {HTMLElement | null} */ (null));
   useEffect(() => {
     // Another tab may have changed them. Whoever types here is not interrupted.
     if (place.current?.contains(document.activeElement)) return;
-    setTitle(job.title ?? "");
-    setTags(job.tags.join(", "));
-    setNotes(job.notes ?? "");
+    if (typed.title === undefined) setTitle(job.title ?? "");
+    if (typed.tags === undefined) setTags(job.tags.join(", "));
+    if (typed.notes === undefined) setNotes(job.notes ?? "");
   }, [job.title, job.tags.join(), job.notes]);
+  useEffect(() => saveNow, []);
+  const problem = saveProblems.value[job.id];
+  const save = (/** @type {import("../../lib/names.js").Names} */ names) => saveSoon(job.id, names);
   const isFixed = !maySubmit();
   const value = (/** @type {any} */ event) => event.currentTarget.value;
   return html`<section class="panel about" ref=${place} aria-labelledby="about-heading"><h2 id="about-heading">About</h2>
@@ -37,50 +37,11 @@ export function About({ job }) {
       ${(/** @type {any} */ { id, describedBy, isInvalid }) => html`<textarea id=${id} rows="3" dir="auto" maxlength="2000"
         value=${notes} readonly=${isFixed} aria-describedby=${describedBy} aria-invalid=${isInvalid ? "true" : undefined}
         onInput=${(/** @type {any} */ event) => { setNotes(value(event)); save({ notes: value(event) }); }}></textarea>`}<//>
+    ${problem && problem.fields.length === 0 ? html`<p class="error" role="status">Not saved: ${problem.message}</p>` : null}
   </section>`;
 }
 
 /** @param {string} text */
 function tagsOf(text) {
   return [...new Set(text.split(",").map((tag) => tag.trim()).filter(Boolean))];
-}
-
-/** Saves a moment after the last letter, and at once when the page is left. @param {string} id */
-function useSaving(id) {
-  const [problem, setProblem] = useState(/** @type {any} */ (null));
-  const pending = useRef(/** @type {Record<string, unknown>} */ ({}));
-  const timer = useRef(0);
-  const flush = async () => {
-    const names = pending.current;
-    pending.current = {};
-    clearTimeout(timer.current);
-    if (Object.keys(names).length === 0) return;
-    try {
-      await annotate(id, names);
-      setProblem(null);
-    } catch (error) {
-      setProblem(error);
-    }
-  };
-  useEffect(() => {
-    const leave = () => {
-      if (Object.keys(pending.current).length === 0) return;
-      // The answer is not waited for: the page is gone by then.
-      const body = JSON.stringify(pending.current);
-      pending.current = {};
-      const headers = { "Content-Type": "application/json" };
-      void fetch(urlOf("updateJob", { path: { job_id: id } }), { method: "PATCH", headers, body, keepalive: true });
-    };
-    addEventListener("pagehide", leave);
-    return () => {
-      removeEventListener("pagehide", leave);
-      void flush();
-    };
-  }, [id]);
-  const save = (/** @type {Record<string, unknown>} */ names) => {
-    pending.current = { ...pending.current, ...names };
-    clearTimeout(timer.current);
-    timer.current = window.setTimeout(flush, TYPING_MS);
-  };
-  return { save, problem };
 }

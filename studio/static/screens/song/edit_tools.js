@@ -31,7 +31,7 @@ export function EditTools({ job }) {
       go(hrefOf("songs", made.id));
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
-      setError(problem.fields[0]?.detail ?? problem.message);
+      setError(problem.words);
     }
   };
   const mayBeStereo = job.input.channels !== 2 && outputOf(job, sample, "top");

@@ -2,16 +2,18 @@
 // Going on from a song: more of it, finer levels, or the same again.
 import { html, useState } from "../../lib/html.js";
 import { Problem } from "../../lib/client.js";
+import { counted } from "../../lib/format.js";
 import { createJob } from "../../lib/jobs.js";
 import { reuse } from "../../lib/new_song.js";
 import { LEVELS, bestOutput, isActive, outputOf, takesOf } from "../../lib/outputs.js";
 import { go, hrefOf } from "../../lib/router.js";
 import { maySubmit } from "../../lib/session.js";
 import { songView } from "../../lib/song_view.js";
-import { NumberField } from "../../components/controls.js";
+import { NumberField, goToMistake } from "../../components/controls.js";
 import { Icon } from "../../components/icon.js";
 
 const DEFAULT_SEC = 10;
+const MAX_SEC = 600;
 
 /** @param {{job: import("../../../types").Job}} props */
 export function NextSteps({ job }) {
@@ -27,17 +29,19 @@ export function NextSteps({ job }) {
       go(hrefOf("songs", made.id));
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
-      setError(problem.fields[0]?.detail ?? problem.message);
+      setError(problem.words);
     }
   };
+  const isWrong = seconds !== "" && !(seconds > 0 && seconds <= MAX_SEC);
   const next = nextLevels(job, sample);
   return html`<section class="panel next-steps" aria-labelledby="next-heading"><h2 id="next-heading">Next</h2>
     ${takesOf(job).length > 1 ? html`<p class="hint">With take ${sample + 1}</p>` : null}
     <div class="continue">
-      <${NumberField} label="Seconds to add" unit="s" min=${0.1} max=${600} step="any" value=${seconds} onValue=${setSeconds} />
+      <${NumberField} label="Seconds to add" unit="s" min=${0.1} max=${MAX_SEC} step="any" value=${seconds}
+        error=${isWrong ? `More than 0, and up to ${MAX_SEC} seconds.` : null} onValue=${setSeconds} />
       <button type="button" id="continue-button" class="primary" disabled=${seconds === ""}
-        onClick=${() => make({ mode: "continue", duration_seconds: seconds })}>
-        <${Icon} name="branch" />Continue by ${seconds || 0} seconds</button>
+        onClick=${() => goToMistake(".continue") || make({ mode: "continue", duration_seconds: seconds })}>
+        <${Icon} name="branch" />Continue by ${counted(seconds || 0, "second")}</button>
     </div>
     ${next ? html`<button type="button" onClick=${() => make({ mode: "upsample", levels: next })}>
       <${Icon} name="wave" />Refine</button>` : null}

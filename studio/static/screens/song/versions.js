@@ -53,7 +53,7 @@ export function lineage(job) {
   if (mode === "continue") return `Continues ${take} by ${duration(seconds ?? 0)}`;
   if (mode === "upsample") return `Refines ${take}`;
   if (mode === "redo") return `Redoes a section of ${take}`;
-  if (mode === "splice") return `Spliced: ${titleOf(job)}`;
+  if (mode === "splice") return `Spliced: \u2068${titleOf(job)}\u2069`;
   if (mode === "primed") return "Begins with a recording";
   return job.input.levels.length === 1 ? "First draft" : "First version";
 }

@@ -3,7 +3,7 @@
 import { html, useEffect, useId, useLayoutEffect, useRef, useState } from "../../../lib/html.js";
 import { call, Problem } from "../../../lib/client.js";
 import { bylineOf, clock, hundredths, titleOf } from "../../../lib/format.js";
-import { insertAt, piece, spliceBody } from "../../../lib/edits.js";
+import { insertAt, mistakeIn, piece, spliceBody } from "../../../lib/edits.js";
 import { takeJob } from "../../../lib/jobs.js";
 import { bestLevel, takesOf } from "../../../lib/outputs.js";
 import { usePeaks } from "../../../lib/peaks.js";
@@ -42,6 +42,8 @@ function InsertDialog({ job, make, onClose }) {
     setSample(0);
     setPart({ startSec: 0, endSec: chosen.duration_seconds });
   };
+  const atMistake = atSec === "" || atSec < 0 || atSec > job.duration_seconds ? `From 0 to ${hundredths(job.duration_seconds)} seconds.` : null;
+  const isWrong = !other || atMistake !== null || mistakeIn(part, other.duration_seconds) !== null;
   const insert = async () => {
     if (!other || atSec === "") return;
     const from = piece(other, sample, part.startSec, part.endSec);
@@ -51,10 +53,11 @@ function InsertDialog({ job, make, onClose }) {
   return html`<dialog class="dialog dialog-wide" ref=${dialog} aria-labelledby="insert-heading" onClose=${onClose}>
     <h2 id="insert-heading">Insert another song</h2>
     ${other ? html`<${Piece} job=${other} sample=${sample} setSample=${setSample} part=${part} setPart=${setPart} />
-      <${NumberField} label="Insert at" unit="s" min=${0} max=${job.duration_seconds} step="any" value=${atSec} onValue=${setAt} />`
+      <${NumberField} label="Insert at" unit="s" min=${0} max=${job.duration_seconds} step="any" value=${atSec}
+        error=${atMistake} onValue=${setAt} />`
     : html`<${SongChoice} model=${job.input.model} onChoose=${choose} />`}
     <div class="dialog-buttons">
-      ${other ? html`<button type="button" class="primary" disabled=${atSec === "" || part.endSec <= part.startSec}
+      ${other ? html`<button type="button" class="primary" disabled=${isWrong}
         onClick=${insert}>Insert</button>
         <button type="button" class="quiet" onClick=${() => setOther(null)}>Another song</button>` : null}
       <button type="button" class="quiet" onClick=${() => dialog.current?.close()}>Cancel</button>
