@@ -1,1 +1,1 @@
-"""Measurements that a person runs; see `bench/README.md`."""
+"""Measurements that a person runs, `python -m bench.NAME`; `python -m bench` lists them."""

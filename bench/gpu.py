@@ -26,16 +26,11 @@ from typing import Any
 
 import torch
 
-from bench.machine import (
-    add_parts,
-    kernel_boundary,
-    machine_limits,
-    median_seconds,
-    print_table,
-    tell,
-)
+from bench.commands import add_parts
+from bench.machine import kernel_boundary, machine_limits, median_seconds
 from bench.priors import PRIORS, random_prior
-from bench.sample import engine_run, label_rows, summary, upper_code_rows, ways_on
+from bench.report import print_table, significant, tell
+from bench.steps import engine_run, label_rows, summary, upper_code_rows, ways_on
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.models.released import released_config
 from jukebox_core.prior import JukeboxPrior
@@ -201,7 +196,7 @@ def measure_sound(device: torch.device) -> Iterator[Row]:
     num_tokens = config.time_base.seconds_to_tokens(seconds, Level.BOTTOM)
     codes = torch.zeros(1, num_tokens, dtype=torch.int64, device=device)
     spent = median_seconds(lambda: vqvae.decode_chunked(codes, Level.BOTTOM), device, repeats=2)
-    yield {"sound_sec_per_sec": float(f"{spent / seconds:.4g}")}
+    yield {"sound_sec_per_sec": significant(spent / seconds)}
 
 
 _PARTS: Mapping[str, Callable[[torch.device], Iterator[Row]]] = {

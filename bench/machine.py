@@ -1,13 +1,9 @@
-"""What can this machine do at most: bytes read, multiplications, one more kernel?
+"""What can this machine do at most: bytes read, multiplications, one more kernel?"""
 
-`python -m bench.machine [--device cuda]`. The other measurements stand beside these figures.
-"""
-
-import argparse
-import json
+import os
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,58 +11,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.report import significant
 from jukebox_core.backends.graphs.cuda_graphs import capturer_maker
 from jukebox_core.backends.graphs.graph_plan import GraphWish
 from jukebox_core.backends.graphs.step_graphs import Capturer
-from jukebox_core.config import AttentionKind, JukeboxPriorConfig
-from jukebox_core.prior import JukeboxPrior
 
 Clock = Callable[[], float]
 """Seconds since any moment: of the wall, or of what the thread had of the processor."""
 
-_BIG_BYTES, _HUGE_BYTES = 2**28, 2**31
+_CPU = torch.device("cpu")
+_BIG_BYTES = 2**28
+_TICKS_PER_SEC = os.sysconf("SC_CLK_TCK")
 _CHAINS = (200, 2200)
 """Kernels in the two chains whose difference is the cost of one more."""
-_NOT_PER_TOKEN = ("lyric_encoder", "conditioner", "labels", "lyric_key_value", "position_embedding")
-"""Weights that are used once for a window, or of which one row is looked up."""
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, and print one line of JSON."""
-    parser = argparse.ArgumentParser(prog="python -m bench.machine", description=__doc__)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, help="of torch; by default as many as it takes")
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads or torch.get_num_threads())
-    device = torch.device(options.device)
-    tell(machine_limits(device) | kernel_boundary(device))
-
-
-def add_parts(parser: argparse.ArgumentParser, parts: Iterable[str]) -> None:
-    """Let a person choose some of the parts of a measurement; by default all are measured."""
-    names = list(parts)
-
-    def known(name: str) -> str:
-        if name not in names:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(names)}")
-        return name
-
-    parser.add_argument(
-        "parts", nargs="*", type=known, default=names, metavar="PART", help=", ".join(names)
-    )
-
-
-def tell(figures: Mapping[str, Any]) -> None:
-    """The last line of every measurement."""
-    print(json.dumps(figures), flush=True)
-
-
-def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
-    """For people: a table in Markdown. Rows may lack columns."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    print("| " + " | ".join(columns) + " |\n|" + " --- |" * len(columns))
-    for row in rows:
-        print("| " + " | ".join(str(row.get(name, "")) for name in columns) + " |", flush=True)
 
 
 def machine_limits(
@@ -83,10 +40,11 @@ def machine_limits(
     }
 
 
-def describe_machine(device: torch.device) -> dict[str, Any]:
-    """Where a measurement was made."""
+def describe_machine(device: torch.device = _CPU) -> dict[str, Any]:
+    """Where a measurement was made; `threads` are those of torch."""
     return {
         "machine": torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name(),
+        "cores": len(os.sched_getaffinity(0)),
         "device": str(device),
         "threads": torch.get_num_threads(),
         "torch": str(torch.__version__),
@@ -105,6 +63,32 @@ def resident_memory_of(pid: int) -> dict[str, int]:
     parts = dict(line.split(":", 1) for line in lines)
     names = ("VmRSS", "VmHWM", "RssAnon", "RssFile")
     return {name: int(parts[name].split()[0]) * 1024 for name in names if name in parts}
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Of one process since it started, its threads included."""
+
+    cpu_sec: float
+    resident_bytes: int
+
+
+def usage_of(pid: int) -> Usage:
+    """Raises OSError when the process is gone."""
+    # The name of the program may hold anything; the fields come after its last bracket.
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    ticks = int(fields[11]) + int(fields[12])
+    return Usage(ticks / _TICKS_PER_SEC, resident_memory_of(pid).get("VmRSS", 0))
+
+
+def cores_used(
+    before: Mapping[str, Usage], after: Mapping[str, Usage], seconds: float
+) -> dict[str, float]:
+    """Mean number of cores that each process, by name, kept busy in between."""
+    return {
+        name: round((after[name].cpu_sec - usage.cpu_sec) / seconds, 3)
+        for name, usage in before.items()
+    }
 
 
 def cpu_name() -> str:
@@ -176,7 +160,7 @@ def boundary_cost(
 
     def slope_us(runs: Sequence[Callable[[], object]]) -> float:
         less, more = (median_seconds(run, device) for run in runs)
-        return float(f"{1e6 * (more - less) / (chains[1] - chains[0]):.4g}")
+        return significant(1e6 * (more - less) / (chains[1] - chains[0]))
 
     launched = [lambda length=length: chain(length) for length in chains]
     replays: list[Callable[[], object]] = []
@@ -188,62 +172,3 @@ def boundary_cost(
         "launched_kernel_us": slope_us(launched),
         "replayed_kernel_us": slope_us(replays) if replays else None,
     }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepWork:
-    """Of one step for a batch, in the middle of a window: read at least, and computed."""
-
-    weight_bytes: int
-    key_value_bytes: int
-    flop: int
-
-    @property
-    def read_bytes(self) -> int:
-        """All that is read."""
-        return self.weight_bytes + self.key_value_bytes
-
-
-def step_work(prior: JukeboxPrior, num_rows: int) -> StepWork:
-    """Weights are read once for the batch, keys and values once for every row."""
-    config, stack = prior.config, prior.config.transformer
-    weights = {
-        name: weight
-        for name, weight in prior.named_parameters()
-        if not any(part in name for part in _NOT_PER_TOKEN)
-        # Where it is tied it is the matrix of the logits, too.
-        and (name != "token_embedding.weight" or config.tied_embeddings)
-    }
-    positions = sum(positions_read(kind, config) for kind in stack.layers)
-    item_bytes = prior.compute_dtype.itemsize
-    num_weights = sum(w.numel() for name, w in weights.items() if not name.endswith(".scale"))
-    return StepWork(
-        weight_bytes=sum(weight.nbytes for weight in weights.values()),
-        key_value_bytes=int(num_rows * positions * 2 * stack.attention_width * item_bytes),
-        flop=int(num_rows * (2 * num_weights + 4 * positions * stack.attention_width)),
-    )
-
-
-def positions_read(kind: AttentionKind, config: JukeboxPriorConfig) -> float:
-    """Keys that a query must see, in the mean over a window."""
-    stack = config.transformer
-    return {
-        AttentionKind.ROW: (stack.block_tokens + 1) / 2,
-        AttentionKind.COLUMN: (stack.num_blocks + 1) / 2,
-        AttentionKind.PREVIOUS_ROW: stack.block_tokens * (stack.num_blocks - 1) / stack.num_blocks,
-        AttentionKind.ALL: (stack.context_tokens + config.num_prefix_tokens) / 2,
-        AttentionKind.LYRIC_PREFIX: config.lyric_prefix_positions,
-        AttentionKind.LYRIC_ENCODER: config.lyrics.num_tokens if config.lyrics is not None else 0,
-    }[kind]
-
-
-def floor_sec(work: StepWork, device: torch.device, clock: Clock = time.perf_counter) -> float:
-    """Seconds that reading takes, at the rate of a buffer as large as what a step reads.
-
-    So large because small models stay in a cache, up to a size that none has.
-    """
-    return work.read_bytes / read_bytes_per_sec(min(work.read_bytes, _HUGE_BYTES), device, clock)
-
-
-if __name__ == "__main__":
-    main()

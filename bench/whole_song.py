@@ -2,7 +2,7 @@
 
 `python -m bench.whole_song DIRECTORY --seconds 6`. One job from `POST /jobs` to its files, by an
 API and a worker of its own with their ordinary settings (`JUKEBOX_...` in the environment are
-taken over). `bench.full_size` writes a directory of released size.
+taken over). `bench.model write` writes a directory of released size.
 """
 
 import argparse
@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.machine import cpu_name, print_table, resident_memory_of, tell
+from bench.machine import cpu_name, resident_memory_of
+from bench.report import print_table, tell
 from cli.local.signals import StopSignals
 from cli.local.stack import StackSettings, free_port, running_stack
 from jukebox_client import Job, JukeboxClient

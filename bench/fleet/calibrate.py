@@ -1,4 +1,4 @@
-"""How well the simulation predicts a real service on this machine: workers of `mini` on its cores.
+"""How well does the simulation predict waiting times? Workers of `mini` share these cores.
 
 First one worker tells how long its steps and all the rest take, then several how much longer beside
 each other: they share the cores of the host. Then the same songs arrive, at the same moments, at
@@ -12,23 +12,20 @@ import statistics
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from bench.fleet.inputs import Operation
-from bench.fleet.planner import LEVELS, LevelSpeed, LevelWork
-from bench.fleet.simulation import Fleet, HostPlan, PoolPlan, SimulatedSong
-from bench.serve.service import Figures
-from cli.local.embedded_redis import EmbeddedRedis
-from cli.local.processes import ChildProcess
-from cli.local.stack import StackSettings, free_port
+from bench.fleet.planner import LEVELS, HostPlan, LevelSpeed, LevelWork, PoolPlan, SimulatedSong
+from bench.fleet.simulation import Fleet
+from bench.report import Figures
+from bench.serve.service import ServiceProcesses, song_request
 from jukebox_client import JukeboxClient, ServiceUnreachable
-from jukebox_core.child_processes import python_command
 from jukebox_core.models.catalog import BUNDLED_MODELS
 
 MODEL = "mini"
@@ -66,22 +63,18 @@ class Service:
     """Server, API and some workers, without a queue when a measurement begins."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self._stack = stack
-        self._settings = StackSettings(
-            data_dir=folder, models_dir=BUNDLED_MODELS, port=free_port(), isolated=True
-        )
-        self._server = stack.enter_context(EmbeddedRedis(folder))
+        self._folder = folder
+        self._processes = ServiceProcesses(stack, folder, BUNDLED_MODELS)
         self.num_workers = 0
-        self._start("api", {})
-        self._client = stack.enter_context(JukeboxClient(self._settings.url))
+        self._client = stack.enter_context(JukeboxClient(self._processes.url))
 
     def add_worker(self) -> None:
         """Start one more, and wait until it is announced."""
         self.num_workers += 1
         name = f"worker-{self.num_workers}"
-        health_file = str(self._settings.data_dir / f"{name}.alive")
+        health_file = str(self._folder / f"{name}.alive")
         more = {"JUKEBOX_WORKER_NAME": name, "JUKEBOX_HEALTH_FILE": health_file}
-        self._start("worker", _WORKER | more)
+        self._processes.start("worker", name, _WORKER | more)
         deadline = time.monotonic() + _START_SEC
         while self._num_announced() < self.num_workers:
             if time.monotonic() > deadline:
@@ -98,15 +91,8 @@ class Service:
 
     def _sing_one(self, number: int, arrival: Arrival, began: float) -> Figures:
         time.sleep(max(began + arrival.at_sec - time.monotonic(), 0.0))
-        request = {
-            "model": MODEL,
-            "artist": "orlavane",
-            "genre": "tidedub",
-            "lyrics": "Is anybody there?",
-            "duration_seconds": arrival.seconds,
-            "seed": number + 1,
-        }
-        with JukeboxClient(self._settings.url) as client:
+        request = song_request(MODEL, arrival.seconds, number + 1)
+        with JukeboxClient(self._processes.url) as client:
             return client.create_and_wait(request).to_dict()
 
     def _num_announced(self) -> int:
@@ -115,25 +101,19 @@ class Service:
         except ServiceUnreachable:
             return 0
 
-    def _start(self, module: str, more: Mapping[str, str]) -> None:
-        environment = self._settings.environment(module, self._server.url) | dict(more)
-        log_path = self._settings.data_dir / f"{module}-{self.num_workers}.log"
-        child = ChildProcess(module, python_command(module), env=environment, log_path=log_path)
-        self._stack.callback(child.wait_or_kill, 0.0)
-        self._stack.callback(child.ask_to_stop)
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """How many workers, and which songs: two minutes."""
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--songs", type=int, default=12, help="of each burst")
+    parser.add_argument("--seconds", type=float, default=4.0, help="mean length of a song")
 
 
-@contextmanager
-def running_service() -> Iterator[Service]:
-    """A service with no worker yet."""
-    with tempfile.TemporaryDirectory(prefix="jukebox-fleet") as name, ExitStack() as stack:
-        yield Service(Path(name), stack)
-
-
-def calibrate(options: argparse.Namespace) -> Figures:
+def measure(options: argparse.Namespace) -> Figures:
     """Waiting times of the service beside those that the simulation predicts."""
     slowdowns: list[float] = []
-    with running_service() as service:
+    with tempfile.TemporaryDirectory(prefix="jukebox-fleet") as name, ExitStack() as stack:
+        service = Service(Path(name), stack)
         rows = []
         for number in range(1, max(options.workers) + 1):
             service.add_worker()
@@ -152,7 +132,7 @@ def calibrate(options: argparse.Namespace) -> Figures:
             slowdowns.append(max(statistics.mean(full) / alone_sec, 1.0))
             if jobs:
                 rows.append(compared(measured, number, HostPlan(tuple(slowdowns)), jobs))
-    return {
+    found = {
         "songs": options.songs,
         "step_ms": {
             level: [round(1e3 * sec, 4) for sec in speed.step_sec]
@@ -162,6 +142,7 @@ def calibrate(options: argparse.Namespace) -> Figures:
         "slowdowns": [round(each, 2) for each in slowdowns],
         "waits": rows,
     }
+    return {"calibrate": found}
 
 
 def measure_worker(service: Service, seconds: float) -> Measured:

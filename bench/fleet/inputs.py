@@ -1,7 +1,7 @@
 """What the simulation of fleets goes by, by name: priors, cards, prices, songs and delays.
 
 Each value says where it is from. Prices and speeds of cards are assumptions to be replaced by those
-of whoever asks: `python -m bench.fleet predict --prices h200=2.5`.
+of whoever asks: `python -m bench.fleet predict --card h200 --usd-per-hour 2.5`.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 MB = 1e6
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class PriorWork:
     """What a step of a prior of released size takes in half precision.
 
@@ -26,29 +26,11 @@ class PriorWork:
 
 
 PRIORS: Mapping[str, PriorWork] = {
-    # `python -m bench.priors`: docs/explanation/performance.md, "The Triton backend" (launches and
-    # bytes at 1 and at 128 rows) and "Memory at released sizes" (cache and position inputs).
-    "5b_lyrics": PriorWork(
-        num_launches=403,
-        weight_bytes=10_808 * MB,
-        row_bytes=35.69 * MB,
-        num_weights=5.4e9,
-        slot_bytes=1_140 * MB,
-    ),
-    "1b_lyrics": PriorWork(
-        num_launches=365,
-        weight_bytes=1_833 * MB,
-        row_bytes=18.42 * MB,
-        num_weights=0.92e9,
-        slot_bytes=388 * MB,
-    ),
-    "upsampler": PriorWork(
-        num_launches=361,
-        weight_bytes=1_612 * MB,
-        row_bytes=7.39 * MB,
-        num_weights=0.81e9,
-        slot_bytes=449 * MB,
-    ),
+    # `python -m bench.model sizes`: docs/explanation/performance.md, "The Triton backend" (launches
+    # and bytes at 1 and at 128 rows) and "Memory at released sizes" (cache and position inputs).
+    "5b_lyrics": PriorWork(403, 10_808 * MB, 35.69 * MB, 5.4e9, 1_140 * MB),
+    "1b_lyrics": PriorWork(365, 1_833 * MB, 18.42 * MB, 0.92e9, 388 * MB),
+    "upsampler": PriorWork(361, 1_612 * MB, 7.39 * MB, 0.81e9, 449 * MB),
 }
 """The two upsamplers have the same size."""
 
@@ -58,7 +40,7 @@ PRIOR_OF_LEVEL: Mapping[str, Mapping[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Card:
     """A GPU as the datasheet of its maker describes it, and the price of an hour.
 
@@ -77,38 +59,10 @@ class Card:
 CARDS: Mapping[str, Card] = {
     card.name: card
     for card in (
-        Card(
-            name="h200",
-            memory_bytes=141e9,
-            bytes_per_sec=4.8e12,
-            flop_per_sec=989e12,
-            usd_per_hour=3.50,
-            spot_usd_per_hour=1.75,
-        ),
-        Card(
-            name="h100",
-            memory_bytes=80e9,
-            bytes_per_sec=3.35e12,
-            flop_per_sec=989e12,
-            usd_per_hour=2.50,
-            spot_usd_per_hour=1.25,
-        ),
-        Card(
-            name="a100",
-            memory_bytes=80e9,
-            bytes_per_sec=2.0e12,
-            flop_per_sec=312e12,
-            usd_per_hour=1.50,
-            spot_usd_per_hour=0.75,
-        ),
-        Card(
-            name="l4",
-            memory_bytes=24e9,
-            bytes_per_sec=0.3e12,
-            flop_per_sec=121e12,
-            usd_per_hour=0.70,
-            spot_usd_per_hour=0.30,
-        ),
+        Card("h200", 141e9, 4.8e12, 989e12, usd_per_hour=3.50, spot_usd_per_hour=1.75),
+        Card("h100", 80e9, 3.35e12, 989e12, usd_per_hour=2.50, spot_usd_per_hour=1.25),
+        Card("a100", 80e9, 2.0e12, 312e12, usd_per_hour=1.50, spot_usd_per_hour=0.75),
+        Card("l4", 24e9, 0.3e12, 121e12, usd_per_hour=0.70, spot_usd_per_hour=0.30),
     )
 }
 
@@ -117,7 +71,7 @@ CARDS: Mapping[str, Card] = {
 class Efficiency:
     """Shares of a card's peaks that kernels reach, and what comes beside them: assumptions.
 
-    The first two shares are those of `bench/priors.py`, and so is `boundary_sec`.
+    The first two shares are those of `bench/model/sizes.py`, and so is `boundary_sec`.
     `product_share` is that of large matrix products. `memory_share` of the memory is used.
     `render_sec` a song keeps its place after its last token: sound, files, the last writes.
     """

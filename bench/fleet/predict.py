@@ -1,4 +1,4 @@
-"""Cards and dollars for songs a day, the best split of cards, what `deterministic` costs.
+"""How many cards do so many songs a day take, what do they cost, and what is their best split?
 
 Everything here is a prediction from the inputs of `bench/fleet/inputs.py`.
 """
@@ -14,13 +14,15 @@ from bench.fleet.inputs import CARDS, LENGTHS, Card, Demand, Efficiency, Operati
 from bench.fleet.planner import (
     LEVELS,
     LevelSpeed,
+    PoolPlan,
+    SimulatedSong,
     mean_busy_sec,
     rows_that_fit,
     songs_per_sec,
     speed_of,
 )
-from bench.fleet.simulation import Fleet, PoolPlan, SimulatedSong, arrivals
-from bench.serve.service import Figures
+from bench.fleet.simulation import Fleet, arrivals
+from bench.report import Figures, significant
 
 SPLITS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "all levels on every card": (LEVELS,),
@@ -35,13 +37,23 @@ _DAY_SEC = 86_400.0
 _NEARLY = 1.05
 
 
-def predict(options: argparse.Namespace) -> Figures:
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Which card and model, and how many songs."""
+    parser.add_argument("--card", choices=CARDS, default="h200")
+    parser.add_argument("--model", choices=("1b_lyrics", "5b_lyrics"), default="5b_lyrics")
+    parser.add_argument("--songs", type=float, nargs="+", default=[1e3, 1e5, 1e6], help="a day")
+    parser.add_argument("--usd-per-hour", type=float, help="of a card, instead of the table's")
+    parser.add_argument("--hours", type=float, default=24.0, help="that are simulated")
+    parser.add_argument("--seed", type=int, default=1)
+
+
+def measure(options: argparse.Namespace) -> Figures:
     """All answers for one kind of card and one model."""
     card = CARDS[options.card]
     if options.usd_per_hour is not None:
         card = replace(card, usd_per_hour=options.usd_per_hour)
     volumes = [_volume(_Question(card, options.model, options), number) for number in options.songs]
-    return {
+    found = {
         "card": card.name,
         "usd_per_hour": card.usd_per_hour,
         "spot_usd_per_hour": card.spot_usd_per_hour,
@@ -50,6 +62,7 @@ def predict(options: argparse.Namespace) -> Figures:
         "curves": _row_curves(card, options.model),
         "volumes": volumes,
     }
+    return {"predict": found}
 
 
 def _volume(question: "_Question", number: float) -> Figures:
@@ -113,10 +126,10 @@ def _answer(question: _Question, demand: Demand) -> Figures:
         "songs": fleet.num_arrived,
         "rows": [next(iter(plan.speeds.values())).max_rows for plan in plans],
         "songs_at_once": [plan.max_songs for plan in plans],
-        "mean_cards": [_rounded(p.figures.card_seconds / span_sec) for p in fleet.pools],
+        "mean_cards": [significant(p.figures.card_seconds / span_sec, 3) for p in fleet.pools],
         "most_cards": [pool.figures.most_cards for pool in fleet.pools],
         "preempted": sum(pool.figures.num_preempted for pool in fleet.pools),
-        "usd_per_song": float(f"{usd_per_song:.3g}"),
+        "usd_per_song": significant(usd_per_song, 3),
         "usd_per_day": round(usd_per_song * demand.songs_per_day),
         "queued_sec": _quantiles([song.queued_sec for song in fleet.done]),
         "song_sec": _quantiles([_total_sec(song) for song in fleet.done]),
@@ -162,9 +175,9 @@ def _card_row(card: Card, model: str) -> Figures:
     busy = mean_busy_sec(model, Demand(songs_per_day=1.0, lengths=LENGTHS), speeds)
     total = sum(busy.values())
     return row | {
-        "card_sec_per_song": {level: _rounded(seconds) for level, seconds in busy.items()},
+        "card_sec_per_song": {level: significant(seconds, 3) for level, seconds in busy.items()},
         "songs_per_card_and_day": round(_DAY_SEC / total),
-        "usd_per_song": float(f"{total / 3600.0 * card.usd_per_hour:.3g}"),
+        "usd_per_song": significant(total / 3600.0 * card.usd_per_hour, 3),
     }
 
 
@@ -179,7 +192,7 @@ def _row_curves(card: Card, model: str) -> list[Figures]:
                 {
                     "level": level,
                     "rows": num_rows,
-                    "step_ms": _rounded(1e3 * step_sec),
+                    "step_ms": significant(1e3 * step_sec, 3),
                     "tokens_per_sec": round(num_rows / step_sec),
                 }
             )
@@ -194,8 +207,4 @@ def _quantiles(values: Sequence[float]) -> Figures:
     if len(values) < 20:
         return {}
     cuts = statistics.quantiles(values, n=20)
-    return {"p50": _rounded(cuts[9]), "p95": _rounded(cuts[18])}
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.3g}")
+    return {"p50": significant(cuts[9], 3), "p95": significant(cuts[18], 3)}

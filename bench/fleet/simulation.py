@@ -8,87 +8,30 @@ import heapq
 import itertools
 import random
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import simpy
 
-from bench.fleet.inputs import Demand, Operation
-from bench.fleet.planner import LevelSpeed, LevelWork, rows_computed, song_work, songs_per_sec
+from bench.fleet.inputs import Demand
+from bench.fleet.planner import (
+    HostPlan,
+    LevelSpeed,
+    LevelWork,
+    PoolFigures,
+    PoolPlan,
+    SimulatedSong,
+    rows_computed,
+    song_work,
+    songs_per_sec,
+)
 from jukebox_core.engine.turn_order import turn_shares
 
 Process = Generator[simpy.Event, Any, None]
 
 _EPSILON_TOKENS = 1e-6
 _EPSILON_SEC = 1e-9
-
-
-@dataclass(slots=True, eq=False)
-class SimulatedSong:
-    """One song: its levels that are still to come, and what became of it."""
-
-    arrived_at: float
-    levels: deque[tuple[str, LevelWork]]
-    waited_sec: float = 0.0
-    """Until a worker first took it."""
-    began_at: float | None = None
-    queued_at: float = 0.0
-    queued_sec: float = 0.0
-    """In the queues of all its levels together."""
-    done_at: float | None = None
-    tokens_done: float = 0.0
-    """Of the present level, kept when a worker died."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolPlan:
-    """Workers alike: which levels they serve, how fast, for how many songs at once.
-
-    `render_sec` a song keeps its place after the last level. Workers with a device each have None
-    for `host`. Levels have turns for their songs (`turn_shares`), or, where a CPU computes them all
-    in one call, turns of equal length.
-    """
-
-    name: str
-    levels: tuple[str, ...]
-    speeds: Mapping[str, LevelSpeed]
-    max_songs: int
-    render_sec: float
-    operation: Operation
-    host: "HostPlan | None" = None
-    has_equal_turns: bool = False
-    first_cards: int = 1
-    """That serve when the simulation begins, if that is more than `operation.min_cards`."""
-
-
-@dataclass(frozen=True, slots=True)
-class HostPlan:
-    """Workers that share the cores of a machine.
-
-    `slowdowns[n - 1]` is how many times as long everything takes on a worker while n of the host
-    have songs; of more, all take as much longer as there are more. 1 at first. None for
-    `num_workers`: all of the pool are on one host.
-    """
-
-    slowdowns: tuple[float, ...]
-    num_workers: int | None = None
-
-    def slowdown(self, num_busy: int) -> float:
-        """Of each worker while so many have songs."""
-        measured = len(self.slowdowns)
-        if num_busy <= measured:
-            return self.slowdowns[max(num_busy, 1) - 1]
-        return self.slowdowns[-1] * num_busy / measured
-
-
-@dataclass(slots=True)
-class PoolFigures:
-    """What a pool did."""
-
-    card_seconds: float = 0.0
-    most_cards: int = 0
-    num_preempted: int = 0
 
 
 class Fleet:

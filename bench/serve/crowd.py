@@ -6,85 +6,33 @@ of them would be the first to hold the others up.
 
 import argparse
 import asyncio
-import os
 import random
-import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-
-import redis
 
 from api.submission.admission import admit
-from bench.machine import tell
-from bench.serve.processes import Usage, cores_used, usage_of
+from bench.machine import cores_used
+from bench.report import Figures, significant, tell
+from bench.serve.crowd_service import Crowd, ended_job, running_crowd, until_ready
 from bench.serve.raw_http import RawConnection
-from bench.serve.service import Figures
 from bench.serve.timings import Timings, running
-from cli.local.embedded_redis import EmbeddedRedis
-from cli.local.processes import ChildProcess
-from cli.local.stack import StackSettings, free_port
-from jobs.record.job import Job, Output, Stage, new_job_id
 from jobs.record.request import JobRequest
 from jobs.record.songs import plan_job
-from jobs.store import JobStore
 from jobs.store.scripts import index_key
-from jukebox_core.child_processes import python_command
 from jukebox_core.models.catalog import ModelCard, ModelCatalog
 
-_ARTISTS = ("The Sawtooths", "Nobody")
 _READY_SEC = 60.0
 _QUEUED, _RUNNING, _SUCCEEDED = (
     index_key(status=status) for status in ("queued", "running", "succeeded")
 )
-_BENCH_PATH = {"PYTHONPATH": str(Path(__file__).parents[2])}
-"""The bench is no package that is installed."""
 _SINGLE_KINDS = ("post", "get", "list")
-_LIMITS = "max_queued=0,max_streams=0,max_requests_per_minute=0,max_posts_per_minute=0"
-
-
-@dataclass(slots=True)
-class Crowd:
-    """The service under measurement, and who is near it."""
-
-    url: str
-    redis_url: str
-    model: str
-    store: JobStore
-    redis: "redis.Redis"
-    pids: Mapping[str, int]
-    seeds: Iterator[int]
-    windows_per_song: int = 0
-    num_stored: int = 0
-    ids: list[str] = field(default_factory=list)
-
-    def usage(self) -> dict[str, Usage]:
-        """Of every process, and of the clients, which are this one."""
-        return {name: usage_of(pid) for name, pid in self.pids.items()}
-
-    def connection(self) -> RawConnection:
-        """To the API, not yet open."""
-        address = urlsplit(self.url)
-        return RawConnection(str(address.hostname), int(address.port or 80))
-
-    def body(self) -> dict[str, Any]:
-        """Ten seconds of three levels, another song each time."""
-        return {
-            "model": self.model,
-            "artist": _ARTISTS[0],
-            "genre": "drone",
-            "lyrics": "hello hello is anybody there",
-            "duration_seconds": 10.0,
-            "seed": next(self.seeds),
-        }
 
 
 def measure_crowd(options: argparse.Namespace, folder: Path, model_dir: Path) -> Figures:
@@ -101,63 +49,6 @@ def measure_crowd(options: argparse.Namespace, folder: Path, model_dir: Path) ->
         }
 
 
-@contextmanager
-def running_crowd(
-    options: argparse.Namespace,
-    folder: Path,
-    model_dir: Path,
-    *,
-    settings: Mapping[str, str] | None = None,
-    num_processes: int = 0,
-) -> Iterator[Crowd]:
-    """Server, API with some settings, and so many processes of pretend workers."""
-    stack_settings = StackSettings(
-        data_dir=folder, models_dir=model_dir.resolve().parent, port=free_port(), isolated=True
-    )
-    with ExitStack() as stack:
-        server = stack.enter_context(EmbeddedRedis(folder))
-        limits = {"JUKEBOX_LIMITS": _LIMITS, **(settings or {})}
-        api = _child("api", stack_settings, server.url, limits)
-        stack.callback(api.wait_or_kill, 0.0)
-        pids = {"server": server.pid, "api": api.pid, "clients": os.getpid()}
-        for number in range(num_processes):
-            name = f"workers {number}"
-            arguments = ["--workers", str(-(-options.workers // num_processes))]
-            arguments += ["--tokens-per-sec", str(options.worker_rate)]
-            more = {"JUKEBOX_WORKER_NAME": name.replace(" ", "-")}
-            child = _child("bench.serve.pretend", stack_settings, server.url, more, *arguments)
-            stack.callback(child.wait_or_kill, 0.0)
-            stack.callback(child.ask_to_stop)
-            pids[name] = child.pid
-        store = JobStore(server.url)
-        stack.callback(store.close)
-        client = redis.Redis.from_url(server.url, decode_responses=True)
-        stack.callback(client.close)
-        yield Crowd(
-            url=stack_settings.url,
-            redis_url=server.url,
-            model=model_dir.name,
-            store=store,
-            redis=client,
-            pids=pids,
-            seeds=iter(range(1, sys.maxsize)),
-        )
-
-
-def _child(
-    module: str,
-    settings: StackSettings,
-    redis_url: str,
-    more: Mapping[str, str],
-    *arguments: str,
-) -> ChildProcess:
-    kind = "api" if module == "api" else "worker"
-    environment = settings.environment(kind, redis_url) | _BENCH_PATH | dict(more)
-    command = python_command(module)
-    log_path = settings.data_dir / f"{more.get('JUKEBOX_WORKER_NAME', kind)}.log"
-    return ChildProcess(module, [*command, *arguments], env=environment, log_path=log_path)
-
-
 def _fill(crowd: Crowd, card: ModelCard, number: int) -> float:
     """Records of songs that have ended, written by the store's own calls. Returns seconds."""
     started = time.monotonic()
@@ -172,39 +63,6 @@ def _fill(crowd: Crowd, card: ModelCard, number: int) -> float:
     return time.monotonic() - started
 
 
-def ended_job(store: JobStore, template: Job) -> Job:
-    """A job like this one, with an id of its own, that has succeeded by now."""
-    job_id = new_job_id()
-    job = store.create(replace(template, id=job_id, root_id=job_id))
-    end_job(store, job_id)
-    return job
-
-
-def end_job(store: JobStore, job_id: str) -> None:
-    """Let a job that waits succeed, with outputs for all of its levels."""
-    claim = store.claim(job_id, Stage.TOP, worker="filler", lease_sec=60.0)
-    if claim is None:
-        raise RuntimeError(f"{job_id} was claimed by somebody else")
-    job = claim.job
-    store.record_outputs(claim, [_output(level, job) for level in job.request.levels])
-    store.succeed(claim)
-
-
-def _output(level: str, job: Job) -> Output:
-    return Output(
-        name=f"{level}-00-fence000001.wav",
-        level=level,
-        sample=0,
-        duration_sec=job.duration_sec,
-        sample_rate_hz=16_000,
-        num_bytes=1_000_000,
-        sha256="0" * 64,
-    )
-
-
-# ---- the phases ----
-
-
 async def _measure(crowd: Crowd, options: argparse.Namespace) -> Figures:
     await until_ready(crowd)
     async with running(partial(_keep_fleet_busy, crowd, options.workers)):
@@ -215,19 +73,6 @@ async def _measure(crowd: Crowd, options: argparse.Namespace) -> Figures:
             tell({kind: found[kind]})
         found["watched"] = await _watched(crowd, options)
     return found
-
-
-async def until_ready(crowd: Crowd) -> None:
-    """Until the API answers. Raises TimeoutError."""
-    deadline = time.monotonic() + _READY_SEC
-    while time.monotonic() < deadline:
-        try:
-            async with crowd.connection() as connection:
-                if (await connection.ask("GET", "/healthz")).status == 200:
-                    return
-        except (OSError, asyncio.IncompleteReadError):
-            await asyncio.sleep(0.2)
-    raise TimeoutError(f"the API did not answer within {_READY_SEC:.0f} s")
 
 
 async def _keep_fleet_busy(crowd: Crowd, num_workers: int) -> None:
@@ -242,27 +87,33 @@ async def _keep_fleet_busy(crowd: Crowd, num_workers: int) -> None:
 
 async def _fleet_alone(crowd: Crowd, options: argparse.Namespace) -> Figures:
     """What the fleet itself costs the server: per window that is kept, and per song."""
-    while _num_running(crowd) < options.workers:
+    while int(crowd.redis.zcard(_RUNNING)) < options.workers:
         await asyncio.sleep(0.2)
-    async with _measured(crowd, options.window) as found:
-        await asyncio.sleep(options.window)
+    async with _measured(crowd) as found:
+        begun = _windows_done(crowd)
+        await _until(options.window, lambda: _windows_done(crowd) > begun)
     return found
 
 
-def _num_running(crowd: Crowd) -> int:
-    return int(crowd.redis.zcard(_RUNNING))
+async def _until(seconds: float, has_come: Callable[[], bool]) -> None:
+    """So long, and until there is something to tell of."""
+    await asyncio.sleep(seconds)
+    deadline = time.monotonic() + _READY_SEC
+    while not has_come() and time.monotonic() < deadline:
+        await asyncio.sleep(0.1)
 
 
 async def _closed_loop(crowd: Crowd, kind: str, seconds: float, connections: int) -> Figures:
     """As many requests as connections can ask for one after the other, without watchers."""
-    timings, end = Timings(), time.monotonic() + seconds
+    timings = Timings()
 
     async def keep_asking() -> None:
+        end = time.monotonic() + seconds
         async with crowd.connection() as connection:
-            while time.monotonic() < end:
+            while not timings.milliseconds or time.monotonic() < end:
                 await timings.time(partial(_ask, crowd, connection, kind))
 
-    async with _measured(crowd, seconds) as found:
+    async with _measured(crowd) as found:
         await asyncio.gather(*(keep_asking() for _ in range(connections)))
     summary = timings.summary()
     return {
@@ -288,15 +139,15 @@ async def _watched(crowd: Crowd, options: argparse.Namespace) -> Figures:
         await watching.all_open(options.watchers)
         watching.lags_ms.clear()
         async with (
-            _measured(crowd, options.window) as found,
+            _measured(crowd) as found,
             running(*(partial(keep_asking, kind) for kind in timings)),
         ):
-            await asyncio.sleep(options.window)
+            await _until(options.window, lambda: bool(watching.lags_ms))
         lags, num_open = Timings(milliseconds=watching.lags_ms).summary(), watching.num_open
     return {
         "watchers": options.watchers,
         "open": num_open,
-        "events_per_sec": round(lags["number"] / options.window, 1),
+        "events_per_sec": significant(lags["number"] / found["seconds"]),
         "lag": {name: lags[name] for name in lags if name.endswith("_ms")},
         "broken_streams": watching.num_broken,
         **{kind: each.summary() for kind, each in timings.items()},
@@ -367,7 +218,7 @@ async def _ask(crowd: Crowd, connection: RawConnection, kind: str) -> Any:  # no
 
 
 @asynccontextmanager
-async def _measured(crowd: Crowd, seconds: float) -> AsyncIterator[Figures]:
+async def _measured(crowd: Crowd) -> AsyncIterator[Figures]:
     """Fills in what happened while the block ran: processors, memory, commands and bytes."""
     found: Figures = {}
     usage, server, done = crowd.usage(), _server_figures(crowd), _windows_done(crowd)

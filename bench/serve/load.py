@@ -12,7 +12,8 @@ from functools import partial
 
 import httpx
 
-from bench.serve.service import Figures, Service, figures_of, median
+from bench.report import Figures
+from bench.serve.service import Service, figures_of, median
 from bench.serve.timings import Timings, running
 
 _POSTERS = 16
@@ -20,8 +21,8 @@ _POSTERS = 16
 _ASKS_PER_SEC = 20.0
 """Looks at jobs and lists, while there is load."""
 _POSTS_PER_SEC = 2.0
-_OPENING_SEC = 20.0
-"""How long streams may take to be answered, before the window begins without some."""
+_OPENING_SEC = 60.0
+"""How long streams may take to tell their first event, before the window begins without some."""
 _TOKENS = "jukebox_tokens_total"
 _MEMORY, _QUEUED = "process_resident_memory_bytes", 'jukebox_jobs{state="queued"}'
 
@@ -165,12 +166,14 @@ class _Load:
             try:
                 async with self._client.stream("GET", path) as response:
                     self.num_broken += response.is_error
-                    self._num_open += 1
+                    num_heard = 0
                     try:
                         async for line in response.aiter_lines():
-                            self.num_events += line.startswith("event:")
+                            num_heard += line.startswith("event:")
+                            self._num_open += num_heard == 1 and line.startswith("event:")
                     finally:
-                        self._num_open -= 1
+                        self.num_events += num_heard
+                        self._num_open -= num_heard > 0
             except httpx.TransportError:
                 self.num_broken += 1
             await asyncio.sleep(0.2)

@@ -16,12 +16,11 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from bench.machine import tell
-from bench.serve.crowd import Crowd, end_job, running_crowd, until_ready
+from bench.machine import usage_of
+from bench.report import Figures, tell
+from bench.serve.crowd_service import Crowd, end_job, running_crowd, until_ready
 from bench.serve.load import memory_summary
-from bench.serve.processes import usage_of
 from bench.serve.raw_http import RawConnection
-from bench.serve.service import Figures
 from bench.serve.timings import running
 from jobs.store import JobStore
 
@@ -64,7 +63,7 @@ async def _measure(run: "_Run", options: argparse.Namespace) -> Figures:
         "kept_seconds": _KEPT_SEC,
         "posted_per_sec": round(run.num_posted / posted_sec, 1),
         "forgotten_after_sec": round(forgotten_sec, 1),
-        "most_jobs": max(each["jobs"] for each in series),
+        "most_jobs": run.most_jobs,
         "milestones": run.milestones,
         "left": {**run.figures(), "keys": run.kinds_of_keys(), "folders": run.num_folders()},
         **{f"{name}_memory": summary for name, summary in memory.items()},
@@ -78,7 +77,7 @@ class _Run:
     def __init__(self, crowd: Crowd, workers: Executor, artifacts: Path) -> None:
         self.crowd, self._workers, self._artifacts = crowd, workers, artifacts
         self._began = time.monotonic()
-        self.num_posted = 0
+        self.num_posted = self.most_jobs = 0
         self.series: list[Figures] = []
         self.milestones: list[Figures] = []
 
@@ -97,6 +96,7 @@ class _Run:
                 # One that nobody uses while jobs end would be closed by the API.
                 async with self.crowd.connection() as connection:
                     ids = await self._post_chunk(connection)
+                self.most_jobs = max(self.most_jobs, self.figures()["jobs"])
                 await self._end_chunk(ids)
 
         await asyncio.gather(*(keep_posting() for _ in range(connections)))

@@ -8,7 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bench.serve.service import Figures, Service, median, worker_figures
+from bench.report import Figures
+from bench.serve.service import Service, median, page_of
 from jukebox_client import JukeboxClient
 
 _SPEEDS = ("exact", "parallel")
@@ -42,12 +43,12 @@ def _sing_round(service: Service, options: argparse.Namespace, turn: int) -> dic
     requests = [
         service.request(options.seconds, seed) for seed in range(first, first + 2 * options.songs)
     ]
-    cpu = [worker_figures(service)[_CPU]]
+    cpu = [page_of(service.worker_url)[_CPU]]
     alone = [_sing(service, request) for request in requests[: options.songs]]
-    cpu.append(worker_figures(service)[_CPU])
+    cpu.append(page_of(service.worker_url)[_CPU])
     with ThreadPoolExecutor(options.songs) as pool:
         together = list(pool.map(lambda each: _sing(service, each), requests[options.songs :]))
-    cpu.append(worker_figures(service)[_CPU])
+    cpu.append(page_of(service.worker_url)[_CPU])
     one_by_one, at_once = sum(_seconds_of(job) for job in alone), _seconds_of(*together)
     return {
         "one_by_one_seconds": one_by_one,
@@ -88,9 +89,9 @@ def measure_overhead(service: Service, options: argparse.Namespace) -> Figures:
         for seed in range(options.repeats + 1):
             for speed, songs in found.items():
                 request = service.request(options.seconds, seed, speed=speed)
-                before = worker_figures(service)
+                before = page_of(service.worker_url)
                 job = _sing(service, request)
-                after = worker_figures(service)
+                after = page_of(service.worker_url)
                 spent = pool.submit(_sing_in_library, request).result()
                 if seed > 0:  # the first loads the model
                     songs.append(_compared(job, before, after, spent))
@@ -119,7 +120,7 @@ _library: Any = None
 
 def _sing_in_library(request: Figures) -> dict[str, float]:
     """Seconds of sampling and of the finest level's sound, and of processors."""
-    from bench.song import sing
+    from bench.song.speeds import sing
 
     labels = _library.tokenizer(request["artist"], request["genre"], request["lyrics"])
     seconds, seed, speed = (request[name] for name in ("duration_seconds", "seed", "speed"))

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from bench.serve.service import Figures
+from bench.report import Figures
 
 
 class _Answer(Protocol):

@@ -9,8 +9,11 @@ from bench.fleet.calibrate import Arrival, Measured, arrived, at_the_pace_of, pr
 from bench.fleet.inputs import CARDS, LENGTHS, Demand, Efficiency, Operation
 from bench.fleet.planner import (
     LEVELS,
+    HostPlan,
     LevelSpeed,
     LevelWork,
+    PoolPlan,
+    SimulatedSong,
     busy_sec,
     mean_busy_sec,
     rows_computed,
@@ -20,7 +23,7 @@ from bench.fleet.planner import (
     speed_of,
 )
 from bench.fleet.predict import best_split
-from bench.fleet.simulation import Fleet, HostPlan, PoolPlan, SimulatedSong, arrivals
+from bench.fleet.simulation import Fleet, arrivals
 
 ONE_TOKEN_A_SECOND = LevelSpeed(step_sec=(1.0, 1.0, 1.0, 1.0), prefix_sec=0.0)
 

@@ -1,15 +1,23 @@
 """The measurement of the service runs in its small form, and adds up rightly."""
 
-import os
+from pathlib import Path
 
 import httpx
 import pytest
+import torch
 
+from bench import pages
+from bench.serve import start
 from bench.serve.__main__ import main
 from bench.serve.load import throughput_under_load
-from bench.serve.processes import Usage, cores_used, usage_of
 from bench.serve.timings import Timings
 from tests.bench.last_line import last_line
+
+
+def e2e(test):
+    """With processes of a service; not in every run."""
+    return pytest.mark.e2e(pytest.mark.nightly("bench")(test))
+
 
 FIELDS = {
     "queued",
@@ -26,57 +34,86 @@ FIELDS = {
 }
 
 
-@pytest.mark.e2e
-@pytest.mark.nightly("bench")
-def test_the_service_is_measured_under_load():
-    told = last_line(main, "--quick", "load")
-    assert told["model"] == "tiny"
+@pytest.fixture(scope="module")
+def told():
+    """All that one worker of `tiny` can tell."""
+    parts = ("batch", "overhead", "live", "load")
+    return last_line(main, "--quick", "--backend", "torch", *parts)
+
+
+@e2e
+def test_the_service_is_measured_under_load(told):
+    assert (told["model"], told["backend"]) == ("tiny", "torch")
     load = told["load"]
     assert set(load) == FIELDS
     assert load["queued"]["number"] == 40
     assert load["queued"]["refused"] == load["broken_streams"] == 0
     assert load["post"]["p50_ms"] <= load["post"]["p99_ms"] <= load["post"]["max_ms"]
-    assert load["watched_events"] >= 10
+    assert load["watched_events"] >= load["watchers"]
     assert len(load["tokens_per_sec_calm"]) == 2
     assert 0 < load["api_memory"]["first_mb"] <= load["api_memory"]["most_mb"]
 
 
-@pytest.mark.e2e
-@pytest.mark.nightly("bench")
-def test_a_song_of_the_service_is_compared_with_one_of_the_library():
-    told = last_line(main, "--quick", "--backend", "torch", "overhead")
-    assert (told["model"], told["backend"]) == ("tiny", "torch")
+@e2e
+def test_a_song_of_the_service_is_compared_with_one_of_the_library(told):
     assert list(told["overhead"]) == ["exact", "parallel"]
     for figures in told["overhead"].values():
         service, library = figures["service_seconds"], figures["library_seconds"]
-        assert 0 < figures["drawing_seconds"] < service
-        assert 0 <= figures["waiting_seconds"] <= figures["beside_drawing_seconds"] < service
+        assert figures["beside_drawing_seconds"] == pytest.approx(
+            service - figures["drawing_seconds"], abs=0.01
+        )
         assert figures["overhead_seconds"] == pytest.approx(service - library, abs=0.01)
         assert sum(figures["parts"].values()) == pytest.approx(service, abs=0.01)
-        assert figures["parts"]["waiting"] == figures["waiting_seconds"]
+        assert figures["parts"]["waiting"] == figures["waiting_seconds"] >= 0
         assert sum(figures["library_parts"].values()) == pytest.approx(library, abs=0.01)
-        assert figures["library_cpu_seconds"] > 0
-        assert figures["service_cpu_seconds"] > 0
+        assert figures["library_cpu_seconds"] > 0 <= figures["service_cpu_seconds"]
 
 
-@pytest.mark.e2e
-@pytest.mark.nightly("bench")
-def test_songs_at_once_are_compared_with_songs_one_after_the_other():
-    batch = last_line(main, "--quick", "--backend", "torch", "batch")["batch"]
+@e2e
+def test_songs_at_once_are_compared_with_songs_one_after_the_other(told):
+    batch = told["batch"]
     assert batch["songs"] == 3
     (times,) = batch["times_of_rounds"]
-    assert batch["times"] == pytest.approx(times, abs=0.01)
-    expected = batch["one_by_one_seconds"] / batch["at_once_seconds"]
-    assert batch["times"] == pytest.approx(expected, abs=0.02)
-    assert batch["one_by_one_cpu_seconds"] > 0
-    assert batch["at_once_cpu_seconds"] > 0
-    assert batch["music_seconds_per_second"] > 0
+    assert batch["times"] == pytest.approx(times, abs=0.001)
+    assert batch["times"] == pytest.approx(
+        batch["one_by_one_seconds"] / batch["at_once_seconds"], rel=0.01
+    )
+    assert batch["one_by_one_cpu_seconds"] >= 0 <= batch["at_once_cpu_seconds"]
+    assert batch["music_seconds_per_second"] == pytest.approx(
+        3 * batch["song_seconds"] / batch["at_once_seconds"], abs=0.001
+    )
 
 
-@pytest.mark.e2e
-@pytest.mark.nightly("bench")
+@e2e
+def test_the_first_sound_stalls_and_the_cost_of_listeners_are_measured(told):
+    live = told["live"]
+    assert live["listeners"] == 2
+    assert 0 <= live["first_sound_seconds"]["median"] <= live["first_sound_seconds"]["most"]
+    assert live["heard_seconds"]["median"] == pytest.approx(live["song_seconds"], abs=0.1)
+    assert live["stalls"] >= 0
+    for kind in ("alone", "one", "several"):
+        assert live["job_seconds"][kind]["median"] > 0
+        assert live["api_cpu_seconds"][kind]["median"] >= 0
+    assert live["times_slower_with_one"] > 0 < live["times_slower_with_several"]
+
+
+@e2e
+def test_the_first_token_comes_after_the_start(monkeypatch):
+    """Of all that a cold start needs, torch stays in the page cache: other tests use it too."""
+    torch_folder = Path(torch.__file__).parent
+    monkeypatch.setattr(
+        start, "evict", lambda paths: pages.evict(p for p in paths if torch_folder not in p.parents)
+    )
+    told = last_line(main, "--quick", "start")["start"]
+    for kind in ("cold", "warm"):
+        # Two moments of one clock, one after the other.
+        assert 0 < told[f"{kind}_ready_seconds"] <= told[f"{kind}_first_token_seconds"]
+
+
+@e2e
 def test_a_crowd_watches_pretend_workers():
     small = ("--stored", 50, "--workers", 4, "--worker-rate", 4000, "--connections", 2)
+    small += ("--worker-processes", 1)
     crowd = last_line(main, "--quick", *small, "crowd")["crowd"]
     assert crowd["stored_jobs"] == 50
     for kind in ("post", "get", "list"):
@@ -85,36 +122,28 @@ def test_a_crowd_watches_pretend_workers():
     watched = crowd["watched"]
     assert watched["broken_streams"] == 0
     assert watched["events_per_sec"] > 0
-    assert 0 < watched["lag"]["p50_ms"] <= watched["lag"]["p99_ms"]
+    assert watched["lag"]["p50_ms"] <= watched["lag"]["p99_ms"]
     alone = crowd["fleet_alone"]
     assert alone["per_window"]["commands"] > alone["per_window"]["scripts"] > 1
-    assert set(alone["cores"]) == {"server", "api", "clients", "workers 0", "workers 1"}
+    assert set(alone["cores"]) == {"server", "api", "clients", "workers 0"}
 
 
-@pytest.mark.e2e
-@pytest.mark.nightly("bench")
+@e2e
 def test_nothing_is_left_of_jobs_that_are_not_retained(monkeypatch):
     monkeypatch.setattr("bench.serve.retention._KEPT_SEC", 1.0)
     monkeypatch.setattr(
         "bench.serve.retention._SETTINGS",
         {"JUKEBOX_RETENTION": "keep_jobs_sec=1,keep_trash_sec=1"},
     )
-    told = last_line(main, "--quick", "--retained", 500, "--worker-processes", 1, "retention")
+    told = last_line(main, "--quick", "--retained", 200, "--worker-processes", 1, "retention")
     retention = told["retention"]
-    assert retention["jobs"] == 500
-    assert retention["most_jobs"] > 100
+    assert retention["jobs"] == 200
+    assert 50 <= retention["most_jobs"] <= 200, "those of one connection wait for each other"
     assert retention["left"]["jobs"] == retention["left"]["folders"] == 0
     assert not [name for name in retention["left"]["keys"] if "JOB" in name]
     assert {"second", "api_mb", "server_mb", "server_resident_mb", "jobs"} == set(
         retention["series"][0]
     )
-
-
-def test_cores_are_counted_by_the_kernel():
-    before = usage_of(os.getpid())
-    assert before.resident_bytes > 1e6
-    used = cores_used({"a": Usage(1.0, 5)}, {"a": Usage(2.5, 5)}, 3.0)
-    assert used == {"a": 0.5}
 
 
 def test_percentiles_are_those_of_the_answers():

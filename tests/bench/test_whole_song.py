@@ -3,11 +3,8 @@
 import pytest
 
 from bench import whole_song
-from bench.full_size import RandomWeights
 from bench.whole_song import Look, errors_of, forecast_rows
-from jukebox_core.checkpoints.convert import convert
-from jukebox_core.models.catalog import read_config
-from jukebox_core.tiny import tiny_config, write_tiny
+from jukebox_core.tiny import write_tiny
 from tests.bench.last_line import last_line
 
 
@@ -46,11 +43,3 @@ def test_a_forecast_is_compared_with_what_was_left():
     errors = errors_of(looks, 200.0)
     assert errors["largest_progress_error"] == 0.0
     assert errors["largest_eta_error"] == round(32 / 12 - 1, 3)
-
-
-def test_random_weights_make_a_model_directory_that_is_whole(tmp_path):
-    config = tiny_config()
-    convert(RandomWeights(config), tmp_path / "random", described_as="random weights")
-    assert read_config(tmp_path / "random") == config
-    names = (tmp_path / "random" / "labels" / "v2_artist_ids.txt").read_text(encoding="utf-8")
-    assert "unknown;0" in names

@@ -1,33 +1,20 @@
-"""How soon is a song heard, does playing it stall, and what do listeners cost the job?
-
-`python -m bench.live`; see `bench/README.md`.
-"""
+"""How soon is a song heard, does playing it stall, and what do listeners cost the job?"""
 
 import argparse
-import os
 import statistics
-import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-from unittest import mock
 
 import httpx
 
-from bench.machine import cpu_name, tell
-from cli.local.signals import StopSignals
-from cli.local.stack import StackSettings, free_port, running_stack
+from bench.report import Figures, significant
+from bench.serve.service import Service, page_of
 from jukebox_client import JukeboxClient
-from jukebox_core.models.catalog import BUNDLED_MODEL, locate_model
 
 _HEADER_BYTES = 44
 _SAMPLE_BYTES = 2
-
-Figures = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,47 +27,20 @@ class Listening:
     heard_sec: float
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, and print one line of JSON."""
-    parser = argparse.ArgumentParser(prog="python -m bench.live", description=__doc__)
-    parser.add_argument("--model", type=Path, default=locate_model(BUNDLED_MODEL))
-    parser.add_argument("--seconds", type=float, default=20.0, help="of every song")
-    parser.add_argument("--repeats", type=int, default=5, help="songs of each kind")
-    parser.add_argument("--listeners", type=int, default=4, help="of one song")
-    parser.add_argument("--quick", action="store_true", help="one short song of each kind")
-    options = parser.parse_args(arguments)
-    if options.quick:
-        vars(options).update(seconds=3.0, repeats=1, listeners=2)
-    found: Figures = {"machine": cpu_name(), "cores": os.cpu_count(), "model": options.model.name}
-    with tempfile.TemporaryDirectory(prefix="jukebox-live") as name, _service(name, options) as url:
-        tell(found | _measure(url, options))
-
-
-@contextmanager
-def _service(folder: str, options: argparse.Namespace) -> Iterator[str]:
-    wanted = StackSettings(
-        data_dir=Path(folder), models_dir=options.model.resolve().parent, port=free_port()
-    )
-    with (
-        mock.patch.dict(os.environ, {"JUKEBOX_LIMITS": "max_queued=0"}),
-        running_stack(wanted, StopSignals()) as stack,
-    ):
-        yield stack.url
-
-
-def _measure(url: str, options: argparse.Namespace) -> Figures:
+def measure_live(service: Service, options: argparse.Namespace) -> Figures:
     """Songs without listeners, with one and with several, in turn; medians of each."""
-    _sing(url, options, seed=0, num_listeners=0)  # loads the model
+    _sing(service, service.request(options.seconds, 0), num_listeners=0)  # loads the model
     kinds = {"alone": 0, "one": 1, "several": options.listeners}
     jobs: dict[str, list[float]] = {kind: [] for kind in kinds}
     heard: dict[str, list[Listening]] = {kind: [] for kind in kinds}
     api_cpu: dict[str, list[float]] = {kind: [] for kind in kinds}
     for seed in range(1, options.repeats + 1):
         for kind, number in kinds.items():
-            before = _api_cpu_sec(url)
-            seconds, listenings = _sing(url, options, seed=seed, num_listeners=number)
+            before = _api_cpu_sec(service)
+            request = service.request(options.seconds, seed)
+            seconds, listenings = _sing(service, request, num_listeners=number)
             jobs[kind].append(seconds)
-            api_cpu[kind].append(_api_cpu_sec(url) - before)
+            api_cpu[kind].append(_api_cpu_sec(service) - before)
             heard[kind] += listenings
     return {
         "song_seconds": options.seconds,
@@ -96,24 +56,16 @@ def _measure(url: str, options: argparse.Namespace) -> Figures:
     }
 
 
-def _api_cpu_sec(url: str) -> float:
+def _api_cpu_sec(service: Service) -> float:
     """Of the process that serves listeners; the worker does nothing for them."""
-    page = httpx.get(f"{url}/metrics", trust_env=False).text
-    return float(page.partition("\nprocess_cpu_seconds_total ")[2].partition("\n")[0])
+    return page_of(service.url)["process_cpu_seconds_total"]
 
 
 def _sing(
-    url: str, options: argparse.Namespace, *, seed: int, num_listeners: int
+    service: Service, request: Figures, *, num_listeners: int
 ) -> tuple[float, list[Listening]]:
     """Seconds of a job from its record to its end, and what its listeners met."""
-    request = {
-        "model": options.model.name,
-        "artist": "orlavane",
-        "genre": "tidedub",
-        "lyrics": "hello hello is anybody there",
-        "duration_seconds": options.seconds,
-        "seed": seed,
-    }
+    url = service.url
     with JukeboxClient(url) as client, ThreadPoolExecutor(max(num_listeners, 1)) as pool:
         posted_at = time.monotonic()
         job = client.create_job(request)
@@ -156,16 +108,9 @@ def _listen(url: str, posted_at: float) -> Listening:
 
 def _summary(values: Iterable[float]) -> Figures:
     found = list(values)
-    return {
-        "median": round(statistics.median(found), 3),
-        "most": round(max(found), 3),
-    }
+    return {"median": round(statistics.median(found), 3), "most": round(max(found), 3)}
 
 
 def _ratio(ones: Sequence[float], others: Sequence[float]) -> float:
     """Median over the songs of one seed, which were sung one after the other."""
-    return round(statistics.median(a / b for a, b in zip(ones, others, strict=True)), 4)
-
-
-if __name__ == "__main__":
-    main()
+    return significant(statistics.median(a / b for a, b in zip(ones, others, strict=True)))

@@ -1,4 +1,4 @@
-"""Are joins of spliced songs heard, and does mending help? `python -m bench.splice [MODEL]`.
+"""Are joins of spliced songs heard, and does mending help?
 
 Songs of different artists, genres and seeds are cut and joined: plain, mended for some lengths, and
 with all levels below the top generated anew, which is the best that can be had where the music
@@ -15,8 +15,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from bench.machine import describe_machine, tell
-from bench.song import FRAME_SEC, change_at
+from bench.report import Figures
+from bench.song.changes import change_near, frame_samples
+from bench.song.songs import add_model, add_song_options, labels_of
 from jukebox_core import JukeboxModel, SplicePart
 from jukebox_core.labels import Labels
 from jukebox_core.units import COARSE_TO_FINE, Level
@@ -35,19 +36,15 @@ class Joined:
     return_: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """How much the spectrum changes at a place, how much elsewhere, and its rank among those."""
-
-    db: float
-    db_elsewhere: float
-    rank: float
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Which songs, and how long they are mended for."""
+    add_model(parser)
+    add_song_options(parser, songs=20, seconds=6.0)
+    parser.add_argument("--mend", type=float, nargs="+", default=[0.0, 0.25, 0.5, 1.0])
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure; JSON in the last line."""
-    options = _parser().parse_args(arguments)
-    torch.set_num_threads(options.threads)
+def measure(options: argparse.Namespace) -> Figures:
+    """The joins of each song with the next, for each way to join them."""
     model = JukeboxModel.from_pretrained(options.model)
     drawn = [_song(model, number, options.seconds) for number in range(options.songs + 1)]
     rate_hz = model.config.time_base.sample_rate_hz
@@ -55,7 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         {"mend_seconds": mend_sec, **_row(list(_spliced(model, drawn, mend_sec)), rate_hz)}
         for mend_sec in (*options.mend, None)
     ]
-    tell(describe_machine(torch.device("cpu")) | {"model": model.config.name, "splices": rows})
+    return {"model": model.config.name, "splices": rows}
+
+
+def _song(model: JukeboxModel, number: int, seconds: float) -> tuple[list[Tensor], Labels]:
+    names = labels_of(model, number)
+    return model.ancestral_sample(names, duration_sec=seconds, seed=number), names
 
 
 def _spliced(
@@ -83,17 +85,8 @@ def _spliced(
         yield Joined(sound, time_base.seconds_to_samples(join_sec), end)
 
 
-def _song(model: JukeboxModel, number: int, seconds: float) -> tuple[list[Tensor], Labels]:
-    vocabulary = next(iter(model.tokenizer.vocabularies.values()))
-    artists, genres = list(vocabulary.artists), list(vocabulary.genres)
-    names = model.tokenizer(
-        artists[number % len(artists)], genres[number % len(genres)], "one two three four"
-    )
-    return model.ancestral_sample(names, duration_sec=seconds, seed=number), names
-
-
 def _row(songs: Sequence[Joined], rate_hz: int) -> dict[str, float]:
-    frame = 2 ** round(torch.log2(torch.tensor(FRAME_SEC * rate_hz)).item())
+    frame = frame_samples(rate_hz)
     joins = [change_near(song.sound, song.join, frame) for song in songs]
     returns = [change_near(song.sound, song.return_, frame) for song in songs if song.return_]
     row: dict[str, float] = {"joins": len(joins)}
@@ -102,31 +95,3 @@ def _row(songs: Sequence[Joined], rate_hz: int) -> dict[str, float]:
             row[f"db_at_{name}"] = round(statistics.mean(each.db for each in found), 2)
             row[f"rank_of_{name}"] = round(statistics.mean(each.rank for each in found), 2)
     return row | {"db_elsewhere": round(statistics.mean(each.db_elsewhere for each in joins), 2)}
-
-
-def change_near(sound: Tensor, place: int, frame: int) -> Change:
-    """The largest of three changes a quarter of a frame apart, at a place and everywhere else."""
-    steps = [-frame // 4, 0, frame // 4]
-
-    def largest(near: int) -> float:
-        return max(change_at(sound, near + step, frame) for step in steps)
-
-    places = range(2 * frame, len(sound) - 2 * frame, frame)
-    place = min(max(place, places.start), places.stop)
-    others = [largest(each) for each in places if abs(each - place) > 2 * frame]
-    db = largest(place)
-    return Change(db, statistics.mean(others), statistics.mean(other < db for other in others))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench.splice", description=__doc__)
-    parser.add_argument("model", nargs="?", default="mini", help="directory, or mini")
-    parser.add_argument("--songs", type=int, default=20, help="splices that are measured")
-    parser.add_argument("--seconds", type=float, default=6.0, help="of each song")
-    parser.add_argument("--mend", type=float, nargs="+", default=[0.0, 0.25, 0.5, 1.0])
-    parser.add_argument("--threads", type=int, default=1)
-    return parser
-
-
-if __name__ == "__main__":
-    main()

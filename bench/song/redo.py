@@ -1,4 +1,4 @@
-"""Are the borders of a redone section heard? `python -m bench.redo [MODEL]`.
+"""Are the borders of a redone section heard?
 
 Sections of songs are sampled again, with the noise of the old song around them and without. The
 change of the spectrum where each level goes back to its old codes, and where the section begins, is
@@ -12,14 +12,12 @@ from contextlib import contextmanager
 from unittest import mock
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from bench.machine import describe_machine, tell
-from bench.song import FRAME_SEC
-from bench.splice import Change, change_near
+from bench.report import Figures, significant
+from bench.song.changes import Change, change_near, frame_samples
+from bench.song.songs import add_model, add_song_options, labels_of
 from jukebox_core import JukeboxModel
-from jukebox_core.labels import Labels
 from jukebox_core.sampling.infill import Infill
 from jukebox_core.units import COARSE_TO_FINE, Level, TimeBase
 
@@ -29,13 +27,17 @@ Agreement = dict[Level, list[float]]
 """How many of the codes are the same where each level looks for its join, song by song."""
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure; JSON in the last line."""
-    options = _parser().parse_args(arguments)
-    torch.set_num_threads(options.threads)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Which songs."""
+    add_model(parser)
+    add_song_options(parser, songs=20, seconds=9.0)
+
+
+def measure(options: argparse.Namespace) -> Figures:
+    """The borders of a section of each song, with both kinds of noise."""
     model = JukeboxModel.from_pretrained(options.model)
     rows = [_row(model, options, keeps_noise=keeps_noise) for keeps_noise in (True, False)]
-    tell(describe_machine(torch.device("cpu")) | {"model": model.config.name, "sections": rows})
+    return {"model": model.config.name, "sections": rows}
 
 
 def _row(
@@ -44,11 +46,11 @@ def _row(
     """The figures of all songs, with the old song's noise around the section or with another."""
     time_base = model.config.time_base
     agreement: Agreement = {level: [] for level in COARSE_TO_FINE}
-    frame = 2 ** round(np.log2(FRAME_SEC * time_base.sample_rate_hz))
+    frame = frame_samples(time_base.sample_rate_hz)
     changes: dict[str, list[Change]] = {"start": []}
     changes |= {level.label: [] for level in COARSE_TO_FINE}
     for seed in range(options.songs):
-        names = _labels(model, seed)
+        names = labels_of(model, seed)
         codes = model.ancestral_sample(names, duration_sec=options.seconds, seed=seed)
         start_sec, end_sec = options.seconds / 3, options.seconds / 2
         with _watched(time_base, agreement) as places:
@@ -69,21 +71,16 @@ def _row(
         "noise": "old" if keeps_noise else "new",
         "songs": options.songs,
         "codes_that_agree": {
-            level.label: _rounded(found) for level, found in agreement.items() if found
+            level.label: _mean(found) for level, found in agreement.items() if found
         },
-        "db": {name: _rounded([each.db for each in found]) for name, found in changes.items()},
+        "db": {
+            name: _mean([each.db for each in found]) for name, found in changes.items() if found
+        },
         "mean_rank": {
-            name: _rounded([each.rank for each in found]) for name, found in changes.items()
+            name: _mean([each.rank for each in found]) for name, found in changes.items() if found
         },
-        "db_elsewhere": _rounded([each.db_elsewhere for each in changes["start"]]),
+        "db_elsewhere": _mean([each.db_elsewhere for each in changes["start"]]),
     }
-
-
-def _labels(model: JukeboxModel, number: int) -> Labels:
-    vocabulary = next(iter(model.tokenizer.vocabularies.values()))
-    artists, genres = list(vocabulary.artists), list(vocabulary.genres)
-    artist, genre = artists[number % len(artists)], genres[number % len(genres)]
-    return model.tokenizer(artist, genre, "one two three four")
 
 
 @contextmanager
@@ -105,19 +102,5 @@ def _watched(time_base: TimeBase, agreement: Agreement) -> Iterator[Places]:
         yield places
 
 
-def _rounded(values: Sequence[float]) -> float:
-    """Their mean, to four digits that count."""
-    return float(f"{statistics.mean(values):.4g}")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench.redo", description=__doc__)
-    parser.add_argument("model", nargs="?", default="mini", help="directory, or mini")
-    parser.add_argument("--songs", type=int, default=20)
-    parser.add_argument("--seconds", type=float, default=9.0, help="of each song")
-    parser.add_argument("--threads", type=int, default=1)
-    return parser
-
-
-if __name__ == "__main__":
-    main()
+def _mean(values: Sequence[float]) -> float:
+    return significant(statistics.mean(values))

@@ -1,7 +1,4 @@
-"""How long does the library take for a song, what does `speed: parallel` gain, and is it heard?
-
-`python -m bench.song [MODEL]`; see `bench/README.md`.
-"""
+"""How long does the library take for a song, what does `speed: parallel` gain, and is it heard?"""
 
 import argparse
 import statistics
@@ -19,8 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.machine import describe_machine, tell, wait_for
+from bench.machine import wait_for
 from bench.priors import PRECISIONS, compute_dtype, random_prior
+from bench.report import Figures, megabytes, significant
+from bench.song.changes import change_at, frame_samples
+from bench.song.songs import add_song_options
 from jukebox_core.backends.choose import BACKENDS
 from jukebox_core.checkpoints.parts import LoadedParts
 from jukebox_core.engine import level_run
@@ -33,10 +33,6 @@ from jukebox_core.song import Speed
 from jukebox_core.tiny import write_tiny
 from jukebox_core.units import COARSE_TO_FINE, Level
 from jukebox_core.vqvae import JukeboxVQVAE
-
-FRAME_SEC = 0.032
-_FLOOR = 1e-4
-"""Added to magnitudes before the logarithm, so that silence is not infinitely far from silence."""
 
 
 @dataclass(slots=True)
@@ -58,10 +54,22 @@ class Take:
     joins: Mapping[Level, Joins]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, and print one line of JSON."""
-    options = _parser().parse_args(arguments)
-    torch.set_num_threads(options.threads)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Which songs, and how they are computed."""
+    released = ", ".join(RELEASED_MODELS)
+    parser.add_argument(
+        "model", nargs="?", help=f"directory, mini, or random weights: {released}; a fresh tiny"
+    )
+    add_song_options(parser, songs=5, seconds=10.0)
+    parser.add_argument("--speed", nargs="+", choices=list(Speed), default=list(Speed))
+    parser.add_argument("--precision", choices=PRECISIONS)
+    parser.add_argument("--backend", choices=["auto", *BACKENDS], default="auto")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--cold", action="store_true", help="without a song that warms up")
+
+
+def measure(options: argparse.Namespace) -> Figures:
+    """Sing the same songs at both speeds, in turn."""
     device = torch.device(options.device)
     with tempfile.TemporaryDirectory() as folder:
         model = _open(options, device, Path(folder) / "tiny")
@@ -73,12 +81,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if seed >= 0:  # the first warms up
                 done.append(take)
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
-    tell(
-        describe_machine(device)
-        | {"model": model.config.name, "backend": backend, "song_seconds": options.seconds}
-        | figures_of(model, options.seconds, takes)
-        | {"peak_mb": None if peak is None else round(peak / 1e6, 1)}
-    )
+    return {
+        "model": model.config.name,
+        "backend": backend,
+        "song_seconds": options.seconds,
+        **figures_of(model, options.seconds, takes),
+        "peak_mb": None if peak is None else megabytes(peak),
+    }
 
 
 def _open(options: argparse.Namespace, device: torch.device, tiny: Path) -> JukeboxModel:
@@ -140,14 +149,14 @@ def figures_of(
     for speed, done in takes.items():
         total_sec = statistics.median(take.sampling_sec + take.decoding_sec for take in done)
         found[speed] = {
-            "sampling_seconds": _rounded(statistics.median(take.sampling_sec for take in done)),
-            "decoding_seconds": _rounded(statistics.median(take.decoding_sec for take in done)),
-            "music_seconds_per_second": _rounded(seconds / total_sec),
+            "sampling_seconds": significant(statistics.median(take.sampling_sec for take in done)),
+            "decoding_seconds": significant(statistics.median(take.decoding_sec for take in done)),
+            "music_seconds_per_second": significant(seconds / total_sec),
         }
     if len(takes) == len(Speed):
         pairs = list(zip(takes[Speed.EXACT], takes[Speed.PARALLEL], strict=True))
         ratios = [exact.sampling_sec / parallel.sampling_sec for exact, parallel in pairs]
-        found["times_faster"] = _rounded(statistics.median(ratios))
+        found["times_faster"] = significant(statistics.median(ratios))
         found["joins"] = {
             level.label: joins_of(model, level, pairs) for level in (Level.MIDDLE, Level.BOTTOM)
         }
@@ -179,7 +188,7 @@ def joins_of(
 ) -> dict[str, Any]:
     """Changes of the spectrum at the joins of one level beside those anywhere else in the songs."""
     time_base = model.config.time_base
-    frame = 2 ** round(np.log2(FRAME_SEC * time_base.sample_rate_hz))
+    frame = frame_samples(time_base.sample_rate_hz)
     at_joins, in_exact, elsewhere, ranks, agreement = [], [], [], [], []
     for exact, parallel in pairs:
         joins, length = parallel.joins.get(level, Joins()), len(parallel.sound) - frame
@@ -200,45 +209,9 @@ def joins_of(
         return {"joins": 0}
     return {
         "joins": len(at_joins),
-        "codes_that_agree": _rounded(statistics.mean(agreement)),
-        "db_at_joins": _rounded(statistics.mean(at_joins)),
-        "db_elsewhere": _rounded(statistics.mean(elsewhere)),
-        "db_there_in_exact_song": _rounded(statistics.mean(in_exact)),
-        "mean_rank": _rounded(statistics.mean(ranks)),
+        "codes_that_agree": significant(statistics.mean(agreement)),
+        "db_at_joins": significant(statistics.mean(at_joins)),
+        "db_elsewhere": significant(statistics.mean(elsewhere)),
+        "db_there_in_exact_song": significant(statistics.mean(in_exact)),
+        "mean_rank": significant(statistics.mean(ranks)),
     }
-
-
-def change_at(sound: Tensor, place: int, frame_samples: int) -> float:
-    """How much the spectrum changes at a sample, in dB: root mean square over frequencies of the
-    log magnitudes of the frame that begins there against the frame that ends there.
-    """
-    frames = sound[place - frame_samples : place + frame_samples].double().view(2, -1)
-    magnitudes = torch.fft.rfft(frames * torch.hann_window(frame_samples)).abs()
-    before, after = 20.0 * torch.log10(magnitudes / frame_samples + _FLOOR)
-    return float((after - before).square().mean().sqrt())
-
-
-def _rounded(value: float) -> float:
-    """To four digits that count."""
-    return float(f"{value:.4g}")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench.song", description=__doc__)
-    released = ", ".join(RELEASED_MODELS)
-    parser.add_argument(
-        "model", nargs="?", help=f"directory, mini, or random weights: {released}; a fresh tiny"
-    )
-    parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--songs", type=int, default=5, help="one after the other")
-    parser.add_argument("--speed", nargs="+", choices=list(Speed), default=list(Speed))
-    parser.add_argument("--precision", choices=PRECISIONS)
-    parser.add_argument("--backend", choices=["auto", *BACKENDS], default="auto")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--cold", action="store_true", help="without a song that warms up")
-    return parser
-
-
-if __name__ == "__main__":
-    main()

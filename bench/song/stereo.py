@@ -1,4 +1,4 @@
-"""What stereo costs, and what is left of it in mono. `python -m bench.stereo [MODEL]`.
+"""What does stereo cost, and what is left of it in mono?
 
 Songs are drawn in mono and in stereo from the same seeds. The mean of the channels is compared with
 one of them, band by band: 0 dB where both are the same, -3 dB where they have nothing in common.
@@ -7,13 +7,13 @@ one of them, band by band: 0 dB where both are the same, -3 dB where they have n
 import argparse
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from bench.machine import describe_machine, tell
+from bench.report import Figures, significant
+from bench.song.songs import add_model, add_song_options, labels_of
 from jukebox_core import JukeboxModel
 
 _BANDS_HZ = ((0, 250), (250, 1000), (1000, 4000), (4000, 24_000))
@@ -22,18 +22,19 @@ _WINDOW_SAMPLES = 1024
 Sound = NDArray[np.float32]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure; JSON in the last line."""
-    options = _parser().parse_args(arguments)
-    torch.set_num_threads(options.threads)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Which songs."""
+    add_model(parser)
+    add_song_options(parser, songs=8, seconds=6.0)
+
+
+def measure(options: argparse.Namespace) -> Figures:
+    """Means over songs."""
     model = JukeboxModel.from_pretrained(options.model)
     songs = [_measured(model, seed, options.seconds) for seed in range(options.songs)]
-    figures = {name: _mean([song[name] for song in songs]) for name in songs[0]}
-    tell(
-        describe_machine(torch.device("cpu"))
-        | {"model": model.config.name, "songs": options.songs, "seconds": options.seconds}
-        | figures
-    )
+    return {"model": model.config.name, "songs": options.songs, "seconds": options.seconds} | {
+        name: significant(statistics.mean(song[name] for song in songs)) for name in songs[0]
+    }
 
 
 def _measured(model: JukeboxModel, seed: int, seconds: float) -> Mapping[str, float]:
@@ -58,13 +59,10 @@ def _measured(model: JukeboxModel, seed: int, seconds: float) -> Mapping[str, fl
 
 def _song(model: JukeboxModel, seed: int, seconds: float, channels: int) -> tuple[Sound, float]:
     """The sound of a song, float32 [samples, channels], and the seconds it took."""
-    vocabulary = next(iter(model.tokenizer.vocabularies.values()))
-    artists, genres = list(vocabulary.artists), list(vocabulary.genres)
-    labels = model.tokenizer(
-        artists[seed % len(artists)], genres[seed % len(genres)], "one two three four"
-    )
     began = time.monotonic()
-    codes = model.ancestral_sample(labels, duration_sec=seconds, seed=seed, channels=channels)
+    codes = model.ancestral_sample(
+        labels_of(model, seed), duration_sec=seconds, seed=seed, channels=channels
+    )
     sound = model.decode(codes)[0].numpy()
     return sound, time.monotonic() - began
 
@@ -76,21 +74,3 @@ def _bands(sound: Sound, rate_hz: int) -> NDArray[np.float64]:
     power = (np.abs(np.fft.rfft(windowed)) ** 2).mean(axis=0)
     hz = np.fft.rfftfreq(_WINDOW_SAMPLES, 1.0 / rate_hz)
     return np.array([power[(hz >= low) & (hz < high)].sum() for low, high in _BANDS_HZ])
-
-
-def _mean(values: Sequence[float]) -> float:
-    """To four digits that count."""
-    return float(f"{statistics.mean(values):.4g}")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench.stereo", description=__doc__)
-    parser.add_argument("model", nargs="?", default="mini", help="directory, or mini")
-    parser.add_argument("--songs", type=int, default=8)
-    parser.add_argument("--seconds", type=float, default=6.0, help="of each song")
-    parser.add_argument("--threads", type=int, default=1)
-    return parser
-
-
-if __name__ == "__main__":
-    main()

@@ -1,18 +1,14 @@
-"""What a model takes in memory on a CPU, and what keys and values in half precision change.
-
-`python -m bench.memory MODEL`, a model directory or `mini`; see `bench/README.md`.
-"""
+"""What does a model take in memory, and what do keys and values in half precision change?"""
 
 import argparse
 import math
-from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from bench.machine import describe_machine, print_table, tell
-from bench.sample import label_rows, upper_code_rows
+from bench.model import LABELS
+from bench.report import Figures, gigabytes, print_table
+from bench.steps import label_rows, upper_code_rows
 from jukebox_core.backends.batch import SlotMemory
 from jukebox_core.backends.native.backend import NativeBackend
 from jukebox_core.checkpoints import load_prior_of, load_vqvae_of
@@ -24,37 +20,40 @@ from jukebox_core.models.memory_plan import MemoryKind, ModelTooLarge, plan_memo
 from jukebox_core.models.placed_priors import HOST
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.prior.kv_cache import PriorCache
-from jukebox_core.units import COARSE_TO_FINE, Level
+from jukebox_core.units import Level
 from jukebox_core.vqvae.chunks import near_chunk_tokens
 
 BUDGETS_GB = (3, 4, 5, 6, 8, 12, 16, 24)
-Row = dict[str, Any]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print tables, and the same as JSON in the last line."""
-    parser = argparse.ArgumentParser(prog="python -m bench.memory", description=__doc__)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Which prior of a model, and how far it samples."""
     parser.add_argument("model", help="a model directory, or mini")
-    labels = [level.label for level in COARSE_TO_FINE]
-    parser.add_argument("--level", choices=labels, default="middle")
+    parser.add_argument("--level", choices=LABELS, default="middle")
     parser.add_argument("--weights", choices=["full", "int8"], default="int8")
     parser.add_argument("--rows", type=int, default=8, help="windows side by side")
     parser.add_argument("--steps", type=int, default=16, help="tokens of each")
     parser.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    level = next(each for each in COARSE_TO_FINE if each.label == options.level)
+
+
+def measure(options: argparse.Namespace) -> Figures:
+    """Print a table of plans, of memory taken, and of the distance."""
     plans = plans_of(options.model, options.weights)
     print_table(plans)
-    taken, prior = memory_taken(options, level)
+    taken, prior = memory_taken(options, Level.from_label(options.level))
     print_table(taken)
     distance = half_strips(prior, options.steps)
     print_table([distance])
-    machine = describe_machine(HOST) | {"model": str(options.model), "level": options.level}
-    tell(machine | {"plans": plans, "resident": taken, "half_precision": distance})
+    return {
+        "model": str(options.model),
+        "level": options.level,
+        "plans": plans,
+        "resident": taken,
+        "half_precision": distance,
+    }
 
 
-def plans_of(model: str, weights: str) -> list[Row]:
+def plans_of(model: str, weights: str) -> list[Figures]:
     """How the model would be held with so much memory free."""
     needs = model_needs(
         read_card(locate_model(model)).config,
@@ -64,7 +63,7 @@ def plans_of(model: str, weights: str) -> list[Row]:
     )
     rows = []
     for budget_gb in BUDGETS_GB:
-        row: Row = {"free GB": budget_gb}
+        row: Figures = {"free GB": budget_gb}
         try:
             plan = plan_memory(
                 needs, free_bytes=budget_gb * 10**9, max_rows=8, kind=MemoryKind.HOST
@@ -73,13 +72,13 @@ def plans_of(model: str, weights: str) -> list[Row]:
             row |= {"placement": str(error)}
         else:
             windows = {level.label: number for level, number in plan.rows.items()}
-            row |= {"placement": plan.placement.value, **windows, "GB": _gb(plan.total_bytes)}
+            row |= {"placement": plan.placement.value, **windows, "GB": gigabytes(plan.total_bytes)}
         rows.append(row)
     return rows
 
 
 @torch.inference_mode()
-def memory_taken(options: argparse.Namespace, level: Level) -> tuple[list[Row], JukeboxPrior]:
+def memory_taken(options: argparse.Namespace, level: Level) -> tuple[list[Figures], JukeboxPrior]:
     """Resident memory of this process after each thing that takes or gives back some."""
     directory = locate_model(options.model)
     rows = [_now("started")]
@@ -119,7 +118,7 @@ def _run(prior: JukeboxPrior, memory: SlotMemory, num_rows: int, num_steps: int)
 
 
 @torch.inference_mode()
-def half_strips(prior: JukeboxPrior, num_steps: int) -> Row:
+def half_strips(prior: JukeboxPrior, num_steps: int) -> Figures:
     """How far distributions with keys and values in half precision are from those in float32."""
     logits = []
     for dtype in (torch.float32, torch.float16):
@@ -138,17 +137,9 @@ def half_strips(prior: JukeboxPrior, num_steps: int) -> Row:
     }
 
 
-def _now(after: str) -> Row:
+def _now(after: str) -> Figures:
     return {
         "after": after,
-        "resident GB": _gb(resident_bytes() or 0),
-        "peak GB": _gb(peak_resident_bytes() or 0),
+        "resident GB": gigabytes(resident_bytes() or 0),
+        "peak GB": gigabytes(peak_resident_bytes() or 0),
     }
-
-
-def _gb(num_bytes: int) -> float:
-    return round(num_bytes / 1e9, 2)
-
-
-if __name__ == "__main__":
-    main()

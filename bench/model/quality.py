@@ -1,20 +1,17 @@
-"""How far is a model in reduced precision from itself in fp32?
-
-`python -m bench.quality MODEL`, a model directory or `mini`; see `bench/README.md`.
-"""
+"""How far is a model in reduced precision from itself in fp32?"""
 
 import argparse
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bench.machine import describe_machine, print_table, tell
+from bench.model import LABELS
 from bench.priors import INT8, PRECISIONS, in_precision
+from bench.report import Figures, print_table, significant
 from jukebox_core.backends.batch import SlotMemory
 from jukebox_core.backends.native.backend import NativeBackend
 from jukebox_core.model import JukeboxModel
@@ -28,23 +25,22 @@ from recipes.mini.synth import compose
 NATIVE_INT8 = "int8 native"
 FIRST_SEED = 7_000_000
 """Far from the seeds of the songs that models are trained and judged with."""
-Row = dict[str, Any]
 Window = tuple[Tensor, Tensor, Tensor | None]
 """True codes int64 [N, context_tokens], labels int64 [N, W] and upper codes int64
 [N, upper_context_tokens], as a prior reads them."""
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print a table for each level, and the same as JSON in the last line."""
-    parser = argparse.ArgumentParser(prog="python -m bench.quality", description=__doc__)
-    labels = [level.label for level in COARSE_TO_FINE]
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Which priors of a model, on how many songs."""
     parser.add_argument("model", type=Path, help="a model directory, or mini")
-    parser.add_argument("--levels", nargs="+", choices=labels, default=labels)
+    parser.add_argument("--levels", nargs="+", choices=LABELS, default=LABELS)
     parser.add_argument("--songs", type=int, default=12, help="each gives a window to every level")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--native", action="store_true", help="int8 in C as well, step by step")
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
+
+
+def measure(options: argparse.Namespace) -> Figures:
+    """Print a table for each level."""
     model = JukeboxModel.from_pretrained(options.model, dtype=torch.float32)
     windows = true_windows(model, options.songs)
     rows = []
@@ -55,8 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         found = distances(priors, windows[level])
         print_table(found)
         rows += found
-    machine = describe_machine(torch.device("cpu"))
-    tell(machine | {"model": model.config.name, "songs": options.songs, "distances": rows})
+    return {"model": model.config.name, "songs": options.songs, "distances": rows}
 
 
 @torch.inference_mode()
@@ -90,9 +85,7 @@ def true_windows(model: JukeboxModel, num_songs: int) -> Mapping[Level, list[Win
 
 
 @torch.inference_mode()
-def distances(
-    priors: Mapping[str, JukeboxPrior], windows: Sequence[Window]
-) -> list[dict[str, Any]]:
+def distances(priors: Mapping[str, JukeboxPrior], windows: Sequence[Window]) -> list[Figures]:
     """How far each precision is from the first, fp32; every place has read the true codes.
 
     `kl_bits` is the mean of KL(fp32 || other) per token, `argmax_differs` the share of tokens whose
@@ -119,7 +112,7 @@ def distances(
     return [_row(prior, name, torch.cat(found[name], dim=1)) for name, prior in priors.items()]
 
 
-def _row(prior: JukeboxPrior, name: str, tokens: Tensor) -> Row:
+def _row(prior: JukeboxPrior, name: str, tokens: Tensor) -> Figures:
     """`tokens` float64 [4, number of tokens]: what `distances` finds of each."""
     divergence, other_argmax, bits, rise = tokens
     stacks = [prior.transformer]
@@ -129,13 +122,13 @@ def _row(prior: JukeboxPrior, name: str, tokens: Tensor) -> Row:
         "level": prior.config.level.label,
         "precision": name,
         "tokens": tokens.shape[1],
-        "kl_bits": _rounded(divergence.mean()),
-        "kl_bits_99th": _rounded(divergence.quantile(0.99)),
-        "argmax_differs": _rounded(other_argmax.mean()),
-        "bits_per_token": _rounded(bits.mean()),
-        "rise_bits": _rounded(rise.mean()),
-        "stack_mb": _mb(sum(_num_bytes(stack) for stack in stacks)),
-        "prior_mb": _mb(_num_bytes(prior)),
+        "kl_bits": significant(divergence.mean().item(), 3),
+        "kl_bits_99th": significant(divergence.quantile(0.99).item(), 3),
+        "argmax_differs": significant(other_argmax.mean().item(), 3),
+        "bits_per_token": significant(bits.mean().item(), 3),
+        "rise_bits": significant(rise.mean().item(), 3),
+        "stack_mb": round(sum(_num_bytes(stack) for stack in stacks) / 1e6, 2),
+        "prior_mb": round(_num_bytes(prior) / 1e6, 2),
     }
 
 
@@ -162,18 +155,5 @@ def _log2_probabilities(logits: Tensor) -> Tensor:
     return logs / math.log(2.0)
 
 
-def _rounded(value: Tensor) -> float:
-    """To three digits that count."""
-    return float(f"{value.item():.3g}")
-
-
 def _num_bytes(module: torch.nn.Module) -> int:
     return sum(weight.nbytes for weight in module.parameters())
-
-
-def _mb(num_bytes: int) -> float:
-    return round(num_bytes / 1e6, 2)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,11 +1,11 @@
 """Random weights of released size as a model directory: real shapes, lists and files, no music.
 
-`python -m bench.full_size DIRECTORY`. For measurements of everything around a released model where
-nobody has its weights. One tensor is held at a time.
+For measurements of everything around a released model where nobody has its weights. One tensor is
+held at a time.
 """
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,12 +13,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from bench.report import Figures
 from jukebox_core.checkpoints.assemble import OpenedPart
 from jukebox_core.checkpoints.convert import convert, write_part
 from jukebox_core.checkpoints.native import write_config
 from jukebox_core.checkpoints.tensor_files import StoredTensor
 from jukebox_core.config import JukeboxConfig, JukeboxPriorConfig, LabelVersion, Weights
 from jukebox_core.labels import Vocabulary
+from jukebox_core.meta_modules import without_weights
 from jukebox_core.models.released import RELEASED_MODELS, released_config
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.prior.projection import INIT_STD
@@ -43,7 +45,7 @@ class RandomWeights:
 
     def open_prior(self, level: Level) -> OpenedPart:
         """One prior, float32: random matrices, norms that scale by one, and no biases."""
-        with torch.device("meta"):
+        with without_weights():
             layout = JukeboxPrior(self.config.prior(level)).state_dict()
         stored = {
             name: _made_by(partial(_random, name, tensor.shape, 10 * seed + level), tensor)
@@ -89,9 +91,8 @@ def with_layers(config: JukeboxConfig, num_layers: int | None) -> JukeboxConfig:
     return replace(config, priors=(top, middle, bottom))
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Write one directory; one that is there is replaced."""
-    parser = argparse.ArgumentParser(prog="python -m bench.full_size", description=__doc__)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Which model, and where."""
     parser.add_argument("directory", type=Path, help="its name becomes the name of the model")
     parser.add_argument("--model", choices=RELEASED_MODELS, default="1b_lyrics", help="its size")
     parser.add_argument("--precision", choices=_DTYPES, default="fp16", help="of the stacks")
@@ -99,24 +100,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--level", choices=[level.label for level in Level], help="write this prior alone"
     )
-    options = parser.parse_args(arguments)
+
+
+def measure(options: argparse.Namespace) -> Figures:
+    """Write one directory; one that is there is replaced."""
     source = RandomWeights(with_layers(released_config(options.model), options.layers))
+    weights = Weights.INT8 if options.precision == "int8" else Weights.FULL
     if options.level is not None:
-        weights = Weights.INT8 if options.precision == "int8" else Weights.FULL
         options.directory.mkdir(parents=True, exist_ok=True)
         write_config(options.directory, source.config, weights)
         level = Level.from_label(options.level)
         write_part(source, level, options.directory, _DTYPES[options.precision], weights)
-        return
-    convert(
-        source,
-        options.directory,
-        described_as=f"random weights of the size of {options.model}",
-        dtype=_DTYPES[options.precision],
-        weights=Weights.INT8 if options.precision == "int8" else Weights.FULL,
-        on_part=lambda name: print(name, flush=True),
-    )
-
-
-if __name__ == "__main__":
-    main()
+    else:
+        convert(
+            source,
+            options.directory,
+            described_as=f"random weights of the size of {options.model}",
+            dtype=_DTYPES[options.precision],
+            weights=weights,
+            on_part=lambda name: print(name, flush=True),
+        )
+    return {"written": options.directory.name}
