@@ -24,9 +24,13 @@ def test_a_bad_file_is_refused_in_the_child_s_words(source):
         Ingest(timeout_sec=120).sound(source)
 
 
-def test_a_file_that_takes_too_long_is_refused(source):
+def test_a_file_that_takes_too_long_is_refused(source, tmp_path, monkeypatch):
+    child = tmp_path / "child"
+    child.write_text("#!/bin/sh\nexec sleep 600\n")
+    child.chmod(0o700)
+    monkeypatch.setattr("sys.executable", str(child))
     with pytest.raises(FileRefused, match="longer than"):
-        Ingest(timeout_sec=0.01).sound(source)
+        Ingest(timeout_sec=0.1).sound(source)
 
 
 @pytest.mark.parametrize(
