@@ -44,12 +44,17 @@ def default_cache_dir() -> Path:
 class ServiceSettings(BaseSettings):
     """Settings of any process of the service; variables that other processes read are ignored.
 
-    A field is the variable `JUKEBOX_` and its name, or a part of the variable of its group. One
-    more release reads the fields of groups as variables of their own, with a warning.
+    A field is the variable `JUKEBOX_` and its name, or a part of the variable of its group. An
+    empty one is not set, as a line of `.env` without a value. One more release reads the fields of
+    groups as variables of their own, with a warning.
     """
 
     model_config = SettingsConfigDict(
-        extra="ignore", frozen=True, populate_by_name=True, env_prefix=PREFIX
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
     )
     refusal: ClassVar[str] = "The process cannot start."
 
@@ -174,7 +179,7 @@ class ModelSettings(ServiceSettings):
 def _warn_of_earlier_names(settings_class: type[ServiceSettings]) -> None:
     for name in settings_class.model_fields:
         group, earlier = GROUP_OF.get(name), f"{PREFIX}{name.upper()}"
-        if group is not None and earlier in os.environ:
+        if group is not None and os.environ.get(earlier):
             log.warning(
                 "%s will not be read by the next release: put %s=... into %s", earlier, name, group
             )

@@ -123,9 +123,9 @@ class WorkerSettings(ModelSettings):
     @classmethod
     def from_earlier_switches(cls) -> dict[str, Any]:
         """One more release reads the two switches that `JUKEBOX_BACKEND` replaced."""
-        steps = [os.environ.get(name) for name in ("JUKEBOX_NATIVE_STEP", "JUKEBOX_FUSED_STEP")]
-        backend = backend_of_steps(*steps)
-        if backend is None or "JUKEBOX_BACKEND" in os.environ:
+        names = ("JUKEBOX_NATIVE_STEP", "JUKEBOX_FUSED_STEP")
+        backend = backend_of_steps(*(os.environ.get(name) or None for name in names))
+        if backend is None or os.environ.get("JUKEBOX_BACKEND"):
             return {}
         log.warning(
             "JUKEBOX_NATIVE_STEP and JUKEBOX_FUSED_STEP will be ignored by the next release: "

@@ -53,6 +53,19 @@ def test_operators_find_every_grouped_setting_in_the_manual(group):
     assert [name for name in (group, *GROUPS[group]) if f"`{name}`" not in manual] == []
 
 
+@pytest.mark.parametrize("settings", [ApiSettings, WorkerSettings, WebhookSettings])
+def test_an_empty_variable_is_one_that_is_not_set(monkeypatch, settings):
+    """As a line of `.env` without a value; an empty data folder was the current one."""
+    monkeypatch.setenv("REDIS_URL", "redis://queue")
+    expected = settings.from_environment()
+    for name in settings.variables() - {"REDIS_URL"}:
+        monkeypatch.setenv(name, "")
+    assert settings.from_environment() == expected
+    monkeypatch.setenv("REDIS_URL", "")
+    with pytest.raises(InvalidSettings, match="REDIS_URL: is not set"):
+        settings.from_environment()
+
+
 def test_one_variable_holds_several_settings(monkeypatch):
     monkeypatch.setenv("JUKEBOX_LIMITS", "max_queued=5, max_streams = 7,")
     monkeypatch.setenv("JUKEBOX_TUNING", "webhook_retries_sec=5 60,sweep_sec=0.5")
