@@ -18,6 +18,7 @@ from jukebox_core.sampling.other_cost import (
     decoder_products,
     encoder_products,
 )
+from jukebox_core.sampling.song_plan import LevelPlan
 from jukebox_core.sampling.step_cost import LevelWork, step_weights
 from jukebox_core.units import Level
 
@@ -67,13 +68,15 @@ class Part:
 class SongCosts:
     """What a job takes, in a unit of which one takes `unit_sec` (None: nobody knows).
 
-    levels  by what the windows of each are weighed
-    tokens  what sampling each takes, by the labels of the levels
-    parts   all else
+    levels      by what the windows of each are weighed
+    tokens      what sampling each takes, by the labels of the levels
+    beginnings  of these, what windows take before their first token
+    parts       all else
     """
 
     levels: Mapping[Level, LevelWork]
     tokens: Mapping[str, float]
+    beginnings: Mapping[str, float]
     parts: tuple[Part, ...]
     unit_sec: float | None
 
@@ -102,6 +105,7 @@ def song_costs(
     return SongCosts(
         levels=levels,
         tokens={level.label: plans[level].total_work(work) for level, work in levels.items()},
+        beginnings={level.label: _beginnings(plans[level], work) for level, work in levels.items()},
         parts=tuple(pricing.parts(job, levels)),
         unit_sec=pricing.unit_sec,
     )
@@ -115,16 +119,27 @@ class _Pricing:
     ) -> None:
         self._planned, self._speed = planned, speed
         config, levels = planned.config, planned.song.levels
-        labels = [level.label for level in levels]
         self._weights = {level: float(step_weights(config.prior(level))) for level in levels}
+        of_songs = {
+            level: 1.0 / rates[Stage(level.label)]
+            for level in levels
+            if rates.get(Stage(level.label))
+        }
+        guess = speed.weights_per_sec
         self.unit_sec: float | None = 1.0
-        if all(rates.get(Stage(label)) for label in labels):
-            self._steps = {level: 1.0 / rates[Stage(level.label)] for level in levels}
-        elif all(label in speed.steps for label in labels):
+        if of_songs.keys() == self._weights.keys():
+            self._steps = of_songs
+        elif all(level.label in speed.steps for level in levels):
             self._steps = {level: speed.steps[level.label][0] for level in levels}
+        elif of_songs:
+            # A level of which there was no song yet is to those that there were as its weights are.
+            weight_sec = sum(of_songs.values()) / sum(self._weights[level] for level in of_songs)
+            self._steps = {
+                level: of_songs.get(level, weight_sec * weights)
+                for level, weights in self._weights.items()
+            }
         else:
             self._steps = self._weights
-            guess = speed.weights_per_sec
             self.unit_sec = None if guess is None else 1.0 / guess
 
     def levels(self) -> dict[Level, LevelWork]:
@@ -132,7 +147,11 @@ class _Pricing:
         song = self._planned.song
         return {
             level: LevelWork(
-                costs=self._speed.costs_of(level, self._planned.config.prior(level)),
+                costs=self._speed.costs_of(
+                    level,
+                    self._planned.config.prior(level),
+                    None if self.unit_sec is None else step * self.unit_sec,
+                ),
                 unit=step,
                 num_rows=rows_of_level(level, song.num_samples, song.channels),
                 num_segments=len(self._planned.plan.levels[level].segments),
@@ -199,6 +218,14 @@ class _Pricing:
             return replace(part, work=self._of_seconds(measured * products))
         weight = sum(self._steps.values()) / sum(self._weights.values())
         return replace(part, work=weight * products / self._speed.products_of(kind))
+
+
+def _beginnings(plan: LevelPlan, work: LevelWork) -> float:
+    return sum(
+        work.of_beginning(segment.drawn(number))
+        for segment in plan.segments
+        for number in range(len(segment.windows))
+    )
 
 
 def has_lyrics(job: Job) -> bool:

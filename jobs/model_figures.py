@@ -17,8 +17,10 @@ from jukebox_core.config.prior import JukeboxPriorConfig
 from jukebox_core.sampling.step_cost import (
     PLANNED_ROWS,
     PRODUCTS_PER_WEIGHT,
+    READ_SHARE,
     ROW_SHARE,
     StepCosts,
+    conditioner_products,
     token_cost,
 )
 from jukebox_core.small_files import read_small_json
@@ -29,9 +31,17 @@ log = logging.getLogger(__name__)
 FIGURES_FILE = "models-here.json"
 PRODUCTS_PER_WEIGHT_ON_GPU = 100.0
 """Multiplications in the time in which a GPU reads one weight."""
-CODEC_SLOWNESS = 6.0
-"""How much longer a multiplication of the codec takes than one of a prior: layers are narrow."""
-_OF_CODEC = ("sound", "prompt")
+SLOWNESS: Mapping[str, float] = {"sound": 6.0, "prompt": 6.0, "window": 2.2}
+"""How much longer a multiplication takes than one of a prior, in some parts of a job. Layers of the
+codec are narrow. Conditioners are in full precision: in a whole song, 275 GFLOP took 3.4 s, while
+steps read 25 billion weights in a second (`python -m bench.whole_song`, two idle cores)."""
+READING_ROW_SHARE = 0.01
+"""Part of a step that each further row adds where steps are as long as reading their weights takes:
+of large models, and on GPUs. In a whole song on two idle cores, steps of 8 rows took 31 to 33 ms,
+for which `CPU_WEIGHTS_PER_SEC` says 32 ms with one (`python -m bench.whole_song`); for a GPU
+`python -m bench.model sizes` predicts less. Plans keep `ROW_SHARE`, since the plan is the song."""
+WINDOW = "window"
+"""The beginning of a window, among the parts of a job."""
 _MEASURED_SHARE = 0.5
 """Weight of a new measurement in the mean of those before it."""
 
@@ -43,7 +53,8 @@ class ModelSpeed:
     rows             of each level, by its label, that are sampled together there
     steps            seconds of a step of one row of each level, and of one with all its `rows`, or
                      with `PLANNED_ROWS` where these are fewer
-    product_sec      seconds of a multiplication in each other part of a job (`jobs/forecast.py`)
+    product_sec      seconds of a multiplication in each other part of a job (`jobs/forecast.py`),
+                     and in what windows of a level begin with
     weights_per_sec  that a step reads, as a guess; None where nobody can tell
     is_on_gpu        where the model is computed
     has_spare_core   other work is done beside the tokens, which do not wait for it
@@ -62,20 +73,37 @@ class ModelSpeed:
         known = {each.name for each in dataclass_fields(cls)}
         return cls(**{name: value for name, value in fields.items() if name in known})
 
-    def costs_of(self, level: Level, prior: JukeboxPriorConfig) -> StepCosts:
-        """The model of costs for the rows that are sampled together here."""
+    def costs_of(
+        self, level: Level, prior: JukeboxPriorConfig, step_sec: float | None = None
+    ) -> StepCosts:
+        """The model of costs for the rows that are sampled together here.
+
+        With the seconds of a step of one row, windows begin as they did in earlier songs.
+        """
         max_rows = max(self.rows.get(level.label, PLANNED_ROWS), 1)
-        row_share = ROW_SHARE
-        measured_rows = min(max_rows, PLANNED_ROWS)
+        costs = StepCosts.of(
+            prior,
+            max_rows=max_rows,
+            row_share=self._row_share(level, min(max_rows, PLANNED_ROWS)),
+            products_per_weight=self.products_of(WINDOW),
+            read_share=1.0 / PRODUCTS_PER_WEIGHT_ON_GPU if self.is_on_gpu else READ_SHARE,
+        )
+        measured = self.product_sec.get(window_part(level.label))
+        if measured is None or step_sec is None:
+            return costs
+        return replace(costs, window=measured * conditioner_products(prior) / step_sec)
+
+    def _row_share(self, level: Level, measured_rows: int) -> float:
         if level.label in self.steps and measured_rows > 1:
             alone, together = self.steps[level.label]
-            row_share = max(together / alone - 1.0, 0.0) / (measured_rows - 1)
-        return StepCosts.of(prior, max_rows=max_rows, row_share=row_share)
+            return max(together / alone - 1.0, 0.0) / (measured_rows - 1)
+        is_reading = self.is_on_gpu or self.weights_per_sec is not None
+        return READING_ROW_SHARE if is_reading else ROW_SHARE
 
     def products_of(self, kind: str) -> float:
         """Multiplications of a kind of work in the time in which a step reads one weight."""
         products = PRODUCTS_PER_WEIGHT_ON_GPU if self.is_on_gpu else PRODUCTS_PER_WEIGHT
-        return products / CODEC_SLOWNESS if kind in _OF_CODEC else products
+        return products / SLOWNESS.get(kind, 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +132,11 @@ class ModelFigures:
         before = self.product_sec.get(part, seconds)
         mean = before + _MEASURED_SHARE * (seconds - before)
         return replace(self, product_sec={**self.product_sec, part: mean})
+
+
+def window_part(level: str) -> str:
+    """By which measurements of the beginning of its windows are kept."""
+    return f"{WINDOW}:{level}"
 
 
 def seconds_of_music(

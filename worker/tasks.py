@@ -38,7 +38,7 @@ from worker.song.job_song import JobSong
 from worker.song.level_audio import LevelSound
 from worker.song.lyric_timing import keep_lyric_times
 from worker.song.prompt import read_prompt
-from worker.song.rates import costs_of, end_part, record_rate
+from worker.song.rates import costs_of, end_part, measure_windows, record_rate
 from worker.song.render import finish_song, write_sound
 
 log = logging.getLogger(__name__)
@@ -152,7 +152,7 @@ def _work(worker: WorkerParts, lease: Lease, following: frozenset[Stage]) -> Non
     song = _song_of(worker, lease.claim)
     job = lease.claim.job
     costs = costs_of(worker, job, song)
-    lease.progress.set_works(costs.tokens, costs.unit_sec, costs.parts)
+    lease.progress.set_works(costs.tokens, costs.unit_sec, costs.parts, costs.beginnings)
     for stage in stages_of(job.request):
         if stage is job.stage:
             break
@@ -332,7 +332,8 @@ def _hand_over(
         )
         _publish(worker, job.id, next_stage)
     worker.metrics.finish_level(job, level.label, metrics.tokens_per_second)
-    drawer.keep(lambda: record_rate(worker, claim, drawer.song, work, spent))
+    measured = measure_windows(worker, lease, drawer.song, level, work)
+    drawer.keep(lambda: record_rate(worker, claim, drawer.song, measured, spent))
     return is_going_on
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from jukebox_core.engine.sequence import Sequence
 from jukebox_core.sampling.segments import Segment, join_segments
 from jukebox_core.sampling.song_plan import LevelPlan
-from jukebox_core.sampling.step_cost import LevelWork
+from jukebox_core.sampling.step_cost import LevelWork, SampledWork
 from jukebox_core.sampling.windows import Window
 from jukebox_core.units import Level
 
@@ -180,21 +180,17 @@ class LevelRun:
         """Tokens per row that are there, or under way by now; those that stay included."""
         return self.plan.kept_tokens + sum(segment.num_tokens for segment in self.segments)
 
-    def work_done(self, work: LevelWork) -> float:
+    def sampled_work(self, work: LevelWork) -> SampledWork:
         """What has been sampled of it and what windows took to begin, in the unit of `work`."""
-        return sum(
-            work.of_window(window, num_drawn, segment=place)
-            for place, segment in enumerate(self.segments)
-            for window, num_drawn in segment.sampled()
-        )
-
-    def work_begun(self, work: LevelWork) -> float:
-        """What it takes until the windows that have no token yet, of those under way, have one."""
-        return sum(
-            work.of_beginning(segment.next_sampled)
-            for segment in self.segments
-            if segment.is_busy and not segment.has_begun
-        )
+        beginnings = tokens = begun = 0.0
+        for place, segment in enumerate(self.segments):
+            for window, num_drawn in segment.sampled():
+                if num_drawn:
+                    beginnings += work.of_beginning(window)
+                    tokens += work.of_tokens(num_drawn, segment=place)
+            if segment.is_busy and not segment.has_begun:
+                begun += work.of_beginning(segment.next_sampled)
+        return SampledWork(beginnings, tokens, begun)
 
     @property
     def end(self) -> int:

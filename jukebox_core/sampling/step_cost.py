@@ -41,12 +41,15 @@ class StepCosts:
         *,
         max_rows: int = PLANNED_ROWS,
         row_share: float = ROW_SHARE,
+        products_per_weight: float = PRODUCTS_PER_WEIGHT,
+        read_share: float = READ_SHARE,
     ) -> "StepCosts":
         """What follows from the size of a prior, for rows that are known or taken to be."""
-        products = conditioner_weights(config) * config.upper_context_tokens
-        conditioning = products / step_weights(config) / PRODUCTS_PER_WEIGHT
+        products = conditioner_products(config)
+        conditioning = products / step_weights(config) / products_per_weight
         return cls(
-            window=conditioning + READ_SHARE * config.num_prefix_tokens,
+            window=conditioning + read_share * config.num_prefix_tokens,
+            read_token=read_share,
             max_rows=max_rows,
             row_share=row_share,
         )
@@ -63,6 +66,20 @@ class StepCosts:
         """`num_drawn` tokens of every row, in `num_windows` that read `num_read` before them."""
         beginning = num_windows * self.window + num_read * self.read_token
         return num_drawn * self.step(num_rows) + num_rows * beginning
+
+
+@dataclass(frozen=True, slots=True)
+class SampledWork:
+    """What was done of a level, in the unit of its `LevelWork`.
+
+    beginnings  of windows that have a token
+    tokens      all else
+    begun       what it takes until the windows have one that are under way without any
+    """
+
+    beginnings: float = 0.0
+    tokens: float = 0.0
+    begun: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +107,11 @@ class LevelWork:
             num_drawn = window.num_new
         if num_drawn <= 0.0:
             return 0.0
-        tokens = self.unit * self.num_rows * self._token(segment) * num_drawn
-        return self.of_beginning(window) + tokens
+        return self.of_beginning(window) + self.of_tokens(num_drawn, segment=segment)
+
+    def of_tokens(self, num_drawn: float, *, segment: int = 0) -> float:
+        """So many tokens of each row of a segment."""
+        return self.unit * self.num_rows * self._token(segment) * num_drawn
 
     def of_beginning(self, window: Window) -> float:
         """What every row of a window takes before its first token."""
@@ -124,6 +144,11 @@ def conditioner_weights(config: JukeboxPriorConfig) -> int:
         return 0
     inner = int(conditioner.width * conditioner.conv_width_ratio)
     return conditioner.depth * 4 * conditioner.width * inner
+
+
+def conditioner_products(config: JukeboxPriorConfig) -> int:
+    """Multiplications of the conditioning of one window; 0 for the top."""
+    return conditioner_weights(config) * config.upper_context_tokens
 
 
 def token_cost(step: float, *, num_rows: int, num_segments: int) -> float:

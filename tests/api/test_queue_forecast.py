@@ -67,6 +67,17 @@ async def test_a_job_waits_for_those_before_it_each_as_long_as_it_is(service: Se
     assert await etas(service, jobs) == pytest.approx(own, abs=0.2)
 
 
+async def test_the_first_level_of_a_song_tells_those_that_wait_how_fast_the_machine_is(
+    service: Service,
+):
+    announce(service, weights_per_sec=1e6, product_sec=QUICK)
+    job = await service.post(duration_seconds=10.0)
+    (guessed,) = await etas(service, [job])
+    service.store.record_rate("tiny", Stage.TOP, 0.1)
+    (told,) = await etas(service, [job])
+    assert told > 20.0 * guessed
+
+
 async def test_a_worker_of_two_jobs_begins_the_next_at_the_first_that_ends(service: Service):
     announce(service, num_jobs=2, steps=STEPS, product_sec=QUICK)
     for seconds_left in (500.0, 50.0):

@@ -12,7 +12,7 @@ from jukebox_core.models.catalog import BUNDLED_MODELS, read_config
 from jukebox_core.sampling.cascade import default_song_duration_sec, plan_song
 from jukebox_core.sampling.infill import section_infills
 from jukebox_core.sampling.noise import CounterNoise
-from jukebox_core.sampling.step_cost import LevelWork, StepCosts
+from jukebox_core.sampling.step_cost import LevelWork, SampledWork, StepCosts
 from jukebox_core.song import Song, Speed, default_sampling
 from jukebox_core.units import COARSE_TO_FINE, Level
 
@@ -109,7 +109,10 @@ def test_a_song_is_complete_in_any_order_and_every_window_read_what_it_should(
         assert level.num_tokens == level.end == level.plan.total_tokens
         assert level.output_codes.shape == (NUM_ROWS, level.plan.output_tokens)
         work = LevelWork(costs=StepCosts(window=3.0), unit=2.0, num_rows=NUM_ROWS)
-        assert level.work_done(work) == pytest.approx(level.plan.total_work(work))
+        done = level.sampled_work(work)
+        assert done.beginnings >= 2.0 * NUM_ROWS * 3.0 * len(level.plan.windows)
+        assert done.beginnings + done.tokens == pytest.approx(level.plan.total_work(work))
+        assert done.begun == 0.0
         windows = [w.window for w in ended if w.level is level]
         assert sorted(windows, key=lambda window: window.end) == list(level.plan.windows)
     ids = [sequence.id for window in ended for sequence in window.sequences]
@@ -157,12 +160,15 @@ def test_a_warm_up_is_sampled_and_not_counted_as_the_song():
     assert len(windows) == len(middle.segments)
     warm = next(window for window in windows if window.warm_up_tokens)
     work = LevelWork(costs=StepCosts(window=3.0), unit=1.0, num_rows=NUM_ROWS)
-    assert middle.work_done(work) == 0.0
+    begun = NUM_ROWS * 3.0
+    assert middle.sampled_work(work) == SampledWork(begun=begun * len(windows))
     for sequence in warm.sequences:
         sequence.num_sampled = warm.warm_up_tokens
     assert middle.num_tokens == 0
-    begun = NUM_ROWS * 3.0
-    assert middle.work_done(work) > begun + warm.warm_up_tokens, "a warm-up is work"
+    done = middle.sampled_work(work)
+    assert done.beginnings == begun
+    assert done.begun == begun * (len(windows) - 1)
+    assert done.tokens > 0.0, "a warm-up is work"
     for sequence in warm.sequences:
         sequence.num_sampled += 5
     assert middle.num_tokens == 5

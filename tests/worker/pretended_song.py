@@ -1,6 +1,7 @@
 """A whole job on a pretended clock: each part takes what it is said to take, without computing."""
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -82,13 +83,17 @@ def planned_job(config, *, prompt_tokens=None, infills=None, **wanted):
 
 @dataclass
 class PretendedSong:
-    """Runs a job on a `Machine`; `looks` are (seconds, value, seconds left) at every heartbeat."""
+    """Runs a job on a `Machine`; `looks` are (seconds, value, seconds left) at every heartbeat.
+
+    Everything takes `slowness(now)` times as long as the machine says.
+    """
 
     job: Job
     planned: object
     machine: Machine
     speed: ModelSpeed
     rates: dict = field(default_factory=dict)
+    slowness: Callable[[float], float] = lambda _now: 1.0
     now: float = 0.0
     looks: list = field(default_factory=list)
 
@@ -96,7 +101,8 @@ class PretendedSong:
         """From the claim to the end."""
         self.progress = StageProgress(self.job, clock=lambda: self.now)
         self.costs = song_costs(self.planned, self.job, self.rates, self.speed)
-        self.progress.set_works(self.costs.tokens, self.costs.unit_sec, self.costs.parts)
+        costs = self.costs
+        self.progress.set_works(costs.tokens, costs.unit_sec, costs.parts, costs.beginnings)
         self._do(PartKind.PROMPT, None)
         for level, plan in self.planned.plan.levels.items():
             self._draw(level, plan)
@@ -132,8 +138,7 @@ class PretendedSong:
         self.progress.watch(
             level.label,
             lambda: self.progress._levels[level.label],
-            lambda: run.work_done(work),
-            lambda: run.work_begun(work),
+            lambda: run.sampled_work(work),
         )
         if run.is_done:
             return
@@ -173,7 +178,7 @@ class PretendedSong:
                 sequence.num_sampled += steps
 
     def _pass(self, seconds):
-        until = self.now + seconds
+        until = self.now + self.slowness(self.now) * seconds
         while (beat := (self.now // BEAT_SEC + 1) * BEAT_SEC) <= until:
             self.now = beat
             self._look()

@@ -8,6 +8,7 @@ import pytest
 from jobs.errors import LeaseLost, StoreUnavailable
 from jobs.record.job import JobStatus, LevelMetrics, LevelProgress, Stage
 from jobs.store import JobStore
+from jukebox_core.sampling.step_cost import SampledWork
 from worker.device.engine_thread import EngineThread
 from worker.device.models import ModelShelf
 from worker.device.works import Pending
@@ -185,7 +186,11 @@ def test_progress_of_a_level_is_its_work_and_not_its_tokens(service):
     progress = StageProgress(job)
     works = works_of(job, top=8.0, middle=1.0, bottom=1.0)
     progress.set_works(works)
-    progress.watch("middle", lambda: LevelProgress(tokens_done=0), lambda: works["middle"] / 2)
+    progress.watch(
+        "middle",
+        lambda: LevelProgress(tokens_done=0),
+        lambda: SampledWork(tokens=works["middle"] / 2),
+    )
     now = progress.snapshot()
     assert now.levels["middle"].tokens_done == 0
     assert now.value == pytest.approx(0.98 * works["middle"] / 2 / sum(works.values()))

@@ -6,23 +6,25 @@ import shutil
 import threading
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from jobs.model_figures import FIGURES_FILE, ModelFigures, read_figures, seconds_of_music
-from jobs.record.job import Stage
+from jobs.record.job import LevelProgress, Stage
 from jukebox_core.config import Weights
 from jukebox_core.models.catalog import ModelCatalog, read_config
 from jukebox_core.models.memory_plan import MemoryPlan
 from jukebox_core.models.placement import Placement
-from jukebox_core.sampling.step_cost import PLANNED_ROWS
+from jukebox_core.sampling.step_cost import PLANNED_ROWS, SampledWork, conditioner_products
 from jukebox_core.units import Level
 from tests.worker.jobs_and_processes import make_job
 from worker.app import build_parts
 from worker.device.speed import NUM_STEPS, SpeedMeter, step_slices
+from worker.lease.progress import StageProgress
 from worker.settings import WorkerSettings
 from worker.song.job_song import JobSong
-from worker.song.rates import costs_of
+from worker.song.rates import costs_of, measure_windows
 
 
 @pytest.fixture
@@ -186,6 +188,33 @@ def test_the_time_of_a_song_is_told_from_the_steps_that_were_timed(parts, speed,
     monkeypatch.setattr(parts.store, "rates", lambda _model: dict.fromkeys(Stage, 10.0))
     of_songs = costs_of(parts, job, song)
     assert sum(of_songs.tokens.values()) == pytest.approx(0.1 * sum(told.tokens.values()))
+
+
+def test_what_windows_took_is_kept_for_songs_to_come_and_left_out_of_the_speed_of_steps(parts):
+    parts.speed._figures = {"tiny": ModelFigures(setup="")}
+    job = make_job(parts.catalog, duration_seconds=2.0)
+    card = parts.catalog.get("tiny")
+    song = JobSong.from_job(job, card.config, card.tokenizer, "native", Weights.INT8)
+    told = costs_of(parts, job, song)
+    work = replace(told.levels[Level.MIDDLE], unit=0.1)
+    now, done = 0.0, SampledWork()
+    progress = StageProgress(job, clock=lambda: now)
+    total = song.plan.levels[Level.MIDDLE].total_work(work)
+    level_works = dict.fromkeys(told.tokens, total)
+    progress.set_works(level_works, 1.0, [], dict.fromkeys(told.tokens, 0.3 * total))
+    lease = SimpleNamespace(progress=progress, claim=SimpleNamespace(job=job))
+    assert measure_windows(parts, lease, song, Level.MIDDLE, work) is work, "nothing was seen yet"
+    progress.watch("middle", lambda: LevelProgress(), lambda: done)
+    progress.snapshot()
+    for step in range(1, 7):  # windows take four times as long as planned, tokens twice
+        now += 0.1 * total * (4.0 if step % 2 else 2.0)
+        done = SampledWork(0.1 * total * ((step + 1) // 2), 0.1 * total * (step // 2))
+        progress.snapshot()
+    measured = measure_windows(parts, lease, song, Level.MIDDLE, work)
+    assert measured.costs.window == pytest.approx(2.0 * work.costs.window, rel=0.05)
+    product_sec = parts.speed._figures["tiny"].product_sec["window:middle"]
+    products = conditioner_products(card.config.prior(Level.MIDDLE))
+    assert product_sec * products == pytest.approx(4.0 * 0.1 * work.costs.window, rel=0.05)
 
 
 def test_figures_that_cannot_be_read_are_replaced(parts):

@@ -2,24 +2,19 @@
 
 import itertools
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jobs.forecast import RENDER_SHARE, Part, PartKind
 from jobs.record.job import Job, LevelProgress
+from jukebox_core.sampling.step_cost import LevelWork, SampledWork
+from worker.lease.paces import Item, Paces, SampledKind
 from worker.lease.parts_progress import PartsProgress, Timed
 
-SPEED_WINDOW_SEC = 60.0
-"""The speed is that of this last stretch of time."""
-MIN_MEASURED_SEC = 1.0
 LOADING_SEC = 5.0
 """Where tokens wait longer for the first of a level, the beginning of its window takes the rest."""
-GUESS_SEC = 10.0
-"""What a guess at the speed counts as, in seconds of measuring it."""
-GUESS_UNTIL_SEC = 30.0
-"""Once so much was measured a guess counts as nothing."""
+_KINDS = tuple(SampledKind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +29,13 @@ class Snapshot:
 class StageProgress:
     """Tokens and windows of every level of one job, per sample, and the work that they are.
 
-    Work is what should take equally long wherever it is done, so that the value grows evenly with
-    time: a step of the top level may take longer than one of those below it, more rows longer than
-    one, and a window takes time before its first token. Until it is told what the levels take, a
-    token counts as much at one as at another.
+    Work is what should take equally long wherever it is done: a step of the top level may take
+    longer than one of those below it, more rows longer than one, and a window takes time before its
+    first token. Until it is told what the levels take, a token counts as much at one as at another.
+    How long it does take is measured, for the tokens and for the windows of each level
+    (`worker/lease/paces.py`); value and seconds follow from both.
 
-    The speed is that of sampling alone: while tokens wait for other parts of the job (sound, lyric
+    That is measured of sampling alone: while tokens wait for other parts of the job (sound, lyric
     times, a prior that is loaded), its clock stands still.
     """
 
@@ -53,17 +49,12 @@ class StageProgress:
             level: job.progress.get(level, LevelProgress(tokens_done=plan.prompt_tokens))
             for level, plan in job.plan.items()
         }
-        self._work_sec: float | None = None
         self._watched: Mapping[str, Callable[[], LevelProgress]] = {}
-        self._measured: Mapping[str, Callable[[], float]] = {}
-        self._begun: Mapping[str, Callable[[], float]] = {}
-        self._at_first: Mapping[str, float] = {}
+        self._measured: Mapping[str, Callable[[], SampledWork]] = {}
+        self._at_first: Mapping[str, SampledWork] = {}
         self._clock = clock
-        self._seen: deque[tuple[float, float]] = deque()
-        """Moments, and the work that was sampled by then; the first is that of no progress yet."""
-        self._speed: float | None = None
         self._value = 0.0
-        self._looked: tuple[float, float, float] | None = None
+        self._looked: tuple[float, Mapping[Item, float], float] | None = None
         self._loading = Timed()
         self.set_works({level: float(number) for level, number in self._missing.items()})
 
@@ -72,38 +63,44 @@ class StageProgress:
         works: Mapping[str, float],
         work_sec: float | None = None,
         parts: Iterable[Part] | None = None,
+        beginnings: Mapping[str, float] | None = None,
     ) -> None:
         """What sampling each level takes, in any unit; `work_sec` is a guess at one, in seconds.
 
-        It serves until the speed is measured for half a minute, less and less. `parts` are what the
-        job takes besides, in the same unit; by default the last stage takes a share of the whole.
+        It serves until enough is measured. `beginnings` are what of it the windows take before
+        their first token. `parts` are what the job takes besides, in the same unit; by default the
+        last stage takes a share of the whole.
         """
-        self._works = {level: works[level] for level in self._missing}
-        self._work_sec = work_sec
+        before = beginnings or {}
+        self._works = {
+            level: SampledWork(before.get(level, 0.0), works[level] - before.get(level, 0.0))
+            for level in self._missing
+        }
         if parts is None:
-            rendering = sum(self._works.values()) * RENDER_SHARE / (1.0 - RENDER_SHARE)
+            rendering = sum(map(_sum, self._works.values())) * RENDER_SHARE / (1.0 - RENDER_SHARE)
             parts = [Part(PartKind.RENDERING, None, rendering)]
         self.parts = PartsProgress(parts)
-        self._seen = deque()
+        total = sum(map(_sum, self._works.values())) + self.parts.total
+        self._paces = Paces(total, work_sec)
+        self._counted: dict[Item, float] = {}
+        """What of every item was there at `_moved_at`, when something was new the last time."""
+        self._moved_at: float | None = None
 
     def watch(
         self,
         level: str,
         look: Callable[[], LevelProgress],
-        work_done: Callable[[], float] | None = None,
-        work_begun: Callable[[], float] = lambda: 0.0,
+        sampled: Callable[[], SampledWork] | None = None,
     ) -> None:
-        """From now on `look` tells how far `level` is, and `work_done` how much work that was.
+        """From now on `look` tells how far `level` is, and `sampled` how much work that was.
 
-        `work_begun` is what will be done at once: the beginnings of windows that are under way. All
-        are called by another thread. Without the second it follows from the tokens.
+        Both are called by another thread. Without the second it follows from the tokens.
         """
-        self._begun = {**self._begun, level: work_begun}
         # What was read from the disk took no time to draw.
-        kept = self._by_tokens(level, look()) if work_done is None else work_done()
+        kept = self._by_tokens(level, look()) if sampled is None else sampled()
         self._at_first = {**self._at_first, level: kept}
-        if work_done is not None:
-            self._measured = {**self._measured, level: work_done}
+        if sampled is not None:
+            self._measured = {**self._measured, level: sampled}
         self._watched = {**self._watched, level: look}
 
     def set_kept(self, level: str, *, tokens: int, windows: int) -> None:
@@ -130,43 +127,108 @@ class StageProgress:
         """What is so at this moment."""
         levels = self._levels | {level: look() for level, look in self._watched.items()}
         works = {name: self._work_of(name, level) for name, level in levels.items()}
-        done, sampling = sum(works.values()), sum(self._works.values())
-        self._end_loading(works)
-        fresh = sum(max(works[name] - kept, 0.0) for name, kept in self._at_first.items())
+        is_first = self._end_loading(works)
+        fresh = self._fresh(works)
         self._note_time(fresh, works)
-        speed = self._speed_now(fresh, is_sampling=done < sampling)
-        work_sec = None if speed is None else 1.0 / speed
-        left = max(sampling - done - self._unseen(speed), 0.0) + self.parts.left(work_sec)
-        total = sampling + self.parts.total
-        value = (total - left) / total if total else 1.0
+        self._note_paces(fresh, is_first=is_first)
+        overall = self._paces.overall
+        done, total = self._seconds(works)
+        work_sec = 1.0 if overall is None else overall
+        left = max(total - done, 0.0) + work_sec * self.parts.left(overall)
+        total += work_sec * self.parts.total
         # A part that takes longer than it should must not take back what was told.
-        self._value = max(self._value, value)
-        seconds_left = 0.0 if left <= 0.0 else (None if work_sec is None else left * work_sec)
-        return Snapshot(levels=levels, value=self._value, seconds_left=seconds_left)
+        self._value = max(self._value, (total - left) / total if total else 1.0)
+        is_known = overall is not None or left <= 0.0
+        return Snapshot(
+            levels=levels, value=self._value, seconds_left=max(left, 0.0) if is_known else None
+        )
 
-    def _work_of(self, name: str, level: LevelProgress) -> float:
-        if name in self._measured:
-            return min(self._measured[name](), self._works[name])
-        return self._by_tokens(name, level)
+    def measured_as(self, level: str, work: LevelWork) -> tuple[LevelWork, float] | None:
+        """A model of costs with what the windows of its level took to begin, against its tokens.
 
-    def _by_tokens(self, name: str, level: LevelProgress) -> float:
-        missing = self._missing[name]
+        And the seconds that a unit of these beginnings took by the old one. None if too little of
+        either was seen.
+        """
+        beginning, token = (self._paces.measured((kind, level)) for kind in _KINDS)
+        if beginning is None or token is None:
+            return None
+        times, costs = beginning / token, work.costs
+        costs = replace(costs, window=times * costs.window, read_token=times * costs.read_token)
+        return replace(work, costs=costs), beginning
+
+    def _work_of(self, name: str, level: LevelProgress) -> SampledWork:
+        if name not in self._measured:
+            return self._by_tokens(name, level)
+        done, works = self._measured[name](), self._works[name]
+        return SampledWork(
+            min(done.beginnings, works.beginnings), min(done.tokens, works.tokens), done.begun
+        )
+
+    def _by_tokens(self, name: str, level: LevelProgress) -> SampledWork:
+        missing, works = self._missing[name], self._works[name]
         if not missing:
-            return self._works[name]
-        return self._works[name] * max(level.tokens_done - self._prompts[name], 0) / missing
+            return works
+        share = max(level.tokens_done - self._prompts[name], 0) / missing
+        return SampledWork(share * works.beginnings, share * works.tokens)
 
-    def _end_loading(self, works: Mapping[str, float]) -> None:
-        """A prior is there once its level moves.
+    def _fresh(self, works: Mapping[str, SampledWork]) -> dict[Item, float]:
+        """What was sampled since the levels were first looked at."""
+        return {
+            (kind, name): max(getattr(works[name], kind) - getattr(kept, kind), 0.0)
+            for name, kept in self._at_first.items()
+            for kind in _KINDS
+        }
+
+    def _seconds(self, works: Mapping[str, SampledWork]) -> tuple[float, float]:
+        """Of what is sampled, and of all there is to sample, as long as it takes by now."""
+        done = total = begun = 0.0
+        for name, level in self._works.items():
+            for kind in _KINDS:
+                pace = self._paces.of((kind, name))
+                work_sec = 1.0 if pace is None else pace
+                done += work_sec * getattr(works[name], kind)
+                total += work_sec * getattr(level, kind)
+                if kind is SampledKind.BEGINNINGS and pace is not None:
+                    begun += work_sec * works[name].begun
+        return done + min(self._waited_sec(), begun), total
+
+    def _waited_sec(self) -> float:
+        """Seconds since something was new the last time: the beginning of a window is, at once."""
+        if self._moved_at is None:
+            return 0.0
+        waited_sec = self._clock() - self.parts.held_up_sec - self._moved_at
+        return waited_sec + max(self._loading.spent_sec - LOADING_SEC, 0.0)
+
+    def _note_paces(self, fresh: Mapping[Item, float], *, is_first: bool) -> None:
+        """What was done since something was new the last time, and how long that took."""
+        now = self._clock() - self.parts.held_up_sec
+        new = {
+            item: work - self._counted.get(item, 0.0)
+            for item, work in fresh.items()
+            if work > self._counted.get(item, 0.0)
+        }
+        if new and self._moved_at is not None and not is_first:
+            self._paces.note(max(now - self._moved_at, 0.0), new)
+        if new or is_first or not self._counted:
+            # Loading a model, or waiting for a place before anything is new, is no drawing.
+            self._moved_at = now
+        self._counted |= {item: fresh[item] for item in new}
+
+    def _end_loading(self, works: Mapping[str, SampledWork]) -> bool:
+        """A prior is there once its level moves; whether that is so for the first time.
 
         The beginning of its first window, which appears all at once then, is no measure of speed.
         """
+        has_ended = False
         for level in self.parts.unended(PartKind.LOADING):
-            if works[level] > self._at_first.get(level, 0.0):
+            if _sum(works[level]) > _sum(self._at_first.get(level, SampledWork())):
                 self.parts.end(PartKind.LOADING, level)
                 self._at_first = {**self._at_first, level: works[level]}
                 self._loading = Timed()
+                has_ended = True
+        return has_ended
 
-    def _note_time(self, fresh: float, works: Mapping[str, float]) -> None:
+    def _note_time(self, fresh: Mapping[Item, float], works: Mapping[str, SampledWork]) -> None:
         """Time in which nothing moves is that of a prior that has to be loaded, if one is due."""
         now, held_up = self._clock(), self.parts.held_up_sec
         before, self._looked = self._looked, (now, fresh, held_up)
@@ -178,7 +240,7 @@ class StageProgress:
         self._loading.spent_sec += now - before[0]
         self._looked = (now, fresh, self.parts.held_up_sec)
 
-    def _due_to_load(self, works: Mapping[str, float]) -> str | None:
+    def _due_to_load(self, works: Mapping[str, SampledWork]) -> str | None:
         """The level whose prior songs wait for, with all levels above it sampled."""
         unloaded = self.parts.unended(PartKind.LOADING)[:1]
         above = itertools.takewhile(lambda name: name not in unloaded, self._works)
@@ -188,45 +250,14 @@ class StageProgress:
             else None
         )
 
-    def _speed_now(self, fresh: float, *, is_sampling: bool) -> float | None:
-        """Work in a second; the last that was known once everything is sampled."""
-        if is_sampling or self._speed is None:
-            self._speed = self._measured_speed(fresh)
-        return self._speed
 
-    def _unseen(self, speed: float | None) -> float:
-        """Work on the beginnings of windows since something was new the last time."""
-        if speed is None or not self._seen:
-            return 0.0
-        begun = sum(work_begun() for work_begun in self._begun.values())
-        waited_sec = self._clock() - self.parts.held_up_sec - self._seen[-1][0]
-        waited_sec += max(self._loading.spent_sec - LOADING_SEC, 0.0)
-        return min(waited_sec * speed, begun)
-
-    def _measured_speed(self, fresh: float) -> float | None:
-        """Between moments at which something was new: the beginning of a window is, all at once."""
-        now, seen = self._clock() - self.parts.held_up_sec, self._seen
-        if len(seen) == 1 and fresh <= seen[0][1]:
-            # Loading a model, or waiting for a place: no time of drawing.
-            seen.clear()
-        if not seen or fresh > seen[-1][1]:
-            seen.append((now, fresh))
-        while len(seen) > 2 and seen[-1][0] - seen[1][0] >= SPEED_WINDOW_SEC:
-            seen.popleft()
-        seconds, work = (last - first for last, first in zip(seen[-1], seen[0], strict=True))
-        if self._work_sec is None:
-            return None if seconds < MIN_MEASURED_SEC or work <= 0.0 else work / seconds
-        # The first steps say little: weights are read from the disk meanwhile. So a guess counts
-        # as some seconds of measuring, and as none after half a minute.
-        guessed_sec = GUESS_SEC * max(1.0 - seconds / GUESS_UNTIL_SEC, 0.0)
-        if work <= 0.0 or seconds <= 0.0:
-            return 1.0 / self._work_sec
-        return (work + guessed_sec / self._work_sec) / (seconds + guessed_sec)
+def _sum(work: SampledWork) -> float:
+    return work.beginnings + work.tokens
 
 
-def _is_all(done: float, work: float) -> bool:
+def _is_all(done: SampledWork, work: SampledWork) -> bool:
     """But for rounding."""
-    return done >= work * (1.0 - 1e-6)
+    return _sum(done) >= _sum(work) * (1.0 - 1e-6)
 
 
 class _Running:

@@ -315,12 +315,10 @@ class SongGenerator:
                 self._prompt = self._read_prompt()
             opened = _KeptLevel(self._run.open(level, self._prompt.get(level)))
             self._read_kept(opened)
-            work = self._works[level]
             self._lease.progress.watch(
                 level.label,
                 opened.progress,
-                partial(opened.run.work_done, work),
-                partial(opened.run.work_begun, work),
+                partial(opened.run.sampled_work, self._works[level]),
             )
             self._levels[level] = opened
         return self._levels[level]

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from jobs.errors import StoreUnavailable
 from jobs.forecast import PartKind, SongCosts, song_costs
+from jobs.model_figures import window_part
 from jobs.record.job import Job, Stage
 from jobs.record.songs import level_of
 from jobs.store import Claim
-from jukebox_core.sampling.step_cost import LevelWork
+from jukebox_core.sampling.step_cost import LevelWork, conditioner_products
 from jukebox_core.song import Speed
 from jukebox_core.units import Level
 from worker.lease.lease import Lease
@@ -47,6 +48,26 @@ def end_part(worker: WorkerParts, lease: Lease, kind: PartKind, level: Level | N
     # What the parent's files had was not made.
     if measured is not None and job.parent_id is None:
         worker.speed.note_part(job.request.model, *measured)
+
+
+def measure_windows(
+    worker: WorkerParts, lease: Lease, song: JobSong, level: Level, work: LevelWork
+) -> LevelWork:
+    """The model of costs with what windows of a level took to begin, as far as was seen.
+
+    It is kept for songs to come.
+    """
+    measured = lease.progress.measured_as(level.label, work)
+    if measured is None:
+        return work
+    as_measured, work_sec = measured
+    products = conditioner_products(song.config.prior(level))
+    if products:
+        seconds = work_sec * work.unit * work.costs.window
+        worker.speed.note_part(
+            lease.claim.job.request.model, window_part(level.label), seconds / products
+        )
+    return as_measured
 
 
 def record_rate(
