@@ -2,7 +2,6 @@
 
 import logging
 import os
-import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -11,6 +10,7 @@ from pydantic_settings import NoDecode
 
 from jobs.record.job import Stage
 from jobs.settings import ModelSettings, default_health_file, split_words
+from jobs.store.types import worker_name
 from jukebox_core.backends.choose import AUTO, BACKENDS, backend_of_steps
 from jukebox_core.backends.cores import usable_cores
 
@@ -34,8 +34,8 @@ def _require_backend(name: str) -> str:
 
 
 def default_worker_name() -> str:
-    """Machine and process: tells two workers of one machine apart."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+    """That of this process."""
+    return worker_name(os.getpid())
 
 
 def default_native_threads() -> int:

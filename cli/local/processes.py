@@ -28,7 +28,7 @@ class ChildProcess:
         self, name: str, command: Sequence[str], *, env: Mapping[str, str], log_path: Path
     ) -> None:
         self.name, self.log_path = name, log_path
-        self._command, self._environment = list(command), dict(env)
+        self._command, self.environment = list(command), dict(env)
         self._process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -36,7 +36,7 @@ class ChildProcess:
             os.fchmod(log.fileno(), 0o600)
             return subprocess.Popen(
                 self._command,
-                env=self._environment,
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

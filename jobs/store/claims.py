@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from jobs.errors import (
     IllegalTransition,
@@ -25,8 +25,10 @@ from jobs.record.job import (
     Stage,
     is_job_id,
 )
+from jobs.store.connection import errors_as_store_unavailable
 from jobs.store.scripts import (
     ScriptRunner,
+    index_key,
     job_of,
     microseconds,
 )
@@ -180,6 +182,22 @@ class Claims(ScriptRunner):
         A job that waits to be canceled becomes canceled. Raises LeaseLost.
         """
         self._run_as_owner("release", claim, self._resend_us)
+
+    def end_leases(self, worker: str) -> list[str]:
+        """Let others claim at once what a worker held that is dead for certain; these jobs.
+
+        For them it is a crash, as when their leases run out.
+        """
+        held = [
+            job_id
+            for status in (JobStatus.RUNNING, JobStatus.CANCELING)
+            for job_id in self._members(index_key(status=status))
+        ]
+        return [job_id for job_id in held if self._run("end_lease", job_id, worker)[0] == "ok"]
+
+    def _members(self, index: str) -> list[str]:
+        with errors_as_store_unavailable():
+            return cast(list[str], self._redis.zrange(index, 0, -1))
 
     def _run_as_owner(self, script: str, claim: Claim, *arguments: str | int) -> list[Any]:
         """Run a script that writes with the claim's fence. Raises LeaseLost."""

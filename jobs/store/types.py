@@ -1,5 +1,6 @@
 """What the store gives: claims, pages, events, due jobs, workers."""
 
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,6 +12,11 @@ from jobs.record.job import (
     JobStatus,
     Stage,
 )
+
+
+def worker_name(pid: int) -> str:
+    """Machine and process: tells two workers of one machine apart."""
+    return f"{socket.gethostname()}:{pid}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

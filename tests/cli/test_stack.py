@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,11 @@ from cli.local.processes import ChildProcess
 from cli.local.signals import Interrupted, StopSignals
 from cli.local.stack import MAX_RESTARTS, Stack, StackSettings, free_port, require_free_port
 from cli.local.watchdog import read_watched
+from jobs.record.job import Stage
+from jobs.store import JobStore
+from jobs.store.types import worker_name
 from jukebox_core.buckets import BucketUrl
+from tests.jobs.records import created
 
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
 # A leader that ignores SIGTERM and has a child of its own.
@@ -183,6 +188,28 @@ def test_a_process_that_dies_is_started_again_until_it_dies_too_often(tmp_path):
         stack.revive(told.append)
     assert len(told) == MAX_RESTARTS
     assert "was killed by SIGKILL (short of memory?): started again" in told[0]
+    stack.stop()
+
+
+@pytest.mark.redis
+def test_what_a_killed_worker_held_goes_on_in_the_next_one_at_once(tmp_path, clean_redis_url):
+    settings = StackSettings(data_dir=tmp_path, models_dir=tmp_path, redis_url=clean_redis_url)
+    stack = Stack(settings, StopSignals())
+    environment = settings.environment("worker", clean_redis_url)
+    script = [sys.executable, "-c", "import time; time.sleep(600)"]
+    worker = ChildProcess("worker", script, env=environment, log_path=tmp_path / "log")
+    stack._children.append(worker)
+    with closing(JobStore(clean_redis_url)) as store:
+        job, told = created(store), []
+        first = worker_name(worker.pid)
+        assert store.claim(job.id, Stage.TOP, worker=first, lease_sec=3600) is not None
+        os.kill(worker.pid, signal.SIGKILL)
+        wait_until(lambda: worker.exit_status() is not None)
+        stack.revive(told.append)
+        assert "was killed by SIGKILL" in told[0]
+        claim = store.claim(job.id, Stage.TOP, worker="second", lease_sec=3600)
+        assert claim is not None
+        assert claim.job.attempt == 2
     stack.stop()
 
 

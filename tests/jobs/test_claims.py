@@ -50,6 +50,25 @@ def test_a_message_for_another_stage_claims_nothing(store):
     assert store.get(job.id).status is JobStatus.QUEUED
 
 
+def test_what_a_dead_worker_held_may_be_claimed_at_once_and_counts_as_a_crash(store):
+    held, canceling, others = created(store), created(store), created(store)
+    for job in (held, canceling):
+        take(store, job)
+    store.request_cancel(canceling.id)
+    store.claim(others.id, Stage.TOP, worker="worker-2", lease_sec=LEASE_SEC)
+    done = take(store, created(store))
+    store.fail(done, ERROR)
+    created(store)
+    assert sorted(store.end_leases("worker-1")) == sorted([held.id, canceling.id])
+    assert {due.job_id for due in store.due() if due.is_abandoned} == {held.id, canceling.id}
+    claim = take(store, held)
+    assert (claim.job.attempt, claim.fence) == (2, 2)
+    assert store.claim(others.id, Stage.TOP, worker="worker-3", lease_sec=LEASE_SEC) is None
+    assert store.claim(canceling.id, Stage.TOP, worker="worker-3", lease_sec=LEASE_SEC) is None
+    assert store.get(canceling.id).status is JobStatus.CANCELED
+    assert store.end_leases("nobody") == []
+
+
 def test_an_expired_lease_counts_as_a_crash(store, clock):
     job = created(store)
     take(store, job, lease_sec=SHORT_LEASE_SEC)
