@@ -256,6 +256,15 @@ def open_models(place: Place, cache_dir: Path, *, patience_sec: float) -> ModelF
     return models
 
 
+def priors_are_here(directory: Path) -> bool:
+    """Whether loading the priors of a model would fetch nothing: they are here, or never away."""
+    try:
+        remote = json.loads((directory / REMOTE_WEIGHTS_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return True
+    return all((directory / file).is_file() for file in remote if file.startswith("prior_"))
+
+
 def _is_small(file: str, stored: StoredObject) -> bool:
     is_plain = re.fullmatch(r"(?:labels/)?\w[\w.-]{0,63}", file, re.ASCII) is not None
     return is_plain and not file.endswith(_WEIGHTS_SUFFIX) and stored.num_bytes <= MAX_SMALL_BYTES

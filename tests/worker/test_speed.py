@@ -13,7 +13,7 @@ import pytest
 from jobs.model_figures import FIGURES_FILE, ModelFigures, read_figures, seconds_of_music
 from jobs.record.job import LevelProgress, Stage
 from jukebox_core.config import Weights
-from jukebox_core.models.catalog import ModelCatalog, read_config
+from jukebox_core.models.catalog import REMOTE_WEIGHTS_FILE, ModelCatalog, read_config
 from jukebox_core.models.memory_plan import MemoryPlan
 from jukebox_core.models.placement import Placement
 from jukebox_core.sampling.step_cost import PLANNED_ROWS, SampledWork, conditioner_products
@@ -129,6 +129,35 @@ def test_a_model_that_comes_or_is_replaced_later_is_measured_without_a_restart(
     later.join(60)
     assert not later.is_alive()
     assert set(read_figures(parts.settings.local_dir)) == {"another", "pulled"}
+
+
+def test_a_model_in_a_bucket_is_measured_when_a_song_has_fetched_it(parts, tmp_path, monkeypatch):
+    """A worker that fetched every model to measure it would fill its disk."""
+    directory = shutil.copytree(parts.settings.models_dir / "tiny", tmp_path / "copies" / "remote")
+    weights = {path.name: {"num_bytes": 1} for path in directory.glob("*.safetensors")}
+    (directory / REMOTE_WEIGHTS_FILE).write_text(json.dumps(weights))
+    for name in weights:
+        (directory / name).rename(tmp_path / name)
+    measured = []
+    monkeypatch.setattr(
+        SpeedMeter, "_measure", lambda _self, card, _timed: measured.append(card.name)
+    )
+    of_bucket = SpeedMeter(
+        parts.engine,
+        ModelCatalog(tmp_path / "copies"),
+        parts.backends,
+        folder=parts.settings.local_dir,
+        plan=lambda card: plan_of(card, dict.fromkeys(Level, 3)),
+        idle_sec=0.0,
+    )
+    of_bucket.measure_new()
+    for name in sorted(name for name in weights if name.startswith("prior_")):
+        assert measured == []
+        (tmp_path / name).rename(directory / name)
+        of_bucket.measure_new()
+    assert measured == ["remote"]
+    of_bucket.measure_new()
+    assert measured == ["remote"]
 
 
 def test_another_setup_is_measured_again(parts):

@@ -22,6 +22,7 @@ from jobs.version import VERSION
 from jukebox_core.backends.batch import SlotMemory
 from jukebox_core.backends.choose import backend_class, is_small
 from jukebox_core.errors import JukeboxError
+from jukebox_core.models.bucket_models import priors_are_here
 from jukebox_core.models.catalog import ModelCard, ModelCatalog
 from jukebox_core.models.memory_plan import MemoryPlan
 from jukebox_core.prior import JukeboxPrior
@@ -111,6 +112,7 @@ class SpeedMeter(threading.Thread):
         self._idle_sec = idle_sec
         self._is_stopping = threading.Event()
         self._figures: dict[str, ModelFigures] = {}
+        self._due: dict[str, ModelCard] = {}
         self._seen: dict[str, ModelCard] = {}
         """The models as they were when they were last looked at; a replaced one is another card."""
         self._writing = threading.Lock()
@@ -157,17 +159,28 @@ class SpeedMeter(threading.Thread):
             self._is_stopping.wait(LOOK_SEC)
 
     def measure_new(self) -> None:
-        """Until every model that is new here, or was replaced, is measured, or `stop`."""
+        """Until every model that is new here, or was replaced, is measured, or `stop`.
+
+        One in a bucket is when its weights are here: fetching them is for songs.
+        """
+        self._note_new()
+        for name, card in [*self._due.items()]:
+            if priors_are_here(card.directory):
+                del self._due[name]
+                if not self._measure_in_rests(card):
+                    return
+
+    def _note_new(self) -> None:
         new = [card for card in self._cards() if self._seen.get(card.name) is not card]
         if not new:
             return
         self._seen |= {card.name: card for card in new}
         kept = read_figures(self._folder)
-        due = [card for card in new if not self._take_over(card, kept.get(card.name))]
+        for card in new:
+            self._due.pop(card.name, None)
+            if not self._take_over(card, kept.get(card.name)):
+                self._due[card.name] = card
         self._keep()
-        for card in due:
-            if not self._measure_in_rests(card):
-                return
 
     def _measure_in_rests(self, card: ModelCard) -> bool:
         """Whether there is time for the next one: False on `stop`.
