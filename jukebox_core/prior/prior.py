@@ -1,6 +1,5 @@
 """One autoregressive model of the codes of one level."""
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Self
 
@@ -11,15 +10,19 @@ from torch.nn import functional as F
 from jukebox_core.casts import Conversion, device_only, requested_dtype
 from jukebox_core.config import JukeboxPriorConfig
 from jukebox_core.prior.conditioner import UpperConditioner
+from jukebox_core.prior.input_checks import (
+    check_beginnings,
+    check_conditioning,
+    check_windows,
+)
 from jukebox_core.prior.int8_weights import Int8Projection, use_int8_weights
 from jukebox_core.prior.kv_cache import PriorCache, strip_dtype
-from jukebox_core.prior.label_embedding import NUM_FIXED_LABELS, LabelEmbedding
+from jukebox_core.prior.label_embedding import LabelEmbedding
+from jukebox_core.prior.losses import mean_bits, total_loss
 from jukebox_core.prior.lyric_encoder import LyricEncoder
 from jukebox_core.prior.outputs import Conditioning, PriorOutput
 from jukebox_core.prior.projection import INIT_STD, Projection
 from jukebox_core.prior.transformer import Transformer
-
-_NOT_COUNTED = -100
 
 
 class JukeboxPrior(nn.Module):
@@ -148,7 +151,7 @@ class JukeboxPrior(nn.Module):
         Raises:
             ValueError: a shape does not fit this prior.
         """
-        self._check_inputs(labels, upper_codes)
+        check_conditioning(self.config, labels, upper_codes)
         num_lyrics = self.config.lyrics.num_tokens if self.config.lyrics is not None else 0
         num_fixed = labels.shape[1] - num_lyrics
         fixed, lyric_ids = labels[:, :num_fixed], labels[:, num_fixed:]
@@ -158,21 +161,6 @@ class JukeboxPrior(nn.Module):
             lyric_ids=lyric_ids if num_lyrics else None,
             lyric_states=self.lyric_encoder(lyric_ids) if self.lyric_encoder is not None else None,
         )
-
-    def _check_inputs(self, labels: Tensor, upper_codes: Tensor | None) -> None:
-        config = self.config
-        width = NUM_FIXED_LABELS + config.labels.max_genres if config.labels is not None else 0
-        width += config.lyrics.num_tokens if config.lyrics is not None else 0
-        if labels.ndim != 2 or labels.shape[1] != width:
-            raise ValueError(
-                f"labels must be [B, {width}] for this prior, not {tuple(labels.shape)}"
-            )
-        found = 0 if upper_codes is None else upper_codes.shape[-1]
-        if found != config.upper_context_tokens:
-            raise ValueError(
-                f"a window of the {config.level.label} prior needs {config.upper_context_tokens} "
-                f"codes of the level above, and got {found}"
-            )
 
     def _start(self, labels: Tensor) -> Tensor:
         if self.labels is not None:
@@ -209,7 +197,7 @@ class JukeboxPrior(nn.Module):
         Raises:
             ValueError: a shape does not fit this prior.
         """
-        self._check_window(codes)
+        check_windows(self.config, codes)
         conditioning = self.condition(labels, upper_codes)
         ids = self._sequence_ids(codes, conditioning)
         added = self._sequence_conditioning(conditioning, ids.shape[1])
@@ -219,7 +207,7 @@ class JukeboxPrior(nn.Module):
         music_loss, lyric_loss = self._losses(logits, ids, conditioning, counted)
         return PriorOutput(
             logits=logits,
-            loss=self._total_loss(music_loss, lyric_loss),
+            loss=total_loss(self.config, music_loss, lyric_loss),
             music_loss=music_loss,
             lyric_loss=lyric_loss,
             attention=output.attention,
@@ -238,24 +226,12 @@ class JukeboxPrior(nn.Module):
         Raises:
             ValueError: a shape does not fit this prior.
         """
-        self._check_beginning(codes)
+        check_beginnings(self.config, codes)
         conditioning = self.condition(labels)
         ids = self._sequence_ids(codes, conditioning)
         added = self._sequence_conditioning(conditioning, ids.shape[1])
         x = self._embed(ids[:, :-1], conditioning, added)
         return self.transformer.attention_in(x, conditioning.lyric_states, layer)
-
-    def _check_window(self, codes: Tensor) -> None:
-        if codes.shape[1] != self.config.context_tokens:
-            raise ValueError(
-                f"a window holds {self.config.context_tokens} codes, and got {codes.shape[1]}"
-            )
-
-    def _check_beginning(self, codes: Tensor) -> None:
-        if not 1 <= codes.shape[1] <= self.config.context_tokens:
-            raise ValueError(
-                f"a window holds 1 to {self.config.context_tokens} codes, and got {codes.shape[1]}"
-            )
 
     def activations(self, codes: Tensor, conditioning: Conditioning, num_layers: int) -> Tensor:
         """What `num_layers` layers make of the beginning of a window, float32 [B, n, C].
@@ -277,7 +253,7 @@ class JukeboxPrior(nn.Module):
         Raises:
             ValueError: there are too many codes or none, or not so many layers.
         """
-        self._check_beginning(codes)
+        check_beginnings(self.config, codes)
         num_layers = self.config.transformer.num_layers
         if not layers or not all(0 <= layer <= num_layers for layer in layers):
             raise ValueError(f"{layers=} of {num_layers}")
@@ -315,23 +291,13 @@ class JukeboxPrior(nn.Module):
         self, logits: Tensor, ids: Tensor, conditioning: Conditioning, counted: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         num_prefix = self.config.num_prefix_tokens
-        music_ids = ids[:, num_prefix:]
-        if counted is not None:
-            music_ids = music_ids.masked_fill(~counted, _NOT_COUNTED)
-        music = _bits(logits[:, num_prefix:], music_ids)
+        music = mean_bits(logits[:, num_prefix:], ids[:, num_prefix:], counted)
         if num_prefix:
-            return music, _bits(logits[:, :num_prefix], ids[:, :num_prefix])
+            return music, mean_bits(logits[:, :num_prefix], ids[:, :num_prefix])
         if self.lyric_encoder is None or conditioning.lyric_ids is None:
             return music, music.new_zeros(())
         lyric_logits = self.lyric_encoder.logits(conditioning.lyric_states)
-        return music, _bits(lyric_logits, conditioning.lyric_ids)
-
-    def _total_loss(self, music_loss: Tensor, lyric_loss: Tensor) -> Tensor:
-        if self.config.lyrics is None:
-            return music_loss
-        num_music, num_lyrics = self.config.context_tokens, self.config.lyrics.num_tokens
-        weighted = self.config.lyrics.loss_weight * num_lyrics * lyric_loss + num_music * music_loss
-        return weighted / (num_music + num_lyrics)
+        return music, mean_bits(lyric_logits, conditioning.lyric_ids)
 
     # ---- one token after another ----
 
@@ -412,9 +378,3 @@ class JukeboxPrior(nn.Module):
         x = F.embedding(ids, self.token_embedding.weight)
         x = x + self.position_embedding.index_select(0, sequence_positions) + added
         return x, added, sequence_positions
-
-
-def _bits(logits: Tensor, ids: Tensor) -> Tensor:
-    """Mean cross-entropy in bits of logits [B, T, V] against the ids [B, T] that count."""
-    loss = F.cross_entropy(logits.flatten(0, 1), ids.flatten(), ignore_index=_NOT_COUNTED)
-    return loss / math.log(2.0)
