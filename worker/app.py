@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 
 import torch
 from celery import Celery, signals
@@ -14,20 +13,16 @@ from jobs.errors import DataFolderMismatch, StoreUnavailable
 from jobs.files.shared_folder import SharedFolder
 from jobs.queue import RUN_STAGE_TASK, CeleryJobQueue, celery_app, queue_name
 from jobs.record.job import Stage
-from jobs.record.songs import level_of
 from jobs.setting_groups import InvalidSettings
 from jobs.store import JobStore
-from jukebox_core.backends.choose import Target
-from jukebox_core.config import Weights
 from jukebox_core.engine.overlap import OverlapMode, RowBudget
 from jukebox_core.errors import BucketError
 from jukebox_core.models.catalog import BUNDLED_MODELS, ModelCatalog
 from worker.celery_pool import WakingPool
-from worker.device.backend_choice import BackendChoice
 from worker.device.description import worker_description
 from worker.device.engine_thread import EngineThread
-from worker.device.memory import WorkerMemory
-from worker.device.models import LoadedModel, ModelShelf, choose_device, choose_dtype
+from worker.device.model_loader import ModelLoader
+from worker.device.models import ModelShelf, choose_device
 from worker.device.speed import SpeedMeter
 from worker.health import Presence
 from worker.lease.reaper import Reaper
@@ -53,75 +48,23 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
     if fault := catalog.fault():
         log.warning("%s", fault)
     device = choose_device(settings.device)
-    dtype = choose_dtype(settings.dtype, device)
-
-    metrics = WorkerMetrics(_describe_device(device), device)
-
-    backends = BackendChoice(
-        wanted=settings.backend,
-        target=Target(
-            device_type=device.type,
-            is_float32=dtype == torch.float32,
-            weights_stay=settings.placement in ("auto", "resident"),
-        ),
-        weights=settings.weights,
-        threads=settings.native_threads,
-        product_threads=settings.cpu_threads or None,
+    device_name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    metrics = WorkerMetrics(device_name, device)
+    loader = ModelLoader.of(
+        settings,
+        catalog,
+        device,
+        fetch=models.fetch,
+        on_loaded=lambda seconds: metrics.spend(SongPart.LOADING, seconds),
     )
-
-    for model, words in backends.setups(catalog).items():
-        log.info("model %s: %s", model, words)
-
-    memory = WorkerMemory(
-        device=device,
-        dtype=dtype,
-        has_int8_weights=lambda card: backends.setup_for(card).weights is Weights.INT8,
-        levels=[level_of(stage) for stage in settings.stages if stage is not Stage.RENDER],
-        max_rows=settings.max_rows,
-        placement=settings.placement,
-    )
-
-    def load(name: str) -> LoadedModel:
-        card = catalog.get(name)
-        setup = backends.setup_for(card)
-        plan = memory.plan_beside(card, shelf.planned_bytes)
-        log.info(
-            "model placed",
-            extra={
-                "model": name,
-                "placement": plan.placement,
-                "rows": {level.label: rows for level, rows in plan.rows.items()},
-                "memory_bytes": plan.total_bytes,
-                **asdict(setup),
-            },
-        )
-        return LoadedModel(
-            card.directory,
-            device=device,
-            dtype=dtype,
-            max_rows=plan.rows,
-            placement=plan.placement,
-            weights=setup.weights,
-            on_loaded=lambda seconds: metrics.spend(SongPart.LOADING, seconds),
-            deterministic=settings.deterministic == "on",
-            graphs=settings.graphs,
-            native_threads=setup.threads,
-            product_threads=setup.product_threads,
-            fetch=models.fetch,
-            planned_bytes=plan.total_bytes,
-            free_bytes=memory.free_bytes if device.type == "cpu" else lambda: None,
-        )
-
     shelf = ModelShelf(
-        load, max_models=settings.max_models, idle_unload_sec=settings.idle_unload_sec
+        lambda name: loader.load(name, beside_bytes=shelf.planned_bytes),
+        max_models=settings.max_models,
+        idle_unload_sec=settings.idle_unload_sec,
     )
     engine = EngineThread(shelf, on_broken=_end_at_once)
     speed = SpeedMeter(
-        engine,
-        catalog,
-        backends,
-        folder=settings.local_dir,
-        plan=memory.plan,
+        engine, catalog, loader.backends, folder=settings.local_dir, plan=loader.memory.plan
     )
     return WorkerParts(
         settings=settings,
@@ -135,18 +78,18 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
         speed=speed,
         describe=worker_description(
             settings.worker_name,
-            _describe_device(device),
+            device_name,
             settings.stages,
             num_jobs=settings.concurrency,
             catalog=catalog,
-            memory=memory,
+            memory=loader.memory,
             shelf=shelf,
-            backends=backends,
+            backends=loader.backends,
             speed=speed,
         ),
-        device_name=_describe_device(device),
+        device_name=device_name,
         metrics=metrics,
-        backends=backends,
+        backends=loader.backends,
         row_budget=RowBudget(OverlapMode(settings.overlap), settings.native_threads),
     )
 
@@ -260,7 +203,3 @@ def _end_at_once() -> None:
 
 def _leave_logging_alone(**_: object) -> None:
     """Celery configures logging unless somebody listens to this signal."""
-
-
-def _describe_device(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
