@@ -31,7 +31,7 @@ _OF_ONE_WORKER = {
 """Of one service, one after the other. The last leaves a queue behind."""
 _ALONE = {"start": measure_start, "crowd": measure_crowd, "retention": measure_retention}
 _QUICK = {
-    **{"seconds": 1.5, "songs": 3, "repeats": 1, "rounds": 1, "jobs": 40, "listeners": 2},
+    **{"seconds": 0.6, "songs": 2, "repeats": 1, "rounds": 1, "jobs": 40, "listeners": 2},
     **{"watchers": 10, "window": 1.0},
 }
 

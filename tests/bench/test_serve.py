@@ -72,7 +72,7 @@ def test_a_song_of_the_service_is_compared_with_one_of_the_library(told):
 @e2e
 def test_songs_at_once_are_compared_with_songs_one_after_the_other(told):
     batch = told["batch"]
-    assert batch["songs"] == 3
+    assert batch["songs"] == 2
     (times,) = batch["times_of_rounds"]
     assert batch["times"] == pytest.approx(times, abs=0.001)
     assert batch["times"] == pytest.approx(
@@ -80,7 +80,7 @@ def test_songs_at_once_are_compared_with_songs_one_after_the_other(told):
     )
     assert batch["one_by_one_cpu_seconds"] >= 0 <= batch["at_once_cpu_seconds"]
     assert batch["music_seconds_per_second"] == pytest.approx(
-        3 * batch["song_seconds"] / batch["at_once_seconds"], abs=0.001
+        2 * batch["song_seconds"] / batch["at_once_seconds"], rel=0.01
     )
 
 
@@ -133,12 +133,15 @@ def test_nothing_is_left_of_jobs_that_are_not_retained(monkeypatch):
     monkeypatch.setattr("bench.serve.retention._KEPT_SEC", 1.0)
     monkeypatch.setattr(
         "bench.serve.retention._SETTINGS",
-        {"JUKEBOX_RETENTION": "keep_jobs_sec=1,keep_trash_sec=1"},
+        {
+            "JUKEBOX_RETENTION": "keep_jobs_sec=1,keep_trash_sec=1",
+            "JUKEBOX_TUNING": "sweep_sec=0.5",
+        },
     )
-    told = last_line(main, "--quick", "--retained", 200, "--worker-processes", 1, "retention")
+    told = last_line(main, "--quick", "--retained", 100, "--worker-processes", 1, "retention")
     retention = told["retention"]
-    assert retention["jobs"] == 200
-    assert 50 <= retention["most_jobs"] <= 200, "those of one connection wait for each other"
+    assert retention["jobs"] == 100
+    assert 49 <= retention["most_jobs"] <= 100, "of one connection all but the canceled one wait"
     assert retention["left"]["jobs"] == retention["left"]["folders"] == 0
     assert not [name for name in retention["left"]["keys"] if "JOB" in name]
     assert {"second", "api_mb", "server_mb", "server_resident_mb", "jobs"} == set(
