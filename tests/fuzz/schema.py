@@ -51,9 +51,12 @@ def run_schemathesis(
     """
     config, report = folder / "schemathesis.toml", folder / "report.json"
     config.write_text(_configuration(world))
+    # Of an address the program would wait for the document for ten seconds.
+    document = folder / "openapi.json"
+    document.write_bytes(world.api.client.get("/openapi.json").content)
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "--no-color"),
-        *("run", f"{world.url}/openapi.json", "--checks", "all"),
+        *("run", str(document), "--url", world.url, "--checks", "all"),
         *("--phases", ",".join(phases)),
         # It sends sound for as long as a job goes on.
         *("--exclude-path", "/jobs/{job_id}/live"),
