@@ -13,6 +13,8 @@ from jukebox_client import (
 )
 from jukebox_client.address import is_loopback
 
+_CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
+
 
 def sentence_of(error: JukeboxClientError) -> str:
     """What to tell a person about an error of the client."""
@@ -33,6 +35,8 @@ def sentence_of(error: JukeboxClientError) -> str:
 def _unreachable(error: ServiceUnreachable) -> str:
     if isinstance(error.__cause__, httpx.ProxyError):
         return str(error)
+    if _CERTIFICATE in str(error.__cause__):
+        return f"{error}. SSL_CERT_FILE=root.crt trusts an authority of your own."
     if is_loopback(httpx.URL(error.base_url).host):
         return f"{error}. Start one with `{command('serve')}`, or name another with --url."
     return (

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from cli import program
@@ -19,8 +20,10 @@ from cli.local.model_places import known_models
 from cli.local.stack import StackSettings, free_port, require_free_port
 from cli.main import _sentence, main
 from cli.option_names import in_options, option_of_pointer
+from cli.service.sentences import sentence_of
 from jobs.api_keys import ApiKeyFile, Scope
 from jobs.record.request import JobRequest
+from jukebox_client import ServiceUnreachable
 from jukebox_core.checkpoints.native import write_config
 from jukebox_core.disk_errors import disk_reason
 from jukebox_core.errors import AudioError, SongError
@@ -84,6 +87,14 @@ def test_errors_of_the_library_name_the_option_too():
     unmapped = RuntimeError("unable to mmap 9 bytes: Cannot allocate memory (12)\nException ...")
     assert str(_sentence(unmapped)).endswith("(12)")
     assert _sentence(RuntimeError("a fault of this program")) is None
+
+
+def test_a_certificate_that_is_not_trusted_is_no_service_that_does_not_run():
+    error = ServiceUnreachable("no service", base_url="https://localhost", was_sent=False)
+    assert "jukebox serve" in sentence_of(error)
+    error.__cause__ = httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed")
+    assert "SSL_CERT_FILE=" in sentence_of(error)
+    assert "jukebox serve" not in sentence_of(error)
 
 
 def full_disk(number=errno.ENOSPC, path="x.wav"):
