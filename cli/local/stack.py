@@ -8,13 +8,14 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.errors import StackError, UsageError
 from cli.local.child_settings import INHERITED
+from cli.local.job_store import end_leases, require_welcome
 from cli.local.processes import ChildProcess
 from cli.local.signals import StopSignals
 from cli.program import serve_on
@@ -166,7 +167,7 @@ class Stack:
                     tell(f"the {child.name} {_ended(status)}: started again. Log: {child.log_path}")
                     self._tell_watchdog("forget", child.pid)
                     if child.name == "worker":
-                        _end_leases(child)
+                        end_leases(child)
                     child.restart()
                     self._tell_watchdog("watch", child.pid)
 
@@ -216,6 +217,7 @@ class Stack:
 
     def _redis_url(self) -> str:
         if self.settings.redis_url is not None:
+            require_welcome(self.settings.redis_url)
             return self.settings.redis_url
         # Imported here: a machine that only talks to a service elsewhere has no redis client.
         from cli.local.embedded_redis import EmbeddedRedis, EmbeddedRedisError
@@ -279,21 +281,6 @@ def _ended(status: int) -> str:
         name = f"signal {-status}"
     hint = " (short of memory?)" if name == "SIGKILL" else ""
     return f"was killed by {name}{hint}"
-
-
-def _end_leases(worker: ChildProcess) -> None:
-    """What a dead worker held goes on in the next one, without waiting until its leases end."""
-    # Imported here, as in `_redis_url`.
-    from jobs.errors import JobsError
-    from jobs.store import JobStore
-    from jobs.store.types import worker_name
-
-    name = worker.environment.get("JUKEBOX_WORKER_NAME") or worker_name(worker.pid)
-    with (
-        suppress(JobsError, ValueError),
-        closing(JobStore(worker.environment["REDIS_URL"])) as store,
-    ):
-        store.end_leases(name)
 
 
 def _end_of_log(child: ChildProcess) -> str:

@@ -192,6 +192,19 @@ def test_a_process_that_dies_is_started_again_until_it_dies_too_often(tmp_path):
 
 
 @pytest.mark.redis
+def test_a_server_that_refuses_is_told_before_anything_starts(tmp_path, redis_url):
+    wrong = redis_url.replace("unix://", "unix://:wrong@")
+    settings = StackSettings(
+        data_dir=tmp_path, models_dir=tmp_path, redis_url=wrong, port=free_port()
+    )
+    stack = Stack(settings, StopSignals())
+    with pytest.raises(StackError, match=r"the server of REDIS_URL refuses this: .+"):
+        stack.start()
+    assert stack._children == []
+    stack.stop()
+
+
+@pytest.mark.redis
 def test_what_a_killed_worker_held_goes_on_in_the_next_one_at_once(tmp_path, clean_redis_url):
     settings = StackSettings(data_dir=tmp_path, models_dir=tmp_path, redis_url=clean_redis_url)
     stack = Stack(settings, StopSignals())
