@@ -3,14 +3,13 @@
 import os
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from bench.linux import cpu_name
 from bench.report import significant
 from jukebox_core.backends.graphs.cuda_graphs import capturer_maker
 from jukebox_core.backends.graphs.graph_plan import GraphWish
@@ -21,7 +20,6 @@ Clock = Callable[[], float]
 
 _CPU = torch.device("cpu")
 _BIG_BYTES = 2**28
-_TICKS_PER_SEC = os.sysconf("SC_CLK_TCK")
 _CHAINS = (200, 2200)
 """Kernels in the two chains whose difference is the cost of one more."""
 
@@ -49,54 +47,6 @@ def describe_machine(device: torch.device = _CPU) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "torch": str(torch.__version__),
     }
-
-
-def resident_memory_of(pid: int) -> dict[str, int]:
-    """Bytes of a process that are resident, by Linux' names; nothing of one that has ended.
-
-    VmRSS now, VmHWM at most, and of those now RssAnon its own and RssFile those of mapped files.
-    """
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
-    except FileNotFoundError:
-        return {}
-    parts = dict(line.split(":", 1) for line in lines)
-    names = ("VmRSS", "VmHWM", "RssAnon", "RssFile")
-    return {name: int(parts[name].split()[0]) * 1024 for name in names if name in parts}
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Of one process since it started, its threads included."""
-
-    cpu_sec: float
-    resident_bytes: int
-
-
-def usage_of(pid: int) -> Usage:
-    """Raises OSError when the process is gone."""
-    # The name of the program may hold anything; the fields come after its last bracket.
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    ticks = int(fields[11]) + int(fields[12])
-    return Usage(ticks / _TICKS_PER_SEC, resident_memory_of(pid).get("VmRSS", 0))
-
-
-def cores_used(
-    before: Mapping[str, Usage], after: Mapping[str, Usage], seconds: float
-) -> dict[str, float]:
-    """Mean number of cores that each process, by name, kept busy in between."""
-    return {
-        name: round((after[name].cpu_sec - usage.cpu_sec) / seconds, 3)
-        for name, usage in before.items()
-    }
-
-
-def cpu_name() -> str:
-    """The model name that /proc/cpuinfo gives."""
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return "unknown CPU"
 
 
 def read_bytes_per_sec(

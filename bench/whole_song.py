@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.machine import cpu_name, resident_memory_of
+from bench.linux import cpu_name, resident_memory_of
 from bench.report import print_table, tell
 from cli.local.signals import StopSignals
 from cli.local.stack import StackSettings, free_port, running_stack

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 
-from bench.machine import resident_memory_of, wait_for
+from bench.linux import evict, read_through, resident_memory_of
+from bench.machine import wait_for
 from bench.model import LABELS
-from bench.pages import evict, read_through
 from bench.report import Figures, significant
 from jukebox_core.backends.choose import Target, choose_backend
 from jukebox_core.checkpoints.load import load_prior_of, read_directory_config, stored_weights

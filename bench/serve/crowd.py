@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from api.submission.admission import admit
-from bench.machine import cores_used
+from bench.linux import cores_used
 from bench.report import Figures, significant, tell
 from bench.serve.crowd_service import Crowd, ended_job, running_crowd, until_ready
 from bench.serve.raw_http import RawConnection

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import redis
 
-from bench.machine import Usage, usage_of
+from bench.linux import Usage, usage_of
 from bench.serve.raw_http import RawConnection
 from bench.serve.service import ServiceProcesses, song_request
 from jobs.record.job import Job, Output, Stage, new_job_id

@@ -16,7 +16,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from bench.machine import usage_of
+from bench.linux import usage_of
 from bench.report import Figures, tell
 from bench.serve.crowd_service import Crowd, end_job, running_crowd, until_ready
 from bench.serve.load import memory_summary

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from bench.pages import evict
+from bench.linux import evict
 from bench.report import Figures
 from bench.serve.service import ServiceProcesses
 from cli.local.processes import ChildProcess

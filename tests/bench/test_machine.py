@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from bench import gpu, machine
+from bench import gpu, linux, machine
 from bench.serve import __main__ as serve
 from tests.backends.tape import TapeCapturer
 
@@ -14,7 +14,7 @@ CPU = torch.device("cpu")
 
 def test_the_limits_of_this_machine_are_told():
     found = machine.machine_limits(CPU, num_bytes=2**20) | machine.kernel_boundary(CPU)
-    assert found["machine"] == machine.cpu_name()
+    assert found["machine"] == linux.cpu_name()
     assert (found["device"], found["cores"]) == ("cpu", len(os.sched_getaffinity(0)))
     assert found["memory_bytes_per_sec"] > 0 < found["flop_per_sec"]
     assert found["replayed_kernel_us"] is None  # a CPU has no graphs
@@ -29,9 +29,9 @@ def test_launched_and_replayed_kernels_are_measured_where_there_are_graphs():
 
 
 def test_cores_are_counted_by_the_kernel():
-    before = machine.usage_of(os.getpid())
+    before = linux.usage_of(os.getpid())
     assert before.resident_bytes > 1e6
-    used = machine.cores_used({"a": machine.Usage(1.0, 5)}, {"a": machine.Usage(2.5, 5)}, 3.0)
+    used = linux.cores_used({"a": linux.Usage(1.0, 5)}, {"a": linux.Usage(2.5, 5)}, 3.0)
     assert used == {"a": 0.5}
 
 

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from bench import pages, priors
+from bench import linux, priors
 from bench.model import quality, write
 from bench.model.__main__ import main
 from bench.priors import PRECISIONS, in_precision
@@ -118,8 +118,8 @@ def test_a_prior_is_loaded_and_steps_with_some_rows(tiny_model_dir):
 def test_files_are_the_same_after_they_were_put_out_of_the_cache(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"x" * 1_000_000)
-    pages.evict([path])
-    assert pages.read_through(path) == 1_000_000
+    linux.evict([path])
+    assert linux.read_through(path) == 1_000_000
     assert path.read_bytes() == b"x" * 1_000_000
 
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 import torch
 
-from bench import pages
+from bench import linux
 from bench.serve import start
 from bench.serve.__main__ import main
 from bench.serve.load import throughput_under_load
@@ -102,7 +102,7 @@ def test_the_first_token_comes_after_the_start(monkeypatch):
     """Of all that a cold start needs, torch stays in the page cache: other tests use it too."""
     torch_folder = Path(torch.__file__).parent
     monkeypatch.setattr(
-        start, "evict", lambda paths: pages.evict(p for p in paths if torch_folder not in p.parents)
+        start, "evict", lambda paths: linux.evict(p for p in paths if torch_folder not in p.parents)
     )
     told = last_line(main, "--quick", "start")["start"]
     for kind in ("cold", "warm"):
