@@ -63,6 +63,8 @@ def run_schemathesis(
         *("--max-examples", str(max_examples), "--seed", str(seed), "--continue-on-failure"),
         *("--report", "json", "--report-json-path", str(report), "--warnings", "off"),
     ]
+    # Put together at the first request; Schemathesis waits for ten seconds at most.
+    world.api.client.get("/openapi.json").raise_for_status()
     child = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if child.returncode not in (0, 1) or not report.exists():
         raise RuntimeError(
