@@ -22,9 +22,16 @@ class StackError(CliError):
     """A process of the local stack did not start, or died."""
 
 
+def reason_of(error: OSError | ValueError) -> str:
+    """Why something could not be read, without numbers of the system and names of files."""
+    if not isinstance(error, OSError):
+        return str(error)
+    return disk_reason(error) or error.strerror or str(error)
+
+
 def system_sentence(error: OSError) -> str:
     """Why the system refused, with the file; a full disk is named as such."""
     if error.strerror is None:
         return str(error)
     files = " and ".join(str(each) for each in (error.filename, error.filename2) if each)
-    return f"{disk_reason(error) or error.strerror}{f': {files}' if files else ''}"
+    return f"{reason_of(error)}{f': {files}' if files else ''}"

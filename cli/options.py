@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from cli.errors import reason_of
 from cli.outputs import OutputPath, output_path
 from jukebox_core.buckets import BucketUrl, Place, read_place
 from jukebox_core.errors import LabelError
@@ -148,7 +149,7 @@ Offset = Annotated[
     float, typer.Option("--offset", min=0.0, help="Start position in the planned song, in seconds.")
 ]
 Title = Annotated[str | None, typer.Option("--title", help="What the song is called.")]
-Tags = Annotated[list[str] | None, typer.Option("--tag", help="Tag, repeatable.")]
+Tags = Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="Tag, repeatable.")]
 Play = Annotated[
     bool, typer.Option("--play", help="Play the song while it is generated (the first take).")
 ]
@@ -212,5 +213,6 @@ def lyrics_text(argument: str) -> str:
         content = Path(argument[1:]).read_bytes()
         return normalize_line_breaks(decode_text(content, argument[1:]))
     except (OSError, LabelError) as error:
-        sentence = f"cannot read lyrics from {argument[1:]!r}: {error}"
+        reason = reason_of(error) if isinstance(error, OSError) else error
+        sentence = f"cannot read lyrics from {argument[1:]!r}: {reason}"
         raise typer.BadParameter(sentence, param_hint="--lyrics") from error

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.errors import UsageError
+from cli.errors import UsageError, reason_of
 
 SOUND_SUFFIXES = frozenset(
     {
@@ -89,7 +89,7 @@ def _listed(file: Path) -> Iterator[Path]:
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"the list {file} cannot be read as UTF-8: {error}") from error
+        raise UsageError(f"the list {file} cannot be read as UTF-8: {reason_of(error)}") from error
     for line in lines:
         if line.strip() and not line.startswith("#"):
             yield file.parent / line.strip()

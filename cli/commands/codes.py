@@ -56,7 +56,9 @@ def download_codes(
 
 @codes_app.command("import")
 def import_codes(
-    source: Annotated[Path, typer.Argument(help="data.pth.tar written by OpenAI's sample.py.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="data.pth.tar written by OpenAI's sample.py.")
+    ],
     destination: Annotated[
         OutputPath,
         typer.Argument(

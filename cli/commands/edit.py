@@ -20,7 +20,9 @@ def edit(
     ] = None,
     tags: Annotated[
         list[str] | None,
-        typer.Option("--tag", help='Tag, repeatable; replaces all tags ("" for none).'),
+        typer.Option(
+            "--tag", metavar="TAG", help='Tag, repeatable; replaces all tags ("" for none).'
+        ),
     ] = None,
     favorite: Annotated[
         bool | None, typer.Option("--favorite/--no-favorite", help="Mark as a favorite, or not.")

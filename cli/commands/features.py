@@ -44,8 +44,9 @@ def features(
     layer: Annotated[
         list[int] | None,
         typer.Option(
+            metavar="N",
             help="Number of layers of the top prior to run (default: half). Repeat for several "
-            "layers; they are computed in one pass and written as .npz."
+            "layers; they are computed in one pass and written as .npz.",
         ),
     ] = None,
     pool: Annotated[

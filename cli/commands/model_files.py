@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from cli import options
-from cli.errors import CliError, UsageError
+from cli.errors import CliError, UsageError, reason_of
 from cli.option_groups import grouped
 from cli.outputs import Overwrite, check_new_folder
 from cli.service.transfer import TransferLines, transfer_display
@@ -209,7 +209,7 @@ def _read_json(file: Path) -> Any:  # noqa: ANN401 (whatever the file holds)
     try:
         return read_small_json(file)
     except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read {file}: {error}") from error
+        raise UsageError(f"cannot read {file}: {reason_of(error)}") from error
 
 
 @grouped

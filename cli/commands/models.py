@@ -94,7 +94,9 @@ def list_models(
 
 @models_app.command("tiny")
 def tiny(
-    directory: Annotated[Path, typer.Argument(help="New model directory, e.g. models/tiny.")],
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIRECTORY", help="New model directory, e.g. models/tiny.")
+    ],
     overwrite: Overwrite = False,
 ) -> None:
     """Create the tiny model: random weights, for tests."""

@@ -135,7 +135,8 @@ def redo(
 
 def upload_file(
     file: Annotated[
-        Path, typer.Argument(help="Audio (WAV, FLAC, OGG, MP3) or codes (.safetensors).")
+        Path,
+        typer.Argument(metavar="FILE", help="Audio (WAV, FLAC, OGG, MP3) or codes (.safetensors)."),
     ],
     as_json: options.AsJson = False,
     url: options.Url = options.DEFAULT_URL,

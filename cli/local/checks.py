@@ -14,7 +14,7 @@ from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from cli.errors import UsageError
+from cli.errors import UsageError, reason_of
 from cli.local.model_places import known_models
 from cli.local.stack import LOGS_FOLDER, require_free_port
 from cli.program import command
@@ -211,7 +211,9 @@ def check_data_folder(place: Surroundings) -> Finding:
             free_bytes = shutil.disk_usage(folder).free
     except OSError as error:
         remedy = "choose another with --data-dir, or make it writable"
-        return Finding("data folder", Verdict.MISSING, f"{place.data_dir}: {error}", remedy)
+        return Finding(
+            "data folder", Verdict.MISSING, f"{place.data_dir}: {reason_of(error)}", remedy
+        )
     found = f"{place.data_dir}, {free_bytes / 1e9:.1f} GB free"
     if free_bytes < _WANTED_FREE_BYTES:
         return Finding("data folder", Verdict.NOTE, found, "make room: songs are 5 MB a minute")

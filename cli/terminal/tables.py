@@ -1,6 +1,6 @@
 """Tables that fit the terminal: no cell is folded, and the least important columns go first."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from rich.cells import cell_len
@@ -36,7 +36,12 @@ def fitted_table(
         max(cell_len(column.heading), *(cell_len(row[index].plain) for row in cells), 0)
         for index, column in enumerate(columns)
     ]
-    kept = _columns_that_fit(columns, natural, width)
+    empty = {
+        i
+        for i, column in enumerate(columns)
+        if not (column.is_flexible or any(row[i] for row in cells))
+    }
+    kept = _columns_that_fit(columns, natural, width, empty)
     room = width - sum(natural[i] for i in kept if not columns[i].is_flexible)
     room -= _GAP * (len(kept) - 1)
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
@@ -51,8 +56,13 @@ def fitted_table(
     return table
 
 
-def _columns_that_fit(columns: Sequence[Column], natural: Sequence[int], width: int) -> list[int]:
+def _columns_that_fit(
+    columns: Sequence[Column], natural: Sequence[int], width: int, empty: Set[int]
+) -> list[int]:
+    """Indexes of columns; those without a word go first where any cell would be cut."""
     kept = list(range(len(columns)))
+    if sum(natural) + _GAP * (len(kept) - 1) > width:
+        kept = [i for i in kept if i not in empty]
     while True:
         least = [
             min(natural[i], _LEAST_FLEXIBLE) if columns[i].is_flexible else natural[i] for i in kept

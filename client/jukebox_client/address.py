@@ -1,12 +1,15 @@
 """The address of a service, the proxies of the environment, and what to say when nobody answers."""
 
 import ipaddress
+import re
 from typing import Any
 
 import httpx
 
 from jukebox_client.errors import InvalidAddress, ServiceUnreachable
 
+_NUMBER = re.compile(r"\[Errno -?\d+\] ")
+"""What the system's errors begin with."""
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.PoolTimeout)
 
 
@@ -50,7 +53,7 @@ def is_loopback(host: str) -> bool:
 
 def unreachable(base_url: str, error: httpx.TransportError) -> ServiceUnreachable:
     """The error for a service that does not answer, with what was found."""
-    reason = str(error) or type(error).__name__
+    reason = _NUMBER.sub("", str(error)) or type(error).__name__
     sentence = f"no service answers at {base_url} ({reason})"
     if isinstance(error, httpx.ProxyError):
         sentence = (

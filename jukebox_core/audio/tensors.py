@@ -47,7 +47,7 @@ def read_audio(
         if not len(frames):
             raise AudioError(f"there is no sound at {offset_sec:g} s")
     except AudioError as error:
-        raise AudioError(f"{path}: {error}") from error
+        raise AudioError(_with_name(path, error)) from error
     mono = torch.from_numpy(frames)
     return resample(mono, sound.sample_rate_hz, sample_rate_hz).unsqueeze(1)
 
@@ -79,7 +79,7 @@ def map_audio(
             if not stream.tell():
                 raise AudioError(f"there is no sound at {offset_sec:g} s")
         except AudioError as error:
-            raise AudioError(f"{path}: {error}") from error
+            raise AudioError(_with_name(path, error)) from error
         stream.flush()
         # "c": torch wants an array that may be written to; the file stays as it is.
         samples = np.memmap(stream, dtype=np.float32, mode="c")
@@ -151,3 +151,8 @@ def write_audio(
         audio_format=audio_format,
         comment=comment,
     )
+
+
+def _with_name(path: str | Path, error: AudioError) -> str:
+    sentence = str(error)
+    return sentence if str(path) in sentence else f"{path}: {sentence}"

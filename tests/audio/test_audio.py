@@ -123,8 +123,9 @@ def test_reading_past_the_end_is_refused(tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(AudioError, match=r"no sound file .*gone\.wav"):
+    with pytest.raises(AudioError, match=r"no sound file .*gone\.wav") as caught:
         read_audio(tmp_path / "gone.wav", sample_rate_hz=RATE_HZ)
+    assert str(caught.value).count("gone.wav") == 1
 
 
 def test_what_is_no_sound_is_refused(tmp_path):

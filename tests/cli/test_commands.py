@@ -182,6 +182,22 @@ def test_a_dead_process_ends_the_wait():
         list(with_checks(never(), check))
 
 
+def test_help_fits_eighty_columns_and_has_no_words_of_programmers_for_lists(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for words, option in (
+        (("submit",), "--tag TAG"),
+        (("edit",), "--tag TAG"),
+        (("features",), "--layer N"),
+        (("train", "new"), "--keep NAME"),
+        (("train", "prior"), "--freeze PART"),
+    ):
+        lines = run(*words, "--help").stdout.splitlines()
+        assert any(line.startswith(f"  {option} ") for line in lines), lines
+        assert not [line for line in lines if line.startswith("  --") and "<list[" in line]
+        assert max(map(len, lines)) <= 80
+    assert "{FILE}" in run("upload", "--help").stdout
+
+
 def test_every_command_explains_itself(run):
     commands = ["demo", "serve", "submit", "watch", "list", "cancel", "download", "generate"]
     commands += ["continue", "upsample", "redo", "upload", "tree", "align", "codes", "features"]

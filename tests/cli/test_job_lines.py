@@ -165,6 +165,12 @@ def test_models_and_keys_fit_a_terminal_too(run, monkeypatch, columns, tmp_path)
     assert "submit,read" in lines[1]
 
 
+def test_a_column_without_a_word_leaves_its_room_to_others(run, monkeypatch):
+    narrow = lines_at(run, monkeypatch, 80, "models", "list")[0]
+    assert narrow.split() == ["model", "state", "size", "description"]
+    assert "memory" in lines_at(run, monkeypatch, 240, "models", "list")[0]
+
+
 def test_models_keys_and_doctor_print_json(run):
     models = {model["name"]: model for model in json.loads(run("models", "--json").stdout)}
     assert models["mini"]["state"] == "ready"

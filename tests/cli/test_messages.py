@@ -111,6 +111,14 @@ def test_a_full_disk_is_named_with_the_file_and_through_other_errors():
     assert disk_reason(AudioError("another reason")) is None
 
 
+def test_what_cannot_be_read_is_said_without_numbers_of_the_system(run):
+    url = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(CliError, match=rf"answers at {url} \(Connection refused\)\. Start one"):
+        run("list", "--url", url)
+    said = run("submit", "--lyrics", "@gone.txt", status=2).stderr
+    assert "cannot read lyrics from 'gone.txt': No such file or directory\n" in said
+
+
 def test_a_command_is_printed_as_it_can_be_typed(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     here = tmp_path / ".venv/bin/jukebox"

@@ -32,7 +32,7 @@ def new(
     ] = None,
     keep: Annotated[
         list[str] | None,
-        typer.Option(help="Artist or genre of --from to keep; can be repeated."),
+        typer.Option(metavar="NAME", help="Artist or genre of --from to keep; can be repeated."),
     ] = None,
     keep_all: Annotated[
         bool, typer.Option("--keep-all", help="Keep all artists and genres of --from.")

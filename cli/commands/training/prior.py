@@ -64,7 +64,8 @@ class _Lessons:
     freeze: Annotated[
         list[str] | None,
         typer.Option(
-            help="Part to freeze, e.g. conditioner or transformer.layers.0; can be repeated."
+            metavar="PART",
+            help="Part to freeze, e.g. conditioner or transformer.layers.0; can be repeated.",
         ),
     ] = None
 
