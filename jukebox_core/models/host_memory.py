@@ -3,14 +3,13 @@
 Linux tells them in files; elsewhere nothing is known, and nothing is refused. No torch.
 """
 
-import resource
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
-LIMITS = {"VmSize:": resource.RLIMIT_AS, "VmData:": resource.RLIMIT_DATA}
+_LIMITS = {"VmSize:": "RLIMIT_AS", "VmData:": "RLIMIT_DATA"}
 """What `ulimit -v` and `ulimit -d` bound, by the names of what is counted against each."""
 _NO_LIMIT = 2**60
 """Limits above are none: version 1 writes the largest number of pages there can be."""
@@ -48,9 +47,11 @@ def peak_resident_bytes(proc: Path = PROC) -> int | None:
 
 def _rooms_in_limits(proc: Path) -> Iterator[int]:
     """What the limits of this process leave: beyond them the kernel refuses, and kills nobody."""
+    import resource  # here, as Windows has none
+
     sizes = _table(proc / "self" / "status")
-    for name, number in LIMITS.items():
-        limit, _ = resource.getrlimit(number)
+    for name, limited in _LIMITS.items():
+        limit, _ = resource.getrlimit(getattr(resource, limited))
         if limit != resource.RLIM_INFINITY and name in sizes:
             yield limit - sizes[name] * 1024
 
