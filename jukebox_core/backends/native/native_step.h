@@ -6,6 +6,7 @@
 #ifndef NATIVE_STEP_H
 #define NATIVE_STEP_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define LANES 16
@@ -29,18 +30,28 @@ struct product {
   const int16_t *levels; /* [rows, even(depth)] */
   const float *level_scales; /* [rows] */
   int64_t rows, depth, columns;
-  const float *residual; /* [rows, columns], may be `out`, or null */
+  const float *residual; /* [rows, columns], or null */
   float *out; /* [rows, columns] */
   void *sums; /* [ROWS_AT_ONCE, columns] of 4 bytes */
 };
 #define ROWS_AT_ONCE 48
 
-/* Threads that compute together; each has a share of its own, with the same team. */
-struct team;
+/* What threads compute together: parts that depend on nothing but what was complete before it began. A
+ * repeatable one writes the same bits whenever it is done again, and on an open sheet or where nothing
+ * else is written until a later one is `max_behind` sheets away. It stands first in what it needs. */
+struct task {
+  void (*work)(const struct task *task, int64_t part, int64_t rank);
+  int64_t num_parts; /* at most PARTS_OF_THREAD for each thread */
+  int is_repeatable;
+};
+#define PARTS_OF_THREAD 3
+
+/* One thread of a team. It counts what the others count as well. */
 struct share {
   struct team *team;
   int64_t rank, num_threads;
-  int64_t num_meetings;
+  int64_t num_tasks, num_parts, num_opened;
+  int64_t sheet, sheet_before; /* that are open: of what is computed now, and of what was before */
 };
 
 struct layer {
@@ -75,12 +86,28 @@ struct row {
   double temperature, top_p; /* 0 or 1 keeps every id */
 };
 
-/* Numbers of rows between two operations, and what each thread has for itself: `scores` of one row,
- * `chances` and `order` of one row of ids. */
+/* The left factor of a product, also in levels where its weights are int8. */
+struct factor {
+  float *x; /* [rows, depth] */
+  int16_t *levels; /* [rows, even(depth)] */
+  float *scales; /* [rows] */
+};
+
+/* Numbers of rows between two operations of a layer. Each is written once. */
+struct sheet {
+  struct factor normed, attended, mlp_normed, hidden;
+  float *projected, *middle, *mlp_projected, *x; /* `x` is what comes out */
+  float *logits;
+};
+
+/* All sheets of a team, and what each thread has for itself: `sums` of a product,
+ * `scores` of one row, `chances` and `order` of one row of ids. */
 struct scratch {
-  float *x, *normed, *projected, *attended, *hidden, *logits, *level_scales;
-  int16_t *levels;
-  void *sums;
+  int64_t num_sheets; /* with one only, nothing is ever done again */
+  void *block; /* of memory; null if there is none */
+  struct sheet *sheets;
+  void *sums; /* [threads, ROWS_AT_ONCE or fewer, widest] of 4 bytes */
+  int64_t sums_of_thread;
   float *scores; /* [threads, heads, largest strip] */
   double *chances; /* [threads, V] */
   int32_t *order;
@@ -142,27 +169,40 @@ int64_t draw(const float *logits, int64_t num_ids, const struct row *row, double
              double *chances, int32_t *order);
 
 /* Logits [rows, V] of the next token of every row, behind `last_ids` [rows]. Called by every thread
- * of a team; a row is embedded, and its logits are read, by the thread of rank `row % num_threads`.
- */
-void predict(const struct prior *p, const struct row *rows, const int64_t *last_ids,
-             int64_t num_rows, const struct scratch *scratch, float *logits, struct share *me);
+ * of a team, with rows and ids of its own. Where `logits` is null, they are on a sheet, which is
+ * returned and stays open. */
+const float *predict(const struct prior *p, const struct row *rows, const int64_t *last_ids,
+                     int64_t num_rows, const struct scratch *scratch, float *logits,
+                     struct share *me);
 
 /* As for a token of every position from 0 on, one after the other, of the whole sequence of a slot:
  * fills the cache. x [num_positions, C] are embedded; logits [V] are of the last. Called by every
- * thread of a team; the scratch is for PREFIX_ROWS. */
+ * thread of a team; the scratch is for PREFIX_ROWS, with one sheet. */
 void predict_from(const struct prior *p, int64_t slot, const float *x, int64_t num_positions,
                   const struct scratch *scratch, float *logits, struct share *me);
 
-/* Room for so many rows in one block of memory, which `x` begins; `x` is null if there is none. */
-struct scratch scratch_for(const struct prior *p, int64_t num_rows, int64_t num_logits,
-                           int64_t num_threads);
+/* Room for so many rows; with `is_repeatable` and several threads, for sheets enough that nobody waits
+ * for one who is behind. */
+struct scratch scratch_for(const struct prior *p, int64_t num_rows, int has_logits,
+                           int64_t num_threads, int is_repeatable);
 
 /* Calls `work` on so many threads, this one among them, and on fewer where no more can be had. They
  * are gone when this returns, so a process that forks or ends meets none of them; signals are left
  * to the other threads of the process. */
 void run_team(int64_t num_threads, void (*work)(struct share *me, void *argument), void *argument);
 
-/* Until every thread of the team is here. */
-void meet(struct share *me);
+/* Until all parts are done, by whichever threads of the team. Each thread calls it for each task, and
+ * finds what was written by those before. */
+void compute(struct share *me, const struct task *task);
+
+/* Opens the next sheet, and closes all but this and the one before. Nobody is ever `max_behind` sheets
+ * behind those that open one; 0 where there is one sheet. */
+void open_sheet(struct share *me, int64_t max_behind);
+
+/* Parts to cut something into that has `size`. */
+static inline int64_t parts_for(const struct share *me, int64_t size) {
+  int64_t most = me->num_threads == 1 ? 1 : me->num_threads * PARTS_OF_THREAD;
+  return size < most ? size : most;
+}
 
 #endif

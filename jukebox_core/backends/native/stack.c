@@ -20,209 +20,309 @@ static void normalize(const float *x, int64_t width, const float *weight, const 
   for (int64_t i = 0; i < width; i++) out[i] = (x[i] - mean) * scale * weight[i] + bias[i];
 }
 
-static void quick_gelu(float *x, int64_t width) {
+static void quick_gelu(const float *x, int64_t width, float *out) {
   for (int64_t i = 0; i < width; i++) {
     float exponent = -QUICK_GELU_SLOPE * x[i];
-    x[i] /= 1.0f + exponential(exponent > 87.0f ? 87.0f : exponent);
+    out[i] = x[i] / (1.0f + exponential(exponent > 87.0f ? 87.0f : exponent));
   }
 }
 
-/* ---- parts: what a thread does of something, between two meetings ---- */
+/* ---- parts: what a thread does of something ---- */
 
-/* Where the part of a thread begins, of `size` that is cut at multiples of `unit`. */
-static int64_t cut(int64_t size, int64_t unit, int64_t rank, int64_t num_threads) {
-  int64_t units = size / unit * rank / num_threads;
-  return rank == num_threads ? size : units * unit;
+/* What all tasks of a layer, or around the stack, go by. */
+struct pass {
+  struct task task;
+  const struct prior *prior;
+  const struct layer *layer;
+  const struct row *rows;
+  int64_t num_rows, begin, end; /* of a prefix, `begin` to `end` attend at once */
+  const struct scratch *scratch;
+  const struct sheet *sheet, *before;
+  const int64_t *last_ids;
+  const float *embedded;
+  float *logits;
+};
+
+typedef void work(const struct task *task, int64_t part, int64_t rank);
+
+static const struct pass *pass_of(const struct task *task) { return (const struct pass *)task; }
+
+static void compute_in(struct share *me, struct pass *pass, work *work, int64_t num_parts) {
+  pass->task.work = work;
+  pass->task.num_parts = num_parts;
+  pass->task.is_repeatable = pass->scratch->num_sheets > 1;
+  compute(me, &pass->task);
 }
 
-static int is_mine(int64_t row, const struct share *me) {
-  return row % me->num_threads == me->rank;
+static void compute_rows(struct share *me, struct pass *pass, work *work) {
+  compute_in(me, pass, work, parts_for(me, pass->num_rows));
 }
 
-static void normalize_mine(const struct stack *s, const float *weight, const float *bias,
-                           const struct projection *next, int64_t num_rows,
-                           const struct scratch *t, const struct share *me) {
-  int64_t width = s->width;
-  for (int64_t m = me->rank; m < num_rows; m += me->num_threads) {
-    normalize(t->x + m * width, width, weight, bias, t->normed + m * width);
-    if (next->scale)
-      t->level_scales[m] = quantize(t->normed + m * width, width, t->levels + m * even(width));
-  }
+static void compute_columns(struct share *me, struct pass *pass, work *work) {
+  compute_in(me, pass, work, parts_for(me, INT64_MAX));
 }
 
-/* Rows of x as the next product needs them. */
-static void quantize_mine(const struct projection *next, const float *x, int64_t num_rows,
-                          int64_t width, const struct scratch *t, const struct share *me) {
-  for (int64_t m = me->rank; next->scale && m < num_rows; m += me->num_threads)
-    t->level_scales[m] = quantize(x + m * width, width, t->levels + m * even(width));
+static void turn_sheet(struct share *me, struct pass *pass) {
+  /* One for each layer, and one before and one behind the stack; so what a layer keeps of one token was
+   * kept before it keeps anything of the next. */
+  int64_t of_token = pass->prior->stack.num_layers + 2;
+  open_sheet(me, pass->scratch->num_sheets > 1 ? of_token : 0);
+  pass->sheet = pass->scratch->sheets + me->sheet;
+  pass->before = pass->scratch->sheets + me->sheet_before;
 }
 
-/* The columns of this thread, of x [rows, depth] times a weight. */
-static void project_mine(const struct projection *projection, const float *x, int64_t rows,
-                         int64_t depth, int64_t columns, const float *residual, float *out,
-                         const struct scratch *t, const struct share *me) {
-  struct product p = {*projection, x, t->levels, t->level_scales, rows, depth, columns, residual,
-                      out,         t->sums};
-  project(&p, cut(columns, LANES, me->rank, me->num_threads),
-          cut(columns, LANES, me->rank + 1, me->num_threads));
+/* Where a part begins, of `size` that is cut at multiples of `unit`. */
+static int64_t cut(int64_t size, int64_t unit, int64_t part, int64_t num_parts) {
+  return part == num_parts ? size : size / unit * part / num_parts * unit;
+}
+
+/* Tiles of a product stay whole where there are enough for all parts. */
+static int64_t column_at(int64_t columns, int64_t part, int64_t num_parts) {
+  return cut(columns, columns >= 4 * LANES * num_parts ? 4 * LANES : LANES, part, num_parts);
+}
+
+/* Row m as the next product needs it. */
+static void finish_row(const struct factor *factor, const struct projection *next, int64_t m,
+                       int64_t width) {
+  if (next->scale)
+    factor->scales[m] = quantize(factor->x + m * width, width, factor->levels + m * even(width));
+}
+
+/* The columns of a part, of a factor [rows, depth] times a weight. */
+static void project_part(const struct pass *pass, const struct projection *projection,
+                         const struct factor *factor, int64_t depth, int64_t columns,
+                         const float *residual, float *out, int64_t part, int64_t rank) {
+  struct product p = {*projection, factor->x, factor->levels, factor->scales, pass->num_rows,
+                      depth,       columns,   residual,       out,
+                      (char *)pass->scratch->sums + rank * pass->scratch->sums_of_thread};
+  project(&p, column_at(columns, part, pass->task.num_parts),
+          column_at(columns, part + 1, pass->task.num_parts));
 }
 
 /* ---- layers ---- */
 
-static void attend_one(const struct prior *p, const struct layer *layer, const struct row *row,
-                       const float *projected, const struct scratch *t, const struct share *me,
-                       float *out) {
-  const struct stack *s = &p->stack;
-  attend(s, layer, row->position + p->prefix_tokens, row->slot, projected,
-         t->scores + me->rank * s->num_heads * s->largest_strip, out);
+static int64_t projected_columns(const struct pass *pass) {
+  int64_t width = pass->prior->stack.attention_width;
+  return pass->layer->kind == LYRIC_ENCODER ? width : 3 * width;
+}
+
+static void normalize_rows(const struct task *task, int64_t part,
+                           __attribute__((unused)) int64_t rank) {
+  const struct pass *pass = pass_of(task);
+  const struct layer *layer = pass->layer;
+  int64_t width = pass->prior->stack.width;
+  for (int64_t m = part; m < pass->num_rows; m += task->num_parts) {
+    normalize(pass->before->x + m * width, width, layer->attention_norm_weight,
+              layer->attention_norm_bias, pass->sheet->normed.x + m * width);
+    finish_row(&pass->sheet->normed, &layer->query, m, width);
+  }
+}
+
+static void project_queries(const struct task *task, int64_t part, int64_t rank) {
+  const struct pass *pass = pass_of(task);
+  project_part(pass, &pass->layer->query, &pass->sheet->normed, pass->prior->stack.width,
+               projected_columns(pass), 0, pass->sheet->projected, part, rank);
+}
+
+static void keep_row(const struct pass *pass, int64_t m) {
+  const struct row *row = pass->rows + m;
+  keep(&pass->prior->stack, pass->layer, row->position + pass->prior->prefix_tokens, row->slot,
+       pass->sheet->projected + m * projected_columns(pass));
+}
+
+static void attend_row(const struct pass *pass, int64_t m, int64_t rank) {
+  const struct stack *s = &pass->prior->stack;
+  const struct row *row = pass->rows + m;
+  attend(s, pass->layer, row->position + pass->prior->prefix_tokens, row->slot,
+         pass->sheet->projected + m * projected_columns(pass),
+         pass->scratch->scores + rank * s->num_heads * s->largest_strip,
+         pass->sheet->attended.x + m * s->attention_width);
+  finish_row(&pass->sheet->attended, &pass->layer->attention_output, m, s->attention_width);
+}
+
+/* Rows that are each of a slot of its own. */
+static void attend_rows(const struct task *task, int64_t part, int64_t rank) {
+  const struct pass *pass = pass_of(task);
+  for (int64_t m = part; m < pass->num_rows; m += task->num_parts) {
+    keep_row(pass, m);
+    attend_row(pass, m, rank);
+  }
+}
+
+static void keep_prefix(const struct task *task, int64_t part,
+                        __attribute__((unused)) int64_t rank) {
+  const struct pass *pass = pass_of(task);
+  for (int64_t m = pass->begin + part; m < pass->end; m += task->num_parts) keep_row(pass, m);
+}
+
+static void attend_prefix(const struct task *task, int64_t part, int64_t rank) {
+  const struct pass *pass = pass_of(task);
+  for (int64_t m = pass->begin + part; m < pass->end; m += task->num_parts)
+    attend_row(pass, m, rank);
 }
 
 /* Rows of a prefix are of one slot, one position behind the other. Within a row of its blocks none
  * writes over what another reads, and each reads of the others what lies before it; so first all of
- * them are kept. Rows of anything else are each of a slot of its own. */
-static void attend_mine(const struct prior *p, const struct layer *layer, const struct row *rows,
-                        int64_t num_rows, int is_prefix, const struct scratch *t,
-                        struct share *me) {
-  const struct stack *s = &p->stack;
-  int64_t width = s->attention_width;
-  int64_t columns = layer->kind == LYRIC_ENCODER ? width : 3 * width;
-  for (int64_t begin = 0, end; begin < num_rows; begin = end) {
-    int64_t first = rows[begin].position + p->prefix_tokens;
-    end = is_prefix ? begin + s->block_tokens - first % s->block_tokens : num_rows;
-    end = end < num_rows ? end : num_rows;
-    for (int64_t m = begin; m < end; m++)
-      if (is_mine(m, me))
-        keep(s, layer, rows[m].position + p->prefix_tokens, rows[m].slot,
-             t->projected + m * columns);
-    if (is_prefix) meet(me);
-    for (int64_t m = begin; m < end; m++)
-      if (is_mine(m, me))
-        attend_one(p, layer, rows + m, t->projected + m * columns, t, me, t->attended + m * width);
-    if (is_prefix) meet(me);
+ * them are kept. */
+static void attend_all(struct share *me, struct pass *pass, int is_prefix) {
+  if (!is_prefix) {
+    compute_rows(me, pass, attend_rows);
+    return;
+  }
+  int64_t block = pass->prior->stack.block_tokens;
+  for (pass->begin = 0; pass->begin < pass->num_rows; pass->begin = pass->end) {
+    int64_t first = pass->rows[pass->begin].position + pass->prior->prefix_tokens;
+    int64_t end = pass->begin + block - first % block;
+    pass->end = end < pass->num_rows ? end : pass->num_rows;
+    compute_in(me, pass, keep_prefix, parts_for(me, pass->end - pass->begin));
+    compute_in(me, pass, attend_prefix, parts_for(me, pass->end - pass->begin));
   }
 }
 
-/* Replaces x [rows, C]. */
-static void run_layer(const struct prior *p, const struct layer *layer, const struct row *rows,
-                      int64_t num_rows, int is_prefix, const struct scratch *t,
-                      struct share *me) {
-  const struct stack *s = &p->stack;
-  int64_t width = s->attention_width, mlp = s->mlp_width;
-  int64_t columns = layer->kind == LYRIC_ENCODER ? width : 3 * width;
-  normalize_mine(s, layer->attention_norm_weight, layer->attention_norm_bias, &layer->query,
-                 num_rows, t, me);
-  meet(me);
-  project_mine(&layer->query, t->normed, num_rows, s->width, columns, 0, t->projected, t, me);
-  meet(me);
-  attend_mine(p, layer, rows, num_rows, is_prefix, t, me);
-  quantize_mine(&layer->attention_output, t->attended, num_rows, width, t, me);
-  meet(me);
-  project_mine(&layer->attention_output, t->attended, num_rows, width, s->width, t->x, t->x, t, me);
-  meet(me);
-  normalize_mine(s, layer->mlp_norm_weight, layer->mlp_norm_bias, &layer->mlp_input, num_rows, t,
-                 me);
-  meet(me);
-  project_mine(&layer->mlp_input, t->normed, num_rows, s->width, mlp, 0, t->hidden, t, me);
-  int64_t begin = cut(mlp, LANES, me->rank, me->num_threads);
-  int64_t end = cut(mlp, LANES, me->rank + 1, me->num_threads);
-  for (int64_t m = 0; m < num_rows; m++) quick_gelu(t->hidden + m * mlp + begin, end - begin);
-  meet(me);
-  quantize_mine(&layer->mlp_output, t->hidden, num_rows, mlp, t, me);
-  if (layer->mlp_output.scale) meet(me);
-  project_mine(&layer->mlp_output, t->hidden, num_rows, mlp, s->width, t->x, t->x, t, me);
-  meet(me);
+static void project_attended(const struct task *task, int64_t part, int64_t rank) {
+  const struct pass *pass = pass_of(task);
+  const struct stack *s = &pass->prior->stack;
+  project_part(pass, &pass->layer->attention_output, &pass->sheet->attended, s->attention_width,
+               s->width, pass->before->x, pass->sheet->middle, part, rank);
 }
 
-static void run_stack(const struct prior *p, const struct row *rows, int64_t num_rows,
-                      int is_prefix, const struct scratch *t, struct share *me) {
-  for (int64_t l = 0; l < p->stack.num_layers; l++)
-    run_layer(p, p->stack.layers + l, rows, num_rows, is_prefix, t, me);
+static void normalize_middle(const struct task *task, int64_t part,
+                             __attribute__((unused)) int64_t rank) {
+  const struct pass *pass = pass_of(task);
+  const struct layer *layer = pass->layer;
+  int64_t width = pass->prior->stack.width;
+  for (int64_t m = part; m < pass->num_rows; m += task->num_parts) {
+    normalize(pass->sheet->middle + m * width, width, layer->mlp_norm_weight,
+              layer->mlp_norm_bias, pass->sheet->mlp_normed.x + m * width);
+    finish_row(&pass->sheet->mlp_normed, &layer->mlp_input, m, width);
+  }
+}
+
+static void project_into_mlp(const struct task *task, int64_t part, int64_t rank) {
+  const struct pass *pass = pass_of(task);
+  int64_t mlp = pass->prior->stack.mlp_width, begin = column_at(mlp, part, task->num_parts);
+  int64_t columns = column_at(mlp, part + 1, task->num_parts) - begin;
+  project_part(pass, &pass->layer->mlp_input, &pass->sheet->mlp_normed, pass->prior->stack.width,
+               mlp, 0, pass->sheet->mlp_projected, part, rank);
+  for (int64_t m = 0; m < pass->num_rows; m++)
+    quick_gelu(pass->sheet->mlp_projected + m * mlp + begin, columns,
+               pass->sheet->hidden.x + m * mlp + begin);
+}
+
+static void quantize_hidden(const struct task *task, int64_t part,
+                            __attribute__((unused)) int64_t rank) {
+  const struct pass *pass = pass_of(task);
+  for (int64_t m = part; m < pass->num_rows; m += task->num_parts)
+    finish_row(&pass->sheet->hidden, &pass->layer->mlp_output, m, pass->prior->stack.mlp_width);
+}
+
+static void project_out_of_mlp(const struct task *task, int64_t part, int64_t rank) {
+  const struct pass *pass = pass_of(task);
+  const struct stack *s = &pass->prior->stack;
+  project_part(pass, &pass->layer->mlp_output, &pass->sheet->hidden, s->mlp_width, s->width,
+               pass->sheet->middle, pass->sheet->x, part, rank);
+}
+
+static void run_stack(struct share *me, struct pass *pass, int is_prefix) {
+  for (int64_t l = 0; l < pass->prior->stack.num_layers; l++) {
+    pass->layer = pass->prior->stack.layers + l;
+    turn_sheet(me, pass);
+    compute_rows(me, pass, normalize_rows);
+    compute_columns(me, pass, project_queries);
+    attend_all(me, pass, is_prefix);
+    compute_columns(me, pass, project_attended);
+    compute_rows(me, pass, normalize_middle);
+    compute_columns(me, pass, project_into_mlp);
+    if (pass->layer->mlp_output.scale) compute_rows(me, pass, quantize_hidden);
+    compute_columns(me, pass, project_out_of_mlp);
+  }
 }
 
 /* ---- tokens ---- */
 
-/* Replaces x [rows, C], which comes from the stack. */
-static void compare_with_ids(const struct prior *p, const struct row *rows, int64_t num_rows,
-                             float *x, float *logits, struct share *me) {
-  int64_t width = p->stack.width;
-  for (int64_t m = me->rank; p->is_tied && m < num_rows; m += me->num_threads) {
-    const float *added =
-        p->conditioning + (rows[m].slot * p->context_tokens + rows[m].position) * width;
-    for (int64_t i = 0; i < width; i++) x[m * width + i] += added[i];
-  }
-  meet(me);
-  compare(p->logits, x, num_rows, width, p->vocabulary,
-          cut(p->vocabulary, LANES, me->rank, me->num_threads),
-          cut(p->vocabulary, LANES, me->rank + 1, me->num_threads), logits);
-  meet(me);
+static const float *conditioning_of(const struct pass *pass, int64_t m) {
+  const struct prior *p = pass->prior;
+  const struct row *row = pass->rows + m;
+  return p->conditioning + (row->slot * p->context_tokens + row->position) * p->stack.width;
 }
 
-void predict(const struct prior *p, const struct row *rows, const int64_t *last_ids,
-             int64_t num_rows, const struct scratch *t, float *logits, struct share *me) {
+static void embed_rows(const struct task *task, int64_t part,
+                       __attribute__((unused)) int64_t rank) {
+  const struct pass *pass = pass_of(task);
+  const struct prior *p = pass->prior;
   int64_t width = p->stack.width;
-  for (int64_t m = me->rank; m < num_rows; m += me->num_threads) {
-    const float *id = p->token_embedding + last_ids[m] * width;
-    const float *place = p->position_embedding + (rows[m].position + p->prefix_tokens) * width;
-    const float *added =
-        p->conditioning + (rows[m].slot * p->context_tokens + rows[m].position) * width;
-    for (int64_t i = 0; i < width; i++) t->x[m * width + i] = id[i] + place[i] + added[i];
+  for (int64_t m = part; m < pass->num_rows; m += task->num_parts) {
+    const float *id = p->token_embedding + pass->last_ids[m] * width;
+    const float *place =
+        p->position_embedding + (pass->rows[m].position + p->prefix_tokens) * width;
+    const float *added = conditioning_of(pass, m);
+    float *x = pass->sheet->x + m * width;
+    for (int64_t i = 0; i < width; i++) x[i] = id[i] + place[i] + added[i];
   }
-  run_stack(p, rows, num_rows, 0, t, me);
-  compare_with_ids(p, rows, num_rows, t->x, logits, me);
+}
+
+static void copy_embedded(const struct task *task, int64_t part,
+                          __attribute__((unused)) int64_t rank) {
+  const struct pass *pass = pass_of(task);
+  int64_t width = pass->prior->stack.width;
+  for (int64_t m = part; m < pass->num_rows; m += task->num_parts)
+    memcpy(pass->sheet->x + m * width, pass->embedded + m * width, width * sizeof(float));
+}
+
+/* Rows [begin, end), to be compared with the embedding of ids. */
+static void condition_last(const struct task *task, int64_t part,
+                           __attribute__((unused)) int64_t rank) {
+  const struct pass *pass = pass_of(task);
+  int64_t width = pass->prior->stack.width;
+  for (int64_t m = pass->begin + part; m < pass->end; m += task->num_parts) {
+    const float *x = pass->before->x + m * width, *added = conditioning_of(pass, m);
+    for (int64_t i = 0; i < width; i++) pass->sheet->middle[m * width + i] = x[i] + added[i];
+  }
+}
+
+static void compare_last(const struct task *task, int64_t part,
+                         __attribute__((unused)) int64_t rank) {
+  const struct pass *pass = pass_of(task);
+  const struct prior *p = pass->prior;
+  const float *x = p->is_tied ? pass->sheet->middle : pass->before->x;
+  compare(p->logits, x + pass->begin * p->stack.width, pass->end - pass->begin, p->stack.width,
+          p->vocabulary, cut(p->vocabulary, LANES, part, task->num_parts),
+          cut(p->vocabulary, LANES, part + 1, task->num_parts), pass->logits);
+}
+
+/* Logits of rows [begin, end) behind the stack. */
+static void compare_with_ids(struct share *me, struct pass *pass, int64_t begin, float *logits) {
+  turn_sheet(me, pass);
+  pass->begin = begin, pass->end = pass->num_rows;
+  pass->logits = logits ? logits : pass->sheet->logits;
+  if (pass->prior->is_tied) compute_in(me, pass, condition_last, parts_for(me, pass->end - begin));
+  compute_columns(me, pass, compare_last);
+}
+
+const float *predict(const struct prior *p, const struct row *rows, const int64_t *last_ids,
+                     int64_t num_rows, const struct scratch *t, float *logits, struct share *me) {
+  struct pass pass = {.prior = p, .rows = rows, .num_rows = num_rows, .scratch = t,
+                      .last_ids = last_ids};
+  turn_sheet(me, &pass);
+  compute_rows(me, &pass, embed_rows);
+  run_stack(me, &pass, 0);
+  compare_with_ids(me, &pass, 0, logits);
+  return pass.logits;
 }
 
 void predict_from(const struct prior *p, int64_t slot, const float *x, int64_t num_positions,
                   const struct scratch *t, float *logits, struct share *me) {
   struct row rows[PREFIX_ROWS];
-  int64_t width = p->stack.width, num_rows = 0;
-  for (int64_t first = 0; first < num_positions; first += num_rows) {
-    num_rows = num_positions - first < PREFIX_ROWS ? num_positions - first : PREFIX_ROWS;
-    for (int64_t m = 0; m < num_rows; m++) {
+  struct pass pass = {.prior = p, .rows = rows, .scratch = t};
+  for (int64_t first = 0; first < num_positions; first += pass.num_rows) {
+    int64_t left = num_positions - first;
+    pass.num_rows = left < PREFIX_ROWS ? left : PREFIX_ROWS;
+    pass.embedded = x + first * p->stack.width;
+    for (int64_t m = 0; m < pass.num_rows; m++)
       rows[m] = (struct row){.slot = slot, .position = first + m - p->prefix_tokens};
-      if (is_mine(m, me))
-        memcpy(t->x + m * width, x + (first + m) * width, width * sizeof(*x));
-    }
-    run_stack(p, rows, num_rows, 1, t, me);
+    turn_sheet(me, &pass);
+    compute_rows(me, &pass, copy_embedded);
+    run_stack(me, &pass, 1);
   }
-  int64_t last = num_rows - 1;
-  compare_with_ids(p, rows + last, 1, t->x + last * width, logits, me);
-}
-
-/* ---- memory ---- */
-
-static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-
-static size_t aligned(size_t num_bytes) { return (num_bytes + 63) & ~(size_t)63; }
-
-struct scratch scratch_for(const struct prior *p, int64_t num_rows, int64_t num_logits,
-                           int64_t num_threads) {
-  const struct stack *s = &p->stack;
-  int64_t deepest = larger(larger(s->width, s->attention_width), s->mlp_width);
-  int64_t widest = larger(deepest, 3 * s->attention_width);
-  int64_t at_once = num_rows < ROWS_AT_ONCE ? num_rows : ROWS_AT_ONCE;
-  struct scratch t = {0};
-  const struct {
-    void *part;
-    size_t num_bytes;
-  } parts[] = {
-      {&t.x, num_rows * s->width * sizeof(float)},
-      {&t.normed, num_rows * s->width * sizeof(float)},
-      {&t.projected, num_rows * 3 * s->attention_width * sizeof(float)},
-      {&t.attended, num_rows * s->attention_width * sizeof(float)},
-      {&t.hidden, num_rows * s->mlp_width * sizeof(float)},
-      {&t.logits, num_logits * p->vocabulary * sizeof(float)},
-      {&t.level_scales, num_rows * sizeof(float)},
-      {&t.levels, num_rows * (deepest + 1) * sizeof(int16_t)},
-      {&t.sums, at_once * widest * sizeof(float)},
-      {&t.scores, num_threads * s->num_heads * s->largest_strip * sizeof(float)},
-      {&t.chances, num_threads * p->vocabulary * sizeof(double)},
-      {&t.order, num_threads * p->vocabulary * sizeof(int32_t)},
-  };
-  const size_t num_parts = sizeof(parts) / sizeof(*parts);
-  size_t num_bytes = 0;
-  for (size_t i = 0; i < num_parts; i++) num_bytes += aligned(parts[i].num_bytes);
-  char *block = aligned_alloc(64, num_bytes);
-  for (size_t i = 0; block && i < num_parts; block += aligned(parts[i++].num_bytes))
-    memcpy(parts[i].part, &block, sizeof(block));
-  return t;
+  compare_with_ids(me, &pass, pass.num_rows - 1, logits);
 }

@@ -5,6 +5,7 @@
  */
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "native_step.h"
@@ -25,7 +26,8 @@ struct group {
 struct runner {
   struct group *group;
   struct scratch scratch;
-  int64_t *last_ids;
+  struct row *rows; /* [threads, num_rows]: each thread counts positions by itself */
+  int64_t *last_ids; /* [threads, num_rows] */
   int is_running;
 };
 
@@ -41,19 +43,38 @@ static double now_sec(void) {
   return now.tv_sec + 1e-9 * now.tv_nsec;
 }
 
-static void step(struct runner *r, struct share *me) {
-  struct group *g = r->group;
-  const struct prior *p = g->prior;
-  const struct scratch *t = &r->scratch;
-  for (int64_t m = me->rank; m < g->num_rows; m += me->num_threads)
-    r->last_ids[m] = g->ids[g->rows[m].slot * p->context_tokens + g->rows[m].position - 1];
-  predict(p, g->rows, r->last_ids, g->num_rows, t, t->logits, me);
-  for (int64_t m = me->rank; m < g->num_rows; m += me->num_threads) {
-    struct row *row = g->rows + m;
-    int64_t at = row->slot * p->context_tokens + row->position++;
-    g->ids[at] = draw(t->logits + m * p->vocabulary, p->vocabulary, row, g->uniforms[at],
-                      t->chances + me->rank * p->vocabulary, t->order + me->rank * p->vocabulary);
+/* What the threads draw together. */
+struct drawing {
+  struct task task;
+  const struct group *group;
+  const struct row *rows;
+  const struct scratch *scratch;
+  const float *logits;
+};
+
+static void draw_rows(const struct task *task, int64_t part, int64_t rank) {
+  const struct drawing *d = (const struct drawing *)task;
+  int64_t num_ids = d->group->prior->vocabulary, context = d->group->prior->context_tokens;
+  for (int64_t m = part; m < d->group->num_rows; m += task->num_parts) {
+    const struct row *row = d->rows + m;
+    int64_t at = row->slot * context + row->position;
+    d->group->ids[at] = draw(d->logits + m * num_ids, num_ids, row, d->group->uniforms[at],
+                             d->scratch->chances + rank * num_ids,
+                             d->scratch->order + rank * num_ids);
   }
+}
+
+static void step(struct runner *r, struct share *me) {
+  const struct group *g = r->group;
+  struct row *rows = r->rows + me->rank * g->num_rows;
+  int64_t *last_ids = r->last_ids + me->rank * g->num_rows;
+  for (int64_t m = 0; m < g->num_rows; m++)
+    last_ids[m] = g->ids[rows[m].slot * g->prior->context_tokens + rows[m].position - 1];
+  const float *logits = predict(g->prior, rows, last_ids, g->num_rows, &r->scratch, 0, me);
+  struct task task = {draw_rows, parts_for(me, g->num_rows), r->scratch.num_sheets > 1};
+  struct drawing drawing = {task, g, rows, &r->scratch, logits};
+  compute(me, &drawing.task);
+  for (int64_t m = 0; m < g->num_rows; m++) rows[m].position++;
 }
 
 static void run_steps(struct runner *r, int64_t num_steps, struct share *me) {
@@ -88,10 +109,20 @@ static void share_groups(__attribute__((unused)) struct share *me, void *argumen
 
 static void share_tokens(struct share *me, void *argument) {
   struct runners *all = argument;
-  for (struct runner *r = all->runners; r < all->runners + all->num_runners; r++) {
+  for (struct runner *r = all->runners; r < all->runners + all->num_runners; r++)
     run_steps(r, r->group->num_steps, me);
-    meet(me);
-  }
+}
+
+/* Memory for so many threads; 0 if there is none. */
+static int prepare(struct runner *r, struct group *g, int64_t num_threads) {
+  size_t num_bytes = g->num_rows * sizeof(*r->rows);
+  r->group = g;
+  r->scratch = scratch_for(g->prior, g->num_rows, 1, num_threads, 1);
+  r->rows = malloc(num_threads * num_bytes);
+  r->last_ids = malloc(num_threads * g->num_rows * sizeof(*r->last_ids));
+  if (!r->scratch.block || !r->rows || !r->last_ids) return 0;
+  for (int64_t i = 0; i < num_threads; i++) memcpy(r->rows + i * g->num_rows, g->rows, num_bytes);
+  return 1;
 }
 
 /* Samples all tokens of all groups; none, and returns 0, if there is no memory. */
@@ -99,21 +130,19 @@ int64_t sample_tokens(struct group *groups, int64_t num_groups, int64_t num_thre
   struct runner *runners = calloc(num_groups, sizeof(*runners));
   int is_possible = runners != 0, is_large = 0;
   for (int64_t i = 0; i < num_groups; i++) is_large |= groups[i].prior->is_large;
-  for (int64_t i = 0; is_possible && i < num_groups; i++) {
-    struct group *g = groups + i;
-    runners[i].group = g;
-    runners[i].scratch = scratch_for(g->prior, g->num_rows, g->num_rows, is_large ? num_threads : 1);
-    runners[i].last_ids = malloc(g->num_rows * sizeof(int64_t));
-    is_possible = runners[i].scratch.x && runners[i].last_ids;
-  }
+  for (int64_t i = 0; is_possible && i < num_groups; i++)
+    is_possible = prepare(runners + i, groups + i, is_large ? num_threads : 1);
   struct runners all = {runners, num_groups, PTHREAD_MUTEX_INITIALIZER};
   if (is_possible && is_large)
     run_team(num_threads, share_tokens, &all);
   else if (is_possible)
     run_team(num_threads < num_groups ? num_threads : num_groups, share_groups, &all);
   for (int64_t i = 0; runners && i < num_groups; i++) {
-    free(runners[i].scratch.x);
-    free(runners[i].last_ids);
+    struct runner *r = runners + i;
+    if (is_possible) memcpy(r->group->rows, r->rows, r->group->num_rows * sizeof(*r->rows));
+    free(r->scratch.block);
+    free(r->rows);
+    free(r->last_ids);
   }
   free(runners);
   return is_possible;
@@ -141,12 +170,13 @@ static void read_positions(struct share *me, void *argument) {
 }
 
 static int64_t read_with(struct reading *r, int64_t num_threads, int64_t max_rows,
-                         void (*work)(struct share *me, void *argument)) {
+                         int is_repeatable, void (*work)(struct share *me, void *argument)) {
   if (!r->prior->is_large) num_threads = 1;
-  r->scratch = scratch_for(r->prior, r->num_rows < max_rows ? r->num_rows : max_rows, 0, num_threads);
-  if (!r->scratch.x) return 0;
+  int64_t num_rows = r->num_rows < max_rows ? r->num_rows : max_rows;
+  r->scratch = scratch_for(r->prior, num_rows, 0, num_threads, is_repeatable);
+  if (!r->scratch.block) return 0;
   run_team(num_threads, work, r);
-  free(r->scratch.x);
+  free(r->scratch.block);
   return 1;
 }
 
@@ -155,7 +185,7 @@ int64_t read_logits(const struct prior *p, const struct row *rows, const int64_t
                     int64_t num_rows, int64_t num_threads, float *logits) {
   struct reading r = {.prior = p, .rows = rows, .last_ids = last_ids, .num_rows = num_rows,
                       .logits = logits};
-  return read_with(&r, num_threads, num_rows, read_rows);
+  return read_with(&r, num_threads, num_rows, 1, read_rows);
 }
 
 /* logits [V] behind x [num_positions, C], the embedded beginning of the sequence in `slot`, whose
@@ -164,7 +194,7 @@ int64_t read_prefix(const struct prior *p, int64_t slot, const float *x, int64_t
                     int64_t num_threads, float *logits) {
   struct reading r = {.prior = p, .slot = slot, .x = x, .num_rows = num_positions,
                       .logits = logits};
-  return read_with(&r, num_threads, PREFIX_ROWS, read_positions);
+  return read_with(&r, num_threads, PREFIX_ROWS, 0, read_positions);
 }
 
 /* ids [num_rows] of logits [num_rows, num_ids] and as many uniforms; 0 if there is no memory. */
