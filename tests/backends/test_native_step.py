@@ -232,7 +232,7 @@ def compiled(monkeypatch, tmp_path):
         return run(["cc", "-shared", "-o", output, "-x", "c", os.devnull], check=True)
 
     monkeypatch.setattr(subprocess, "run", compile_nothing)
-    monkeypatch.setattr("jukebox_core.backends.native.library._declared", lambda each: each)
+    monkeypatch.setattr("jukebox_core.backends.native.library.declared", lambda each: each)
     monkeypatch.setenv("HOME", str(tmp_path))
     return commands
 

@@ -33,7 +33,7 @@ def native_library() -> ctypes.CDLL:
         kept = _kept_place()
         if kept is not None and is_ours(kept):
             with suppress(OSError):
-                return _declared(load(kept))
+                return declared(load(kept))
         return _compiled(kept)
     except FileNotFoundError:
         raise ConfigError("the native backend needs a C compiler called cc") from None
@@ -64,7 +64,7 @@ def _compiled(kept: Path | None) -> ctypes.CDLL:
         )
         if kept is not None:
             keep(library, kept)
-        return _declared(load(library))
+        return declared(load(library))
 
 
 def reason_against_compiling() -> str | None:
@@ -91,7 +91,8 @@ def load(library: Path) -> ctypes.CDLL:
         os.close(file)
 
 
-def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
+def declared(library: ctypes.CDLL) -> ctypes.CDLL:
+    """The same, with the types of what is called in it."""
     address, number = ctypes.c_void_p, ctypes.c_int64
     library.sample_tokens.argtypes = [address, number, number]
     library.sample_tokens.restype = number

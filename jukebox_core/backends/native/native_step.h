@@ -41,10 +41,9 @@ struct product {
  * else is written until a later one is `max_behind` sheets away. It stands first in what it needs. */
 struct task {
   void (*work)(const struct task *task, int64_t part, int64_t rank);
-  int64_t num_parts; /* at most PARTS_OF_THREAD for each thread */
+  int64_t num_parts; /* at most one for each thread */
   int is_repeatable;
 };
-#define PARTS_OF_THREAD 3
 
 /* One thread of a team. It counts what the others count as well. */
 struct share {
@@ -199,10 +198,10 @@ void compute(struct share *me, const struct task *task);
  * behind those that open one; 0 where there is one sheet. */
 void open_sheet(struct share *me, int64_t max_behind);
 
-/* Parts to cut something into that has `size`. */
+/* Parts to cut something into that has `size`. One for each thread: the shorter the pieces of its rows,
+ * the slower a weight is read. */
 static inline int64_t parts_for(const struct share *me, int64_t size) {
-  int64_t most = me->num_threads == 1 ? 1 : me->num_threads * PARTS_OF_THREAD;
-  return size < most ? size : most;
+  return size < me->num_threads ? size : me->num_threads;
 }
 
 #endif

@@ -58,8 +58,8 @@ static void compute_rows(struct share *me, struct pass *pass, work *work) {
   compute_in(me, pass, work, parts_for(me, pass->num_rows));
 }
 
-static void compute_columns(struct share *me, struct pass *pass, work *work) {
-  compute_in(me, pass, work, parts_for(me, INT64_MAX));
+static void compute_columns(struct share *me, struct pass *pass, work *work, int64_t columns) {
+  compute_in(me, pass, work, parts_for(me, columns));
 }
 
 static void turn_sheet(struct share *me, struct pass *pass) {
@@ -76,11 +76,6 @@ static int64_t cut(int64_t size, int64_t unit, int64_t part, int64_t num_parts) 
   return part == num_parts ? size : size / unit * part / num_parts * unit;
 }
 
-/* Tiles of a product stay whole where there are enough for all parts. */
-static int64_t column_at(int64_t columns, int64_t part, int64_t num_parts) {
-  return cut(columns, columns >= 4 * LANES * num_parts ? 4 * LANES : LANES, part, num_parts);
-}
-
 /* Row m as the next product needs it. */
 static void finish_row(const struct factor *factor, const struct projection *next, int64_t m,
                        int64_t width) {
@@ -95,8 +90,8 @@ static void project_part(const struct pass *pass, const struct projection *proje
   struct product p = {*projection, factor->x, factor->levels, factor->scales, pass->num_rows,
                       depth,       columns,   residual,       out,
                       (char *)pass->scratch->sums + rank * pass->scratch->sums_of_thread};
-  project(&p, column_at(columns, part, pass->task.num_parts),
-          column_at(columns, part + 1, pass->task.num_parts));
+  project(&p, cut(columns, LANES, part, pass->task.num_parts),
+          cut(columns, LANES, part + 1, pass->task.num_parts));
 }
 
 /* ---- layers ---- */
@@ -200,8 +195,8 @@ static void normalize_middle(const struct task *task, int64_t part,
 
 static void project_into_mlp(const struct task *task, int64_t part, int64_t rank) {
   const struct pass *pass = pass_of(task);
-  int64_t mlp = pass->prior->stack.mlp_width, begin = column_at(mlp, part, task->num_parts);
-  int64_t columns = column_at(mlp, part + 1, task->num_parts) - begin;
+  int64_t mlp = pass->prior->stack.mlp_width, begin = cut(mlp, LANES, part, task->num_parts);
+  int64_t columns = cut(mlp, LANES, part + 1, task->num_parts) - begin;
   project_part(pass, &pass->layer->mlp_input, &pass->sheet->mlp_normed, pass->prior->stack.width,
                mlp, 0, pass->sheet->mlp_projected, part, rank);
   for (int64_t m = 0; m < pass->num_rows; m++)
@@ -224,17 +219,18 @@ static void project_out_of_mlp(const struct task *task, int64_t part, int64_t ra
 }
 
 static void run_stack(struct share *me, struct pass *pass, int is_prefix) {
-  for (int64_t l = 0; l < pass->prior->stack.num_layers; l++) {
-    pass->layer = pass->prior->stack.layers + l;
+  const struct stack *s = &pass->prior->stack;
+  for (int64_t l = 0; l < s->num_layers; l++) {
+    pass->layer = s->layers + l;
     turn_sheet(me, pass);
     compute_rows(me, pass, normalize_rows);
-    compute_columns(me, pass, project_queries);
+    compute_columns(me, pass, project_queries, projected_columns(pass));
     attend_all(me, pass, is_prefix);
-    compute_columns(me, pass, project_attended);
+    compute_columns(me, pass, project_attended, s->width);
     compute_rows(me, pass, normalize_middle);
-    compute_columns(me, pass, project_into_mlp);
+    compute_columns(me, pass, project_into_mlp, s->mlp_width);
     if (pass->layer->mlp_output.scale) compute_rows(me, pass, quantize_hidden);
-    compute_columns(me, pass, project_out_of_mlp);
+    compute_columns(me, pass, project_out_of_mlp, s->width);
   }
 }
 
@@ -296,7 +292,7 @@ static void compare_with_ids(struct share *me, struct pass *pass, int64_t begin,
   pass->begin = begin, pass->end = pass->num_rows;
   pass->logits = logits ? logits : pass->sheet->logits;
   if (pass->prior->is_tied) compute_in(me, pass, condition_last, parts_for(me, pass->end - begin));
-  compute_columns(me, pass, compare_last);
+  compute_columns(me, pass, compare_last, pass->prior->vocabulary);
 }
 
 const float *predict(const struct prior *p, const struct row *rows, const int64_t *last_ids,

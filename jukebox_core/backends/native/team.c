@@ -19,7 +19,9 @@
 
 #define MAX_THREADS 256
 #define SPINS 64 /* looks before a look at the clock */
+#ifndef PATIENCE_NS
 #define PATIENCE_NS 100000 /* what a part may take longer than all that a thread did itself */
+#endif
 #define NAP_NS 50000
 
 #ifndef BEFORE_PART /* tests hold threads here */
@@ -202,7 +204,7 @@ static void *join_team(void *argument) {
 void run_team(int64_t num_threads, void (*work)(struct share *me, void *argument),
               void *argument) {
   num_threads = num_threads < 1 ? 1 : num_threads < MAX_THREADS ? num_threads : MAX_THREADS;
-  struct part parts[num_threads * PARTS_OF_THREAD];
+  struct part parts[num_threads];
   struct hand hands[num_threads];
   memset(parts, 0, sizeof(parts));
   memset(hands, 0, sizeof(hands));
