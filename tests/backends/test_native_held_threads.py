@@ -105,7 +105,7 @@ def test_codes_are_the_same_where_threads_stand_still_now_and_then(name, precisi
 
 SANITIZED = ("-fsanitize=thread", "-g")
 NEVER_AGAIN = "-DPATIENCE_NS=1000000000000000"
-"""Without the parts that are done twice, by design with the same result, no data is shared in a race."""
+"""Nothing is done twice then: what is, races for places where both write the same."""
 SOON_AGAIN = ("-DPATIENCE_NS=20000", "-DARE_DONE_AGAIN")
 
 
