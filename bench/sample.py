@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from bench.machine import Clock, machine_limits
+from bench.machine import Clock, busy_processes, machine_limits
 from bench.priors import (
     INT8,
     PRECISIONS,
@@ -39,12 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
     clock = time.thread_time if options.clock == "thread" else time.perf_counter
-    rows = [
-        {**row, "precision": precision}
-        for precision in options.precision or ["fp16" if device.type == "cuda" else "fp32"]
-        for name, prior in _priors(options, precision, device)
-        for row in _measure_prior(options, name, prior, device, clock)
-    ]
+    with busy_processes(options.beside, nice=options.nice):
+        rows = [
+            {**row, "precision": precision}
+            for precision in options.precision or ["fp16" if device.type == "cuda" else "fp32"]
+            for name, prior in _priors(options, precision, device)
+            for row in _measure_prior(options, name, prior, device, clock)
+        ]
     print_table(rows)
     limits = machine_limits(device, clock=clock)
     tell(limits | {"transformers": importlib.metadata.version("transformers"), "rows": rows})
@@ -129,6 +130,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--alone", action="store_true", help="without transformers")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--beside", type=int, default=0, help="so many busy processes")
+    parser.add_argument("--nice", type=int, default=0, help="of those, from 0 to 19")
     parser.add_argument("--clock", choices=["wall", "thread"], default="wall", help="of a step")
     return parser
 

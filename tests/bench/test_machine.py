@@ -1,6 +1,7 @@
 """Facts and limits of a machine; the cost of a kernel boundary is a slope."""
 
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -40,3 +41,14 @@ def test_a_part_that_there_is_not_is_refused_with_those_there_are(measurement, c
     with pytest.raises(SystemExit):
         measurement.main(["everything"])
     assert "'everything' is none of" in capsys.readouterr().err
+
+
+def test_busy_processes_are_there_for_a_measurement_and_no_longer():
+    before = len(children())
+    with machine.busy_processes(2, nice=10):
+        assert len(children()) == before + 2
+    assert len(children()) == before
+
+
+def children() -> list[str]:
+    return Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()

@@ -6,7 +6,8 @@ stack, logits, and the sampling of `sampling/sampler.py`. Same numbers up to rou
 Beside int8 weights activations are rounded to thousands of levels (`products.c`).
 
 Cores share rows and levels of small priors. Of large ones (`TransformerConfig`) they share each
-product and all else within a token, and wait for each other in between (`team.c`).
+product and all else within a token, and take over what a thread that does not run has left
+(`team.c`).
 
 The source is compiled when it is asked for.
 """

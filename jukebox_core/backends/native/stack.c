@@ -62,9 +62,9 @@ static void compute_columns(struct share *me, struct pass *pass, work *work, int
   compute_in(me, pass, work, parts_for(me, columns));
 }
 
+/* A layer opens one, and so does what is before and behind the stack. Nobody is a whole token behind: so
+ * what a layer has kept of one is there while anybody still reads it. */
 static void turn_sheet(struct share *me, struct pass *pass) {
-  /* One for each layer, and one before and one behind the stack; so what a layer keeps of one token was
-   * kept before it keeps anything of the next. */
   int64_t of_token = pass->prior->stack.num_layers + 2;
   open_sheet(me, pass->scratch->num_sheets > 1 ? of_token : 0);
   pass->sheet = pass->scratch->sheets + me->sheet;
