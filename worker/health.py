@@ -93,11 +93,6 @@ def describe_worker(
     )
 
 
-def is_fresh(health_file: Path) -> bool:
-    """Whether the worker that touches this file has done so lately."""
-    return examine(health_file)[0]
-
-
 def examine(health_file: Path) -> tuple[bool, str]:
     """Whether the worker that touches this file has done so lately, and a sentence about it."""
     try:

@@ -4,7 +4,7 @@ The numbers belong to the song. They do not depend on who shares the batch, on t
 calls, or on how often the song was interrupted.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -114,42 +114,6 @@ class SectionNoise:
         start, end = self._section
         is_new = (position >= start) & (position < end)
         return torch.where(is_new, self._new.uniform(level, sample, position), old)
-
-
-class TableNoise:
-    """Numbers that were written down beforehand, for tests.
-
-    `table[level, sample]` is float64 [T] over absolute positions. A number below 0 marks a place
-    where nothing should be drawn.
-    """
-
-    def __init__(self, table: Mapping[tuple[Level, int], Tensor]) -> None:
-        self._table = {key: values.to("cpu", torch.float64) for key, values in table.items()}
-
-    def uniform(self, level: Level, sample: Tensor, position: Tensor) -> Tensor:
-        """See `NoiseSource`; the result is on the device of `position`.
-
-        Raises:
-            SamplingError: the table has no number for a row.
-        """
-        samples, positions = _rows(sample, position)
-        numbers = [
-            self._number(level, int(row_sample), int(row_position))
-            for row_sample, row_position in zip(samples, positions, strict=True)
-        ]
-        return torch.tensor(numbers, dtype=torch.float64, device=position.device)
-
-    def _number(self, level: Level, sample: int, position: int) -> float:
-        values = self._table.get((level, sample))
-        number = -1.0
-        if values is not None and 0 <= position < len(values):
-            number = float(values[position])
-        if number < 0.0:
-            raise SamplingError(
-                f"the table has no number for the {level.label} level, sample {sample}, "
-                f"position {position}"
-            )
-        return number
 
 
 def philox4x32(counter: NDArray[np.uint32], key: tuple[int, int]) -> NDArray[np.uint32]:

@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 from jukebox_core.config import JukeboxConfig
 from jukebox_core.labels import JukeboxTokenizer, Labels
 from jukebox_core.model import JukeboxModel
-from jukebox_core.sampling.noise import TableNoise
 from jukebox_core.song import SamplingParams
 from jukebox_core.units import COARSE_TO_FINE, Level
+from tests.parity.table_noise import TableNoise
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 CASE = json.loads((GOLDEN / "case.json").read_text())

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from jukebox_core.model import JukeboxModel
-from jukebox_core.sampling.noise import TableNoise
 from jukebox_core.song import SamplingParams
 from jukebox_core.units import COARSE_TO_FINE, Level
 from tests.parity.golden import (
@@ -23,6 +22,7 @@ from tests.parity.golden import (
     model_with,
     top_seconds,
 )
+from tests.parity.table_noise import TableNoise
 
 
 @cache

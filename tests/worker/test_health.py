@@ -11,7 +11,7 @@ import pytest
 
 from jobs.record.job import Stage
 from worker import health
-from worker.health import Presence, describe_worker, is_fresh
+from worker.health import Presence, describe_worker, examine
 
 
 def test_health_goes_by_the_age_of_the_file(tmp_path, monkeypatch, capsys):
@@ -49,7 +49,7 @@ def test_a_worker_is_seen_until_its_engine_dies(service, tmp_path):
         is_engine_alive=alive.is_set,
     )
     presence.start()
-    while not is_fresh(file):
+    while not examine(file)[0]:
         time.sleep(0.01)
     assert service.store.workers() == []
     presence.set_ready()
@@ -63,8 +63,8 @@ def test_a_worker_is_seen_until_its_engine_dies(service, tmp_path):
         ("tiny",),
         (Stage.TOP,),
     )
-    assert is_fresh(file)
+    assert examine(file)[0]
     alive.clear()
     presence.join(60)
     assert not presence.is_alive()
-    assert not is_fresh(file)
+    assert not examine(file)[0]
