@@ -114,6 +114,15 @@ def test_a_section_that_is_none_is_told_and_not_sent(
         expect(page.get_by_label("To", exact=True)).to_be_focused()
 
 
+def test_a_number_that_was_deleted_is_asked_for(page: Page, stack: Stack, song_id: str):
+    open_song(page, stack, song_id)
+    page.get_by_role("button", name="Choose a section").click()
+    page.get_by_label("From", exact=True).fill("")
+    page.get_by_role("button", name="Redo section").click()
+    expect(page.get_by_label("From", exact=True)).to_be_focused()
+    expect(page.get_by_role("alert")).to_have_text("Enter a number.")
+
+
 def test_the_seconds_to_add_are_a_number_that_a_song_can_have(
     page: Page, stack: Stack, song_id: str
 ):
@@ -126,6 +135,15 @@ def test_the_seconds_to_add_are_a_number_that_a_song_can_have(
         expect(page.get_by_role("alert")).to_contain_text("up to 600 seconds")
         page.get_by_role("button", name="Continue by").click()
         expect(page.get_by_label("Seconds to add")).to_be_focused()
+
+
+def test_the_key_of_the_search_works_on_every_screen(page: Page, stack: Stack, song_id: str):
+    for place in ("songs", f"songs/{song_id}", "new", "queue", "settings"):
+        page.goto(f"{stack.url}/#/{place}")
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        page.get_by_role("heading", level=1).click()
+        page.keyboard.press("/")
+        expect(page.get_by_role("searchbox", name="Search songs")).to_be_focused()
 
 
 def test_a_mistake_under_advanced_is_shown_and_has_the_focus(page: Page):
@@ -162,3 +180,15 @@ def test_long_names_of_versions_lie_below_each_other(
         (item.locator(".version-name").bounding_box(), item.bounding_box()) for item in items.all()
     ]
     assert all(name["height"] <= row["height"] for name, row in places)  # type: ignore[index]
+
+
+def test_a_button_that_is_pressed_twice_makes_one_version(
+    page: Page, stack: Stack, client: JukeboxClient
+):
+    parent = song(client)
+    open_song(page, stack, parent)
+    page.get_by_label("Seconds to add").fill("1")
+    page.get_by_role("button", name="Continue by 1 second").dblclick()
+    items = page.get_by_role("tree", name="Versions").get_by_role("treeitem")
+    expect(items.filter(has_text="Continues take 1")).to_be_visible()
+    assert len(list(client.children(parent))) == 1

@@ -2,7 +2,7 @@
 // Where a part of a sound begins and ends, as two numbers that can be typed.
 import { mistakeIn } from "../lib/edits.js";
 import { hundredths } from "../lib/format.js";
-import { html } from "../lib/html.js";
+import { html, useState } from "../lib/html.js";
 import { NumberField } from "./controls.js";
 
 /** @typedef {import("./waveform.js").Part} Part */
@@ -11,10 +11,14 @@ import { NumberField } from "./controls.js";
  * @param {{part: Part, durationSec: number, onPart: (part: Part) => void, labels?: [string, string]}} props
  */
 export function PartFields({ part, durationSec, onPart, labels = ["From", "To"] }) {
-  const { startSec, endSec } = part;
-  const mistake = mistakeIn(part, durationSec);
-  return html`<${NumberField} label=${labels[0]} unit="s" min=${0} max=${endSec} step="any" value=${hundredths(startSec)}
-      onValue=${(/** @type {number | ""} */ value) => value !== "" && onPart({ startSec: value, endSec })} />
-    <${NumberField} label=${labels[1]} unit="s" min=${startSec} max=${durationSec} step="any" value=${hundredths(endSec)} error=${mistake}
-      onValue=${(/** @type {number | ""} */ value) => value !== "" && onPart({ startSec, endSec: value })} />`;
+  const [emptied, setEmptied] = useState(/** @type {keyof Part | ""} */ (""));
+  const mistakes = { startSec: "", endSec: mistakeIn(part, durationSec) ?? "" };
+  if (emptied) mistakes[emptied] = "Enter a number.";
+  const take = (/** @type {keyof Part} */ end, /** @type {number | ""} */ value) => {
+    setEmptied(value === "" ? end : "");
+    if (value !== "") onPart({ ...part, [end]: value });
+  };
+  return /** @type {const} */ (["startSec", "endSec"]).map((end, place) => html`<${NumberField} key=${end} label=${labels[place]}
+    unit="s" min=${0} max=${durationSec} step="any" value=${emptied === end ? "" : hundredths(part[end])}
+    error=${mistakes[end]} onValue=${(/** @type {number | ""} */ value) => take(end, value)} />`);
 }

@@ -19,7 +19,8 @@ let nextId = 1;
 export function say(text, action) {
   const id = nextId;
   nextId += 1;
-  toasts.value = [...toasts.value, { id, text, action }];
+  // Said twice, it is shown once.
+  toasts.value = [...toasts.value.filter((toast) => toast.text !== text), { id, text, action }];
   setTimeout(() => dismiss(id), SHOWN_MS);
 }
 

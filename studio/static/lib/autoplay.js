@@ -2,12 +2,13 @@
 // A song that was just asked for plays as soon as there is something to hear.
 import { onJob } from "./jobs.js";
 import { canBeHeard, isActive } from "./outputs.js";
-import { isPlaying, play } from "./player.js";
+import { isPlaying, pause, play } from "./player.js";
 
 let wantedId = "";
 
-/** Play this job when its first sound exists, unless something else is played by then. @param {string} id */
+/** Play this job instead of what plays now, as soon as it sounds, unless something else is played by then. @param {string} id */
 export function playWhenReady(id) {
+  pause();
   wantedId = id;
 }
 

@@ -54,6 +54,11 @@ function takesText(target) {
   return !["checkbox", "radio", "range", "button"].includes(target.type);
 }
 
+/** Whether the list of songs is in sight, not one of them. */
+function isLibrary() {
+  return route.value.screen === "songs" && !route.value.id;
+}
+
 /** @param {string} key @param {HTMLElement} target @returns {boolean} whether the key was used */
 function run(key, target) {
   const isControl = target.closest("button, a, input, summary, [role=tree]") !== null;
@@ -66,7 +71,7 @@ function run(key, target) {
     seek(positionSec.value + (key === "ArrowLeft" ? -STEP_SEC : STEP_SEC));
   } else if (key === "?") isHelpOpen.value = true;
   // Before those of the screen: the one that is left may not have taken back its own yet.
-  else if (key === "/" && route.value.screen !== "songs") go(hrefOf("songs", "", { search: "1" }));
+  else if (key === "/" && !isLibrary()) go(hrefOf("songs", "", { search: "1" }));
   else if (own) own(key);
   else if (key.toLowerCase() === "n") go(hrefOf("new"));
   else return false;

@@ -2,6 +2,7 @@
 // Waveforms as the service measures them: loudness without the sound itself.
 import { useEffect, useState } from "./html.js";
 import { SERVICE_URL } from "./client.js";
+import { reloads } from "./events.js";
 import { outputOf } from "./outputs.js";
 
 /** @typedef {import("../../types").Job} Job */
@@ -36,7 +37,7 @@ export function usePeaks(job, sample, level, points) {
     return () => {
       isWanted = false;
     };
-  }, [url]);
+  }, [url, reloads.value]);
   return peaks;
 }
 

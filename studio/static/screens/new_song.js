@@ -2,6 +2,7 @@
 // A new song: what to sing, how long, and from what.
 import { html, useEffect, useState } from "../lib/html.js";
 import { Problem } from "../lib/client.js";
+import { reloads } from "../lib/events.js";
 import { counted } from "../lib/format.js";
 import { createJob } from "../lib/jobs.js";
 import { loadModels, modelNamed, models, readyModels } from "../lib/models.js";
@@ -30,7 +31,7 @@ export function NewSong() {
   useEffect(() => {
     document.title = "New song – Jukebox";
     void attempt(loadModels).finally(() => setAsked(true));
-  }, []);
+  }, [reloads.value]);
   useEffect(() => {
     // The first field that is wrong, which may be out of sight.
     if (problem) goToMistake(".new-form");

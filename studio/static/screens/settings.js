@@ -2,6 +2,7 @@
 // The session, the models and the workers of the service, and how the page looks.
 import { html, useEffect, useState } from "../lib/html.js";
 import { SERVICE_URL } from "../lib/client.js";
+import { reloads } from "../lib/events.js";
 import { bytes, duration, moment } from "../lib/format.js";
 import { isHelpOpen } from "../lib/keys.js";
 import { loadModels, models } from "../lib/models.js";
@@ -15,7 +16,7 @@ export function Settings() {
   useEffect(() => {
     document.title = "Settings – Jukebox";
     void attempt(loadModels);
-  }, []);
+  }, [reloads.value]);
   const system = useSystem();
   return html`<div class="screen screen-settings">
     <div class="screen-head"><h1>Settings</h1></div>

@@ -1,6 +1,6 @@
 // @ts-check
 // One song: hear it, choose a take, read along, and go on from it.
-import { html, useEffect, useLayoutEffect } from "../lib/html.js";
+import { html, useEffect, useLayoutEffect, useState } from "../lib/html.js";
 import { reloads } from "../lib/events.js";
 import { bylineOf, clock, counted, moment, titleOf } from "../lib/format.js";
 import { addKeys } from "../lib/keys.js";
@@ -10,7 +10,7 @@ import { play } from "../lib/player.js";
 import { go, hrefOf } from "../lib/router.js";
 import { maySubmit } from "../lib/session.js";
 import { chooseLevel, chooseTake, levelOf, songView } from "../lib/song_view.js";
-import { Empty, IconButton } from "../components/controls.js";
+import { Empty, IconButton, Notice } from "../components/controls.js";
 import { Cover } from "../components/cover.js";
 import { trash } from "../components/song_row.js";
 import { attempt } from "../components/toasts.js";
@@ -30,14 +30,17 @@ import { Versions } from "./song/versions.js";
 export function SongScreen({ id }) {
   const job = jobSignal(id).value;
   const count = reloads.value;
-  useEffect(() => {
-    void attempt(() => loadJob(id));
-  }, [id, count]);
+  const [error, setError] = useState("");
+  const load = () => loadJob(id).then(() => setError(""), (problem) => setError(problem.message));
+  useEffect(() => void load(), [id, count]);
   const title = job ? titleOf(job) : "Song";
   useEffect(() => {
     document.title = `${title} – Jukebox`;
   }, [title]);
   useSongKeys(id);
+  if (job === undefined && error) return html`<div class="screen"><div class="screen-head"><h1>Song</h1></div>
+    <${Notice} title="This song could not be loaded" kind="bad" role="alert"><p>${error}</p>
+      <button type="button" onClick=${load}>Try again</button><//></div>`;
   if (job === undefined) return html`<div class="screen" aria-busy="true"><h1 class="visually-hidden">Song</h1></div>`;
   if (job === null) return html`<${Gone} />`;
   const hasSound = job.outputs.length > 0;

@@ -2,6 +2,7 @@
 // The lyrics: the line that is sung now stands out, and a click on a line goes there.
 import { html, useEffect, useRef, useState } from "../../lib/html.js";
 import { Problem, call } from "../../lib/client.js";
+import { reloads } from "../../lib/events.js";
 import { lyricsOf } from "../../lib/format.js";
 import { play, positionSec, seek, track } from "../../lib/player.js";
 import { songView } from "../../lib/song_view.js";
@@ -88,7 +89,7 @@ function useAlignment(job, sample) {
       if (!stop.signal.aborted) setAlignment(null);
     });
     return () => stop.abort();
-  }, [job.id, sample, isTimed]);
+  }, [job.id, sample, isTimed, reloads.value]);
   return alignment;
 }
 

@@ -1,9 +1,7 @@
 // @ts-check
 // Going on from a song: more of it, finer levels, or the same again.
 import { html, useState } from "../../lib/html.js";
-import { Problem } from "../../lib/client.js";
 import { counted } from "../../lib/format.js";
-import { createJob } from "../../lib/jobs.js";
 import { reuse } from "../../lib/new_song.js";
 import { LEVELS, bestOutput, isActive, outputOf, takesOf } from "../../lib/outputs.js";
 import { go, hrefOf } from "../../lib/router.js";
@@ -11,6 +9,7 @@ import { maySubmit } from "../../lib/session.js";
 import { songView } from "../../lib/song_view.js";
 import { NumberField, goToMistake } from "../../components/controls.js";
 import { Icon } from "../../components/icon.js";
+import { useMake } from "./make.js";
 
 const DEFAULT_SEC = 10;
 const MAX_SEC = 600;
@@ -18,20 +17,11 @@ const MAX_SEC = 600;
 /** @param {{job: import("../../../types").Job}} props */
 export function NextSteps({ job }) {
   const [seconds, setSeconds] = useState(/** @type {number | ""} */ (DEFAULT_SEC));
-  const [error, setError] = useState("");
+  const { make: send, error } = useMake();
   const sample = songView(job.id).sample.value;
   if (!maySubmit()) return null;
   if (!bestOutput(job, sample)) return isActive(job) ? null : html`<${Again} job=${job} />`;
-  const make = async (/** @type {object} */ body) => {
-    setError("");
-    try {
-      const made = await createJob({ parent_id: job.id, sample, ...body });
-      go(hrefOf("songs", made.id));
-    } catch (problem) {
-      if (!(problem instanceof Problem)) throw problem;
-      setError(problem.words);
-    }
-  };
+  const make = (/** @type {object} */ body) => send({ parent_id: job.id, sample, ...body });
   const isWrong = seconds !== "" && !(seconds > 0 && seconds <= MAX_SEC);
   const next = nextLevels(job, sample);
   return html`<section class="panel next-steps" aria-labelledby="next-heading"><h2 id="next-heading">Next</h2>

@@ -2,6 +2,7 @@
 // The chosen take, large: its waveform or spectrogram, and the levels to switch between.
 import { html, useState } from "../../lib/html.js";
 import { SERVICE_URL } from "../../lib/client.js";
+import { reloads } from "../../lib/events.js";
 import { LEVELS, QUALITY, outputOf } from "../../lib/outputs.js";
 import { usePeaks } from "../../lib/peaks.js";
 import { isHeard, play, positionSec, seek, track } from "../../lib/player.js";
@@ -58,7 +59,7 @@ function Spectrogram({ job, sample, level, isLoaded, goTo }) {
     goTo(((event.clientX - box.left) / box.width) * job.duration_seconds);
   };
   return html`<div class="spectrogram" onClick=${click}>
-    <img src=${src} alt="Spectrogram: time from left to right, pitch from bottom to top" />
+    <img key=${reloads.value} src=${src} alt="Spectrogram: time from left to right, pitch from bottom to top" />
     <div class="spectrogram-cursor" style=${{ left: `${done * 100}%` }}></div>
   </div>`;
 }

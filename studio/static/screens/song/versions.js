@@ -2,6 +2,7 @@
 // The family of a song as a tree: what was made from what.
 import { html, useEffect, useRef, useState } from "../../lib/html.js";
 import { Problem, call } from "../../lib/client.js";
+import { reloads } from "../../lib/events.js";
 import { duration, titleOf } from "../../lib/format.js";
 import { jobSignal, onJob, takeJob } from "../../lib/jobs.js";
 import { go, hrefOf } from "../../lib/router.js";
@@ -86,10 +87,10 @@ function inOrder(jobs) {
 /** Ids of a family; grows as versions are made. @param {string} rootId */
 function useFamily(rootId) {
   const [ids, setIds] = useState(/** @type {string[]} */ ([]));
+  const count = reloads.value;
   useEffect(() => {
     const add = (/** @type {string[]} */ more) => setIds((held) => [...new Set([...held, ...more])]);
     const stop = new AbortController();
-    setIds([]);
     call("listJobs", { query: { root: rootId, limit: LIMIT }, signal: stop.signal }).then(({ data }) => {
       data.forEach(takeJob);
       add(data.map((/** @type {Job} */ job) => job.id));
@@ -103,6 +104,6 @@ function useFamily(rootId) {
       stop.abort();
       ignore();
     };
-  }, [rootId]);
+  }, [rootId, count]);
   return ids;
 }

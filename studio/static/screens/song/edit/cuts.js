@@ -7,7 +7,7 @@ import { positionSec, track } from "../../../lib/player.js";
 import { goToMistake } from "../../../components/controls.js";
 import { songView } from "../../../lib/song_view.js";
 
-/** @param {{job: import("../../../../types").Job, make: import("../edit_tools.js").Make}} props */
+/** @param {{job: import("../../../../types").Job, make: import("../make.js").Make}} props */
 export function Cuts({ job, make }) {
   const view = songView(job.id);
   const sample = view.sample.value;

@@ -20,14 +20,14 @@ const LIMIT = 30;
 const TYPING_MS = 150;
 const POINTS = 500;
 
-/** @param {{job: Job, make: import("../edit_tools.js").Make}} props */
+/** @param {{job: Job, make: import("../make.js").Make}} props */
 export function Insert({ job, make }) {
   const [isOpen, setOpen] = useState(false);
   return html`<button type="button" onClick=${() => setOpen(true)}><${Icon} name="plus" />Insert another song</button>
     ${isOpen ? html`<${InsertDialog} job=${job} make=${make} onClose=${() => setOpen(false)} />` : null}`;
 }
 
-/** @param {{job: Job, make: import("../edit_tools.js").Make, onClose: () => void}} props */
+/** @param {{job: Job, make: import("../make.js").Make, onClose: () => void}} props */
 function InsertDialog({ job, make, onClose }) {
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
   const view = songView(job.id);

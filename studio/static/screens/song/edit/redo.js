@@ -8,7 +8,7 @@ import { Field, NumberField, goToMistake } from "../../../components/controls.js
 import { Icon } from "../../../components/icon.js";
 import { beginSection } from "./section_fields.js";
 
-/** @param {{job: import("../../../../types").Job, make: import("../edit_tools.js").Make}} props */
+/** @param {{job: import("../../../../types").Job, make: import("../make.js").Make}} props */
 export function Redo({ job, make }) {
   const [takes, setTakes] = useState(/** @type {number | ""} */ (1));
   const view = songView(job.id);
