@@ -30,7 +30,7 @@ struct product {
   const int16_t *levels; /* [rows, even(depth)] */
   const float *level_scales; /* [rows] */
   int64_t rows, depth, columns;
-  const float *residual; /* [rows, columns], or null */
+  const float *residual; /* [rows, columns], may be `out`, or null */
   float *out; /* [rows, columns] */
   void *sums; /* [ROWS_AT_ONCE, columns] of 4 bytes */
 };
@@ -92,7 +92,8 @@ struct factor {
   float *scales; /* [rows] */
 };
 
-/* Numbers of rows between two operations of a layer. Each is written once. */
+/* Numbers of rows between two operations of a layer. Each is written once, where there are several
+ * sheets. */
 struct sheet {
   struct factor normed, attended, mlp_normed, hidden;
   float *projected, *middle, *mlp_projected, *x; /* `x` is what comes out */

@@ -22,19 +22,22 @@ static struct factor factor_from(char *block, size_t *num_bytes, int64_t num_row
   };
 }
 
+/* What is no longer needed is written over where there is one sheet: caches are small. */
 static struct sheet sheet_from(char *block, size_t *num_bytes, const struct prior *p,
-                               int64_t num_rows, int has_logits) {
+                               int64_t num_rows, int has_logits, int is_only_one) {
   const struct stack *s = &p->stack;
   size_t row_bytes = num_rows * sizeof(float);
+  struct factor normed = factor_from(block, num_bytes, num_rows, s->width);
+  float *x = take(block, num_bytes, s->width * row_bytes);
   return (struct sheet){
-      .normed = factor_from(block, num_bytes, num_rows, s->width),
+      .normed = normed,
       .attended = factor_from(block, num_bytes, num_rows, s->attention_width),
-      .mlp_normed = factor_from(block, num_bytes, num_rows, s->width),
+      .mlp_normed = is_only_one ? normed : factor_from(block, num_bytes, num_rows, s->width),
       .hidden = factor_from(block, num_bytes, num_rows, s->mlp_width),
       .projected = take(block, num_bytes, 3 * s->attention_width * row_bytes),
-      .middle = take(block, num_bytes, s->width * row_bytes),
+      .middle = is_only_one ? x : take(block, num_bytes, s->width * row_bytes),
       .mlp_projected = take(block, num_bytes, s->mlp_width * row_bytes),
-      .x = take(block, num_bytes, s->width * row_bytes),
+      .x = x,
       .logits = take(block, num_bytes, has_logits ? p->vocabulary * row_bytes : 0),
   };
 }
@@ -53,7 +56,7 @@ static struct scratch scratch_from(char *block, size_t *num_bytes, const struct 
   t.chances = take(block, num_bytes, num_threads * p->vocabulary * sizeof(double));
   t.order = take(block, num_bytes, num_threads * p->vocabulary * sizeof(int32_t));
   for (int64_t i = 0; i < num_sheets; i++) {
-    struct sheet sheet = sheet_from(block, num_bytes, p, num_rows, has_logits);
+    struct sheet sheet = sheet_from(block, num_bytes, p, num_rows, has_logits, num_sheets == 1);
     if (block) t.sheets[i] = sheet;
   }
   return t;
