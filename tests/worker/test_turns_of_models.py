@@ -183,7 +183,7 @@ def test_a_measurement_that_fails_unloads_its_model(parts, monkeypatch, caplog):
 
     monkeypatch.setattr("worker.device.speed.step_slices", broken)
     failed = meter(parts)
-    failed.run()
+    failed.measure_new()
     wait_until_unloaded(parts.engine, parts.engine._shelf)
     assert failed.seconds() == {}
     assert "could not be measured" in caplog.text
@@ -204,7 +204,7 @@ def test_a_measurement_goes_on_after_a_song_where_it_was(parts, monkeypatch, win
         return slices
 
     monkeypatch.setattr("worker.device.speed.step_slices", interrupted)
-    meter(parts).run()
+    meter(parts).measure_new()
     (drawing,) = drawings
     assert wait(drawing).codes().shape == (1, 68)
     assert list(dict.fromkeys(levels)) == list(COARSE_TO_FINE)
