@@ -77,12 +77,13 @@ async def _measure(crowd: Crowd, options: argparse.Namespace) -> Figures:
 
 async def _keep_fleet_busy(crowd: Crowd, num_workers: int) -> None:
     """So many jobs wait that no worker is ever without one."""
-    async with crowd.connection() as connection:
-        while True:
-            num_queued = int(await asyncio.to_thread(crowd.redis.zcard, _QUEUED))
+    while True:
+        num_queued = int(await asyncio.to_thread(crowd.redis.zcard, _QUEUED))
+        # The service closes a connection on which nothing is asked for five seconds.
+        async with crowd.connection() as connection:
             for _ in range(max(num_workers - num_queued, 0)):
                 await _ask(crowd, connection, "post")
-            await asyncio.sleep(0.5)
+        await asyncio.sleep(0.5)
 
 
 async def _fleet_alone(crowd: Crowd, options: argparse.Namespace) -> Figures:
