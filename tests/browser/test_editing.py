@@ -1,11 +1,12 @@
 """Edits of a song from the page: a section sung again, cuts, pieces of other songs, stereo."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from safetensors.numpy import load_file
 
 from jukebox_client import Job, JukeboxClient
@@ -128,6 +129,26 @@ def test_a_song_is_cut_where_it_is_heard(page: Page, client: JukeboxClient, song
     at = position(page)
     page.get_by_role("button", name="Cut here").click()
     assert finished(client, page, songs["Snow"]).duration_seconds == pytest.approx(at, abs=0.2)
+
+
+def test_an_old_answer_takes_nothing_back_that_events_have_told(
+    page: Page, client: JukeboxClient, songs
+):
+    waiting: list[Route] = []
+    open_song(page, songs["Rain"])
+    page.route(re.compile("/jobs/job_[0-9a-f]{32}$"), lambda route: waiting.append(route))
+    choose_section(page, 1, 2)
+    with page.expect_response(lambda answer: answer.request.method == "POST") as posted:
+        page.get_by_role("button", name="Keep only the section").click()
+    as_it_began = {**posted.value.json(), "status": "queued", "outputs": []}
+    # The page has asked for the song, and hears of its end by events before it is answered.
+    finished(client, page, songs["Rain"])
+    assert waiting
+    for route in waiting:
+        with page.expect_response(route.request.url):
+            route.fulfill(json=as_it_began)
+    page.evaluate("() => new Promise((done) => setTimeout(() => requestAnimationFrame(done), 0))")
+    assert page.get_by_role("button", name="Play take 1").is_visible()
 
 
 def test_a_piece_of_another_song_is_inserted_and_both_parents_are_named(

@@ -114,6 +114,20 @@ def test_a_section_that_is_none_is_told_and_not_sent(
         expect(page.get_by_label("To", exact=True)).to_be_focused()
 
 
+def test_a_section_that_was_typed_before_the_waveform_came_stays_as_it_was_typed(
+    page: Page, stack: Stack, song_id: str
+):
+    waiting: list[Route] = []
+    page.route("**/peaks?*", lambda route: waiting.append(route))
+    open_song(page, stack, song_id)
+    page.get_by_role("button", name="Choose a section").click()
+    page.get_by_label("From", exact=True).fill("-1")
+    for route in waiting:
+        route.continue_()
+    expect(page.locator(".waveform [part~=shown]")).to_be_attached()
+    expect(page.get_by_label("From", exact=True)).to_have_value("-1")
+
+
 def test_a_number_that_was_deleted_is_asked_for(page: Page, stack: Stack, song_id: str):
     open_song(page, stack, song_id)
     page.get_by_role("button", name="Choose a section").click()

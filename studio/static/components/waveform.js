@@ -9,6 +9,8 @@ import Regions from "../vendor/wavesurfer-regions.js";
 
 const NONCE = document.querySelector("meta[name=style-nonce]")?.getAttribute("content") ?? undefined;
 const MIN_PART_SEC = 0.2;
+/** Id of the region that shows `part`, not one that is drawn. */
+const SHOWN = "shown";
 
 /** The value of a custom property of the style sheet. @param {string} name */
 function color(name) {
@@ -49,7 +51,8 @@ export function Waveform({
       for (const other of made.getRegions()) if (other !== region) other.remove();
       handlers.current.onPart({ startSec: region.start, endSec: region.end });
     };
-    made.on("region-created", tell);
+    // What was typed is shown as far as it lies within the sound, and stays as it was typed.
+    made.on("region-created", (/** @type {any} */ region) => region.id === SHOWN || tell(region));
     made.on("region-updated", tell);
     wave.current = surfer;
     regions.current = made;
@@ -83,7 +86,7 @@ function showPart(/** @type {any} */ regions, /** @type {Part | null} */ part) {
   if (!part) shown?.remove();
   else if (!shown) {
     regions.addRegion({
-      start: part.startSec, end: part.endSec, color: color("--region"), minLength: MIN_PART_SEC,
+      id: SHOWN, start: part.startSec, end: part.endSec, color: color("--region"), minLength: MIN_PART_SEC,
     });
   } else if (Math.abs(shown.start - part.startSec) + Math.abs(shown.end - part.endSec) > 1e-3) {
     shown.setOptions({ start: part.startSec, end: part.endSec });

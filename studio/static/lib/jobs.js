@@ -43,8 +43,33 @@ export function jobSignal(id) {
   return found;
 }
 
-/** Take in what the service said about a job. @param {Job} job */
+/** How many events there were, and with which of them the last news of a job came. */
+let numEvents = 0;
+/** @type {Map<string, number>} */
+const toldWith = new Map();
+
+/** Take in what an event says about a job. @param {Job} job */
 export function takeJob(job) {
+  numEvents += 1;
+  toldWith.set(job.id, numEvents);
+  hold(job);
+}
+
+/**
+ * What takes in the answer to a request that is sent now. A song may end before the answer that it
+ * waits has come: what events said meanwhile is newer.
+ *
+ * @returns {(job: Job) => void}
+ */
+export function takingAnswer() {
+  const begun = numEvents;
+  return (job) => {
+    if ((toldWith.get(job.id) ?? 0) <= begun) hold(job);
+  };
+}
+
+/** @param {Job} job */
+function hold(job) {
   jobSignal(job.id).value = job;
   noteActive(job.id, !ENDED.has(job.status));
   for (const listener of arrivals) listener(job);
@@ -86,6 +111,7 @@ export function dropJob(id) {
 /** Forget everything, for another caller. */
 export function forgetJobs() {
   for (const each of known.values()) each.value = undefined;
+  toldWith.clear();
   activeIds.value = new Set();
 }
 
@@ -108,8 +134,9 @@ export async function loadJob(id) {
     dropJob(id);
     return;
   }
+  const take = takingAnswer();
   try {
-    takeJob(await call("getJob", { path: { job_id: id } }));
+    take(await call("getJob", { path: { job_id: id } }));
   } catch (error) {
     if (error instanceof Problem && [404, 410, 422].includes(error.status)) dropJob(id);
     else if (!(error instanceof Problem && error.status <= 0)) throw error;
@@ -119,19 +146,22 @@ export async function loadJob(id) {
 /** Make a song. @param {object} body of `POST /jobs` @returns {Promise<Job>} */
 export async function createJob(body) {
   const headers = { "Idempotency-Key": idempotencyKey() };
+  const take = takingAnswer();
   const job = await call("createJob", { json: body, headers });
-  takeJob(job);
+  take(job);
   return job;
 }
 
 /** @param {string} id */
 export async function cancelJob(id) {
-  takeJob(await call("cancelJob", { path: { job_id: id } }));
+  const take = takingAnswer();
+  take(await call("cancelJob", { path: { job_id: id } }));
 }
 
 /** @param {string} id */
 export async function retryJob(id) {
-  takeJob(await call("retryJob", { path: { job_id: id } }));
+  const take = takingAnswer();
+  take(await call("retryJob", { path: { job_id: id } }));
 }
 
 /**
@@ -141,7 +171,8 @@ export async function retryJob(id) {
  * @param {object} names
  */
 export async function annotate(id, names) {
-  takeJob(await call("updateJob", { path: { job_id: id }, json: names }));
+  const take = takingAnswer();
+  take(await call("updateJob", { path: { job_id: id }, json: names }));
 }
 
 /** Move an ended job to the trash, or remove it for good. @param {string} id */
@@ -152,5 +183,6 @@ export async function deleteJob(id, permanent = false) {
 
 /** Bring a job back from the trash. @param {string} id */
 export async function restoreJob(id) {
-  takeJob(await call("restoreJob", { path: { job_id: id } }));
+  const take = takingAnswer();
+  take(await call("restoreJob", { path: { job_id: id } }));
 }

@@ -3,7 +3,7 @@
 import { signal } from "./html.js";
 import { call, Problem } from "./client.js";
 import { draft } from "./drafts.js";
-import { jobSignal, onGone, onJob, takeJob } from "./jobs.js";
+import { jobSignal, onGone, onJob, takingAnswer } from "./jobs.js";
 
 const PAGE_SIZE = 100;
 
@@ -72,6 +72,7 @@ export function forgetSongs() {
 export async function loadMore(isFirst = false) {
   if (isLoading.value || (!isFirst && cursor === null)) return;
   const mine = generation;
+  const take = takingAnswer();
   isLoading.value = true;
   try {
     const answer = await call("listJobs", { query: queryOf(filters.value) });
@@ -81,7 +82,7 @@ export async function loadMore(isFirst = false) {
     total.value = answer.total ?? null;
     // The ids first: jobs that are in the list already are not counted as new ones.
     songIds.value = isFirst ? ids : [...new Set([...songIds.value, ...ids])];
-    answer.data.forEach(takeJob);
+    answer.data.forEach(take);
     isLoaded.value = true;
     libraryError.value = "";
   } catch (error) {

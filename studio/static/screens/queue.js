@@ -4,7 +4,7 @@ import { html, useEffect, useState } from "../lib/html.js";
 import { Problem, call } from "../lib/client.js";
 import { reloads } from "../lib/events.js";
 import { bylineOf, counted, timeLeft, titleOf } from "../lib/format.js";
-import { activeIds, cancelJob, jobSignal, retryJob, takeJob } from "../lib/jobs.js";
+import { activeIds, cancelJob, jobSignal, retryJob, takingAnswer } from "../lib/jobs.js";
 import { QUALITY } from "../lib/outputs.js";
 import { go, hrefOf } from "../lib/router.js";
 import { maySubmit } from "../lib/session.js";
@@ -107,10 +107,11 @@ function failedIds() {
 
 /** Everything that is sung or waits, in its order; returns what went wrong. */
 async function loadActive() {
+  const take = takingAnswer();
   try {
     for (const job of (await call("listJobs", { query: { status: "failed", limit: MAX_FAILED } })).data) {
       seenFailed.add(job.id);
-      takeJob(job);
+      take(job);
     }
     for (const status of ["running", "canceling", "queued"]) await loadAll(status);
   } catch (error) {
@@ -126,8 +127,9 @@ async function loadAll(status) {
   let cursor = null;
   let numPages = 0;
   do {
+    const take = takingAnswer();
     const page = await call("listJobs", { query: { status, sort: "created_at", limit: PAGE_SIZE, cursor } });
-    page.data.forEach(takeJob);
+    page.data.forEach(take);
     cursor = page.next_cursor;
     numPages += 1;
   } while (cursor && numPages < MAX_PAGES);

@@ -4,7 +4,7 @@ import { html, useEffect, useRef, useState } from "../../lib/html.js";
 import { Problem, call } from "../../lib/client.js";
 import { reloads } from "../../lib/events.js";
 import { duration, titleOf } from "../../lib/format.js";
-import { jobSignal, onJob, takeJob } from "../../lib/jobs.js";
+import { jobSignal, onJob, takingAnswer } from "../../lib/jobs.js";
 import { go, hrefOf } from "../../lib/router.js";
 
 /** @typedef {import("../../../types").Job} Job */
@@ -91,8 +91,9 @@ function useFamily(rootId) {
   useEffect(() => {
     const add = (/** @type {string[]} */ more) => setIds((held) => [...new Set([...held, ...more])]);
     const stop = new AbortController();
+    const take = takingAnswer();
     call("listJobs", { query: { root: rootId, limit: LIMIT }, signal: stop.signal }).then(({ data }) => {
-      data.forEach(takeJob);
+      data.forEach(take);
       add(data.map((/** @type {Job} */ job) => job.id));
     }, (error) => {
       if (!(error instanceof Problem) && !stop.signal.aborted) throw error;

@@ -4,7 +4,7 @@ import { html, useEffect, useId, useLayoutEffect, useRef, useState } from "../..
 import { call, Problem } from "../../../lib/client.js";
 import { bylineOf, clock, hundredths, titleOf } from "../../../lib/format.js";
 import { insertAt, mistakeIn, piece, spliceBody } from "../../../lib/edits.js";
-import { takeJob } from "../../../lib/jobs.js";
+import { takingAnswer } from "../../../lib/jobs.js";
 import { bestLevel, takesOf } from "../../../lib/outputs.js";
 import { usePeaks } from "../../../lib/peaks.js";
 import { positionSec, track } from "../../../lib/player.js";
@@ -107,8 +107,9 @@ function useSongs(model, text) {
     const timer = setTimeout(async () => {
       try {
         const query = { q: text.trim(), model, status: "succeeded", limit: LIMIT };
+        const take = takingAnswer();
         const { data } = await call("listJobs", { query, signal: stop.signal });
-        data.forEach(takeJob);
+        data.forEach(take);
         setSongs(data);
       } catch (error) {
         if (stop.signal.aborted) return;
