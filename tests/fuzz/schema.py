@@ -53,7 +53,7 @@ def run_schemathesis(
     config.write_text(_configuration(world))
     # Of an address the program would wait for the document for ten seconds.
     document = folder / "openapi.json"
-    document.write_bytes(world.api.client.get("/openapi.json").content)
+    document.write_bytes(world.api.client.get("/openapi.json").raise_for_status().content)
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "--no-color"),
         *("run", str(document), "--url", world.url, "--checks", "all"),
@@ -63,8 +63,6 @@ def run_schemathesis(
         *("--max-examples", str(max_examples), "--seed", str(seed), "--continue-on-failure"),
         *("--report", "json", "--report-json-path", str(report), "--warnings", "off"),
     ]
-    # Put together at the first request; Schemathesis waits for ten seconds at most.
-    world.api.client.get("/openapi.json").raise_for_status()
     child = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if child.returncode not in (0, 1) or not report.exists():
         raise RuntimeError(
