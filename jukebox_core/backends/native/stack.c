@@ -94,6 +94,17 @@ static void project_part(const struct pass *pass, const struct projection *proje
           cut(columns, LANES, part + 1, pass->task.num_parts));
 }
 
+/* The rows of a part of x [rows, width], normalized for the product that is next. */
+static void normalize_part(const struct pass *pass, const float *x, const float *weight,
+                           const float *bias, const struct factor *normed,
+                           const struct projection *next, int64_t part) {
+  int64_t width = pass->prior->stack.width;
+  for (int64_t m = part; m < pass->num_rows; m += pass->task.num_parts) {
+    normalize(x + m * width, width, weight, bias, normed->x + m * width);
+    finish_row(normed, next, m, width);
+  }
+}
+
 /* ---- layers ---- */
 
 static int64_t projected_columns(const struct pass *pass) {
@@ -105,12 +116,8 @@ static void normalize_rows(const struct task *task, int64_t part,
                            __attribute__((unused)) int64_t rank) {
   const struct pass *pass = pass_of(task);
   const struct layer *layer = pass->layer;
-  int64_t width = pass->prior->stack.width;
-  for (int64_t m = part; m < pass->num_rows; m += task->num_parts) {
-    normalize(pass->before->x + m * width, width, layer->attention_norm_weight,
-              layer->attention_norm_bias, pass->sheet->normed.x + m * width);
-    finish_row(&pass->sheet->normed, &layer->query, m, width);
-  }
+  normalize_part(pass, pass->before->x, layer->attention_norm_weight, layer->attention_norm_bias,
+                 &pass->sheet->normed, &layer->query, part);
 }
 
 static void project_queries(const struct task *task, int64_t part, int64_t rank) {
@@ -185,12 +192,8 @@ static void normalize_middle(const struct task *task, int64_t part,
                              __attribute__((unused)) int64_t rank) {
   const struct pass *pass = pass_of(task);
   const struct layer *layer = pass->layer;
-  int64_t width = pass->prior->stack.width;
-  for (int64_t m = part; m < pass->num_rows; m += task->num_parts) {
-    normalize(pass->sheet->middle + m * width, width, layer->mlp_norm_weight,
-              layer->mlp_norm_bias, pass->sheet->mlp_normed.x + m * width);
-    finish_row(&pass->sheet->mlp_normed, &layer->mlp_input, m, width);
-  }
+  normalize_part(pass, pass->sheet->middle, layer->mlp_norm_weight, layer->mlp_norm_bias,
+                 &pass->sheet->mlp_normed, &layer->mlp_input, part);
 }
 
 static void project_into_mlp(const struct task *task, int64_t part, int64_t rank) {
