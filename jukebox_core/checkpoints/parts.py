@@ -56,7 +56,7 @@ def build_prior(
     Weights that are stored as int8 stay so. With `Weights.INT8` those of a file without any become
     int8 one by one, on the host: no device ever holds the whole ones.
     """
-    stored_as = _stored_dtype(part)
+    stored_as = _stored_dtype(part, _A_PROJECTION)
     computed_in = dtype or (torch.float32 if stored_as is torch.int8 else stored_as)
     is_int8 = stored_as is torch.int8 or weights is Weights.INT8
 
@@ -87,7 +87,7 @@ def prior_layout(
     Raises:
         CheckpointError: int8 weights are to become others, which would give nothing back.
     """
-    stored_as = _stored_dtype(part)
+    stored_as = _stored_dtype(part, _A_PROJECTION)
     is_int8 = weights is Weights.INT8 or (stored_as is torch.int8 and dtype is None)
     if stored_as is torch.int8 and not is_int8:
         raise CheckpointError(
@@ -103,14 +103,13 @@ def prior_layout(
 
 def _in_int8(prior: JukeboxPrior, part: OpenedPart) -> JukeboxPrior:
     """Files of format version 2 keep the conditioner in float32, and give the same songs still."""
-    if _stored_dtype(part) is torch.int8 and not _has_int8(part, _A_CONVOLUTION):
+    projections, convolutions = (
+        _stored_dtype(part, name) for name in (_A_PROJECTION, _A_CONVOLUTION)
+    )
+    if projections is torch.int8 and convolutions is not torch.int8:
         return prior.use_int8_stacks()
     return prior.use_int8_weights()
 
 
-def _has_int8(part: OpenedPart, name: str) -> bool:
-    return name in part.tensors and part.tensors[name].dtype is torch.int8
-
-
-def _stored_dtype(part: OpenedPart) -> torch.dtype:
-    return part.tensors[_A_PROJECTION].dtype if _A_PROJECTION in part.tensors else torch.float32
+def _stored_dtype(part: OpenedPart, name: str) -> torch.dtype:
+    return part.tensors[name].dtype if name in part.tensors else torch.float32
