@@ -18,7 +18,6 @@ from jukebox_core.sampling.other_cost import (
     decoder_products,
     encoder_products,
 )
-from jukebox_core.sampling.song_plan import LevelPlan
 from jukebox_core.sampling.step_cost import LevelWork, step_weights
 from jukebox_core.units import Level
 
@@ -105,7 +104,9 @@ def song_costs(
     return SongCosts(
         levels=levels,
         tokens={level.label: plans[level].total_work(work) for level, work in levels.items()},
-        beginnings={level.label: _beginnings(plans[level], work) for level, work in levels.items()},
+        beginnings={
+            level.label: plans[level].beginning_work(work) for level, work in levels.items()
+        },
         parts=tuple(pricing.parts(job, levels)),
         unit_sec=pricing.unit_sec,
     )
@@ -218,14 +219,6 @@ class _Pricing:
             return replace(part, work=self._of_seconds(measured * products))
         weight = sum(self._steps.values()) / sum(self._weights.values())
         return replace(part, work=weight * products / self._speed.products_of(kind))
-
-
-def _beginnings(plan: LevelPlan, work: LevelWork) -> float:
-    return sum(
-        work.of_beginning(segment.drawn(number))
-        for segment in plan.segments
-        for number in range(len(segment.windows))
-    )
 
 
 def has_lyrics(job: Job) -> bool:

@@ -50,6 +50,14 @@ class LevelPlan:
             for number in range(len(segment.windows))
         )
 
+    def beginning_work(self, work: LevelWork) -> float:
+        """What of it its windows cost before their first token."""
+        return sum(
+            work.of_beginning(segment.drawn(number))
+            for segment in self.segments
+            for number in range(len(segment.windows))
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SongPlan:
