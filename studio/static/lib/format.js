@@ -79,8 +79,13 @@ export function counted(count, word) {
 }
 
 /** What somebody typed within a sentence, whatever its direction. @param {string} text */
+export function isolated(text) {
+  return `\u2068${text}\u2069`;
+}
+
+/** The same in quotation marks. @param {string} text */
 export function quoted(text) {
-  return `“\u2068${text}\u2069”`;
+  return `“${isolated(text)}”`;
 }
 
 /** As fields show it. @param {number} seconds */

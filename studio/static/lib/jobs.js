@@ -56,8 +56,8 @@ export function takeJob(job) {
 }
 
 /**
- * What takes in the answer to a request that is sent now. A song may end before the answer that it
- * waits has come: what events said meanwhile is newer.
+ * What takes in the answer to a request that is sent now. A song may end before the answer about it
+ * has come: what events said meanwhile is newer.
  *
  * @returns {(job: Job) => void}
  */
@@ -66,6 +66,20 @@ export function takingAnswer() {
   return (job) => {
     if ((toldWith.get(job.id) ?? 0) <= begun) hold(job);
   };
+}
+
+/**
+ * Send a request that is answered with a job, and take that in.
+ *
+ * @param {Parameters<typeof call>[0]} operation
+ * @param {Parameters<typeof call>[1]} parts
+ * @returns {Promise<Job>}
+ */
+async function ask(operation, parts) {
+  const take = takingAnswer();
+  const job = await call(operation, parts);
+  take(job);
+  return job;
 }
 
 /** @param {Job} job */
@@ -134,9 +148,8 @@ export async function loadJob(id) {
     dropJob(id);
     return;
   }
-  const take = takingAnswer();
   try {
-    take(await call("getJob", { path: { job_id: id } }));
+    await ask("getJob", { path: { job_id: id } });
   } catch (error) {
     if (error instanceof Problem && [404, 410, 422].includes(error.status)) dropJob(id);
     else if (!(error instanceof Problem && error.status <= 0)) throw error;
@@ -145,23 +158,17 @@ export async function loadJob(id) {
 
 /** Make a song. @param {object} body of `POST /jobs` @returns {Promise<Job>} */
 export async function createJob(body) {
-  const headers = { "Idempotency-Key": idempotencyKey() };
-  const take = takingAnswer();
-  const job = await call("createJob", { json: body, headers });
-  take(job);
-  return job;
+  return ask("createJob", { json: body, headers: { "Idempotency-Key": idempotencyKey() } });
 }
 
 /** @param {string} id */
 export async function cancelJob(id) {
-  const take = takingAnswer();
-  take(await call("cancelJob", { path: { job_id: id } }));
+  await ask("cancelJob", { path: { job_id: id } });
 }
 
 /** @param {string} id */
 export async function retryJob(id) {
-  const take = takingAnswer();
-  take(await call("retryJob", { path: { job_id: id } }));
+  await ask("retryJob", { path: { job_id: id } });
 }
 
 /**
@@ -171,8 +178,7 @@ export async function retryJob(id) {
  * @param {object} names
  */
 export async function annotate(id, names) {
-  const take = takingAnswer();
-  take(await call("updateJob", { path: { job_id: id }, json: names }));
+  await ask("updateJob", { path: { job_id: id }, json: names });
 }
 
 /** Move an ended job to the trash, or remove it for good. @param {string} id */
@@ -183,6 +189,5 @@ export async function deleteJob(id, permanent = false) {
 
 /** Bring a job back from the trash. @param {string} id */
 export async function restoreJob(id) {
-  const take = takingAnswer();
-  take(await call("restoreJob", { path: { job_id: id } }));
+  await ask("restoreJob", { path: { job_id: id } });
 }

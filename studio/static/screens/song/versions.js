@@ -3,7 +3,7 @@
 import { html, useEffect, useRef, useState } from "../../lib/html.js";
 import { Problem, call } from "../../lib/client.js";
 import { reloads } from "../../lib/events.js";
-import { duration, titleOf } from "../../lib/format.js";
+import { duration, isolated, titleOf } from "../../lib/format.js";
 import { jobSignal, onJob, takingAnswer } from "../../lib/jobs.js";
 import { go, hrefOf } from "../../lib/router.js";
 
@@ -54,7 +54,7 @@ export function lineage(job) {
   if (mode === "continue") return `Continues ${take} by ${duration(seconds ?? 0)}`;
   if (mode === "upsample") return `Refines ${take}`;
   if (mode === "redo") return `Redoes a section of ${take}`;
-  if (mode === "splice") return `Spliced: \u2068${titleOf(job)}\u2069`;
+  if (mode === "splice") return `Spliced: ${isolated(titleOf(job))}`;
   if (mode === "primed") return "Begins with a recording";
   return job.input.levels.length === 1 ? "First draft" : "First version";
 }
