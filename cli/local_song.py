@@ -1,6 +1,6 @@
 """What a song that is sung without a service begins with: nothing, a sound, or codes."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Unpack
@@ -108,6 +108,7 @@ def draw(
     seconds = DEFAULT_SECONDS if beginning.seconds is None else beginning.seconds
     if beginning.codes is not None:
         codes = read_codes(beginning.codes)
+        _check_codec(jukebox, beginning.codes, how.get("levels"))
         if beginning.upsample_codes is not None:
             return jukebox.upsample(codes, labels, takes, row=beginning.sample, **how)
         kept_sec = _kept_seconds(jukebox, codes, beginning.cut)
@@ -146,15 +147,41 @@ def read_codes(path: Path) -> "list[Tensor]":
     return [torch.from_numpy(rows) for rows in codes.values()]
 
 
-def write_codes(path: Path, codes: "Sequence[Tensor]", *, model: str) -> None:
+def _check_codec(
+    jukebox: "JukeboxModel", path: Path, levels: "Collection[Level | str] | None"
+) -> None:
+    """Refuse codes that another codec made, of the levels that are sung.
+
+    Raises:
+        CodecChanged: they would be noise.
+        SongError: the file is none of codes.
+    """
+    from jukebox_core.codes_file import check_codebooks, read_codebooks
+    from jukebox_core.vqvae.identity import codebook_ids
+
+    used = [each.label if isinstance(each, Level) else each for each in levels or Level]
+    check_codebooks(
+        {level: each for level, each in read_codebooks(path).items() if level in used},
+        {level.label: each for level, each in codebook_ids(jukebox.vqvae).items()},
+        model=jukebox.config.name,
+        advice="Begin from the sound of the song instead, with --prompt",
+    )
+
+
+def write_codes(path: Path, codes: "Sequence[Tensor]", *, jukebox: "JukeboxModel") -> None:
     """Write the file that `GET /jobs/{id}/codes` gives and `POST /assets` takes."""
     from jukebox_core.checkpoints.tensor_writing import save_file
+    from jukebox_core.codes_file import codebook_metadata
+    from jukebox_core.vqvae.identity import codebook_ids
 
     tensors = {
         level.label: stream.int().cpu().contiguous()
         for level, stream in zip(COARSE_TO_FINE, codes, strict=False)
     }
-    save_file(tensors, path, metadata={"model": model} if model else None)
+    model, codebooks = jukebox.config.name, codebook_ids(jukebox.vqvae)
+    drawn = {level.label: each for level, each in codebooks.items() if level.label in tensors}
+    metadata = ({"model": model} if model else {}) | codebook_metadata(drawn)
+    save_file(tensors, path, metadata=metadata)
 
 
 def _kept_seconds(jukebox: "JukeboxModel", codes: "Sequence[Tensor]", cut: float | None) -> float:

@@ -2,6 +2,7 @@
 
 JukeboxError
 ├── ConfigError        a configuration contradicts itself
+├── CodecChanged       codes were made by another codec than the model's
 ├── SongError          a song asks for what its model cannot sing
 ├── LabelError         an artist, a genre or lyrics cannot be turned into ids
 ├── ModelNotFound      no model of that name is there
@@ -24,6 +25,10 @@ class JukeboxError(Exception):
 
 class ConfigError(JukeboxError):
     """A configuration contradicts itself."""
+
+
+class CodecChanged(JukeboxError):
+    """Codes were made by another codec than the one that the model of their name has now."""
 
 
 class SongError(JukeboxError):

@@ -23,6 +23,7 @@ from jobs.forecast import PartKind, SongCosts
 from jobs.record.job import LevelMetrics, Stage, stages_of
 from jobs.record.songs import level_of
 from jobs.store import Claim
+from jukebox_core.codes_file import codebook_metadata
 from jukebox_core.engine.overlap import OverlapMode
 from jukebox_core.errors import LabelError
 from jukebox_core.sampling.step_cost import LevelWork
@@ -32,6 +33,7 @@ from worker.lease.progress import StageProgress
 from worker.metrics import SongPart
 from worker.parts import WorkerParts
 from worker.song.cleanup import tidy
+from worker.song.codec import drawn_codebooks, loaded_codebooks
 from worker.song.generate import SongGenerator
 from worker.song.job_errors import to_job_error
 from worker.song.job_song import JobSong
@@ -257,7 +259,9 @@ def _finish_files(
     codes = {each: drawer.song.heard(each, array) for each, array in drawn.items()}
     level = next(reversed(codes))
     names: list[str] = []
-    drawer.keep(lambda: names.append(_write_codes(worker, claim, codes)))
+    loaded = loaded_codebooks(worker, lease)
+    codebooks = drawn_codebooks(worker, claim.job, level, loaded)
+    drawer.keep(lambda: names.append(_write_codes(worker, claim, codes, codebooks)))
     part = worker.metrics.part
     with part(SongPart.SOUND):
         audio = sound.finish(codes[level])
@@ -276,10 +280,13 @@ def _finish_files(
 
 
 def _write_codes(
-    worker: WorkerParts, claim: Claim, codes: Mapping[Level, NDArray[np.int64]]
+    worker: WorkerParts,
+    claim: Claim,
+    codes: Mapping[Level, NDArray[np.int64]],
+    codebooks: Mapping[str, str],
 ) -> str:
     request = claim.job.request
-    metadata = {"model": request.model, "seed": str(request.seed)}
+    metadata = {"model": request.model, "seed": str(request.seed), **codebook_metadata(codebooks)}
     if request.channels > 1:
         metadata["channels"] = str(request.channels)
     return worker.artifacts.write_all_codes(

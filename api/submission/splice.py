@@ -4,7 +4,7 @@ The codes are copied into the folder of the new job, joined. What parts are sung
 `part_labels.py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -71,6 +71,7 @@ def spliced(services: Services, caller: Caller, body: SpliceBody, job_id: str) -
     request = _request(body, card, parts, spans, levels)
     num_tokens = plan.num_tokens(card.config.time_base)
     kept = {level: number for level, number in num_tokens.items() if level.label in levels}
+    _check_codecs(kept, takes)
     mended = mend_infills(card.config.time_base, plan, body.mend_seconds)
     infills = {level: mended[level] for level in kept if level in mended}
     _check_takes(request, num_given=0 if infills else len(kept))
@@ -141,6 +142,21 @@ def _check_label_versions(origins: Sequence[Origin], card: ModelCard) -> None:
                     f"{card.name} reads {version}: the codes are those of another model"
                 )
                 raise invalid_field("body", ["parts", number, "source"], sentence)
+
+
+def _check_codecs(levels: Iterable[Level], takes: Sequence[Codes]) -> None:
+    """A model of the same name may have another codec since. Raises InvalidRequest."""
+    for level in levels:
+        known: str | None = None
+        for number, take in enumerate(takes):
+            codebook = take[level].codebook
+            if None not in (known, codebook) and known != codebook:
+                sentence = (
+                    f"the codes of the {level.label} level were made with the codebook {codebook}, "
+                    f"and those before with {known}: parts of different codecs cannot be joined"
+                )
+                raise invalid_field("body", ["parts", number, "source"], sentence)
+            known = known or codebook
 
 
 def _check_labels(body: SpliceBody, card: ModelCard) -> None:

@@ -211,7 +211,7 @@ class _SongFiles:
             CliError: something is not where it was wanted; the message says where it is.
         """
         files = FilesWriter(overwrite=self.overwrite)
-        write_codes_to = partial(write_codes, codes=codes, model=jukebox.config.name)
+        write_codes_to = partial(write_codes, codes=codes, jukebox=jukebox)
         if self.codes is not None:
             files.write(self.codes, write_codes_to)
         try:

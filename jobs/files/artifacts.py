@@ -29,6 +29,7 @@ from jobs.files.growing_sound import GrowingRow, GrowingSound
 from jobs.files.stored_codes import CodesOnDisk, StoredCodes, open_codes_file
 from jobs.record.job import CodesFile, is_job_id
 from jobs.record.request import LEVEL_NAMES
+from jukebox_core.codes_file import codebook_metadata
 
 ABANDONED_AFTER_SEC = 600.0
 """An unfinished file that nobody wrote to for so long belongs to a process that died."""
@@ -158,7 +159,8 @@ class Artifacts(ABC):
         """Keep whole levels in one safetensors file of int32 [num_samples, T]; returns its name.
 
         The name tells apart what a job has made and the prompt that it began with. `metadata` goes
-        into the file's header, where any reader of safetensors finds it.
+        into the file's header, where any reader of safetensors finds it, and so do the codebooks of
+        codes on disk that know theirs.
         Raises ValueError for a level that does not exist or codes of another shape or type.
         """
         for level, level_codes in codes.items():
@@ -169,7 +171,8 @@ class Artifacts(ABC):
         tensors: dict[str, NDArray[np.integer] | CodesOnDisk] = {
             level: codes[level] for level in LEVEL_NAMES if level in codes
         }
-        header = {**metadata, _CHECKSUM_KEY: codes_checksum(tensors)}
+        codebooks = codebook_metadata(_codebooks(tensors))
+        header = {**metadata, **codebooks, _CHECKSUM_KEY: codes_checksum(tensors)}
         finest = next(reversed(tensors), "no")
         name = f"{kind}-to-{finest}-fence{fence:06d}.safetensors"
         with self.new_file(job_id, name, fence=fence, download_name=download_name) as path:
@@ -298,6 +301,11 @@ class Artifacts(ABC):
             return self.path(job_id, name).read_bytes()
         except FileNotFoundError as error:
             raise ArtifactNotFound(f"job {job_id!r} has no file {name!r}") from error
+
+
+def _codebooks(tensors: Mapping[str, NDArray[np.integer] | CodesOnDisk]) -> dict[str, str]:
+    on_disk = {name: each for name, each in tensors.items() if isinstance(each, CodesOnDisk)}
+    return {name: each.codebook for name, each in on_disk.items() if each.codebook is not None}
 
 
 def fingerprint_of(path: Path) -> tuple[str, int]:

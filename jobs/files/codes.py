@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
 from jobs.files.artifacts import Artifacts
@@ -19,7 +20,8 @@ def kept_codes(artifacts: Artifacts, job: Job) -> dict[str, StoredCodes]:
 
     What only filled a context is cut off. Levels that were finished come from their common file;
     the others, and those whose file is lost, from the job's prompt and its windows as far as they
-    follow each other. Levels below one that has nothing are left out.
+    follow each other. Levels below one that has nothing are left out. The codebook of windows is
+    known where a prompt came before them: they were only drawn if it was the model's.
     """
     finished = _open_all(artifacts, job, job.codes_name)
     prompt = _open_all(artifacts, job, job.prompt_codes_name)
@@ -55,6 +57,7 @@ def _from_windows(
     with artifacts.nameless_file() as file:
         num_rows = num_samples * job.channels_of(level)
         spool = CodesSpool(OpenFile(os.dup(file.fileno())), num_rows, end)
+    codebook = None
     if num_given:
         given = prompt.get(level)
         if given is None or given.num_tokens < num_given:
@@ -69,6 +72,7 @@ def _from_windows(
         except (KeyError, ValueError):
             return None
         spool.append(rows)
+        codebook = given.codebook
     with artifacts.read_ahead(job.id, windows):
         for window in windows:
             if window.start != spool.num_tokens:
@@ -77,4 +81,4 @@ def _from_windows(
                 spool.append(artifacts.read_codes(job.id, window))
             except (ArtifactNotFound, ArtifactCorrupt, ValueError):
                 break
-    return spool.codes()
+    return replace(spool.codes(), codebook=codebook)

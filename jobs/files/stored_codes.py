@@ -3,12 +3,14 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from jukebox_core.codes_file import named_codebooks
 
 _ITEM_BYTES = 4
 _MAX_HEADER_BYTES = 1 << 20
@@ -29,7 +31,8 @@ class StoredCodes:
     """int32 [rows, tokens] in a file. Slices are views; iteration reads one row after the other.
 
     `offset` is where row 0 begins in the file, `stride` how many codes lie from one row to the
-    next; `rows` are those that belong to this view.
+    next; `rows` are those that belong to this view. `codebook` is the codebook that they were made
+    with, where that is known.
     """
 
     file: OpenFile
@@ -37,6 +40,7 @@ class StoredCodes:
     stride: int
     rows: Sequence[int]
     num_tokens: int
+    codebook: str | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -51,25 +55,22 @@ class StoredCodes:
 
     def first_tokens(self, num_tokens: int) -> "StoredCodes":
         """The beginning of every row."""
-        return StoredCodes(
-            self.file, self.offset, self.stride, self.rows, min(num_tokens, self.num_tokens)
-        )
+        return replace(self, num_tokens=min(num_tokens, self.num_tokens))
 
     def tokens(self, part: slice) -> "StoredCodes":
         """A stretch of every row."""
         start, end, _ = part.indices(self.num_tokens)
         offset = self.offset + start * _ITEM_BYTES
-        return StoredCodes(self.file, offset, self.stride, self.rows, max(end - start, 0))
+        return replace(self, offset=offset, num_tokens=max(end - start, 0))
 
     def select(self, rows: slice) -> "StoredCodes":
         """Some of its rows."""
-        chosen = self.rows[rows]
-        return StoredCodes(self.file, self.offset, self.stride, chosen, self.num_tokens)
+        return replace(self, rows=self.rows[rows])
 
     def for_channels(self, number: int) -> "StoredCodes":
         """Rows of one take for so many channels: one serves both, and mono is the left one."""
         rows = [self.rows[min(channel, len(self.rows) - 1)] for channel in range(number)]
-        return StoredCodes(self.file, self.offset, self.stride, rows, self.num_tokens)
+        return replace(self, rows=rows)
 
     def largest(self) -> int:
         """The largest code; -1 where there is none."""
@@ -99,6 +100,11 @@ class JoinedCodes:
         """Rows and tokens."""
         return len(self.parts[0]), sum(part.num_tokens for part in self.parts)
 
+    @property
+    def codebook(self) -> str | None:
+        """That of all parts of which it is known: parts of several are not joined."""
+        return next((part.codebook for part in self.parts if part.codebook is not None), None)
+
     def __iter__(self) -> Iterator[NDArray[np.int32]]:
         return (np.concatenate(rows) for rows in zip(*self.parts, strict=True))
 
@@ -124,7 +130,11 @@ def open_codes_file(path: Path) -> tuple[dict[str, StoredCodes], dict[str, str]]
     if not isinstance(header, dict):
         raise ValueError("the header of the file of codes is no object")
     metadata = header.pop("__metadata__", {})
-    tensors = {name: _tensor(file, entry, 8 + length, num_bytes) for name, entry in header.items()}
+    codebooks = named_codebooks(metadata)
+    tensors = {
+        name: replace(_tensor(file, entry, 8 + length, num_bytes), codebook=codebooks.get(name))
+        for name, entry in header.items()
+    }
     return tensors, metadata
 
 

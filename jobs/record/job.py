@@ -196,6 +196,7 @@ class FailureCode(StrEnum):
     MODEL_NOT_FOUND = "model_not_found"
     BROKEN_MODEL = "broken_model"
     MODEL_TOO_LARGE = "model_too_large"
+    CODEC_CHANGED = "codec_changed"
     INVALID_SONG = "invalid_song"
     INVALID_LABELS = "invalid_labels"
     DRAWING_FAILED = "drawing_failed"

@@ -7,6 +7,8 @@ from safetensors.torch import load_file
 
 from cli.errors import UsageError
 from cli.local_song import Beginning
+from jukebox_core.errors import CodecChanged
+from jukebox_core.tiny import write_tiny
 
 SONG = ("--genre", "drone", "--seed", "3", "--device", "cpu")
 
@@ -42,6 +44,17 @@ def test_a_draft_is_continued_cut_and_upsampled_without_a_service(generate, tmp_
     kept = load_file("draft.safetensors")["top"][1:, :280]
     assert torch.equal(load_file("song.safetensors")["top"][:, :280], kept)
     assert soundfile.info("whole.wav").duration == pytest.approx(4.8)
+
+
+def test_codes_of_another_codec_are_refused(generate, run, tmp_path):
+    generate("--stop-after", "top", "--seconds", "1", "--save-codes", "draft.safetensors")
+    other = write_tiny(tmp_path / "models" / "tiny", seed=5)
+    for option in ("--continue", "--upsample"):
+        song = ("--model", str(other), *SONG, option, "draft.safetensors")
+        error = run("generate", *song, status=1).exception
+        assert isinstance(error, CodecChanged)
+        assert "the top level were made with" in str(error)
+        assert "--prompt" in str(error)
 
 
 def test_a_sound_is_gone_on_with_and_kept(generate, tmp_path):

@@ -7,6 +7,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -24,6 +25,7 @@ from jukebox_core.models.placement import Placement
 from jukebox_core.prior import JukeboxPrior
 from jukebox_core.units import Level
 from jukebox_core.vqvae import JukeboxVQVAE
+from jukebox_core.vqvae.identity import codebook_ids
 from worker.device.memory import NoRoomBeside
 
 log = logging.getLogger(__name__)
@@ -145,6 +147,11 @@ class LoadedModel:
                 self._fetch(self._directory, "vqvae")
                 self._vqvae = load_vqvae_of(self._directory, device=self._device)
             return self._vqvae
+
+    @cached_property
+    def codebook_ids(self) -> dict[Level, str]:
+        """Which codec its codes belong to, by level. Raises what `vqvae` raises."""
+        return codebook_ids(self.vqvae)
 
     def _load_prior(self, level: Level, home: torch.device) -> JukeboxPrior:
         self._fetch(self._directory, f"prior_{level.label}")

@@ -7,6 +7,7 @@ from jukebox_core.disk_errors import disk_reason
 from jukebox_core.errors import (
     AudioError,
     CheckpointError,
+    CodecChanged,
     ConfigError,
     DownloadError,
     JukeboxError,
@@ -19,6 +20,7 @@ from jukebox_core.models.memory_plan import ModelTooLarge
 _CODES: tuple[tuple[type[Exception], FailureCode, bool], ...] = (
     (ModelNotFound, FailureCode.MODEL_NOT_FOUND, True),
     (ModelTooLarge, FailureCode.MODEL_TOO_LARGE, True),
+    (CodecChanged, FailureCode.CODEC_CHANGED, False),
     (SongError, FailureCode.INVALID_SONG, False),
     (LabelError, FailureCode.INVALID_LABELS, False),
     (ConfigError, FailureCode.BROKEN_MODEL, False),

@@ -12,12 +12,14 @@ from jobs.errors import ArtifactCorrupt, ArtifactNotFound
 from jobs.forecast import PartKind
 from jukebox_core.audio import read_audio
 from jukebox_core.channels import rows_of_level, spread_rows
-from jukebox_core.errors import AudioError
+from jukebox_core.codes_file import codebook_metadata
+from jukebox_core.errors import AudioError, CodecChanged
 from jukebox_core.units import Level
 from jukebox_core.vqvae.long_audio import iter_encode
 from worker.device.models import LoadedModel
 from worker.lease.lease import Lease
 from worker.parts import WorkerParts
+from worker.song.codec import check_codec, loaded_codebooks
 from worker.song.job_song import JobSong
 
 log = logging.getLogger(__name__)
@@ -31,11 +33,13 @@ SLICE_SAMPLES = 2**17
 def read_prompt(worker: WorkerParts, lease: Lease, song: JobSong) -> PromptCodes:
     """The codes that a job begins with, int64 [rows, n] of each level that has any.
 
-    A recording is encoded when its codes are asked for first, and again should they be lost.
+    A recording is encoded when its codes are asked for first, and again should they be lost or
+    the model's codec have been replaced since.
 
     Raises:
         ArtifactNotFound: there are neither codes nor a recording.
         ArtifactCorrupt: they are not what the plan counts on.
+        CodecChanged: they were made by another codec than the model's.
         AudioError: the recording cannot be read.
         StageInterrupted, LeaseLost: as `Lease.check`.
     """
@@ -44,8 +48,11 @@ def read_prompt(worker: WorkerParts, lease: Lease, song: JobSong) -> PromptCodes
     job = lease.claim.job
     if job.prompt_codes_name is not None:
         try:
-            return _checked(song, worker.artifacts.read_all_codes(job.id, job.prompt_codes_name))
-        except (ArtifactNotFound, ArtifactCorrupt) as error:
+            stored = worker.artifacts.open_codes(job.id, job.prompt_codes_name)
+            check_codec(worker, lease, stored, song.prompt_tokens)
+            codes = {level: each.to_array().astype(np.int64) for level, each in stored.items()}
+            return _checked(song, codes)
+        except (ArtifactNotFound, ArtifactCorrupt, CodecChanged) as error:
             if job.prompt_audio_name is None:
                 raise
             log.warning("encoding the prompt again: %s", error, extra={"job_id": job.id})
@@ -92,6 +99,7 @@ def _encode_and_keep(worker: WorkerParts, lease: Lease, song: JobSong, name: str
     audio = _read_recording(worker, lease, song, name)
     codes = {level.label: _encode(worker, lease, level, audio) for level in song.prompt_tokens}
     prompt = _checked(song, codes)
+    codebooks = loaded_codebooks(worker, lease)
     codes_name = worker.artifacts.write_all_codes(
         claim.job.id,
         fence=claim.fence,
@@ -99,7 +107,10 @@ def _encode_and_keep(worker: WorkerParts, lease: Lease, song: JobSong, name: str
             level.label: codes[level.label][:, :num_tokens]
             for level, num_tokens in song.prompt_tokens.items()
         },
-        metadata={"model": claim.job.request.model},
+        metadata={
+            "model": claim.job.request.model,
+            **codebook_metadata({level: codebooks[level] for level in codes}),
+        },
         kind="prompt",
     )
     lease.write(lambda: worker.store.record_prompt(claim, codes_name))
