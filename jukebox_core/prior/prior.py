@@ -185,6 +185,7 @@ class JukeboxPrior(nn.Module):
         upper_codes: Tensor | None = None,
         record_attention: int | None = None,
         counted: Tensor | None = None,
+        read_codes: Tensor | None = None,
     ) -> PriorOutput:
         """Teacher-forced pass over whole windows.
 
@@ -193,6 +194,7 @@ class JukeboxPrior(nn.Module):
         upper_codes       int64 [B, upper_context_tokens] | None
         record_attention  index of a layer whose softmax weights are wanted
         counted           bool [B, context_tokens]: codes that the losses count; None counts all
+        read_codes        int64 [B, context_tokens]: read in place of `codes`, which are predicted
 
         Raises:
             ValueError: a shape does not fit this prior.
@@ -201,7 +203,8 @@ class JukeboxPrior(nn.Module):
         conditioning = self.condition(labels, upper_codes)
         ids = self._sequence_ids(codes, conditioning)
         added = self._sequence_conditioning(conditioning, ids.shape[1])
-        x = self._embed(ids[:, :-1], conditioning, added)
+        read = ids if read_codes is None else self._sequence_ids(read_codes, conditioning)
+        x = self._embed(read[:, :-1], conditioning, added)
         output = self.transformer(x, conditioning.lyric_states, record_attention)
         logits = self.logits_of(output.states, added)
         music_loss, lyric_loss = self._losses(logits, ids, conditioning, counted)

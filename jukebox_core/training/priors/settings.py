@@ -13,6 +13,9 @@ class PriorSettings:
     start_share       share of windows that are the beginning of a song, beside the random ones
     label_dropout     share in which the artist is forgotten; and, of its own, the genre
     upper_noise       share of the codes above that are replaced at random
+    own_errors        share of the codes read so far in whose place stands what the prior drew
+    false_ends        share of windows in which what is read sounds for a moment like the end,
+                      see `own_errors.py`
     guide_weight      of the loss that teaches heads of the alignment layer where the lyrics are
     guide_final       that weight after `guide_steps`; it falls evenly, and stays there
     guide_steps       0: over the whole run
@@ -27,6 +30,8 @@ class PriorSettings:
     start_share: float = 0.02
     label_dropout: float = 0.05
     upper_noise: float = 0.05
+    own_errors: float = 0.0
+    false_ends: float = 0.0
     guide_weight: float = 1.0
     guide_final: float = 0.1
     guide_steps: int = 0
@@ -36,7 +41,8 @@ class PriorSettings:
     freeze: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("start_share", "label_dropout", "upper_noise"):
+        shares = ("start_share", "label_dropout", "upper_noise", "own_errors", "false_ends")
+        for name in shares:
             if not 0 <= getattr(self, name) <= 1:
                 raise TrainingError(f"{name} must lie in [0, 1] and is {getattr(self, name)}")
         for name in ("guide_weight", "guide_final", "guide_steps", "metre_weight"):

@@ -28,14 +28,15 @@ from jukebox_core.training.priors.measures import (
     spread_places,
     unigram_code_bits,
 )
+from jukebox_core.training.priors.own_errors import with_drawn_codes
 from jukebox_core.training.priors.samples import write_prior_samples
 from jukebox_core.training.priors.settings import PriorSettings
-from jukebox_core.training.priors.windows import PriorSong, PriorWindows, read_songs
+from jukebox_core.training.priors.windows import Place, PriorSong, PriorWindows, read_songs
 from jukebox_core.training.settings import TrainingSettings
 from jukebox_core.training.task import Batch
 from jukebox_core.units import Level
 
-_ARGUMENTS = ("codes", "labels", "upper_codes", "counted")
+_ARGUMENTS = ("codes", "labels", "upper_codes", "counted", "read_codes")
 
 
 class PriorTask:
@@ -126,7 +127,7 @@ class PriorTask:
             windows.with_noise(windows.upper_at(place), random, told.upper_noise)
             for place in places
         ]
-        batch = windows.batch(places, labels=labels, upper=upper)
+        batch = windows.batch(places, labels=labels, upper=upper) | self._errors(places, random)
         if self._guided:
             weight = told.guide_weight_at(step, self.settings.steps)
             batch["guide_weight"] = torch.tensor(weight)
@@ -137,11 +138,24 @@ class PriorTask:
             batch["bar_places"] = torch.from_numpy(np.stack(bars))
         return batch
 
+    def _errors(self, places: Sequence[Place], random: np.random.Generator) -> dict[str, Tensor]:
+        """What is read in place of the truth, and the chances of what the prior draws itself."""
+        told, errors = self.prior_settings, dict[str, Tensor]()
+        if told.false_ends:
+            read = [self.windows.read_codes_at(place, random, told.false_ends) for place in places]
+            errors["read_codes"] = torch.from_numpy(np.stack(read))
+        if told.own_errors:
+            shape = (2, len(places), self.config.context_tokens)
+            errors["chances"] = torch.from_numpy(random.random(shape, dtype=np.float32))
+        return errors
+
     def loss(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Bits of music and lyrics as the original weighs them, and the guide."""
         lyrics = self.config.lyrics
         layer = lyrics.alignment_layer if self._guided and lyrics is not None else None
         arguments = {name: batch[name] for name in _ARGUMENTS if name in batch}
+        if "chances" in batch:
+            arguments["read_codes"] = self._with_own_errors(arguments, batch["chances"])
         output = self._prior(**arguments, record_attention=layer)
         loss = output.loss
         metrics = {"bits_per_token": output.music_loss.detach()}
@@ -161,6 +175,13 @@ class PriorTask:
             "attention_accuracy": hits / num_sung.clamp(min=1),
         }
         return loss + batch["guide_weight"] * guide, metrics
+
+    def _with_own_errors(self, arguments: Mapping[str, Tensor], chances: Tensor) -> Tensor:
+        """int64 [B, T]: what is read, of which the prior draws a share itself."""
+        with torch.no_grad():
+            logits = self._prior(**arguments).logits
+        read = arguments.get("read_codes", arguments["codes"])
+        return with_drawn_codes(read, logits, chances, self.prior_settings.own_errors)
 
     def num_tokens(self, batch: Batch) -> int:
         """Codes in the batch."""
