@@ -52,6 +52,16 @@ def test_the_beginning_of_a_song_comes_as_often_as_asked():
     assert 450 < sum(place.start == 0 for place in places) < 560
 
 
+@pytest.mark.parametrize("kind", ["separate lyrics", "bottom"])
+def test_a_share_of_the_windows_ends_with_the_song(kind):
+    config = prior_config(kind)
+    windows = PriorWindows(config, random_songs(config, 1, num_tokens=1024))
+    random = np.random.default_rng(0)
+    places = [windows.random_place(random, 0.3, 0.4) for _ in range(1000)]
+    shares = [np.mean([place.start == start for place in places]) for start in (0, 1024 - 64)]
+    np.testing.assert_allclose(shares, (0.3, 0.4), atol=0.05)
+
+
 def test_a_song_shorter_than_a_window_is_filled_up_and_the_filling_does_not_count():
     windows = windows_of("middle", num_tokens=40)
     batch = windows.batch([windows.random_place(np.random.default_rng(0), 0.0)])

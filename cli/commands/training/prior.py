@@ -33,6 +33,10 @@ class _Lessons:
             min=0, max=1, help="Share of training windows that start at the beginning of a song."
         ),
     ] = None
+    end_share: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share of training windows that end with a song."),
+    ] = None
     label_dropout: Annotated[
         float | None,
         typer.Option(

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from jukebox_core.config import JukeboxPriorConfig
 from jukebox_core.errors import TrainingError
 
+_SHARES = ("start_share", "end_share", "label_dropout", "upper_noise", "own_errors", "false_ends")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriorSettings:
     """How songs are shown to a prior, and what helps it to find the lyrics.
 
     start_share       share of windows that are the beginning of a song, beside the random ones
+    end_share         share of windows that are the end of a song
     label_dropout     share in which the artist is forgotten; and, of its own, the genre
     upper_noise       share of the codes above that are replaced at random
     own_errors        share of the codes read so far in whose place stands what the prior drew
@@ -28,6 +31,7 @@ class PriorSettings:
     """
 
     start_share: float = 0.02
+    end_share: float = 0.0
     label_dropout: float = 0.05
     upper_noise: float = 0.05
     own_errors: float = 0.0
@@ -41,10 +45,14 @@ class PriorSettings:
     freeze: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        shares = ("start_share", "label_dropout", "upper_noise", "own_errors", "false_ends")
-        for name in shares:
+        for name in _SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise TrainingError(f"{name} must lie in [0, 1] and is {getattr(self, name)}")
+        if self.start_share + self.end_share > 1:
+            raise TrainingError(
+                f"start_share and end_share must be at most 1 together, and are "
+                f"{self.start_share} and {self.end_share}"
+            )
         for name in ("guide_weight", "guide_final", "guide_steps", "metre_weight"):
             if getattr(self, name) < 0:
                 raise TrainingError(f"{name} must not be negative and is {getattr(self, name)}")

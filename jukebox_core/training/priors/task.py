@@ -117,7 +117,8 @@ class PriorTask:
         random = np.random.default_rng((self.settings.seed, step, micro, rank))
         windows = self.windows
         places = [
-            windows.random_place(random, told.start_share) for _ in range(self.settings.batch_size)
+            windows.random_place(random, told.start_share, told.end_share)
+            for _ in range(self.settings.batch_size)
         ]
         labels = [
             windows.with_unknown(windows.songs[place.song].labels, random, told.label_dropout)

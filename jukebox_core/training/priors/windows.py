@@ -140,13 +140,20 @@ class PriorWindows:
         upsampling = config.conditioner.upsampling if config.conditioner is not None else 1
         self._step_tokens = upsampling
 
-    def random_place(self, random: np.random.Generator, start_share: float) -> Place:
-        """A song, long ones more often, and a window of it; in `start_share` of cases the first."""
+    def random_place(
+        self, random: np.random.Generator, start_share: float, end_share: float = 0.0
+    ) -> Place:
+        """A song, long ones more often, and a window of it; in such shares its first or last."""
         number = int(np.searchsorted(self._ends, random.integers(self._ends[-1]), side="right"))
         num_free = max(len(self.songs[number].codes) - self.config.context_tokens, 0)
         num_starts = num_free // self._step_tokens + 1
         start = int(random.integers(num_starts)) * self._step_tokens
-        return Place(number, 0 if random.random() < start_share else start)
+        chance = random.random()
+        if chance < start_share:
+            start = 0
+        elif chance >= 1.0 - end_share:
+            start = (num_starts - 1) * self._step_tokens
+        return Place(number, start)
 
     def with_unknown(
         self, labels: SongLabels, random: np.random.Generator, share: float
