@@ -41,6 +41,10 @@ def synth(
             "--sections", min=0, max=1, help="Share of songs with an intro, verses and choruses."
         ),
     ] = 0.0,
+    short: Annotated[
+        float,
+        typer.Option("--short", min=0, max=1, help="Share of songs that end within 12 seconds."),
+    ] = 0.0,
     rate: Annotated[int, typer.Option("--rate", min=8_000, help="Samples a second.")] = 16_000,
 ) -> None:
     """Write songs as WAV files, and songs.json with artist, genre, lyrics and when each is sung."""
@@ -64,6 +68,7 @@ def synth(
             sample_rate_hz=rate,
             held_out_pairs=held_out_pairs,
             sections_share=sections,
+            short_share=short,
             on_song=on_song,
         )
     results().print(escape(str(manifest)))

@@ -19,6 +19,8 @@ from recipes.mini.synth.compose import DURATION_SEC, TRAINING_PAIRS, check_sound
 from recipes.mini.synth.genres import GENRES
 
 MANIFEST = "songs.json"
+SHORT_SONG_SEC = 12.0
+"""Longest of the songs that `short_share` counts."""
 _SONGS_PER_SEED = 1_000_000
 _DURATION, _ORDER = 3, 4
 
@@ -33,6 +35,7 @@ def write_songs(
     sample_rate_hz: int = 16_000,
     held_out_pairs: bool = False,
     sections_share: float = 0.0,
+    short_share: float = 0.0,
     on_song: Callable[[int], None] | None = None,
 ) -> Path:
     """Write `audio/song_00000.wav` ... and the manifest `songs.json` that training reads.
@@ -49,6 +52,8 @@ def write_songs(
         sample_rate_hz: of the files.
         held_out_pairs: also use `HELD_OUT_PAIRS`, which training songs must not have.
         sections_share: share of songs with an intro, verses and choruses, 0 to 1.
+        short_share: share of songs made to end within `SHORT_SONG_SEC`, for priors to learn how
+            songs end, 0 to 1.
         on_song: called with the number of songs written so far.
 
     Returns:
@@ -61,10 +66,9 @@ def write_songs(
         raise SongError(
             f"num_songs is {num_songs}; wanted 1 to {_SONGS_PER_SEED}", field="num_songs"
         )
-    if not 0 <= sections_share <= 1:
-        raise SongError(
-            f"sections_share is {sections_share:g}; wanted 0 to 1", field="sections_share"
-        )
+    for name, share in (("sections_share", sections_share), ("short_share", short_share)):
+        if not 0 <= share <= 1:
+            raise SongError(f"{name} is {share:g}; wanted 0 to 1", field=name)
     for end_sec in duration_sec:
         check_sound(end_sec, sample_rate_hz)
     if duration_sec[0] > duration_sec[1]:
@@ -81,6 +85,7 @@ def write_songs(
         duration_sec=duration_sec,
         sample_rate_hz=sample_rate_hz,
         sections_share=sections_share,
+        short_share=short_share,
     )
     rows: list[dict[str, Any]] = []
     if workers > 1:
@@ -127,18 +132,23 @@ def _write_song(
     duration_sec: tuple[float, float],
     sample_rate_hz: int,
     sections_share: float,
+    short_share: float,
 ) -> dict[str, Any]:
     """Write one song; returns its row of the manifest."""
     song_seed = seed * _SONGS_PER_SEED + number
     rng = np.random.Generator(np.random.PCG64([song_seed, _DURATION]))
     duration_of_song_sec = float(rng.uniform(*duration_sec))
+    has_sections = bool(rng.random() < sections_share)
+    if rng.random() < short_share:
+        shortest_sec, longest_sec = duration_sec
+        duration_of_song_sec = float(rng.uniform(shortest_sec, min(longest_sec, SHORT_SONG_SEC)))
     song = compose(
         song_seed,
         genre=pair[0],
         artist=pair[1],
         duration_sec=duration_of_song_sec,
         sample_rate_hz=sample_rate_hz,
-        sections=bool(rng.random() < sections_share),
+        sections=has_sections,
     )
     file = f"audio/song_{number:05}.wav"
     write_blocks(out / file, [to_pcm(song.audio)], sample_rate_hz=sample_rate_hz)

@@ -9,6 +9,7 @@ import soundfile
 from jukebox_core.errors import SongError
 from jukebox_core.training.dataset.manifest import read_manifest
 from recipes.mini.synth import HELD_OUT_PAIRS, compose, write_songs
+from recipes.mini.synth.folder import SHORT_SONG_SEC
 
 pytestmark = pytest.mark.nightly("recipe")
 
@@ -49,6 +50,23 @@ def test_more_processes_write_the_same_files(folder, tmp_path):
     assert counts == [1, 2, 3, 4, 5, 6]
     for file in ("songs.json", "audio/song_00000.wav", "audio/song_00005.wav"):
         assert (tmp_path / file).read_bytes() == (folder / file).read_bytes()
+
+
+def test_a_share_of_the_songs_is_short_and_the_others_stay_as_they_were(tmp_path, monkeypatch):
+    seconds = {}
+
+    def composed(seed, *, duration_sec, **told):
+        seconds.setdefault(seed, []).append(duration_sec)
+        return compose(seed, duration_sec=3.0, **(told | {"sections": False}))
+
+    monkeypatch.setattr("recipes.mini.synth.folder.compose", composed)
+    for share in (0.0, 0.5):
+        write_songs(tmp_path / str(share), 40, 8, duration_sec=(8.0, 30.0), short_share=share)
+    made_short = [both for both in seconds.values() if both[0] != both[1]]
+    assert 12 <= len(made_short) <= 28
+    assert all(8.0 <= short <= SHORT_SONG_SEC for _, short in made_short)
+    with pytest.raises(SongError, match="short_share"):
+        write_songs(tmp_path, 1, 1, short_share=-0.1)
 
 
 def test_another_seed_writes_other_songs(folder, tmp_path):
