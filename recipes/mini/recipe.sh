@@ -57,35 +57,40 @@ both() {
     wait $second
 }
 
-top_prior() { prior "$top_data" top "$(sized 7900 2)" 0.6 --bar-position-weight 1; }
+# It reads errors of its own and many ends, or it falls silent before the song is over.
+top_prior() {
+    prior "$top_data" top "$(sized 10000 2)" 0.45 --end-share 0.35 --own-errors 0.12 --false-ends 0.25 \
+        --bar-position-weight 1 --guide-weight 1 --guide-final 1
+}
 lower_codecs() { vqvae bottom "$(sized 6000 2)" && vqvae middle "$(sized 3000 2)"; }
 upsamplers() {
-    prior "$data" middle "$(sized 4000 2)" 0.02 && prior "$data" bottom "$(sized 7000 2)" 0.02
+    prior "$data" middle "$(sized 8000 2)" 0.02 && prior "$data" bottom "$(sized 10000 2)" 0.02
 }
 
 mkdir -p "$work"
 trap core_hours EXIT
 [ -f "$data/songs.json" ] ||
-    "$python" -m recipes.mini.synth "$data" --songs "$(sized 2000 8)" --seed $seed \
+    "$python" -m recipes.mini.synth "$data" --songs "$(sized 3000 8)" --seed $seed \
         --seconds "$(sized 8-24 8-9)"
-# The top prior learns six times as many songs: it knew 2,000 by heart before it could play in time.
-# Half of them have verses and choruses.
+# The top prior learns four times as many songs: it knew 2,000 by heart before it could play in time.
+# A third of them have verses and choruses.
 [ -f "$top_data/songs.json" ] ||
     "$python" -m recipes.mini.synth "$top_data" --songs "$(sized 12000 8)" --seed $((seed + 1)) \
-        --seconds "$(sized 8-30 8-9)" --sections 0.5
+        --seconds "$(sized 8-30 8-9)" --sections 0.35 --short 0.4
 [ -f "$architecture/config.json" ] || "$python" -m recipes.mini.architecture "$architecture"
 [ -f "$model/config.json" ] || "$jukebox" train new "$data" "$model" --like "$architecture" --seed $seed \
     --license Apache-2.0 \
     --description "Trained by this project on music that it makes itself: it sings vowels, not words."
 
-both "vqvae top $(sized 2600 2)" lower_codecs
+both "vqvae top $(sized 4000 2)" lower_codecs
 "$python" -m recipes.mini.evaluate codec "$model" "$data" "${quick[@]}"
 "$jukebox" train encode "$data" "$model"
 # What a genre is shows in the first bars, before the music itself tells: hence many beginnings.
 both top_prior upsamplers
 # Last: it goes by how the bottom prior errs.
 "$jukebox" train post-filter "$data" "$model" --run-dir "$work/runs/post-filter" \
-    --steps "$(sized 600 2)" --pieces "$(sized 48 2)" --threads 1 --seed $seed --log-every 20
+    --steps "$(sized 1000 2)" --batch 2 --lr 0.003 --pieces "$(sized 80 2)" \
+    --threads 1 --seed $seed --log-every 20
 rm -rf "$work/mini"
 "$jukebox" train pack "$model" "$work/mini"
 "$python" -m recipes.mini.evaluate mini "$work/mini" -o "$work/evaluation" "${quick[@]}"
