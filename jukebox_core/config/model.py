@@ -19,6 +19,7 @@ from jukebox_core.errors import ConfigError
 from jukebox_core.units import COARSE_TO_FINE, Level, TimeBase
 
 # Written only where they say something: earlier versions do not know these fields.
+_LATER_LABEL_FIELDS: Mapping[str, Any] = {"exact_positions": False}
 _LATER_VQVAE_FIELDS: Mapping[str, Any] = {
     "post_filter": None,
     "dilation_cycle": None,
@@ -124,6 +125,8 @@ class JukeboxConfig:
         _leave_out(values["vqvae"], _LATER_VQVAE_FIELDS)
         for prior in values["priors"]:
             _leave_out(prior["transformer"], _LATER_TRANSFORMER_FIELDS)
+            if prior["labels"] is not None:
+                _leave_out(prior["labels"], _LATER_LABEL_FIELDS)
             if prior["lyrics"] is not None and prior["lyrics"]["encoder"] is not None:
                 _leave_out(prior["lyrics"]["encoder"], _LATER_TRANSFORMER_FIELDS)
         return values

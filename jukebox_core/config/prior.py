@@ -18,6 +18,9 @@ class LabelConfig:
 
     `total_length`, position and relative position are embedded only by a prior without a level
     above it. `min_duration_sec` and `max_duration_sec` bound the length of the whole song.
+
+    `exact_positions`, ours: a song that ends within a window is told where. The original, and
+    False, stretch the relative position so that 1 is the end of the window, and not of the song.
     """
 
     version: LabelVersion
@@ -27,6 +30,7 @@ class LabelConfig:
     num_time_bins: int
     min_duration_sec: float
     max_duration_sec: float
+    exact_positions: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_duration_sec < self.max_duration_sec:

@@ -24,6 +24,7 @@ class LabelEmbedding(nn.Module):
         self._max_samples = labels.max_duration_sec * config.sample_rate_hz
         self.genre = nn.Embedding(labels.num_genres, width)
         self.artist = nn.Embedding(labels.num_artists, width)
+        self._has_exact_positions = labels.exact_positions
         self.embeds_time = config.conditioner is None
         if self.embeds_time:
             self.total_length = nn.Embedding(labels.num_time_bins, width)
@@ -47,13 +48,16 @@ class LabelEmbedding(nn.Module):
         """Where in its song each of the window's tokens is, [B, context_tokens, C].
 
         The relative position stops at the end of the song, and the ramp towards it is compressed,
-        not cut. Lengths and positions outside the trained range fall into its first or last bin;
-        refusing them is the planner's task.
+        not cut, as in the original; with `exact_positions` it is cut. Lengths and positions outside
+        the trained range fall into its first or last bin; refusing them is the planner's task.
         """
         total, start, context = labels[:, :3].float().chunk(3, dim=1)
         end = start + context
         absolute = self._ramp(start, end) / self._max_samples
-        relative = self._ramp(start / total, (end / total).clamp(0.0, 1.0))
+        if self._has_exact_positions:
+            relative = self._ramp(start, end) / total
+        else:
+            relative = self._ramp(start / total, (end / total).clamp(0.0, 1.0))
         length = (total - self._min_samples) / (self._max_samples - self._min_samples)
         embedded: Tensor = (
             _binned(self.total_length, length)

@@ -58,6 +58,7 @@ def mini_config(*, num_artists: int, num_genres: int, name: str = "mini") -> Juk
         num_time_bins=256,
         min_duration_sec=1.0,
         max_duration_sec=600.0,
+        exact_positions=True,
     )
     top, middle, bottom = (_prior_config(level, labels) for level in COARSE_TO_FINE)
     return JukeboxConfig(vqvae=MINI_CODEC, priors=(top, middle, bottom), name=name)

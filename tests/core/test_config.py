@@ -125,12 +125,14 @@ def test_what_earlier_versions_do_not_know_is_written_only_where_it_says_somethi
     assert not [stack for stack in stacks if "scale_residuals" in stack]
     later = {"dilation_cycle", "reverse_decoder_dilations", "post_filter"}
     assert not later & set(values["vqvae"])
+    assert "exact_positions" not in values["priors"][0]["labels"]
     vqvae = dataclasses.replace(config.vqvae, dilation_cycle=2, reverse_decoder_dilations=False)
     top, *others = config.priors
     encoder = dataclasses.replace(top.lyrics.encoder, scale_residuals=True)
     stack = dataclasses.replace(top.transformer, scale_residuals=True)
     lyrics = dataclasses.replace(top.lyrics, encoder=encoder)
-    top = dataclasses.replace(top, lyrics=lyrics, transformer=stack)
+    labels = dataclasses.replace(top.labels, exact_positions=True)
+    top = dataclasses.replace(top, labels=labels, lyrics=lyrics, transformer=stack)
     changed = dataclasses.replace(config, vqvae=vqvae, priors=(top, *others))
     assert JukeboxConfig.from_dict(json.loads(json.dumps(changed.to_dict()))) == changed
 

@@ -7,6 +7,7 @@ import torch
 
 from jukebox_core.models.released import released_config
 from jukebox_core.prior import JukeboxPrior
+from jukebox_core.prior.label_embedding import LabelEmbedding
 from tests.prior.golden import config_of, expected, golden_prior, upper_codes
 
 
@@ -106,6 +107,28 @@ def test_the_relative_position_stops_at_the_end_of_the_song():
     time = prior.condition(labels).position_embedding
     assert time.isfinite().all()
     assert time.shape == (1, 64, 24)
+
+
+@pytest.mark.parametrize(
+    ("song_tokens", "start", "stretched"), [(40, 0, True), (64, 0, False), (200, 136, False)]
+)
+def test_exact_positions_say_where_a_song_ends_within_its_window(song_tokens, start, stretched):
+    config = config_of("prior_5b")
+    exact = dataclasses.replace(config.labels, exact_positions=True)
+    tokens, bins = config.context_tokens, config.labels.num_time_bins
+    samples = config.samples_per_token
+    labels = torch.tensor([[song_tokens * samples, start * samples, tokens * samples]])
+    found = []
+    for told in (config.labels, exact):
+        embedding = LabelEmbedding(config, told)
+        for table in (embedding.total_length, embedding.absolute_position):
+            torch.nn.init.zeros_(table.weight)
+        torch.nn.init.constant_(embedding.relative_position.weight, 0.0)
+        embedding.relative_position.weight.data[:, 0] = torch.arange(bins)
+        found.append(embedding.time(labels)[0, :, 0])
+    places = (torch.arange(tokens) + start) / song_tokens
+    torch.testing.assert_close(found[1], (places * bins).floor().clamp(max=bins - 1))
+    assert (not torch.equal(found[0], found[1])) == stretched
 
 
 def test_a_character_drawn_by_mistake_is_fed_back_but_returned_as_code_zero():
