@@ -57,9 +57,8 @@ both() {
     wait $second
 }
 
-# It reads errors of its own and many ends, or it falls silent before the song is over.
 top_prior() {
-    prior "$top_data" top "$(sized 10000 2)" 0.45 --end-share 0.35 --own-errors 0.12 --false-ends 0.25 \
+    prior "$top_data" top "$(sized 10000 2)" 0.45 --end-share 0.35 --own-errors 0.12 \
         --bar-position-weight 1 --guide-weight 1 --guide-final 1
 }
 lower_codecs() { vqvae bottom "$(sized 6000 2)" && vqvae middle "$(sized 3000 2)"; }

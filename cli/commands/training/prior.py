@@ -52,10 +52,6 @@ class _Lessons:
         float | None,
         typer.Option(min=0, max=1, help="Share of codes read that the prior draws itself."),
     ] = None
-    false_ends: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="Share of windows with a false end of the song."),
-    ] = None
     guide_weight: Annotated[
         float | None, typer.Option(min=0, help="Weight of the lyrics alignment loss.")
     ] = None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from jukebox_core.config import JukeboxPriorConfig
 from jukebox_core.errors import TrainingError
 
-_SHARES = ("start_share", "end_share", "label_dropout", "upper_noise", "own_errors", "false_ends")
+_SHARES = ("start_share", "end_share", "label_dropout", "upper_noise", "own_errors")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,8 +17,6 @@ class PriorSettings:
     label_dropout     share in which the artist is forgotten; and, of its own, the genre
     upper_noise       share of the codes above that are replaced at random
     own_errors        share of the codes read so far in whose place stands what the prior drew
-    false_ends        share of windows in which what is read sounds for a moment like the end,
-                      see `own_errors.py`
     guide_weight      of the loss that teaches heads of the alignment layer where the lyrics are
     guide_final       that weight after `guide_steps`; it falls evenly, and stays there
     guide_steps       0: over the whole run
@@ -35,7 +33,6 @@ class PriorSettings:
     label_dropout: float = 0.05
     upper_noise: float = 0.05
     own_errors: float = 0.0
-    false_ends: float = 0.0
     guide_weight: float = 1.0
     guide_final: float = 0.1
     guide_steps: int = 0

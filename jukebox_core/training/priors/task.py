@@ -31,12 +31,12 @@ from jukebox_core.training.priors.measures import (
 from jukebox_core.training.priors.own_errors import with_drawn_codes
 from jukebox_core.training.priors.samples import write_prior_samples
 from jukebox_core.training.priors.settings import PriorSettings
-from jukebox_core.training.priors.windows import Place, PriorSong, PriorWindows, read_songs
+from jukebox_core.training.priors.windows import PriorSong, PriorWindows, read_songs
 from jukebox_core.training.settings import TrainingSettings
 from jukebox_core.training.task import Batch
 from jukebox_core.units import Level
 
-_ARGUMENTS = ("codes", "labels", "upper_codes", "counted", "read_codes")
+_ARGUMENTS = ("codes", "labels", "upper_codes", "counted")
 
 
 class PriorTask:
@@ -128,7 +128,10 @@ class PriorTask:
             windows.with_noise(windows.upper_at(place), random, told.upper_noise)
             for place in places
         ]
-        batch = windows.batch(places, labels=labels, upper=upper) | self._errors(places, random)
+        batch = windows.batch(places, labels=labels, upper=upper)
+        if told.own_errors:
+            shape = (2, len(places), self.config.context_tokens)
+            batch["chances"] = torch.from_numpy(random.random(shape, dtype=np.float32))
         if self._guided:
             weight = told.guide_weight_at(step, self.settings.steps)
             batch["guide_weight"] = torch.tensor(weight)
@@ -138,17 +141,6 @@ class PriorTask:
             bars = [windows.bar_places_at(place) for place in places]
             batch["bar_places"] = torch.from_numpy(np.stack(bars))
         return batch
-
-    def _errors(self, places: Sequence[Place], random: np.random.Generator) -> dict[str, Tensor]:
-        """What is read in place of the truth, and the chances of what the prior draws itself."""
-        told, errors = self.prior_settings, dict[str, Tensor]()
-        if told.false_ends:
-            read = [self.windows.read_codes_at(place, random, told.false_ends) for place in places]
-            errors["read_codes"] = torch.from_numpy(np.stack(read))
-        if told.own_errors:
-            shape = (2, len(places), self.config.context_tokens)
-            errors["chances"] = torch.from_numpy(random.random(shape, dtype=np.float32))
-        return errors
 
     def loss(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Bits of music and lyrics as the original weighs them, and the guide."""
@@ -181,8 +173,8 @@ class PriorTask:
         """int64 [B, T]: what is read, of which the prior draws a share itself."""
         with torch.no_grad():
             logits = self._prior(**arguments).logits
-        read = arguments.get("read_codes", arguments["codes"])
-        return with_drawn_codes(read, logits, chances, self.prior_settings.own_errors)
+        share = self.prior_settings.own_errors
+        return with_drawn_codes(arguments["codes"], logits, chances, share)
 
     def num_tokens(self, batch: Batch) -> int:
         """Codes in the batch."""

@@ -21,7 +21,6 @@ from jukebox_core.training.dataset.codes_cache import SongCodes
 from jukebox_core.training.dataset.data import Report, TrainingSong, silent
 from jukebox_core.training.priors.bar_position import NO_BAR, bar_places
 from jukebox_core.training.priors.guide import NOT_SUNG, columns_of, sung_characters
-from jukebox_core.training.priors.own_errors import END_TOKENS, with_false_end
 from jukebox_core.units import COARSE_TO_FINE
 
 _PADDING_CODE = 0
@@ -187,16 +186,6 @@ class PriorWindows:
     def codes_at(self, place: Place) -> NDArray[np.int64]:
         """int64 [context_tokens]; behind the end of the song padding."""
         return _window(self.songs[place.song].codes, place.start, self.config.context_tokens)
-
-    def read_codes_at(
-        self, place: Place, random: np.random.Generator, false_ends: float
-    ) -> NDArray[np.int64]:
-        """The codes of a window, with a false end in `false_ends` of the cases."""
-        codes = self.codes_at(place)
-        if random.random() >= false_ends:
-            return codes
-        song = self.songs[place.song].codes
-        return with_false_end(codes, len(song) - place.start, song[-END_TOKENS:], random)
 
     def upper_at(self, place: Place) -> NDArray[np.int64]:
         """int64 [upper_context_tokens], the codes above the window; empty at the top."""
