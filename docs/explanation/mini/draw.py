@@ -16,9 +16,19 @@ from matplotlib import pyplot
 
 HERE = Path(__file__).parent
 RUNS = {
-    "vqvae": ("top", "middle", "bottom"),
-    # The top prior was trained in three runs: without the metre, with it, and on longer songs, too.
-    "prior": ("top", "top-metre", "top-longer", "middle", "bottom"),
+    "vqvae": ("top", "middle", "bottom", "top-heads"),
+    # The top prior was trained in runs: without the metre, with it, and on longer songs, too; then
+    # for the codec with more heads, in several that are one here, as is what followed below.
+    "prior": (
+        "top",
+        "top-metre",
+        "top-longer",
+        "top-heads",
+        "middle",
+        "middle-heads",
+        "bottom",
+        "bottom-longer",
+    ),
 }
 CURVES = {
     "vqvae": (
