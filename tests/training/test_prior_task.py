@@ -195,7 +195,9 @@ def test_windows_to_measure_on_are_always_the_same(tmp_path):
     assert {place.song for place in spread_places(windows, 9)} == {0, 1, 2}
 
 
-@pytest.mark.parametrize("field", ["start_share", "end_share", "label_dropout", "own_errors"])
+@pytest.mark.parametrize(
+    "field", ["start_share", "end_share", "label_dropout", "upper_noise", "own_errors"]
+)
 def test_a_share_above_one_is_refused(field):
     with pytest.raises(TrainingError, match=field):
         PriorSettings(**{field: math.nextafter(1.0, 2.0)})
