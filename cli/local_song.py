@@ -157,29 +157,34 @@ def _check_codec(
         SongError: the file is none of codes.
     """
     from jukebox_core.codes_file import check_codebooks, read_codebooks
-    from jukebox_core.vqvae.identity import codebook_ids
 
     used = [each.label if isinstance(each, Level) else each for each in levels or Level]
     check_codebooks(
         {level: each for level, each in read_codebooks(path).items() if level in used},
-        {level.label: each for level, each in codebook_ids(jukebox.vqvae).items()},
+        _codebooks_of(jukebox),
         model=jukebox.config.name,
         advice="Begin from the sound of the song instead, with --prompt",
     )
+
+
+def _codebooks_of(jukebox: "JukeboxModel") -> dict[str, str]:
+    """By level."""
+    from jukebox_core.vqvae.identity import codebook_ids
+
+    return {level.label: each for level, each in codebook_ids(jukebox.vqvae).items()}
 
 
 def write_codes(path: Path, codes: "Sequence[Tensor]", *, jukebox: "JukeboxModel") -> None:
     """Write the file that `GET /jobs/{id}/codes` gives and `POST /assets` takes."""
     from jukebox_core.checkpoints.tensor_writing import save_file
     from jukebox_core.codes_file import codebook_metadata
-    from jukebox_core.vqvae.identity import codebook_ids
 
     tensors = {
         level.label: stream.int().cpu().contiguous()
         for level, stream in zip(COARSE_TO_FINE, codes, strict=False)
     }
-    model, codebooks = jukebox.config.name, codebook_ids(jukebox.vqvae)
-    drawn = {level.label: each for level, each in codebooks.items() if level.label in tensors}
+    model = jukebox.config.name
+    drawn = {level: each for level, each in _codebooks_of(jukebox).items() if level in tensors}
     metadata = ({"model": model} if model else {}) | codebook_metadata(drawn)
     save_file(tensors, path, metadata=metadata)
 

@@ -114,13 +114,18 @@ def read_codes_file(path: Path) -> dict[str, NDArray[np.int64]]:
 
 
 def read_codebooks(path: Path) -> dict[str, str]:
-    """The codebooks that a file of codes names, see `named_codebooks`.
+    """The codebooks that a file of codes names, by its header alone, see `named_codebooks`.
 
     Raises:
-        SongError: it is no such file; the sentence says why.
+        SongError: it cannot be read.
     """
-    codes, named = _read(path, max_rows=sys.maxsize, max_codes=sys.maxsize)
-    return {level: each for level, each in named_codebooks(named).items() if level in codes}
+    try:
+        require_regular(path)
+        with safetensors.safe_open(path, framework="numpy") as file:
+            names, named = set(file.keys()), named_codebooks(file.metadata() or {})
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise _refusal("the file cannot be read as safetensors") from error
+    return {level: each for level, each in named.items() if level in names}
 
 
 def _read(

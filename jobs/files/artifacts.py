@@ -26,7 +26,7 @@ from jobs.files.codes_files import (
     write_codes_file,
 )
 from jobs.files.growing_sound import GrowingRow, GrowingSound
-from jobs.files.stored_codes import CodesOnDisk, StoredCodes, open_codes_file
+from jobs.files.stored_codes import CodesOnDisk, StoredCodes, codebooks_of, open_codes_file
 from jobs.record.job import CodesFile, is_job_id
 from jobs.record.request import LEVEL_NAMES
 from jukebox_core.codes_file import codebook_metadata
@@ -171,7 +171,7 @@ class Artifacts(ABC):
         tensors: dict[str, NDArray[np.integer] | CodesOnDisk] = {
             level: codes[level] for level in LEVEL_NAMES if level in codes
         }
-        codebooks = codebook_metadata(_codebooks(tensors))
+        codebooks = codebook_metadata(codebooks_of(tensors))
         header = {**metadata, **codebooks, _CHECKSUM_KEY: codes_checksum(tensors)}
         finest = next(reversed(tensors), "no")
         name = f"{kind}-to-{finest}-fence{fence:06d}.safetensors"
@@ -301,11 +301,6 @@ class Artifacts(ABC):
             return self.path(job_id, name).read_bytes()
         except FileNotFoundError as error:
             raise ArtifactNotFound(f"job {job_id!r} has no file {name!r}") from error
-
-
-def _codebooks(tensors: Mapping[str, NDArray[np.integer] | CodesOnDisk]) -> dict[str, str]:
-    on_disk = {name: each for name, each in tensors.items() if isinstance(each, CodesOnDisk)}
-    return {name: each.codebook for name, each in on_disk.items() if each.codebook is not None}
 
 
 def fingerprint_of(path: Path) -> tuple[str, int]:

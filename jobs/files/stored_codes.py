@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,12 @@ class JoinedCodes:
 
 
 CodesOnDisk = StoredCodes | JoinedCodes
+
+
+def codebooks_of(codes: Mapping[str, NDArray[np.integer] | CodesOnDisk]) -> dict[str, str]:
+    """The codebooks of the levels on disk that name theirs; codes in memory name none."""
+    on_disk = {name: each for name, each in codes.items() if isinstance(each, CodesOnDisk)}
+    return {name: each.codebook for name, each in on_disk.items() if each.codebook is not None}
 
 
 def open_codes_file(path: Path) -> tuple[dict[str, StoredCodes], dict[str, str]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from torch import Tensor
 
 from jobs.errors import ArtifactCorrupt, ArtifactNotFound
-from jobs.files.stored_codes import StoredCodes
+from jobs.files.stored_codes import StoredCodes, codebooks_of
 from jobs.record.job import Job
 from jukebox_core.codes_file import check_codebooks
 from jukebox_core.units import Level
@@ -50,7 +50,7 @@ def check_codec(
         StageInterrupted, LeaseLost, JukeboxError: as `loaded_codebooks`.
     """
     used = [level.label for level in levels]
-    found = {name: book for name, book in _named(codes).items() if name in used}
+    found = {name: book for name, book in codebooks_of(codes).items() if name in used}
     if found:
         expected = loaded_codebooks(worker, lease)
         check_codebooks(found, expected, model=lease.claim.job.request.model, advice=_ADVICE)
@@ -66,11 +66,7 @@ def drawn_codebooks(
     above: dict[str, str] = {}
     if job.codes_name is not None:
         try:
-            above = _named(worker.artifacts.open_codes(job.id, job.codes_name))
+            above = codebooks_of(worker.artifacts.open_codes(job.id, job.codes_name))
         except (ArtifactNotFound, ArtifactCorrupt):
             above = {}
     return {**above, level.label: loaded[level.label]}
-
-
-def _named(codes: Mapping[str, StoredCodes]) -> dict[str, str]:
-    return {name: each.codebook for name, each in codes.items() if each.codebook is not None}
