@@ -62,20 +62,8 @@ def write_songs(
     Raises:
         SongError: a number is out of range.
     """
-    if not 1 <= num_songs <= _SONGS_PER_SEED:
-        raise SongError(
-            f"num_songs is {num_songs}; wanted 1 to {_SONGS_PER_SEED}", field="num_songs"
-        )
-    for name, share in (("sections_share", sections_share), ("short_share", short_share)):
-        if not 0 <= share <= 1:
-            raise SongError(f"{name} is {share:g}; wanted 0 to 1", field=name)
-    for end_sec in duration_sec:
-        check_sound(end_sec, sample_rate_hz)
-    if duration_sec[0] > duration_sec[1]:
-        raise SongError(
-            f"durations are {duration_sec[0]:g} to {duration_sec[1]:g} s; wanted shortest first",
-            field="duration_sec",
-        )
+    _check_numbers(num_songs, duration_sec, sample_rate_hz)
+    _check_shares(sections_share=sections_share, short_share=short_share)
     (out / "audio").mkdir(parents=True, exist_ok=True)
     pairs = _pairs_in_order(num_songs, seed, held_out_pairs=held_out_pairs)
     write = partial(
@@ -100,6 +88,28 @@ def write_songs(
     manifest = out / MANIFEST
     manifest.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n", "utf-8")
     return manifest
+
+
+def _check_numbers(num_songs: int, duration_sec: tuple[float, float], sample_rate_hz: int) -> None:
+    """Raises SongError."""
+    if not 1 <= num_songs <= _SONGS_PER_SEED:
+        raise SongError(
+            f"num_songs is {num_songs}; wanted 1 to {_SONGS_PER_SEED}", field="num_songs"
+        )
+    for end_sec in duration_sec:
+        check_sound(end_sec, sample_rate_hz)
+    if duration_sec[0] > duration_sec[1]:
+        raise SongError(
+            f"durations are {duration_sec[0]:g} to {duration_sec[1]:g} s; wanted shortest first",
+            field="duration_sec",
+        )
+
+
+def _check_shares(**shares: float) -> None:
+    """Raises SongError."""
+    for name, share in shares.items():
+        if not 0 <= share <= 1:
+            raise SongError(f"{name} is {share:g}; wanted 0 to 1", field=name)
 
 
 def _collect(
